@@ -1,0 +1,30 @@
+package optimizer
+
+import "fmt"
+
+// Panics of callers' mistakes.
+const (
+	errSteps = "optimizer: negative number of steps"
+)
+
+// A DivergedError says where a run left the finite numbers.
+type DivergedError struct {
+	// Step is t: the loss f_t(θ_t), its gradient or the update that follows
+	// from it was the first to be non-finite.
+	Step int
+	// What is "loss", "gradient" or "update".
+	What string
+	// Coordinate is the first non-finite coordinate, -1 where What is "loss".
+	Coordinate int
+	// Value is the offending value.
+	Value float64
+}
+
+// Error implements error.
+func (e *DivergedError) Error() string {
+	if e.Coordinate < 0 {
+		return fmt.Sprintf("optimizer: diverged at step %d: %s is %v; lower the learning rate or start nearer", e.Step, e.What, e.Value)
+	}
+	return fmt.Sprintf("optimizer: diverged at step %d: %s is %v at coordinate %d; lower the learning rate or start nearer",
+		e.Step, e.What, e.Value, e.Coordinate)
+}

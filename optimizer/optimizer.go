@@ -1,0 +1,73 @@
+// Package optimizer holds the nouns that everything else shares: a Rule turns
+// gradients into parameter updates, a Problem turns parameters into a loss and
+// a gradient, a Family draws problems, and Run is the one loop that applies a
+// rule to a problem.
+//
+// Parameters, gradients and updates are flat []float32 of n coordinates;
+// losses are float64.
+package optimizer
+
+import "math/rand/v2"
+
+// A Rule is an update rule: SGD, Adam, a learned optimizer. It is immutable
+// and safe for concurrent use; everything that moves is in the State of a run.
+type Rule interface {
+	// Start returns the state of a fresh run over n coordinates. It panics
+	// if n is not positive.
+	Start(n int) State
+}
+
+// A State is what a rule remembers during one run over n coordinates.
+// It belongs to one goroutine.
+type State interface {
+	// Update reads the gradient at the present parameters and writes the
+	// update into dst:
+	//
+	//	(dst, s) ← m(grad, s)
+	//
+	// Adding dst to the parameters is the caller's business. Both slices
+	// have length n and may be the same slice; a wrong length panics.
+	// grad is not kept and, unless it is dst, not changed.
+	Update(dst, grad []float32)
+}
+
+// A Problem is one optimizee: a function f_t(θ) of n parameters, stochastic
+// where it draws minibatches, with its own data stream and random source.
+// It belongs to one goroutine. A Problem that holds resources also implements
+// io.Closer; whoever sampled it closes it.
+type Problem interface {
+	// Dim returns the number of coordinates n, at least 1.
+	Dim() int
+	// Init writes the starting point θ_0: the same one at every call.
+	Init(theta []float32)
+	// LossGrad returns f_t(θ), writes ∇f_t(θ) into grad and moves on to
+	// the data of step t+1. Neither slice is kept and theta is not changed. Wrong
+	// lengths panic. A non-finite loss or gradient is returned as it is;
+	// an error means that no loss could be computed at all.
+	LossGrad(theta, grad []float32) (float64, error)
+}
+
+// A Seeker is a Problem whose LossGrad depends on the step. After Seek(t) the
+// next LossGrad uses the data of step t; the data depend on t alone. Problems
+// that do not implement Seeker are the same function at every step.
+type Seeker interface {
+	Seek(t int)
+}
+
+// A HessianVector is a Problem that offers exact second derivatives:
+// HessianVector writes ∇²f_t(θ)·v into dst, where t is the step whose data the
+// next LossGrad would use, and does not move on to the next step.
+type HessianVector interface {
+	HessianVector(dst, theta, v []float32) error
+}
+
+// A Family is a distribution over problems.
+type Family interface {
+	// Name is the family's canonical text, parameters included: two
+	// families of the same name draw the same problems from the same rng.
+	Name() string
+	// Sample draws one problem. All of the problem's randomness (its
+	// instance, its starting point, its minibatches) is fixed by what
+	// Sample reads from rng.
+	Sample(rng *rand.Rand) (Problem, error)
+}

@@ -1,0 +1,81 @@
+package optimizer
+
+import (
+	"context"
+	"math"
+)
+
+// An Outcome is what one run did.
+type Outcome struct {
+	// Losses are f(θ_0) … f(θ_T): T+1 values for T steps, fewer after a
+	// divergence. The last entry of a diverged run may be non-finite.
+	Losses []float64
+	// Theta is the point where the run ended; after a divergence, the last
+	// finite one.
+	Theta []float32
+	// Diverged says where the run left the finite numbers; nil if it did not.
+	Diverged *DivergedError
+}
+
+// Run applies rule to problem for the given number of steps from its starting
+// point, with a fresh state and the problem's data from step 0:
+//
+//	θ_{t+1} = θ_t + u_t,   (u_t, s_{t+1}) = m(∇f_t(θ_t), s_t)
+//
+// A divergence ends the run and is recorded in the outcome; it is not an
+// error. The error is the context's, or the problem's own.
+func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, error) {
+	if steps < 0 {
+		panic(errSteps)
+	}
+	n := problem.Dim()
+	if s, ok := problem.(Seeker); ok {
+		s.Seek(0)
+	}
+	out := Outcome{Losses: make([]float64, 0, steps+1), Theta: make([]float32, n)}
+	grad, update := make([]float32, n), make([]float32, n)
+	problem.Init(out.Theta)
+	state := rule.Start(n)
+	for t := 0; ; t++ {
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		loss, err := problem.LossGrad(out.Theta, grad)
+		if err != nil {
+			return out, err
+		}
+		out.Losses = append(out.Losses, loss)
+		if !finite(loss) {
+			out.Diverged = &DivergedError{Step: t, What: "loss", Coordinate: -1, Value: loss}
+			return out, nil
+		}
+		if t == steps {
+			return out, nil
+		}
+		if i := NonFinite(grad); i >= 0 {
+			out.Diverged = &DivergedError{Step: t, What: "gradient", Coordinate: i, Value: float64(grad[i])}
+			return out, nil
+		}
+		state.Update(update, grad)
+		if i := NonFinite(update); i >= 0 {
+			out.Diverged = &DivergedError{Step: t, What: "update", Coordinate: i, Value: float64(update[i])}
+			return out, nil
+		}
+		for i, u := range update {
+			out.Theta[i] += u
+		}
+	}
+}
+
+// NonFinite returns the index of the first NaN or infinity in x, or -1.
+func NonFinite(x []float32) int {
+	const exponent = 0x7f800000
+	for i, v := range x {
+		if math.Float32bits(v)&exponent == exponent {
+			return i
+		}
+	}
+	return -1
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
