@@ -1,0 +1,100 @@
+// Package baselines holds the hand-designed update rules that learned
+// optimizers are compared with, and the tuning of their learning rates.
+//
+// Each rule computes what torch.optim computes, in float32 and in the same
+// order of operations; every operation is rounded on its own, so the bits are
+// the same on every architecture. The zero value of a rule has torch.optim's
+// defaults. Every State implements encoding.BinaryMarshaler and
+// encoding.BinaryUnmarshaler: a run that is saved and resumed continues bit for
+// bit. Update does not allocate.
+//
+// As in PyTorch a squared gradient that overflows float32 (|g| above 1.8e19)
+// makes RMSProp, Adam and AdaGrad update that coordinate by zero from then on.
+package baselines
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"learnedopt/optimizer"
+)
+
+// A validator is a rule that can say what is wrong with its fields.
+type validator interface {
+	optimizer.Rule
+	Validate() error
+}
+
+// Names returns the names that New understands, in the order of publication.
+func Names() []string {
+	return []string{"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"}
+}
+
+// New returns the rule of the given name with the given learning rate and the
+// defaults otherwise; learning rate 0 means the rule's default.
+func New(name string, learningRate float64) (optimizer.Rule, error) {
+	var rule validator
+	switch name {
+	case "sgd":
+		rule = SGD{LearningRate: learningRate}
+	case "momentum":
+		rule = Momentum{LearningRate: learningRate}
+	case "nesterov":
+		rule = Nesterov{LearningRate: learningRate}
+	case "adagrad":
+		rule = AdaGrad{LearningRate: learningRate}
+	case "rmsprop":
+		rule = RMSProp{LearningRate: learningRate}
+	case "adam":
+		rule = Adam{LearningRate: learningRate}
+	default:
+		return nil, fmt.Errorf("baselines: unknown rule %q; did you mean %q? the rules are %s",
+			name, nearest(name), strings.Join(Names(), ", "))
+	}
+	if err := rule.Validate(); err != nil {
+		return nil, err
+	}
+	return rule, nil
+}
+
+// nearest returns the valid name at the least edit distance.
+func nearest(name string) string {
+	return slices.MinFunc(Names(), func(a, b string) int {
+		return distance(strings.ToLower(name), a) - distance(strings.ToLower(name), b)
+	})
+}
+
+// distance is Levenshtein's: insertions, deletions and substitutions.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitution := diagonal
+			if a[i] != b[j] {
+				substitution++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j]+1, diagonal+1, substitution)
+		}
+	}
+	return row[len(b)]
+}
+
+// or returns value, or the default where value is zero.
+func or(value, fallback float64) float64 {
+	if value == 0 {
+		return fallback
+	}
+	return value
+}
+
+// sqrt is correctly rounded: the double rounding of a square root from float64
+// to float32 is innocuous.
+func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }

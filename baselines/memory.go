@@ -1,0 +1,98 @@
+package baselines
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// stateVersion is the version of the binary form of all states.
+const stateVersion = 1
+
+// A memory is all that moves in a state: the number of updates and the
+// rule's vectors of n coordinates. It carries the binary form of every state.
+type memory struct {
+	rule    string // at most 8 bytes
+	n       int
+	steps   uint64
+	vectors [][]float32
+}
+
+// newMemory returns a fresh memory of the given number of zero vectors.
+func newMemory(rule validator, name string, n, vectors int) memory {
+	if n <= 0 {
+		panic(errDimension)
+	}
+	if rule.Validate() != nil {
+		panic(errInvalid)
+	}
+	m := memory{rule: name, n: n, vectors: make([][]float32, vectors)}
+	for i := range m.vectors {
+		m.vectors[i] = make([]float32, n)
+	}
+	return m
+}
+
+// step counts an update, after a look at the lengths.
+func (m *memory) step(dst, grad []float32) {
+	if len(dst) != m.n || len(grad) != m.n {
+		panic(errLength)
+	}
+	m.steps++
+}
+
+// header returns the 32 bytes that open the binary form: the rule's name
+// padded with zeros, version, number of vectors, steps, coordinates.
+func (m *memory) header(steps uint64) []byte {
+	h := make([]byte, 8, m.size())
+	copy(h, m.rule)
+	h = binary.LittleEndian.AppendUint32(h, stateVersion)
+	h = binary.LittleEndian.AppendUint32(h, uint32(len(m.vectors)))
+	h = binary.LittleEndian.AppendUint64(h, steps)
+	return binary.LittleEndian.AppendUint64(h, uint64(m.n))
+}
+
+func (m *memory) size() int { return headerSize + 4*m.n*len(m.vectors) }
+
+const (
+	headerSize  = 32
+	stepsOffset = 16
+)
+
+// MarshalBinary implements encoding.BinaryMarshaler. The rule's
+// hyper-parameters are not part of the state.
+func (m *memory) MarshalBinary() ([]byte, error) {
+	data := m.header(m.steps)
+	for _, v := range m.vectors {
+		for _, x := range v {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
+		}
+	}
+	return data, nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come
+// from a state of the same kind of rule and the same number of coordinates. On
+// an error, which wraps ErrState, the state is unchanged.
+func (m *memory) UnmarshalBinary(data []byte) error {
+	if len(data) < headerSize {
+		return fmt.Errorf("%w: %d bytes are too few for a header", ErrState, len(data))
+	}
+	steps := binary.LittleEndian.Uint64(data[stepsOffset:])
+	if want := m.header(steps); string(want) != string(data[:headerSize]) {
+		return fmt.Errorf("%w: header %x, want %x: start the state with the rule and the number of coordinates that it was saved with",
+			ErrState, data[:headerSize], want)
+	}
+	if len(data) != m.size() {
+		return fmt.Errorf("%w: %d bytes, want %d: the data are cut short or have something appended", ErrState, len(data), m.size())
+	}
+	m.steps = steps
+	data = data[headerSize:]
+	for _, v := range m.vectors {
+		for i := range v {
+			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(data))
+			data = data[4:]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package baselines
+
+import (
+	"errors"
+
+	"learnedopt/optimizer"
+)
+
+// Momentum is gradient descent with a heavy ball:
+//
+//	b_t = μ b_{t−1} + g_t,   b_0 = 0
+//	u_t = −α b_t
+//
+// as in torch.optim.SGD with momentum, which puts the learning rate outside of
+// the sum (Polyak 1964, equation 9, has it inside; Sutskever et al. 2013).
+type Momentum struct {
+	// LearningRate is α; 0 means 0.001, the default since PyTorch 2.
+	LearningRate float64 `json:"learning_rate"`
+	// Momentum is μ in [0, 1); 0 means 0.9. Without momentum the rule is SGD.
+	Momentum float64 `json:"momentum"`
+}
+
+// Nesterov is gradient descent with Nesterov's momentum:
+//
+//	b_t = μ b_{t−1} + g_t,   b_0 = 0
+//	u_t = −α (g_t + μ b_t)
+//
+// as in torch.optim.SGD with momentum and nesterov=True (Nesterov 1983, in
+// the form of Sutskever et al. 2013, equations 3–4, with the gradient taken at θ_t).
+type Nesterov struct {
+	// LearningRate is α; 0 means 0.001, the default since PyTorch 2.
+	LearningRate float64 `json:"learning_rate"`
+	// Momentum is μ in [0, 1); 0 means 0.9. Without momentum the rule is SGD.
+	Momentum float64 `json:"momentum"`
+}
+
+var (
+	_ optimizer.Rule = Momentum{}
+	_ optimizer.Rule = Nesterov{}
+)
+
+// Validate returns an error if a field is out of its range.
+func (r Momentum) Validate() error { return validateMomentum("momentum", r.LearningRate, r.Momentum) }
+
+// Validate returns an error if a field is out of its range.
+func (r Nesterov) Validate() error { return validateMomentum("nesterov", r.LearningRate, r.Momentum) }
+
+func validateMomentum(rule string, learningRate, momentum float64) error {
+	return errors.Join(
+		inRange(rule, "learning rate", learningRate, 0, limit),
+		inRange(rule, "momentum", momentum, 0, 1))
+}
+
+// Start implements optimizer.Rule. It panics if the rule is not valid.
+func (r Momentum) Start(n int) optimizer.State {
+	return (*momentumState)(newVelocity(r, "momentum", n, r.LearningRate, r.Momentum))
+}
+
+// Start implements optimizer.Rule. It panics if the rule is not valid.
+func (r Nesterov) Start(n int) optimizer.State {
+	return (*nesterovState)(newVelocity(r, "nesterov", n, r.LearningRate, r.Momentum))
+}
+
+// A velocity is the state of both rules: b_t is the only vector.
+type velocity struct {
+	memory
+	scale, momentum float32
+}
+
+func newVelocity(rule validator, name string, n int, learningRate, momentum float64) *velocity {
+	return &velocity{
+		memory:   newMemory(rule, name, n, 1),
+		scale:    float32(-or(learningRate, 1e-3)),
+		momentum: float32(or(momentum, 0.9)),
+	}
+}
+
+type (
+	momentumState velocity
+	nesterovState velocity
+)
+
+// Update implements optimizer.State.
+func (s *momentumState) Update(dst, grad []float32) {
+	s.step(dst, grad)
+	b := s.vectors[0]
+	for i, g := range grad {
+		b[i] = float32(s.momentum*b[i]) + g
+		dst[i] = s.scale * b[i]
+	}
+}
+
+// Update implements optimizer.State.
+func (s *nesterovState) Update(dst, grad []float32) {
+	s.step(dst, grad)
+	b := s.vectors[0]
+	for i, g := range grad {
+		b[i] = float32(s.momentum*b[i]) + g
+		dst[i] = s.scale * (g + float32(s.momentum*b[i]))
+	}
+}

@@ -1,0 +1,107 @@
+package baselines
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"learnedopt/optimizer"
+)
+
+// fromOptions returns the rule that a case of the fixture describes.
+func fromOptions(t *testing.T, name string, options json.RawMessage) optimizer.Rule {
+	t.Helper()
+	decode := func(rule any) {
+		if err := json.Unmarshal(options, rule); err != nil {
+			t.Fatal(err)
+		}
+	}
+	switch name {
+	case "sgd":
+		var r SGD
+		decode(&r)
+		return r
+	case "momentum":
+		var r Momentum
+		decode(&r)
+		return r
+	case "nesterov":
+		var r Nesterov
+		decode(&r)
+		return r
+	case "adagrad":
+		var r AdaGrad
+		decode(&r)
+		return r
+	case "rmsprop":
+		var r RMSProp
+		decode(&r)
+		return r
+	case "adam":
+		var r Adam
+		decode(&r)
+		return r
+	}
+	t.Fatalf("the fixture has an unknown rule %q", name)
+	return nil
+}
+
+// ulps is the number of float32 values from a to b; ±0 are one value.
+func ulps(a, b float32) int64 {
+	order := func(x float32) int64 {
+		bits := int64(math.Float32bits(x))
+		if bits&(1<<31) != 0 {
+			return (1 << 31) - bits
+		}
+		return bits
+	}
+	return max(order(a)-order(b), order(b)-order(a))
+}
+
+// The updates are those of torch.optim. The rules round every operation in
+// PyTorch's order, and the fixture was computed by kernels that do not fuse
+// them, so what may differ are the scalars computed in float64 (β^t by another pow).
+func TestTorch(t *testing.T) {
+	const tolerance = 0
+	data, err := os.ReadFile("testdata/torch_optim.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fixture struct {
+		Gradients [][]float32
+		Cases     []struct {
+			Rule    string
+			Options json.RawMessage
+			Updates [][]float32
+		}
+	}
+	if err := json.Unmarshal(data, &fixture); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, c := range fixture.Cases {
+		seen[c.Rule]++
+		t.Run(fmt.Sprintf("%s/%s", c.Rule, c.Options), func(t *testing.T) {
+			if len(c.Updates) < 25 || len(c.Updates) != len(fixture.Gradients) {
+				t.Fatalf("%d steps in the fixture", len(c.Updates))
+			}
+			state := fromOptions(t, c.Rule, c.Options).Start(len(c.Updates[0]))
+			got := make([]float32, len(c.Updates[0]))
+			for step, want := range c.Updates {
+				state.Update(got, fixture.Gradients[step])
+				for i := range want {
+					if d := ulps(got[i], want[i]); d > tolerance {
+						t.Errorf("step %d, coordinate %d: update %v, PyTorch's %v: %d ULP apart", step, i, got[i], want[i], d)
+					}
+				}
+			}
+		})
+	}
+	for _, name := range Names() {
+		if seen[name] < 2 {
+			t.Errorf("the fixture has %d cases of %s, want at least 2", seen[name], name)
+		}
+	}
+}
