@@ -1,0 +1,69 @@
+// Package simd holds the arithmetic of the coordinatewise network as a few
+// kernels over blocks of coordinates.
+//
+// A block is Lanes coordinates side by side. A matrix "of lanes" has one row
+// for each hidden unit and one column for each coordinate of the block: row r
+// is x[r*Lanes : (r+1)*Lanes]. Weights are ordinary matrices, the same for
+// every lane.
+//
+// Every kernel has a pure-Go form that is compiled on every build; it is the
+// definition of the kernel, and it runs in float32 and in float64.
+package simd
+
+// Lanes is the number of coordinates in a block.
+const Lanes = 32
+
+// Float is the set of number types that the kernels compute in.
+type Float interface{ float32 | float64 }
+
+// Kernels is one implementation of the kernels. Slices may be longer than
+// what a kernel reads or writes; shorter ones panic.
+type Kernels[T Float] struct {
+	// Path names the implementation: "go".
+	Path string
+
+	// MatMul multiplies a weight matrix and a matrix of lanes:
+	//
+	//	c[i][l] = start + Σ_{j<k} a[j*lda+i] · x[j][l],   i < m
+	//
+	// where start is bias[i] if bias is not nil, c[i][l] if acc, else 0.
+	// c and x must not overlap.
+	MatMul func(c, a, x, bias []T, lda, m, k int, acc bool)
+
+	// Cell applies the gates of an LSTM layer of the given width. z holds
+	// pre-activations, in order i, f, g, o of hidden rows each, and is
+	// overwritten with σ(i), σ(f), tanh(g), σ(o):
+	//
+	//	c  = f∘cPrev + i∘g
+	//	tc = tanh(c)
+	//	h  = o∘tc
+	//
+	// c may be cPrev.
+	Cell func(z, cPrev, c, tc, h []T, hidden int)
+
+	// CellAdjoint is Cell's adjoint. z holds what Cell left there and is
+	// overwritten with the adjoint of the pre-activations; dh is the adjoint
+	// of h; dc holds the adjoint of c and is overwritten with that of cPrev.
+	CellAdjoint func(z, cPrev, tc, dh, dc []T, hidden int)
+
+	// Outer adds up the weight gradient of a whole unroll of a block:
+	//
+	//	dw[j*m+i] += Σ_{t<steps} Σ_l x_t[j][l] · z_t[i][l],   j < k, i < m
+	//
+	// where x_t starts at x[t*stride] and z_t at z[t*stride].
+	Outer func(dw, x, z []T, k, m, steps, stride int)
+}
+
+// Reference returns the pure-Go kernels.
+func Reference[T Float]() *Kernels[T] {
+	return &Kernels[T]{
+		Path:        "go",
+		MatMul:      matMul[T],
+		Cell:        cell[T],
+		CellAdjoint: cellAdjoint[T],
+		Outer:       outer[T],
+	}
+}
+
+// Float32 returns the fastest float32 kernels of this machine.
+func Float32() *Kernels[float32] { return Reference[float32]() }

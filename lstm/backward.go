@@ -1,0 +1,238 @@
+package lstm
+
+import (
+	"learnedopt/internal/fan"
+	"learnedopt/internal/simd"
+)
+
+// maxSlots bounds the partial sums of the meta-gradient. Their number and their
+// blocks depend on n alone, so the sum's order, and with it every bit, is the
+// same for any number of cores.
+const maxSlots = 64
+
+// adjoint computes meta-gradients by block replay: a block's K steps are run
+// again from the state at the window's start, recorded, and gone through
+// backwards, while everything stays in cache.
+type adjoint[T simd.Float] struct {
+	c     *core[T]
+	trans [][]T // of each affine map, its weights with rows and columns exchanged
+	fan   *fan.Fan
+	work  []*workspace[T]
+	slots [][]float64
+
+	// The call in progress.
+	start *state[T]
+	grads [][]T
+	seeds [][]T
+	w     []float64
+	mu    *state[T]
+	dgrad []T
+}
+
+// workspace is one worker's memory.
+type workspace[T simd.Float] struct {
+	rec  []T // of the window's steps
+	mu   []T // adjoint of a block's state
+	dx   []T // adjoint of a map's input
+	dphi []T // one block's share of the meta-gradient
+}
+
+func (a *adjoint[T]) bind(c *core[T]) {
+	if a.c == c {
+		return
+	}
+	if a.c == nil || a.c.geometry != c.geometry {
+		*a = adjoint[T]{fan: fan.New(a.slot), trans: make([][]T, len(c.maps))}
+		for i, m := range c.maps {
+			a.trans[i] = make([]T, m.in*m.out)
+		}
+	}
+	a.c = c
+	for i, m := range c.maps {
+		w, _ := c.weights(m)
+		for j := range m.in {
+			for k := range m.out {
+				a.trans[i][k*m.in+j] = w[j*m.out+k]
+			}
+		}
+	}
+}
+
+// run adds to dphi the gradient with respect to φ of
+//
+//	Σ_{t=1..K} w_t ⟨seeds[t-1], θ_t⟩ + ⟨mu, s_K⟩,   θ_t = θ_0 + Σ_{k<t} u_k
+//
+// where the updates u_k come from start's state and the gradients grads[k],
+// taken as given. w nil means 1 everywhere, mu nil means 0. Otherwise mu is
+// overwritten with the adjoint of start's state. If dgrad is not nil, K must be
+// 1, and it is overwritten with the adjoint of grads[0].
+func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w []float64, mu *state[T], dgrad []T) {
+	steps := len(grads)
+	switch {
+	case len(dphi) != start.c.size:
+		panic(errPhi)
+	case len(seeds) != steps || (w != nil && len(w) != steps):
+		panic(errWindow)
+	case dgrad != nil && steps != 1:
+		panic(errTwice)
+	case dgrad != nil && len(dgrad) != start.n, mu != nil && mu.n != start.n:
+		panic(errLength)
+	}
+	for t := range grads {
+		if len(grads[t]) != start.n || len(seeds[t]) != start.n {
+			panic(errLength)
+		}
+	}
+	a.bind(start.c)
+	a.start, a.grads, a.seeds, a.w, a.mu, a.dgrad = start, grads, seeds, w, mu, dgrad
+	slots := min(maxSlots, blocks(start.n))
+	workers := min(fan.Workers(), slots)
+	for len(a.slots) < slots {
+		a.slots = append(a.slots, make([]float64, a.c.size))
+	}
+	for len(a.work) < workers {
+		a.work = append(a.work, &workspace[T]{
+			mu: make([]T, a.c.stateSize), dx: make([]T, a.c.widest()*lanes), dphi: make([]T, a.c.size),
+		})
+	}
+	for _, ws := range a.work[:workers] {
+		if len(ws.rec) < steps*a.c.recSize {
+			ws.rec = a.c.newRecord(steps)
+		}
+	}
+	a.fan.Run(slots, workers)
+	for _, slot := range a.slots[:slots] {
+		for i, d := range slot {
+			dphi[i] += d
+		}
+	}
+	a.start, a.grads, a.seeds, a.w, a.mu, a.dgrad = nil, nil, nil, nil, nil, nil
+}
+
+// slot computes the share of slot i's blocks.
+func (a *adjoint[T]) slot(worker, i int) {
+	n := blocks(a.start.n)
+	slots := min(maxSlots, n)
+	sum, ws := a.slots[i], a.work[worker]
+	clear(sum)
+	for b := i * n / slots; b < (i+1)*n/slots; b++ {
+		a.block(ws, b)
+		for j, d := range ws.dphi {
+			sum[j] += float64(d)
+		}
+	}
+}
+
+// block leaves block b's share of the meta-gradient in ws.dphi.
+func (a *adjoint[T]) block(ws *workspace[T], b int) {
+	c, steps := a.c, len(a.grads)
+	record := func(t int) []T { return ws.rec[t*c.recSize:][:c.recSize] }
+	before := func(t int) []T {
+		if t == 0 {
+			return a.start.block(b)
+		}
+		return record(t - 1)[c.recState:]
+	}
+	var buf [lanes]T
+	for t := range steps {
+		c.forward(record(t), before(t), record(t)[c.recState:], gather(&buf, a.grads[t], b), a.correction(t))
+	}
+
+	clear(ws.mu)
+	if a.mu != nil {
+		copy(ws.mu, a.mu.block(b))
+	}
+	var lambda [lanes]T
+	for t := steps - 1; t >= 0; t-- {
+		w := T(1)
+		if a.w != nil {
+			w = T(a.w[t])
+		}
+		for l, s := range gather(&buf, a.seeds[t], b) {
+			lambda[l] += w * s
+		}
+		dx := a.step(ws, record(t), before(t), &lambda)
+		if a.dgrad != nil {
+			var dg [lanes]T
+			var m, v, dm, dv []T
+			if c.cfg.Inputs&RNNProp != 0 {
+				m, v = record(t)[c.recState+c.stateM:], record(t)[c.recState+c.stateV:]
+				dm, dv = ws.mu[c.stateM:], ws.mu[c.stateV:]
+			}
+			c.pre.adjoint(dg[:], dx, gather(&buf, a.grads[t], b), m, v, dm, dv, a.correction(t))
+			copy(a.dgrad[b*lanes:min((b+1)*lanes, len(a.dgrad))], dg[:])
+		}
+	}
+	if a.mu != nil {
+		copy(a.mu.block(b), ws.mu)
+	}
+
+	clear(ws.dphi)
+	for _, m := range c.maps {
+		c.k.Outer(ws.dphi[m.off:], ws.rec[m.recIn:], ws.rec[m.recOut:], m.in+1, m.out, steps, c.recSize)
+	}
+}
+
+func (a *adjoint[T]) correction(t int) T { return T(correction(a.start.steps + t + 1)) }
+
+// step goes backwards through one recorded step of one block. λ is the adjoint
+// of θ after the step, ws.mu that of the state, before and after the call. It
+// returns the adjoint of the features; nil if nobody needs it.
+func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, lambda *[lanes]T) []T {
+	c := a.c
+	dy, y := rec[c.read.recOut:][:lanes], rec[c.recY:][:lanes]
+	scale := T(c.cfg.Scale)
+	for l, s := range lambda {
+		dy[l] = scale * s
+		if c.cfg.Readout == Tanh {
+			dy[l] *= 1 - y[l]*y[l]
+		}
+	}
+	maps := len(a.trans)
+	n := c.cfg.Hidden * lanes
+	deeper := a.dgrad != nil || c.dense.out > 0
+	dx := ws.dx
+	if top := len(c.layers) - 1; top >= 0 {
+		c.k.MatMul(ws.mu[c.stateH[top]:], a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, true)
+	} else if deeper {
+		c.k.MatMul(dx, a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, false)
+	}
+	for i := len(c.layers) - 1; i >= 0; i-- {
+		m := c.layers[i]
+		below := m.in - c.cfg.Hidden
+		trans := a.trans[maps-1-len(c.layers)+i]
+		dz, dh := rec[m.recOut:], ws.mu[c.stateH[i]:][:n]
+		c.k.CellAdjoint(dz, before[c.stateC[i]:], rec[c.recTanh[i]:], dh, ws.mu[c.stateC[i]:], c.cfg.Hidden)
+		c.k.MatMul(dh, trans[below:], dz, nil, m.in, c.cfg.Hidden, m.out, false)
+		if i > 0 {
+			c.k.MatMul(ws.mu[c.stateH[i-1]:], trans, dz, nil, m.in, below, m.out, true)
+		} else if deeper {
+			c.k.MatMul(dx, trans, dz, nil, m.in, below, m.out, false)
+		}
+	}
+	if d := c.dense; d.out > 0 {
+		dz, out := rec[d.recOut:][:d.out*lanes], rec[c.afterDense().recIn:]
+		for i := range dz {
+			dz[i] = dx[i]
+			if out[i] < 0 { // ELU: e^x = 1 + its value
+				dz[i] *= 1 + out[i]
+			}
+		}
+		if a.dgrad != nil {
+			c.k.MatMul(dx, a.trans[0], dz, nil, d.in, d.in, d.out, false)
+		}
+	}
+	if a.dgrad == nil {
+		return nil
+	}
+	return dx
+}
+
+// widest is the largest number of inputs of a map.
+func (g *geometry) widest() int {
+	n := 0
+	for _, m := range g.maps {
+		n = max(n, m.in)
+	}
+	return n
+}

@@ -1,0 +1,185 @@
+// Package lstm is the coordinatewise recurrent network of learned optimizers:
+// one small LSTM, its parameters φ shared by all coordinates, reads each
+// coordinate's gradient and writes its update (Andrychowicz et al. 2016,
+// arXiv:1606.04474). The package holds its forward pass as an optimizer.Rule,
+// and its adjoint over an unroll.
+package lstm
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Inputs is the set of features that the network reads of each gradient; sets
+// combine with |. Features enter in the order of the constants.
+type Inputs uint8
+
+const (
+	// Raw is the gradient g itself: one feature. The original code uses it
+	// on quadratics.
+	Raw Inputs = 1 << iota
+	// LogAndSign is the preprocessing of Andrychowicz et al. 2016,
+	// Appendix A, two features:
+	//
+	//	(ln|g|/p, sgn g)  if |g| ≥ e^-p,  else  (-1, e^p·g)
+	LogAndSign
+	// RNNProp is the input of Lv et al. 2017 (arXiv:1703.03633), equations 1-4,
+	// two features:
+	//
+	//	(m̂/(√v̂+ε), g/(√v̂+ε)),   β1 = β2 = 0.95, ε = 1e-8
+	RNNProp
+	inputsEnd
+)
+
+var inputNames = []string{"raw", "logsign", "rnnprop"}
+
+// String returns the set as "logsign+rnnprop"; the empty set is "".
+func (in Inputs) String() string {
+	var names []string
+	for i, name := range inputNames {
+		if in&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, "+")
+}
+
+// ParseInputs is the inverse of String.
+func ParseInputs(s string) (Inputs, error) {
+	var in Inputs
+	for name := range strings.SplitSeq(s, "+") {
+		bit := Inputs(0)
+		for i, known := range inputNames {
+			if name == known {
+				bit = 1 << i
+			}
+		}
+		if bit == 0 || in&bit != 0 {
+			return 0, fmt.Errorf("lstm: unknown inputs %q; use %s, or several joined by +", s, strings.Join(inputNames, ", "))
+		}
+		in |= bit
+	}
+	return in, nil
+}
+
+// features returns the number of features.
+func (in Inputs) features() int {
+	n := 0
+	for i, width := range [...]int{1, 2, 2} {
+		if in&(1<<i) != 0 {
+			n += width
+		}
+	}
+	return n
+}
+
+// Readout is the function between the last layer and the update.
+type Readout uint8
+
+const (
+	// Linear is u = scale·(w·h + b), as in Andrychowicz et al. 2016.
+	Linear Readout = iota
+	// Tanh is u = scale·tanh(w·h + b), as in Lv et al. 2017, equation 5.
+	Tanh
+	readoutEnd
+)
+
+var readoutNames = []string{"linear", "tanh"}
+
+// String returns "linear" or "tanh".
+func (r Readout) String() string {
+	if r >= readoutEnd {
+		return fmt.Sprintf("readout(%d)", uint8(r))
+	}
+	return readoutNames[r]
+}
+
+// ParseReadout is the inverse of String.
+func ParseReadout(s string) (Readout, error) {
+	for i, name := range readoutNames {
+		if s == name {
+			return Readout(i), nil
+		}
+	}
+	return 0, fmt.Errorf("lstm: unknown read-out %q; use linear or tanh", s)
+}
+
+// Config is the shape of a network. The zero value is the network of
+// Andrychowicz et al. 2016: log-and-sign inputs, two LSTM layers of 20 units, a
+// linear read-out times 0.1.
+type Config struct {
+	// Inputs is the set of features. Default LogAndSign.
+	Inputs Inputs
+	// P is the p of LogAndSign. Default 10 (the paper's; its code has 5).
+	P float64
+	// Dense is the width of a fully connected layer with ELU activation
+	// between the features and the first LSTM layer, as in the code of Lv et
+	// al. 2017. Default 0: no such layer.
+	Dense int
+	// Hidden is the width H of each LSTM layer. Default 20.
+	Hidden int
+	// Layers is the number of LSTM layers. Default 2.
+	Layers int
+	// NoLSTM leaves the LSTM layers out: the update is the read-out of the
+	// features. Hidden and Layers must then be 0.
+	NoLSTM bool
+	// Readout is the function that ends the network. Default Linear.
+	Readout Readout
+	// Scale multiplies the read-out. Default 0.1.
+	Scale float64
+}
+
+// Limits of a Config, so that a hostile file cannot ask for unbounded memory.
+const (
+	maxHidden = 1024
+	maxLayers = 16
+	maxP      = 80 // e^p must be a float32
+)
+
+// WithDefaults returns c with its defaults filled in.
+func (c Config) WithDefaults() Config {
+	if c.Inputs == 0 {
+		c.Inputs = LogAndSign
+	}
+	if c.P == 0 {
+		c.P = 10
+	}
+	if !c.NoLSTM {
+		if c.Hidden == 0 {
+			c.Hidden = 20
+		}
+		if c.Layers == 0 {
+			c.Layers = 2
+		}
+	}
+	if c.Scale == 0 {
+		c.Scale = 0.1
+	}
+	return c
+}
+
+// Validate says what is wrong with c, after its defaults are filled in.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	switch {
+	case c.Inputs >= inputsEnd:
+		return fmt.Errorf("lstm: unknown bits in inputs %#x", uint8(c.Inputs))
+	case !(c.P > 0 && c.P <= maxP):
+		return fmt.Errorf("lstm: p of log-and-sign is %v; it must be in (0, %d]", c.P, maxP)
+	case c.Dense < 0 || c.Dense > maxHidden:
+		return fmt.Errorf("lstm: dense layer of %d units; it must be in [0, %d]", c.Dense, maxHidden)
+	case c.NoLSTM && (c.Hidden != 0 || c.Layers != 0):
+		return errors.New("lstm: a network without LSTM layers has neither hidden units nor layers; set both to 0")
+	case !c.NoLSTM && (c.Hidden < 1 || c.Hidden > maxHidden):
+		return fmt.Errorf("lstm: %d hidden units; there must be 1 to %d", c.Hidden, maxHidden)
+	case !c.NoLSTM && (c.Layers < 1 || c.Layers > maxLayers):
+		return fmt.Errorf("lstm: %d layers; there must be 1 to %d", c.Layers, maxLayers)
+	case c.Readout >= readoutEnd:
+		return fmt.Errorf("lstm: unknown read-out %d", uint8(c.Readout))
+	case math.IsNaN(c.Scale) || math.IsInf(c.Scale, 0):
+		return fmt.Errorf("lstm: output scale is %v; it must be finite", c.Scale)
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+package lstm
+
+// Panics of callers' mistakes.
+const (
+	errCoordinates = "lstm: number of coordinates is not positive"
+	errLength      = "lstm: slice length is not the number of coordinates"
+	errShape       = "lstm: networks of different shape"
+	errWindow      = "lstm: gradients, seeds and weights of a window differ in number"
+	errPhi         = "lstm: meta-gradient length is not the number of parameters"
+	errTwice       = "lstm: adjoint of the gradient is offered for one step at a time"
+)

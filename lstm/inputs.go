@@ -1,0 +1,106 @@
+package lstm
+
+import (
+	"math"
+
+	"learnedopt/internal/simd"
+)
+
+// Constants of the RNNProp input (Lv et al. 2017, section 4).
+const (
+	rnnpropBeta    = 0.95
+	rnnpropEpsilon = 1e-8
+)
+
+// correction is 1/(1-β^t), the factor that makes the t-th moving averages
+// unbiased, t ≥ 1.
+func correction(t int) float64 { return 1 / (1 - math.Pow(rnnpropBeta, float64(t))) }
+
+// preprocessor turns the gradients of one block into features.
+type preprocessor[T simd.Float] struct {
+	inputs Inputs
+	p      T
+	small  T // e^-p
+	large  T // e^p
+}
+
+func newPreprocessor[T simd.Float](cfg Config) preprocessor[T] {
+	return preprocessor[T]{inputs: cfg.Inputs, p: T(cfg.P), small: T(math.Exp(-cfg.P)), large: T(math.Exp(cfg.P))}
+}
+
+func abs[T simd.Float](x T) T { return T(math.Abs(float64(x))) }
+
+func sqrt[T simd.Float](x T) T { return T(math.Sqrt(float64(x))) }
+
+// forward writes the features of the lanes' gradients g into the rows of x,
+// and the new moving averages into m and v, which may be mPrev and vPrev.
+// corr is the correction of this step.
+func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, corr T) {
+	if p.inputs&Raw != 0 {
+		copy(x[:lanes], g)
+		x = x[lanes:]
+	}
+	if p.inputs&LogAndSign != 0 {
+		first, second := x[:lanes], x[lanes:2*lanes]
+		for l, gl := range g[:lanes] {
+			switch a := abs(gl); {
+			case a < p.small:
+				first[l], second[l] = -1, p.large*gl
+			case gl > 0:
+				first[l], second[l] = T(math.Log(float64(a)))/p.p, 1
+			case gl < 0:
+				first[l], second[l] = T(math.Log(float64(a)))/p.p, -1
+			default: // NaN: pass it on to where non-finite values are looked for
+				first[l], second[l] = gl, gl
+			}
+		}
+		x = x[2*lanes:]
+	}
+	if p.inputs&RNNProp != 0 {
+		first, second := x[:lanes], x[lanes:2*lanes]
+		for l, gl := range g[:lanes] {
+			ml := rnnpropBeta*mPrev[l] + (1-rnnpropBeta)*gl
+			vl := rnnpropBeta*vPrev[l] + (1-rnnpropBeta)*gl*gl
+			m[l], v[l] = ml, vl
+			d := sqrt(vl*corr) + rnnpropEpsilon
+			first[l], second[l] = ml*corr/d, gl/d
+		}
+	}
+}
+
+// adjoint adds to dg the adjoint of the gradients, given that of the features,
+// dx, and turns the adjoints dm, dv of the new moving averages m, v into those
+// of the old ones.
+func (p *preprocessor[T]) adjoint(dg, dx, g, m, v, dm, dv []T, corr T) {
+	if p.inputs&Raw != 0 {
+		for l, d := range dx[:lanes] {
+			dg[l] += d
+		}
+		dx = dx[lanes:]
+	}
+	if p.inputs&LogAndSign != 0 {
+		first, second := dx[:lanes], dx[lanes:2*lanes]
+		for l, gl := range g[:lanes] {
+			if abs(gl) < p.small {
+				dg[l] += p.large * second[l]
+			} else {
+				dg[l] += first[l] / (p.p * gl)
+			}
+		}
+		dx = dx[2*lanes:]
+	}
+	if p.inputs&RNNProp != 0 {
+		first, second := dx[:lanes], dx[lanes:2*lanes]
+		for l, gl := range g[:lanes] {
+			s := sqrt(v[l] * corr)
+			d := s + rnnpropEpsilon
+			ds := -(first[l]*m[l]*corr + second[l]*gl) / (d * d)
+			am, av := first[l]/d*corr+dm[l], dv[l]
+			if s > 0 { // at v = 0 every gradient so far was 0, and √v has no slope
+				av += ds / (2 * s) * corr
+			}
+			dg[l] += second[l]/d + (1-rnnpropBeta)*(am+2*gl*av)
+			dm[l], dv[l] = rnnpropBeta*am, rnnpropBeta*av
+		}
+	}
+}

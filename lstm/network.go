@@ -1,0 +1,145 @@
+package lstm
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"learnedopt/internal/simd"
+	"learnedopt/optimizer"
+)
+
+// A Network is a configuration and its parameters φ: an update rule. It is
+// immutable and safe for concurrent use.
+type Network struct {
+	core *core[float32]
+}
+
+var _ optimizer.Rule = (*Network)(nil)
+
+// NewNetwork returns the network of the given shape with parameters φ, which are
+// copied. φ has Size(cfg) elements in the order of Tensors; a wrong length and
+// non-finite elements are errors.
+func NewNetwork(cfg Config, phi []float32) (*Network, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	geo := newGeometry(cfg)
+	if len(phi) != geo.size {
+		return nil, fmt.Errorf("lstm: %d parameters for a network of %d", len(phi), geo.size)
+	}
+	if i := optimizer.NonFinite(phi); i >= 0 {
+		return nil, fmt.Errorf("lstm: parameter %d is %v", i, phi[i])
+	}
+	return &Network{newCore(geo, simd.Float32(), append([]float32(nil), phi...))}, nil
+}
+
+// Random returns a network with parameters drawn from rng, every one uniform on
+// ±1/√H, as PyTorch initialises its LSTM cells, with H the hidden units (the
+// number of features where there are none).
+func Random(cfg Config, rng *rand.Rand) (*Network, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	geo := newGeometry(cfg)
+	bound := 1 / math.Sqrt(float64(max(geo.cfg.Hidden, 1)))
+	phi := make([]float32, geo.size)
+	for i := range phi {
+		phi[i] = float32(bound * (2*rng.Float64() - 1))
+	}
+	return &Network{newCore(geo, simd.Float32(), phi)}, nil
+}
+
+// Size returns the number of parameters of a network of the given shape.
+func Size(cfg Config) (int, error) {
+	if err := cfg.Validate(); err != nil {
+		return 0, err
+	}
+	return newGeometry(cfg).size, nil
+}
+
+// Config returns the network's shape with its defaults filled in.
+func (net *Network) Config() Config { return net.core.cfg }
+
+// Params returns a copy of φ.
+func (net *Network) Params() []float32 { return append([]float32(nil), net.core.phi...) }
+
+// With returns the network of the same shape with other parameters.
+func (net *Network) With(phi []float32) *Network {
+	if len(phi) != net.core.size {
+		panic(errPhi)
+	}
+	return &Network{newCore(net.core.geometry, net.core.k, append([]float32(nil), phi...))}
+}
+
+// A Tensor is a named part of φ.
+type Tensor struct {
+	Name  string
+	Shape []int
+	Data  []float32
+}
+
+// Tensors returns φ as named tensors, copied, in the order in which φ holds
+// them: "dense/w" [X,E] and "dense/b" [E] if there is a dense layer; for each
+// LSTM layer k = 1… "lstmk/w" [D+H,4H], which multiplies the layer's D inputs and
+// then its H previous outputs, and "lstmk/b" [4H], gates in the order i, f, g, o;
+// "readout/w" [H,1] and "readout/b" [1].
+func (net *Network) Tensors() []Tensor {
+	var all []Tensor
+	for _, m := range net.core.maps {
+		w, bias := net.core.weights(m)
+		all = append(all,
+			Tensor{m.name + "/w", []int{m.in, m.out}, append([]float32(nil), w...)},
+			Tensor{m.name + "/b", []int{m.out}, append([]float32(nil), bias...)})
+	}
+	return all
+}
+
+// A State is the memory of a run over n coordinates: 2·H·layers floats a
+// coordinate, and two more with RNNProp inputs.
+type State struct {
+	s state[float32]
+}
+
+var _ optimizer.State = (*State)(nil)
+
+// Start implements optimizer.Rule. The state it returns is a *State.
+func (net *Network) Start(n int) optimizer.State { return net.NewState(n) }
+
+// NewState returns the state of a fresh run over n coordinates.
+func (net *Network) NewState(n int) *State {
+	s := &State{}
+	s.s.init(net.core, n)
+	return s
+}
+
+// Update implements optimizer.State.
+func (s *State) Update(dst, grad []float32) { s.s.update(dst, grad) }
+
+// Steps returns the number of updates so far.
+func (s *State) Steps() int { return s.s.steps }
+
+// Len returns the number of coordinates n.
+func (s *State) Len() int { return s.s.n }
+
+// SetNetwork makes the run go on with other parameters, as meta-training does at
+// every meta-step. net must have the shape of the state's network.
+func (s *State) SetNetwork(net *Network) {
+	if net.core.cfg != s.s.c.cfg {
+		panic(errShape)
+	}
+	s.s.c = net.core
+}
+
+// CopyFrom makes s the copy of a state of a network of the same shape and as
+// many coordinates.
+func (s *State) CopyFrom(from *State) {
+	switch {
+	case s.s.n != from.s.n:
+		panic(errLength)
+	case s.s.c.cfg != from.s.c.cfg:
+		panic(errShape)
+	}
+	s.s.c, s.s.steps = from.s.c, from.s.steps
+	copy(s.s.data, from.s.data)
+}

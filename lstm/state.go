@@ -1,0 +1,83 @@
+package lstm
+
+import (
+	"learnedopt/internal/fan"
+	"learnedopt/internal/simd"
+)
+
+// parallelBlocks is the number of blocks from which on it pays to spread an
+// update over cores.
+const parallelBlocks = 16
+
+// grain is how many blocks a core takes at a time.
+const grain = 8
+
+// state is a run's memory in number type T: for each block of coordinates, the
+// rows that geometry places.
+type state[T simd.Float] struct {
+	c     *core[T]
+	n     int // coordinates
+	steps int // taken so far
+	data  []T
+
+	fan       *fan.Fan
+	scratch   [][]T // a record for each worker
+	dst, grad []T   // of the update in progress
+	corr      T
+}
+
+func (s *state[T]) init(c *core[T], n int) {
+	if n <= 0 {
+		panic(errCoordinates)
+	}
+	s.c, s.n = c, n
+	s.data = make([]T, blocks(n)*c.stateSize)
+	s.fan = fan.New(func(worker, i int) {
+		for b := i * grain; b < min((i+1)*grain, blocks(s.n)); b++ {
+			s.updateBlock(s.scratch[worker], b)
+		}
+	})
+}
+
+func (s *state[T]) block(b int) []T { return s.data[b*s.c.stateSize:][:s.c.stateSize] }
+
+func (s *state[T]) update(dst, grad []T) {
+	if len(dst) != s.n || len(grad) != s.n {
+		panic(errLength)
+	}
+	workers := 1
+	if blocks(s.n) >= parallelBlocks {
+		workers = fan.Workers()
+	}
+	for len(s.scratch) < workers {
+		s.scratch = append(s.scratch, s.c.newRecord(1))
+	}
+	s.steps++
+	s.dst, s.grad, s.corr = dst, grad, T(correction(s.steps))
+	s.fan.Run((blocks(s.n)+grain-1)/grain, workers)
+	s.dst, s.grad = nil, nil
+}
+
+func (s *state[T]) updateBlock(rec []T, b int) {
+	var buf [lanes]T
+	g := gather(&buf, s.grad, b)
+	st := s.block(b)
+	s.c.forward(rec, st, st, g, s.corr)
+	scale := T(s.c.cfg.Scale)
+	dst := s.dst[b*lanes : min((b+1)*lanes, s.n)]
+	for l, y := range rec[s.c.recY:][:len(dst)] {
+		dst[l] = scale * y
+	}
+}
+
+// gather returns the lanes of block b of x: a part of x, or a copy in buf that
+// is filled up with zeros where x ends.
+func gather[T simd.Float](buf *[lanes]T, x []T, b int) []T {
+	x = x[b*lanes:]
+	if len(x) >= lanes {
+		return x[:lanes]
+	}
+	*buf = [lanes]T{}
+	copy(buf[:], x)
+	return buf[:]
+}
