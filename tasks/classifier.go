@@ -1,0 +1,223 @@
+package tasks
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// A Scored problem can be judged on a whole split of its data set.
+type Scored interface {
+	// EvaluateSplit returns the mean loss and the accuracy, in [0, 1], of the
+	// parameters theta over all examples of a split.
+	EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error)
+}
+
+// ClassifierConfig is the shape of a Classifier. The zero value is the MNIST
+// task of Andrychowicz et al. 2016 (section 3.2).
+type ClassifierConfig struct {
+	// Units is the width H of each hidden layer; 0 means 20.
+	Units int
+	// Layers is the number of hidden layers; 0 means 1.
+	Layers int
+	// Activation is "sigmoid", "relu", "tanh" or "elu"; "" means "sigmoid".
+	Activation string
+	// Batch is the number B of examples in a minibatch; 0 means 128.
+	Batch int
+	// Split is the part that minibatches are drawn from; its zero value is Train.
+	Split Split
+}
+
+// Activations are the names of the hidden layers' non-linearities.
+func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} }
+
+func (c ClassifierConfig) withDefaults() ClassifierConfig {
+	c.Units, c.Layers, c.Batch = orDefault(c.Units, 20), orDefault(c.Layers, 1), orDefault(c.Batch, defaultBatch)
+	if c.Activation == "" {
+		c.Activation = "sigmoid"
+	}
+	return c
+}
+
+// Validate reports what is wrong with the configuration.
+func (c ClassifierConfig) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Units < 1 || c.Units > 1<<14:
+		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means 20)", c.Units, 1<<14)
+	case c.Layers < 1 || c.Layers > 100:
+		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means 1)", c.Layers)
+	case c.Batch < 1 || c.Batch > 1<<16:
+		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means %d)", c.Batch, 1<<16, defaultBatch)
+	case !slices.Contains(Activations(), c.Activation):
+		return fmt.Errorf("tasks: activation %q is none of %s", c.Activation, strings.Join(Activations(), ", "))
+	case c.Split < 0 || c.Split >= splits:
+		return fmt.Errorf("tasks: split %v is none of train, valid, test", c.Split)
+	}
+	return nil
+}
+
+// A Classifier is a family of image classifiers: multilayer perceptrons with L
+// hidden layers of H units,
+//
+//	h_0 = x,   h_l = a(h_{l−1} W_l + b_l),   z = h_L W_{L+1} + b_{L+1},
+//	f_t(θ) = mean over minibatch t of  −log softmax(z)[label],
+//
+// on images x of F pixels in [0, 1] and C classes. θ holds each layer's W
+// (inputs×outputs, row-major) and then its b: 784·20 + 20 + 20·10 + 10 = 15,910
+// coordinates by default. Weights and biases start at N(0, 0.01²), as in
+// DeepMind's code. A minibatch is B examples drawn with replacement; a problem's
+// starting point and all its minibatches follow from one seed that Sample draws.
+//
+// A problem is a Scored and, with its graph, an io.Closer: closing it gives the
+// compiled graph back to the family for the next Sample. A Classifier is safe
+// for concurrent use.
+type Classifier struct {
+	data   *Dataset
+	config ClassifierConfig
+	widths []int // F, H, …, H, C
+
+	mu   sync.Mutex
+	free []*network
+}
+
+var _ optimizer.Family = (*Classifier)(nil)
+
+// NewClassifier returns the family of classifiers of a shape on a data set.
+func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	if data.Len(c.Split) == 0 {
+		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), c.Split)
+	}
+	f := &Classifier{data: data, config: c, widths: []int{data.rows * data.cols}}
+	for range c.Layers {
+		f.widths = append(f.widths, c.Units)
+	}
+	f.widths = append(f.widths, data.classes)
+	return f, nil
+}
+
+// Name implements optimizer.Family, for example
+// "mnist units=20 layers=1 activation=sigmoid batch=128". A split other than
+// Train is named at the end.
+func (f *Classifier) Name() string {
+	c := f.config
+	name := fmt.Sprintf("%s units=%d layers=%d activation=%s batch=%d", f.data.name, c.Units, c.Layers, c.Activation, c.Batch)
+	if c.Split != Train {
+		name += " split=" + c.Split.String()
+	}
+	return name
+}
+
+// Dataset returns the data set that the family classifies.
+func (f *Classifier) Dataset() *Dataset { return f.data }
+
+// Sample implements optimizer.Family.
+func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	seed := rng.Uint64()
+	net, err := f.take()
+	if err != nil {
+		return nil, err
+	}
+	net.seed = seed
+	net.graph.Seek(0)
+	return &classifier{family: f, net: net, seed: seed}, nil
+}
+
+// take returns an idle compiled network, or a new one.
+func (f *Classifier) take() (*network, error) {
+	f.mu.Lock()
+	if n := len(f.free); n > 0 {
+		net := f.free[n-1]
+		f.free = f.free[:n-1]
+		f.mu.Unlock()
+		return net, nil
+	}
+	f.mu.Unlock()
+	return newNetwork(f.data, f.config, f.widths)
+}
+
+// put keeps a network for the next Sample; one for each processor is enough.
+func (f *Classifier) put(net *network) error {
+	f.mu.Lock()
+	if len(f.free) < runtime.GOMAXPROCS(0) {
+		f.free = append(f.free, net)
+		f.mu.Unlock()
+		return nil
+	}
+	f.mu.Unlock()
+	return net.graph.Close()
+}
+
+// classifier is one sampled problem.
+type classifier struct {
+	family *Classifier
+	net    *network // nil after Close
+	seed   uint64
+}
+
+var (
+	_ optimizer.Problem = (*classifier)(nil)
+	_ optimizer.Seeker  = (*classifier)(nil)
+	_ Scored            = (*classifier)(nil)
+)
+
+// Dim implements optimizer.Problem.
+func (p *classifier) Dim() int { return dim(p.family.widths) }
+
+// Init implements optimizer.Problem.
+func (p *classifier) Init(theta []float32) {
+	checkLengths(len(theta), p.Dim(), errTheta)
+	rng := stream.New(p.seed, "init", 0)
+	for i := range theta {
+		theta[i] = float32(startDeviation * rng.NormFloat64())
+	}
+}
+
+// Seek implements optimizer.Seeker.
+func (p *classifier) Seek(t int) { p.open().Seek(t) }
+
+// LossGrad implements optimizer.Problem.
+func (p *classifier) LossGrad(theta, grad []float32) (float64, error) {
+	return p.open().LossGrad(theta, grad)
+}
+
+// EvaluateSplit implements Scored. It neither uses nor moves the minibatches.
+func (p *classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
+	return p.family.EvaluateSplit(theta, split)
+}
+
+// Close gives the graph back to the family.
+func (p *classifier) Close() error {
+	if p.net == nil {
+		return nil
+	}
+	net := p.net
+	p.net = nil
+	return p.family.put(net)
+}
+
+func (p *classifier) open() *Graph {
+	if p.net == nil {
+		panic(errClosed)
+	}
+	return p.net.graph
+}
+
+// dim returns the number of coordinates of layers of the given widths.
+func dim(widths []int) int {
+	n := 0
+	for l := range len(widths) - 1 {
+		n += widths[l]*widths[l+1] + widths[l+1]
+	}
+	return n
+}

@@ -1,0 +1,17 @@
+// Package tasks holds the optimizees: families of problems on which optimizers
+// are meta-trained and compared.
+//
+//	Quadratic, QuadraticUniform   least squares in a few dimensions, many at a time
+//	Rosenbrock                    the curved valley, many starts at a time
+//	Classifier                    a small MLP on images (MNIST, Fashion-MNIST, Digits)
+//	Graph, GraphFamily            any Gorgonia expression graph
+//
+// Every problem works on one flat []float32 of n coordinates and satisfies
+// optimizer.Problem. New looks a family up by its name.
+package tasks
+
+// Gorgonia's dependencies refuse to start on a Go newer than the version of
+// this module that they ask for. The blank import keeps our own, newer
+// requirement a direct one, so that go mod tidy cannot drop it; TestMovingGC
+// guards the version.
+import _ "go4.org/unsafe/assume-no-moving-gc"

@@ -1,0 +1,159 @@
+package tasks
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"learnedopt/internal/stream"
+)
+
+// network is a compiled classifier and the buffers that its minibatches are
+// written into. One problem owns it at a time.
+type network struct {
+	graph  *Graph
+	data   *Dataset
+	split  Split
+	seed   uint64
+	pcg    *rand.PCG
+	rng    *rand.Rand
+	pixels []float32 // B×F
+	oneHot []float32 // B×C
+}
+
+// newNetwork compiles a network of the given layer widths.
+func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, error) {
+	classes := widths[len(widths)-1]
+	net := &network{
+		data: data, split: c.Split, pcg: &rand.PCG{},
+		pixels: make([]float32, c.Batch*widths[0]), oneHot: make([]float32, c.Batch*classes),
+	}
+	net.rng = rand.New(net.pcg)
+	var err error
+	net.graph, err = NewGraph(func(g *gorgonia.ExprGraph) (Expression, error) {
+		b := &layerBuilder{g: g}
+		x := b.input("x", net.pixels, c.Batch, widths[0])
+		labels := b.input("labels", net.oneHot, c.Batch, classes)
+		h := x
+		for l := range len(widths) - 1 {
+			if l > 0 {
+				h = b.activate(h, c.Activation)
+			}
+			h = b.affine(h, l, widths[l], widths[l+1])
+		}
+		return Expression{Params: b.params, Loss: b.crossEntropy(h, labels), Feed: net.feed}, b.err
+	})
+	return net, err
+}
+
+// feed writes minibatch t. What it holds depends on the seed and t alone.
+func (net *network) feed(t int) error {
+	stream.Reseed(net.pcg, net.seed, "batch", uint64(t))
+	features, classes, n := net.data.rows*net.data.cols, net.data.classes, net.data.Len(net.split)
+	clear(net.oneHot)
+	for row := range len(net.pixels) / features {
+		i := net.rng.IntN(n)
+		net.data.Image(net.pixels[row*features:(row+1)*features], net.split, i)
+		net.oneHot[row*classes+net.data.Label(net.split, i)] = 1
+	}
+	return nil
+}
+
+// layerBuilder adds layers to a graph and remembers the first error.
+type layerBuilder struct {
+	g      *gorgonia.ExprGraph
+	params gorgonia.Nodes
+	err    error
+}
+
+// try returns the node of an operation unless something has failed.
+func (b *layerBuilder) try(node *gorgonia.Node, err error) *gorgonia.Node {
+	if b.err == nil {
+		b.err = err
+	}
+	return node
+}
+
+// input is a matrix over a buffer that is refilled at each step.
+func (b *layerBuilder) input(name string, backing []float32, rows, cols int) *gorgonia.Node {
+	value := tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(backing))
+	return gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(rows, cols), gorgonia.WithName(name), gorgonia.WithValue(value))
+}
+
+// affine is h W + b with new parameters.
+func (b *layerBuilder) affine(h *gorgonia.Node, layer, in, out int) *gorgonia.Node {
+	w := gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(in, out), gorgonia.WithName(fmt.Sprintf("W%d", layer)))
+	bias := gorgonia.NewVector(b.g, tensor.Float32, gorgonia.WithShape(out), gorgonia.WithName(fmt.Sprintf("b%d", layer)))
+	b.params = append(b.params, w, bias)
+	if b.err != nil {
+		return nil
+	}
+	product := b.try(gorgonia.Mul(h, w))
+	if b.err != nil {
+		return nil
+	}
+	return b.try(gorgonia.BroadcastAdd(product, bias, nil, []byte{0}))
+}
+
+// activate applies a hidden layer's non-linearity.
+func (b *layerBuilder) activate(x *gorgonia.Node, name string) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	switch name {
+	case "sigmoid":
+		return b.try(gorgonia.Sigmoid(x))
+	case "relu":
+		return b.try(gorgonia.Rectify(x))
+	case "tanh":
+		return b.try(gorgonia.Tanh(x))
+	case "elu":
+		return b.elu(x)
+	}
+	b.err = fmt.Errorf("tasks: activation %q", name)
+	return nil
+}
+
+// elu is max(x, 0) + exp(min(x, 0)) − 1: x above 0, exp(x) − 1 below, and no
+// exponential that can overflow.
+func (b *layerBuilder) elu(x *gorgonia.Node) *gorgonia.Node {
+	positive := b.try(gorgonia.Rectify(x))
+	if b.err != nil {
+		return nil
+	}
+	negative := b.try(gorgonia.Sub(x, positive))
+	if b.err != nil {
+		return nil
+	}
+	exp := b.try(gorgonia.Exp(negative))
+	if b.err != nil {
+		return nil
+	}
+	sum := b.try(gorgonia.Add(positive, exp))
+	if b.err != nil {
+		return nil
+	}
+	return b.try(gorgonia.Sub(sum, gorgonia.NewConstant(float32(1))))
+}
+
+// crossEntropy is −(1/B) Σ labels ∘ log softmax(z), row by row.
+func (b *layerBuilder) crossEntropy(z, labels *gorgonia.Node) *gorgonia.Node {
+	if b.err != nil {
+		return nil
+	}
+	logp := b.try(gorgonia.LogSoftMax(z, 1))
+	if b.err != nil {
+		return nil
+	}
+	picked := b.try(gorgonia.HadamardProd(logp, labels))
+	if b.err != nil {
+		return nil
+	}
+	sum := b.try(gorgonia.Sum(picked))
+	if b.err != nil {
+		return nil
+	}
+	return b.try(gorgonia.Mul(sum, gorgonia.NewConstant(float32(-1)/float32(z.Shape()[0]))))
+}

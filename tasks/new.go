@@ -1,0 +1,133 @@
+package tasks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"learnedopt/optimizer"
+)
+
+// Options are the settings that New understands; each task reads some of them.
+// The zero value of a field is that task's documented default.
+type Options struct {
+	// Units, Layers and Activation shape classifiers: see ClassifierConfig.
+	Units, Layers int
+	Activation    string
+	// Batch is the size of a minibatch, or the number of functions optimized
+	// side by side.
+	Batch int
+	// Dims is the number of dimensions of one quadratic or Rosenbrock function.
+	Dims int
+	// DataDir is the folder of the data sets that are read from files; "" is
+	// looked up by DataDir.
+	DataDir string
+}
+
+// Names returns the names that New knows.
+func Names() []string {
+	return []string{"quadratic", "quadratic-uniform", "rosenbrock", "mnist", "fashion-mnist", "digits"}
+}
+
+// New returns the family of a name. An unknown name is an error that lists the
+// names, and an option that the task does not read is an error that names it.
+func New(name string, o Options) (optimizer.Family, error) {
+	switch name {
+	case "quadratic":
+		return small(name, o, Quadratic{Dims: o.Dims, Batch: o.Batch})
+	case "quadratic-uniform":
+		return small(name, o, QuadraticUniform{Dims: o.Dims, Batch: o.Batch})
+	case "rosenbrock":
+		return small(name, o, Rosenbrock{Dims: o.Dims, Batch: o.Batch})
+	case "mnist", "fashion-mnist":
+		return classifierOf(name, o, "Units Layers Activation Batch DataDir", func() (*Dataset, error) {
+			dir, err := DataDir(o.DataDir)
+			if err != nil {
+				return nil, err
+			}
+			return LoadIDXDataset(dir, name)
+		})
+	case "digits":
+		return classifierOf(name, o, "Units Layers Activation Batch", Digits)
+	}
+	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest(name, Names()), strings.Join(Names(), ", "))
+}
+
+// small returns a family of small functions if its options are right.
+func small(name string, o Options, f interface {
+	optimizer.Family
+	Validate() error
+}) (optimizer.Family, error) {
+	if err := o.only(name, "Dims Batch"); err != nil {
+		return nil, err
+	}
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// classifierOf checks the options before it loads the data.
+func classifierOf(name string, o Options, applies string, load func() (*Dataset, error)) (optimizer.Family, error) {
+	if err := o.only(name, applies); err != nil {
+		return nil, err
+	}
+	c := ClassifierConfig{Units: o.Units, Layers: o.Layers, Activation: o.Activation, Batch: o.Batch}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	data, err := load()
+	if err != nil {
+		return nil, err
+	}
+	f, err := NewClassifier(data, c)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// only returns an error if an option outside the list applies is set.
+func (o Options) only(task, applies string) error {
+	set := []struct {
+		name string
+		set  bool
+	}{
+		{"Units", o.Units != 0}, {"Layers", o.Layers != 0}, {"Activation", o.Activation != ""},
+		{"Batch", o.Batch != 0}, {"Dims", o.Dims != 0}, {"DataDir", o.DataDir != ""},
+	}
+	for _, option := range set {
+		if option.set && !slices.Contains(strings.Fields(applies), option.name) {
+			return fmt.Errorf("tasks: %s does not apply to the task %s; its options are %s",
+				option.name, task, strings.Join(strings.Fields(applies), ", "))
+		}
+	}
+	return nil
+}
+
+// nearest returns the name with the smallest edit distance to s.
+func nearest(s string, names []string) string {
+	return slices.MinFunc(names, func(a, b string) int { return editDistance(s, a) - editDistance(s, b) })
+}
+
+// editDistance is the number of insertions, deletions and substitutions that
+// turn a into b (Levenshtein 1966).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

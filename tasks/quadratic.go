@@ -1,0 +1,230 @@
+package tasks
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"learnedopt/optimizer"
+)
+
+// A Scaled problem's LossGrad writes a constant multiple of the gradient of the
+// loss that it returns:
+//
+//	grad = GradientScale() · ∇loss(θ)
+//
+// Problems that do not implement Scaled have scale 1. HessianVector uses the
+// same scale as LossGrad.
+type Scaled interface {
+	GradientScale() float64
+}
+
+// Quadratic is the first task of Andrychowicz et al. 2016 (section 3.1): B
+// independent d-dimensional least-squares functions,
+//
+//	f_b(θ_b) = ‖W_b θ_b − y_b‖²,   W_b ∈ R^{d×d}, y_b ∈ R^d iid N(0, 1),
+//
+// laid side by side in one θ of n = B·d coordinates, function after function.
+//
+// The loss is the mean (1/B) Σ_b f_b(θ_b), but the gradient of each coordinate
+// is that of its own function, 2 W_bᵀ(W_b θ_b − y_b), as if every function were
+// optimized alone: B times the gradient of the reported loss (see Scaled).
+// So what an optimizer reads does not depend on B.
+//
+// The paper does not state its starting point; θ_0 = 0 is that of Ecoffet's
+// reproduction, and E f(θ_0) = d.
+type Quadratic struct {
+	// Dims is d; 0 means 10.
+	Dims int
+	// Batch is B; 0 means 128.
+	Batch int
+}
+
+var _ optimizer.Family = Quadratic{}
+
+// Validate reports what is wrong with the configuration.
+func (q Quadratic) Validate() error { return validateBatch("quadratic", q.Dims, q.Batch, 1) }
+
+// Name implements optimizer.Family.
+func (q Quadratic) Name() string { return batchName("quadratic", orDefault(q.Dims, 10), q.Batch) }
+
+// Sample implements optimizer.Family.
+func (q Quadratic) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	p := newQuadratic(orDefault(q.Dims, 10), orDefault(q.Batch, defaultBatch))
+	for i := range p.w {
+		p.w[i] = float32(rng.NormFloat64())
+	}
+	for i := range p.y {
+		p.y[i] = float32(rng.NormFloat64())
+	}
+	p.scale = float64(p.batch)
+	return p, nil
+}
+
+// QuadraticUniform is the quadratic task of the code that DeepMind published
+// with the paper (google-deepmind/learning-to-learn), which differs from the
+// text: W_b and y_b are iid uniform on [0, 1), the start is N(0, 0.01²), and
+// both loss and gradient are those of the mean,
+//
+//	f(θ) = (1/B) Σ_b ‖W_b θ_b − y_b‖²,   ∇_b f = (2/B) W_bᵀ(W_b θ_b − y_b).
+type QuadraticUniform struct {
+	// Dims is d; 0 means 10.
+	Dims int
+	// Batch is B; 0 means 128.
+	Batch int
+}
+
+var _ optimizer.Family = QuadraticUniform{}
+
+// Validate reports what is wrong with the configuration.
+func (q QuadraticUniform) Validate() error {
+	return validateBatch("quadratic-uniform", q.Dims, q.Batch, 1)
+}
+
+// Name implements optimizer.Family.
+func (q QuadraticUniform) Name() string {
+	return batchName("quadratic-uniform", orDefault(q.Dims, 10), q.Batch)
+}
+
+// Sample implements optimizer.Family.
+func (q QuadraticUniform) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	p := newQuadratic(orDefault(q.Dims, 10), orDefault(q.Batch, defaultBatch))
+	for i := range p.w {
+		p.w[i] = rng.Float32()
+	}
+	for i := range p.y {
+		p.y[i] = rng.Float32()
+	}
+	for i := range p.start {
+		p.start[i] = float32(startDeviation * rng.NormFloat64())
+	}
+	p.scale = 1
+	return p, nil
+}
+
+// startDeviation is the standard deviation of starting points in the original
+// code, both of quadratics and of classifiers' weights and biases.
+const startDeviation = 0.01
+
+// quadratic is B least-squares functions with a gradient of scale·∇mean.
+type quadratic struct {
+	dims, batch int
+	w           []float32 // B×d×d, row-major
+	y, start    []float32 // B×d
+	residual    []float32 // d
+	scale       float64
+}
+
+var (
+	_ optimizer.HessianVector = (*quadratic)(nil)
+	_ Scaled                  = (*quadratic)(nil)
+)
+
+func newQuadratic(dims, batch int) *quadratic {
+	return &quadratic{
+		dims: dims, batch: batch,
+		w: make([]float32, batch*dims*dims), y: make([]float32, batch*dims),
+		start: make([]float32, batch*dims), residual: make([]float32, dims),
+	}
+}
+
+// Dim implements optimizer.Problem.
+func (q *quadratic) Dim() int { return q.batch * q.dims }
+
+// GradientScale implements Scaled.
+func (q *quadratic) GradientScale() float64 { return q.scale }
+
+// Init implements optimizer.Problem.
+func (q *quadratic) Init(theta []float32) {
+	checkLengths(len(theta), q.Dim(), errTheta)
+	copy(theta, q.start)
+}
+
+// LossGrad implements optimizer.Problem.
+func (q *quadratic) LossGrad(theta, grad []float32) (float64, error) {
+	checkLengths(len(theta), q.Dim(), errTheta)
+	checkLengths(len(grad), q.Dim(), errGrad)
+	return q.normal(grad, theta, q.y), nil
+}
+
+// HessianVector implements optimizer.HessianVector: 2 W_bᵀ W_b v_b times the
+// gradient's scale over B.
+func (q *quadratic) HessianVector(dst, theta, v []float32) error {
+	checkLengths(len(theta), q.Dim(), errTheta)
+	checkLengths(len(v), q.Dim(), errVector)
+	checkLengths(len(dst), q.Dim(), errVector)
+	q.normal(dst, v, nil)
+	return nil
+}
+
+// normal writes scale·(2/B) Wᵀ(W x − y) into dst and returns the mean of
+// ‖W x − y‖²; a nil y counts as 0.
+func (q *quadratic) normal(dst, x, y []float32) float64 {
+	d, factor := q.dims, float32(2*q.scale/float64(q.batch))
+	loss := 0.0
+	for b := range q.batch {
+		w, xb, out := q.w[b*d*d:(b+1)*d*d], x[b*d:(b+1)*d], dst[b*d:(b+1)*d]
+		for i := range q.residual {
+			row := w[i*d : i*d+d]
+			var r float32
+			for j, wij := range row {
+				r += wij * xb[j]
+			}
+			if y != nil {
+				r -= y[b*d+i]
+			}
+			q.residual[i] = r
+			loss += float64(r) * float64(r)
+		}
+		clear(out)
+		for i, r := range q.residual {
+			r *= factor
+			for j, wij := range w[i*d : i*d+d] {
+				out[j] += wij * r
+			}
+		}
+	}
+	return loss / float64(q.batch)
+}
+
+const (
+	defaultBatch = 128
+	// maxBatchFloats bounds the memory of one problem (1 GiB of float32).
+	maxBatchFloats = 1 << 28
+)
+
+func orDefault(x, fallback int) int {
+	if x == 0 {
+		return fallback
+	}
+	return x
+}
+
+// validateBatch checks the two sizes of a batch of small functions.
+func validateBatch(task string, dims, batch, minDims int) error {
+	switch {
+	case dims != 0 && dims < minDims:
+		return fmt.Errorf("tasks: %s: %d dimensions, want at least %d (0 means the default)", task, dims, minDims)
+	case batch < 0:
+		return fmt.Errorf("tasks: %s: batch %d, want at least 1 (0 means %d)", task, batch, defaultBatch)
+	case dims > 1<<14 || batch > maxBatchFloats || dims*dims*orDefault(batch, defaultBatch) > maxBatchFloats:
+		return fmt.Errorf("tasks: %s: %d functions of %d dimensions need over %d numbers; take a smaller batch or fewer dimensions",
+			task, orDefault(batch, defaultBatch), dims, maxBatchFloats)
+	}
+	return nil
+}
+
+func batchName(task string, dims, batch int) string {
+	return fmt.Sprintf("%s dims=%d batch=%d", task, dims, orDefault(batch, defaultBatch))
+}
+
+func checkLengths(got, want int, text string) {
+	if got != want {
+		panic(text)
+	}
+}

@@ -1,0 +1,108 @@
+package tasks
+
+import (
+	"math/rand/v2"
+
+	"learnedopt/optimizer"
+)
+
+// Rosenbrock is a batch of B independent runs on the d-dimensional Rosenbrock
+// valley (Rosenbrock 1960), which differ in their starting points alone:
+//
+//	f_b(x) = Σ_{i<d} 100 (x_{i+1} − x_i²)² + (1 − x_i)²,   minimum 0 at x = 1,
+//	x_0 uniform on [−2, 2)^d,
+//
+// laid side by side in one θ of n = B·d coordinates. As in Quadratic the loss
+// is the mean over the batch and every coordinate's gradient is that of its own
+// function: B times the gradient of the loss (see Scaled).
+type Rosenbrock struct {
+	// Dims is d; 0 means 2.
+	Dims int
+	// Batch is B; 0 means 128.
+	Batch int
+}
+
+var _ optimizer.Family = Rosenbrock{}
+
+// Validate reports what is wrong with the configuration.
+func (r Rosenbrock) Validate() error { return validateBatch("rosenbrock", r.Dims, r.Batch, 2) }
+
+// Name implements optimizer.Family.
+func (r Rosenbrock) Name() string { return batchName("rosenbrock", orDefault(r.Dims, 2), r.Batch) }
+
+// Sample implements optimizer.Family.
+func (r Rosenbrock) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	p := &rosenbrock{dims: orDefault(r.Dims, 2), batch: orDefault(r.Batch, defaultBatch)}
+	p.start = make([]float32, p.Dim())
+	for i := range p.start {
+		p.start[i] = 4*rng.Float32() - 2
+	}
+	return p, nil
+}
+
+type rosenbrock struct {
+	dims, batch int
+	start       []float32
+}
+
+var (
+	_ optimizer.HessianVector = (*rosenbrock)(nil)
+	_ Scaled                  = (*rosenbrock)(nil)
+)
+
+// Dim implements optimizer.Problem.
+func (p *rosenbrock) Dim() int { return p.batch * p.dims }
+
+// GradientScale implements Scaled.
+func (p *rosenbrock) GradientScale() float64 { return float64(p.batch) }
+
+// Init implements optimizer.Problem.
+func (p *rosenbrock) Init(theta []float32) {
+	checkLengths(len(theta), p.Dim(), errTheta)
+	copy(theta, p.start)
+}
+
+// LossGrad implements optimizer.Problem. It works in float64: near the valley
+// x_{i+1} − x_i² cancels.
+func (p *rosenbrock) LossGrad(theta, grad []float32) (float64, error) {
+	checkLengths(len(theta), p.Dim(), errTheta)
+	checkLengths(len(grad), p.Dim(), errGrad)
+	loss := 0.0
+	for b := 0; b < len(theta); b += p.dims {
+		x, g := theta[b:b+p.dims], grad[b:b+p.dims]
+		carry := 0.0 // ∂/∂x_i of the term that ends in x_i
+		for i := range len(x) - 1 {
+			xi := float64(x[i])
+			valley, slope := float64(x[i+1])-xi*xi, 1-xi
+			loss += 100*valley*valley + slope*slope
+			g[i] = float32(carry - 400*xi*valley - 2*slope)
+			carry = 200 * valley
+		}
+		g[len(g)-1] = float32(carry)
+	}
+	return loss / float64(p.batch), nil
+}
+
+// HessianVector implements optimizer.HessianVector. The Hessian is tridiagonal:
+//
+//	H_{i,i} = 1200 x_i² − 400 x_{i+1} + 2 (+ 200 for i > 1),   H_{i,i+1} = −400 x_i.
+func (p *rosenbrock) HessianVector(dst, theta, v []float32) error {
+	checkLengths(len(theta), p.Dim(), errTheta)
+	checkLengths(len(v), p.Dim(), errVector)
+	checkLengths(len(dst), p.Dim(), errVector)
+	for b := 0; b < len(theta); b += p.dims {
+		x, u, out := theta[b:b+p.dims], v[b:b+p.dims], dst[b:b+p.dims]
+		carry := 0.0
+		for i := range len(x) - 1 {
+			xi, ui, next := float64(x[i]), float64(u[i]), float64(u[i+1])
+			diagonal := 1200*xi*xi - 400*float64(x[i+1]) + 2
+			out[i] = float32(carry + diagonal*ui - 400*xi*next)
+			carry = 200*next - 400*xi*ui
+		}
+		out[len(out)-1] = float32(carry)
+	}
+	return nil
+}
