@@ -36,5 +36,8 @@ func (a *Adjoint) Unroll(dphi []float64, start *State, grads [][]float32, weight
 // mu is laid out as a state is; NewState makes one that is 0. With it an unroll
 // can be differentiated through the gradients themselves.
 func (a *Adjoint) Step(dphi []float64, start *State, grad, lambda []float32, mu *State, dgrad []float32) {
-	a.a.run(dphi, &start.s, [][]float32{grad}, [][]float32{lambda}, nil, &mu.s, dgrad)
+	one := &a.a.one
+	one[0][0], one[1][0] = grad, lambda
+	a.a.run(dphi, &start.s, one[0][:], one[1][:], nil, &mu.s, dgrad)
+	one[0][0], one[1][0] = nil, nil
 }

@@ -27,6 +27,7 @@ type adjoint[T simd.Float] struct {
 	w     []float64
 	mu    *state[T]
 	dgrad []T
+	one   [2][1][]T // a window of one step, kept here to spare allocations
 }
 
 // workspace is one worker's memory.
@@ -42,7 +43,7 @@ func (a *adjoint[T]) bind(c *core[T]) {
 		return
 	}
 	if a.c == nil || a.c.geometry != c.geometry {
-		*a = adjoint[T]{fan: fan.New(a.slot), trans: make([][]T, len(c.maps))}
+		*a = adjoint[T]{one: a.one, fan: fan.New(a.slot), trans: make([][]T, len(c.maps))}
 		for i, m := range c.maps {
 			a.trans[i] = make([]T, m.in*m.out)
 		}

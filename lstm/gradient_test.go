@@ -48,6 +48,12 @@ func (q bowl) hessian(dst, v []float64) {
 	}
 }
 
+// objective is a function of which the tests know two derivatives.
+type objective interface {
+	lossGrad(theta, grad []float64) float64
+	hessian(dst, v []float64) // the same everywhere
+}
+
 func (q bowl) lossGrad(theta, grad []float64) float64 {
 	q.hessian(grad, theta)
 	f := 0.0
@@ -61,7 +67,8 @@ func (q bowl) lossGrad(theta, grad []float64) float64 {
 type unrolled struct {
 	states []*state[float64]
 	grads  [][]float64
-	loss   float64 // Σ_{t=1..K} w_t f(θ_t)
+	theta  []float64 // where it ends
+	loss   float64   // Σ_{t=1..K} w_t f(θ_t)
 }
 
 // clone returns a copy of s that goes on with c.
@@ -89,7 +96,7 @@ func warm(c *core[float64], n, steps int) *state[float64] {
 
 // unroll runs a window of c on q from the given state. If frozen is not nil, the
 // network reads those gradients, and the loss is linearised there.
-func unroll(c *core[float64], q bowl, theta0 []float64, start *state[float64], steps int, w []float64, frozen [][]float64) unrolled {
+func unroll(c *core[float64], q objective, theta0 []float64, start *state[float64], steps int, w []float64, frozen [][]float64) unrolled {
 	n := len(theta0)
 	theta, u := append([]float64(nil), theta0...), make([]float64, n)
 	s := clone(c, start)
@@ -109,6 +116,7 @@ func unroll(c *core[float64], q bowl, theta0 []float64, start *state[float64], s
 		}
 		out.states = append(out.states, clone(c, s))
 		if t == steps {
+			out.theta = theta
 			return out
 		}
 		s.update(u, g)
@@ -119,7 +127,7 @@ func unroll(c *core[float64], q bowl, theta0 []float64, start *state[float64], s
 }
 
 // full computes the meta-gradient with second derivatives, step by step.
-func full(c *core[float64], q bowl, r unrolled, w []float64) []float64 {
+func full(c *core[float64], q objective, r unrolled, w []float64) []float64 {
 	n, steps := r.states[0].n, len(r.grads)-1
 	dphi := make([]float64, c.size)
 	mu := &state[float64]{}
