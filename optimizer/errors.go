@@ -5,14 +5,15 @@ import "fmt"
 // Panics of callers' mistakes.
 const (
 	errSteps = "optimizer: negative number of steps"
+	errRuns  = "optimizer: negative number of runs"
 )
 
 // A DivergedError says where a run left the finite numbers.
 type DivergedError struct {
-	// Step is t: the loss f_t(θ_t), its gradient or the update that follows
-	// from it was the first to be non-finite.
+	// Step is t: the loss f_t(θ_t), its gradient, the update u_t that follows
+	// from it or the point θ_t + u_t was the first to be non-finite.
 	Step int
-	// What is "loss", "gradient" or "update".
+	// What is "loss", "gradient", "update" or "parameter".
 	What string
 	// Coordinate is the first non-finite coordinate, -1 where What is "loss".
 	Coordinate int

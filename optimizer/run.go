@@ -61,9 +61,15 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 			out.Diverged = &DivergedError{Step: t, What: "update", Coordinate: i, Value: float64(update[i])}
 			return out, nil
 		}
-		for i, u := range update {
-			out.Theta[i] += u
+		next := update
+		for i, x := range out.Theta {
+			next[i] += x
 		}
+		if i := NonFinite(next); i >= 0 {
+			out.Diverged = &DivergedError{Step: t, What: "parameter", Coordinate: i, Value: float64(next[i])}
+			return out, nil
+		}
+		copy(out.Theta, next)
 	}
 }
 

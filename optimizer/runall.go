@@ -24,6 +24,9 @@ type Job struct {
 	// to measure the final point on other data. It is called from several
 	// goroutines, but once for each (rule, instance).
 	Finish func(rule, instance int, p Problem, out Outcome) error
+	// LossesOnly drops every outcome's Theta, after Finish has seen it: a
+	// wide comparison on large problems would not fit in memory otherwise.
+	LossesOnly bool
 	// Progress, if set, is called after each run with the number finished.
 	// Calls do not overlap.
 	Progress func(done, total int)
@@ -33,7 +36,15 @@ type Job struct {
 // Each instance is sampled once, and every rule runs on it from the same
 // starting point with the same minibatches and a fresh state. Instances are
 // spread over GOMAXPROCS goroutines; the result does not depend on how many.
+// It panics if Runs or Steps is negative.
 func RunAll(ctx context.Context, job Job) ([][]Outcome, error) {
+	// Here, not in the goroutines, whose panics the caller cannot recover.
+	if job.Runs < 0 {
+		panic(errRuns)
+	}
+	if job.Steps < 0 {
+		panic(errSteps)
+	}
 	outcomes := make([][]Outcome, len(job.Rules))
 	for r := range outcomes {
 		outcomes[r] = make([]Outcome, job.Runs)
@@ -96,12 +107,15 @@ func runInstance(ctx context.Context, job Job, i int, outcomes [][]Outcome, fini
 		if err != nil {
 			return fmt.Errorf("optimizer: instance %d of %s: %w", i, job.Family.Name(), err)
 		}
-		outcomes[r][i] = out
 		if job.Finish != nil {
 			if err := job.Finish(r, i, p, out); err != nil {
 				return err
 			}
 		}
+		if job.LossesOnly {
+			out.Theta = nil
+		}
+		outcomes[r][i] = out
 		finish(nil)
 	}
 	return nil

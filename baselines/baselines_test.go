@@ -1,0 +1,176 @@
+package baselines
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"learnedopt/optimizer"
+	"learnedopt/optimizer/optimizertest"
+)
+
+// The shared suite, with the defaults and with learning rates at which each
+// rule descends a quadratic.
+func TestConform(t *testing.T) {
+	descending := map[string]float64{
+		"sgd": 0.3, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.5, "rmsprop": 0.02, "adam": 0.05,
+	}
+	for _, name := range Names() {
+		t.Run(name, func(t *testing.T) {
+			rule, err := New(name, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			optimizertest.Conform(t, rule)
+			if rule, err = New(name, descending[name]); err != nil {
+				t.Fatal(err)
+			}
+			optimizertest.Descends(t, rule)
+		})
+	}
+}
+
+// New's learning rate 0, the zero value and the documented defaults are one rule.
+func TestDefaults(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		zero, full optimizer.Rule
+	}{
+		{"sgd", SGD{}, SGD{0.001}},
+		{"momentum", Momentum{}, Momentum{0.001, 0.9}},
+		{"nesterov", Nesterov{}, Nesterov{0.001, 0.9}},
+		{"adagrad", AdaGrad{}, AdaGrad{0.01, 1e-10}},
+		{"rmsprop", RMSProp{}, RMSProp{0.01, 0.99, 1e-8}},
+		{"adam", Adam{}, Adam{0.001, 0.9, 0.999, 1e-8}},
+	} {
+		named, err := New(c.name, 0)
+		if err != nil || named != c.zero {
+			t.Errorf("New(%q, 0) = %#v, %v", c.name, named, err)
+		}
+		zero, full := c.zero.Start(3), c.full.Start(3)
+		for step, g := range [][]float32{{1, 1e-9, 0}, {-2, 3e-9, 0}, {0.5, 1e-9, 1}} {
+			a, b := make([]float32, 3), make([]float32, 3)
+			zero.Update(a, g)
+			full.Update(b, g)
+			if fmt.Sprint(a) != fmt.Sprint(b) {
+				t.Errorf("%s, step %d: the zero value gives %v, the documented defaults %v", c.name, step, a, b)
+			}
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	for _, c := range []struct {
+		rule validator
+		want string // "" for a valid rule
+	}{
+		{SGD{}, ""}, {SGD{LearningRate: 10}, ""}, {Adam{Beta1: 0.999999}, ""},
+		{SGD{LearningRate: -1}, "sgd: learning rate is -1"},
+		{SGD{LearningRate: nan}, "learning rate is NaN"},
+		{SGD{LearningRate: inf}, "learning rate is +Inf"},
+		{SGD{LearningRate: 1e39}, "learning rate is 1e+39"},
+		{SGD{LearningRate: 1e-50}, "zero in float32"},
+		{Momentum{Momentum: 1}, "momentum: momentum is 1"},
+		{Momentum{LearningRate: -1}, "momentum: learning rate"},
+		{Nesterov{Momentum: -0.1}, "nesterov: momentum is -0.1"},
+		{AdaGrad{Epsilon: -1}, "adagrad: epsilon is -1"},
+		{AdaGrad{LearningRate: -1}, "adagrad: learning rate"},
+		{RMSProp{Alpha: 1}, "rmsprop: alpha is 1"},
+		{RMSProp{Epsilon: nan}, "rmsprop: epsilon is NaN"},
+		{RMSProp{LearningRate: -1}, "rmsprop: learning rate"},
+		{Adam{Beta1: 1}, "adam: beta1 is 1"},
+		{Adam{Beta2: 1.5}, "adam: beta2 is 1.5"},
+		{Adam{Epsilon: 1e-60}, "adam: epsilon is 1e-60, which is zero"},
+		{Adam{LearningRate: -1}, "adam: learning rate"},
+	} {
+		err := c.rule.Validate()
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%#v: %v", c.rule, err)
+			}
+			continue
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "baselines: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%#v: error %v, want one with %q", c.rule, err, c.want)
+		}
+		func() {
+			defer func() {
+				if got := recover(); got != errInvalid {
+					t.Errorf("%#v: Start panics with %v, want %q", c.rule, got, errInvalid)
+				}
+			}()
+			c.rule.Start(1)
+		}()
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, suggestion := range map[string]string{
+		"adm": "adam", "Adam": "adam", "ADAGRAD": "adagrad", "rms_prop": "rmsprop", "nesterow": "nesterov", "sdg": "sgd", "moment": "momentum",
+	} {
+		_, err := New(name, 0.1)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("did you mean %q", suggestion)) {
+			t.Errorf("New(%q): error %v, want it to suggest %q", name, err, suggestion)
+		}
+	}
+	if _, err := New("adam", -0.1); err == nil {
+		t.Error("New accepts a negative learning rate")
+	}
+}
+
+// A saved state is refused by another rule's state, by one of another size
+// and in another version, with ErrState, and changes nothing.
+func TestStatesRefuse(t *testing.T) {
+	type saver interface {
+		optimizer.State
+		encoding.BinaryMarshaler
+		encoding.BinaryUnmarshaler
+	}
+	save := func(rule optimizer.Rule, n int) []byte {
+		state := rule.Start(n).(saver)
+		state.Update(make([]float32, n), make([]float32, n))
+		data, err := state.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	version := save(Momentum{}, 4)
+	version[8]++
+	for what, data := range map[string][]byte{
+		"nesterov's": save(Nesterov{}, 4), "sgd's": save(SGD{}, 4), "larger": save(Momentum{}, 5), "smaller": save(Momentum{}, 3),
+		"another version": version, "header only": version[:headerSize],
+	} {
+		state := Momentum{LearningRate: 1}.Start(4).(saver)
+		got := make([]float32, 4)
+		state.Update(got, []float32{1, 2, 3, 4})
+		if err := state.UnmarshalBinary(data); !errors.Is(err, ErrState) {
+			t.Errorf("%s: error %v, want ErrState", what, err)
+		}
+		if state.Update(got, make([]float32, 4)); got[3] != -3.6 {
+			t.Errorf("%s: the refused data changed the state: update %v, want -3.6", what, got[3])
+		}
+	}
+}
+
+func Example() {
+	rule := Adam{LearningRate: 0.1}
+	theta := []float32{1, -2}
+	grad, update := make([]float32, 2), make([]float32, 2)
+	state := rule.Start(len(theta))
+	for range 100 {
+		for i, x := range theta {
+			grad[i] = 2 * x // of f(θ) = |θ|²
+		}
+		state.Update(update, grad)
+		for i, u := range update {
+			theta[i] += u
+		}
+	}
+	fmt.Printf("%.2f\n", theta)
+	// Output: [0.00 0.01]
+}

@@ -1,0 +1,163 @@
+// Package optimizertest holds the suite that every optimizer.Rule passes,
+// hand-designed or learned.
+package optimizertest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// A check is one demand on a rule; it returns what is wrong.
+type check struct {
+	name string
+	run  func(rule optimizer.Rule) error
+}
+
+var checks = []check{
+	{"finite", finite},
+	{"alias", alias},
+	{"lengths", lengths},
+	{"independent", independent},
+	{"permutation", permutation},
+	{"deterministic", deterministic},
+	{"concurrent", concurrent},
+	{"allocations", allocations},
+	{"resume", resume},
+}
+
+// Conform runs the suite as subtests. It demands of the rule and its states
+// that
+//
+//   - finite gradients of any size up to 1e30 give finite updates;
+//   - dst may be grad, is overwritten whatever it held, and grad is otherwise
+//     unchanged;
+//   - wrong lengths, and no coordinates, panic with a text that begins with
+//     the package, and leave the state as it was;
+//   - states of one rule know nothing of each other;
+//   - permuting the coordinates permutes the updates, bit for bit, wherever
+//     the coordinates lie in the rule's blocks;
+//   - equal gradients give equal bits, whatever GOMAXPROCS is;
+//   - one rule may serve several goroutines (run with -race to be sure);
+//   - Update does not allocate after the first;
+//   - a state that implements encoding.BinaryMarshaler and
+//     encoding.BinaryUnmarshaler resumes bit for bit and refuses damaged data.
+//
+// Callers must not run it in parallel with other tests: it counts
+// allocations and sets GOMAXPROCS.
+func Conform(t *testing.T, rule optimizer.Rule) {
+	t.Helper()
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.run(rule); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// sizes span the edges of blocks of 4, 8, 16 and 32 coordinates.
+var sizes = []int{1, 2, 31, 32, 33, 100}
+
+// gradients returns steps gradients of n coordinates, each normal times its
+// own power of ten from 1e-6 to 1e3, one in eight zero.
+func gradients(n, steps int, index uint64) [][]float32 {
+	rng := stream.New(1606, "optimizertest", index)
+	gs := make([][]float32, steps)
+	for t := range gs {
+		gs[t] = make([]float32, n)
+		for i := range gs[t] {
+			x := rng.NormFloat64() * math.Pow(10, float64(rng.IntN(10)-6))
+			if rng.IntN(8) > 0 {
+				gs[t][i] = float32(x)
+			}
+		}
+	}
+	return gs
+}
+
+// trajectory returns the updates of a fresh state.
+func trajectory(rule optimizer.Rule, grads [][]float32) [][]float32 {
+	return continued(rule.Start(len(grads[0])), grads)
+}
+
+// continued returns the updates of a state from where it is.
+func continued(state optimizer.State, grads [][]float32) [][]float32 {
+	us := make([][]float32, len(grads))
+	for t, g := range grads {
+		us[t] = make([]float32, len(g))
+		state.Update(us[t], g)
+	}
+	return us
+}
+
+// same returns an error unless all bits of two trajectories are equal.
+func same(got, want [][]float32, what string) error {
+	for t := range want {
+		if i := differ(got[t], want[t]); i >= 0 {
+			return fmt.Errorf("%s: n = %d, step %d, coordinate %d: update %v, want %v", what, len(want[t]), t, i, got[t][i], want[t][i])
+		}
+	}
+	return nil
+}
+
+// differ returns the first index at which the bits differ, or -1.
+func differ(a, b []float32) int {
+	for i := range b {
+		if math.Float32bits(a[i]) != math.Float32bits(b[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Descends runs the rule for 200 steps on the separable quadratic
+//
+//	f(θ) = ½ Σ_i c_i (θ_i − a_i)²,   c_i in [½, 3/2],  |θ_i − a_i| = 1 at the start
+//
+// of ten coordinates and demands that it ends at less than a tenth of the
+// loss that it began with. Learned rules need not pass it.
+func Descends(t *testing.T, rule optimizer.Rule) {
+	t.Helper()
+	if err := descends(rule); err != nil {
+		t.Error(err)
+	}
+}
+
+func descends(rule optimizer.Rule) error {
+	const n, steps = 10, 200
+	rng := stream.New(1606, "optimizertest/quadratic", 0)
+	curvature, target, theta := make([]float64, n), make([]float64, n), make([]float32, n)
+	for i := range n {
+		curvature[i], target[i] = 0.5+rng.Float64(), rng.NormFloat64()
+		theta[i] = float32(target[i] + sign(rng))
+	}
+	var first, last float64
+	grad, update := make([]float32, n), make([]float32, n)
+	state := rule.Start(n)
+	for t := range steps + 1 {
+		last = 0
+		for i := range n {
+			d := float64(theta[i]) - target[i]
+			last += curvature[i] * d * d / 2
+			grad[i] = float32(curvature[i] * d)
+		}
+		if t == 0 {
+			first = last
+		}
+		state.Update(update, grad)
+		for i, u := range update {
+			theta[i] += u
+		}
+	}
+	if !(last < first/10) {
+		return fmt.Errorf("the loss of a well-conditioned quadratic went from %v to %v in %d steps, want less than a tenth", first, last, steps)
+	}
+	return nil
+}
+
+func sign(rng *rand.Rand) float64 { return float64(2*rng.IntN(2) - 1) }
