@@ -1,0 +1,18 @@
+// Package checkpoints is the file format of trained optimizers, .mopt:
+// versioned, checked, atomic. It knows nothing of what the tensors mean; a
+// File's Kind tells its reader what to make of them.
+//
+// A file is a fixed header, one msgpack value and a SHA-256:
+//
+//	bytes  0…7      "\x89MOPT\r\n\n"
+//	bytes  8…11     format version, little-endian uint32
+//	bytes 12…15     payload length L, little-endian uint32
+//	bytes 16…16+L   payload: {config, kind, provenance, tensors}
+//	last 32 bytes   SHA-256 of everything before
+//
+// Arrays are flax's msgpack extension 1. docs/format.md specifies all of it,
+// with a reader and a writer in Python.
+//
+// Nothing in a file depends on the clock, the machine or map order: equal
+// files have equal bytes.
+package checkpoints

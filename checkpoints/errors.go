@@ -1,0 +1,44 @@
+package checkpoints
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNewerVersion is what a FormatError wraps if the file's format version is
+// higher than this package's Version.
+var ErrNewerVersion = errors.New("written by a newer version of the format")
+
+// Panics of callers' mistakes.
+const (
+	errTarget = "checkpoints: DecodeConfig needs a non-nil pointer"
+)
+
+// A FormatError says why bytes are not a file, or why a File cannot be
+// written or is not what its reader asked for.
+type FormatError struct {
+	// Offset is where, in bytes from the start of the file; -1 if the fault
+	// is in the content and not at one place.
+	Offset int64
+	// Reason is what is wrong and, where there is one, the remedy.
+	Reason string
+	// Err is the cause, nil if there is none: io.ErrUnexpectedEOF for a
+	// truncated file, ErrNewerVersion for a file of the future.
+	Err error
+}
+
+// Error implements error.
+func (e *FormatError) Error() string {
+	if e.Offset < 0 {
+		return "bad checkpoint: " + e.Reason
+	}
+	return fmt.Sprintf("bad checkpoint: byte %d: %s", e.Offset, e.Reason)
+}
+
+// Unwrap returns Err.
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// content is a FormatError without a place.
+func content(format string, args ...any) *FormatError {
+	return &FormatError{Offset: -1, Reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,220 @@
+package checkpoints
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// A tree is a decoded msgpack value: nil, bool, uint64, int64 (negative only),
+// float32, float64, string, []byte, []any or map[string]any.
+
+// toTree encodes v by msgpack's rules and parses what came out.
+func toTree(v any) (any, error) {
+	var b bytes.Buffer
+	if err := msgpack.NewEncoder(&b).Encode(v); err != nil {
+		return nil, err
+	}
+	return parse(b.Bytes())
+}
+
+// parse reads data as one plain value and nothing after it.
+func parse(data []byte) (any, error) {
+	p := newParser(data, 0)
+	tree, err := p.value(0)
+	if err != nil {
+		return nil, err
+	}
+	if p.left() != 0 {
+		return nil, p.failf(p.offset(), "%d bytes after the value", p.left())
+	}
+	return tree, nil
+}
+
+// writeTree appends a tree in its canonical form. A bytes.Buffer does not
+// fail, and neither does msgpack on these types.
+func writeTree(b *bytes.Buffer, tree any) {
+	if err := encodeTree(msgpack.NewEncoder(b), tree); err != nil {
+		panic("checkpoints: " + err.Error())
+	}
+}
+
+func encodeTree(e *msgpack.Encoder, tree any) error {
+	switch x := tree.(type) {
+	case nil:
+		return e.EncodeNil()
+	case bool:
+		return e.EncodeBool(x)
+	case uint64:
+		return e.EncodeUint(x)
+	case int64:
+		return e.EncodeInt(x)
+	case float32:
+		return e.EncodeFloat32(x)
+	case float64:
+		return e.EncodeFloat64(x)
+	case string:
+		return e.EncodeString(x)
+	case []byte:
+		return e.EncodeBytes(x)
+	case []any:
+		if err := e.EncodeArrayLen(len(x)); err != nil {
+			return err
+		}
+		for _, item := range x {
+			if err := encodeTree(e, item); err != nil {
+				return err
+			}
+		}
+		return nil
+	case map[string]any:
+		if err := e.EncodeMapLen(len(x)); err != nil {
+			return err
+		}
+		for _, key := range slices.Sorted(maps.Keys(x)) {
+			if err := e.EncodeString(key); err != nil {
+				return err
+			}
+			if err := encodeTree(e, x[key]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("%T in a tree", tree)
+}
+
+// decodeStrict decodes tree into what v points to. msgpack by itself passes
+// over missing keys, truncates integers and turns nil into zero; so the
+// result is encoded again and must say what the file said.
+func decodeStrict(path string, tree, v any) error {
+	target := pointee(v)
+	fresh := reflect.New(target.Type())
+	var b bytes.Buffer
+	writeTree(&b, tree)
+	d := msgpack.NewDecoder(&b)
+	d.DisallowUnknownFields(true)
+	if err := d.Decode(fresh.Interface()); err != nil {
+		return content("%s: %v", path, err)
+	}
+	back, err := toTree(fresh.Interface())
+	if err != nil {
+		return content("%s: %v", path, err)
+	}
+	if wrong := differ(path, tree, back); wrong != "" {
+		return content("%s", wrong)
+	}
+	target.Set(fresh.Elem())
+	return nil
+}
+
+// differ compares what a file says with what a decoded value says when
+// encoded again. It returns the first difference in words, "" if there is none.
+func differ(path string, file, back any) string {
+	switch f := file.(type) {
+	case map[string]any:
+		b, ok := back.(map[string]any)
+		if !ok {
+			return path + " is a map in the file"
+		}
+		for _, key := range slices.Sorted(maps.Keys(f)) {
+			if _, ok := b[key]; !ok {
+				if zero(f[key]) { // left out again by omitempty
+					continue
+				}
+				return fmt.Sprintf("%s.%s does not survive decoding", path, key)
+			}
+			if wrong := differ(path+"."+key, f[key], b[key]); wrong != "" {
+				return wrong
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(b)) {
+			if _, ok := f[key]; !ok {
+				return fmt.Sprintf("%s.%s is missing", path, key)
+			}
+		}
+		return ""
+	case []any:
+		b, ok := back.([]any)
+		if !ok || len(b) != len(f) {
+			return fmt.Sprintf("%s is an array of length %d in the file", path, len(f))
+		}
+		for i := range f {
+			if wrong := differ(fmt.Sprintf("%s[%d]", path, i), f[i], b[i]); wrong != "" {
+				return wrong
+			}
+		}
+		return ""
+	case []byte:
+		if b, ok := back.([]byte); !ok || !bytes.Equal(f, b) {
+			return path + " is a byte string in the file"
+		}
+		return ""
+	}
+	switch back.(type) {
+	case map[string]any, []any, []byte: // not comparable with ==
+		return fmt.Sprintf("%s is %v in the file", path, file)
+	}
+	if !sameScalar(file, back) {
+		return fmt.Sprintf("%s is %v in the file, which does not fit", path, file)
+	}
+	return ""
+}
+
+// sameScalar compares scalars by value: an integer equals the float of its
+// value, and a float64 equals the float32 it rounds to.
+func sameScalar(a, b any) bool {
+	if a == b {
+		return true
+	}
+	x, okx := number(a)
+	y, oky := number(b)
+	if !okx || !oky {
+		return false
+	}
+	_, intx := a.(float32)
+	_, inty := b.(float32)
+	if intx || inty {
+		return float32(x) == float32(y)
+	}
+	_, fx := a.(float64)
+	_, fy := b.(float64)
+	return (fx || fy) && x == y && x <= 1<<53 && x >= -1<<53
+}
+
+func number(v any) (float64, bool) {
+	switch x := v.(type) {
+	case uint64:
+		return float64(x), true
+	case int64:
+		return float64(x), true
+	case float32:
+		return float64(x), true
+	case float64:
+		return x, true
+	}
+	return 0, false
+}
+
+func zero(tree any) bool {
+	switch x := tree.(type) {
+	case nil:
+		return true
+	case bool:
+		return !x
+	case string:
+		return x == ""
+	case []byte:
+		return len(x) == 0
+	case []any:
+		return len(x) == 0
+	case map[string]any:
+		return len(x) == 0
+	}
+	x, _ := number(tree)
+	return x == 0
+}
