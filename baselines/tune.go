@@ -1,0 +1,173 @@
+package baselines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// A TuneConfig says on what learning rates are tuned.
+type TuneConfig struct {
+	// Family draws the tuning instances. It must be set.
+	Family optimizer.Family
+	// Steps is the length T of a run; 0 means 100.
+	Steps int
+	// Runs is the number of instances; 0 means 10.
+	Runs int
+	// Grid holds the learning rates to try, positive and ascending; nil
+	// means DefaultGrid().
+	Grid []float64
+	// Seed fixes the instances: instance i is drawn from the stream
+	// (Seed, "tune", i), which no evaluation uses.
+	Seed uint64
+	// Progress, if set, is called after each run with the number finished.
+	Progress func(done, total int)
+}
+
+// DefaultGrid returns four learning rates a decade from 1e-4 to 10:
+//
+//	10^(e/4),   e = −16 … 4
+func DefaultGrid() []float64 {
+	grid := make([]float64, 0, 21)
+	for e := -16; e <= 4; e++ {
+		grid = append(grid, math.Pow(10, float64(e)/4))
+	}
+	return grid
+}
+
+// Validate returns an error if no tuning can be done as the config says.
+func (c TuneConfig) Validate() error {
+	var errs []error
+	if c.Family == nil {
+		errs = append(errs, errors.New("baselines: tune: no family of problems"))
+	}
+	if c.Steps < 0 {
+		errs = append(errs, fmt.Errorf("baselines: tune: %d steps; want at least 1, or 0 for 100", c.Steps))
+	}
+	if c.Runs < 0 {
+		errs = append(errs, fmt.Errorf("baselines: tune: %d runs; want at least 1, or 0 for 10", c.Runs))
+	}
+	if c.Grid != nil && len(c.Grid) == 0 {
+		errs = append(errs, errors.New("baselines: tune: the grid is empty; nil is the default grid"))
+	}
+	last := 0.0
+	for i, lr := range c.Grid {
+		if !(lr > last && lr < limit) {
+			errs = append(errs, fmt.Errorf("baselines: tune: grid[%d] is %v after %v; want positive, finite, ascending learning rates", i, lr, last))
+			break
+		}
+		last = lr
+	}
+	return errors.Join(errs...)
+}
+
+// Tune finds the learning rate of the named rule at which the mean of
+//
+//	f(θ_0) … f(θ_T)
+//
+// averaged over the tuning instances, is least.
+func Tune(ctx context.Context, name string, cfg TuneConfig) (Tuned, error) {
+	tuned, err := TuneAll(ctx, []string{name}, cfg)
+	if len(tuned) == 0 {
+		return Tuned{}, err
+	}
+	return tuned[0], err
+}
+
+// TuneAll tunes several rules, all learning rates of all rules on the same
+// instances, minibatches and starting points. Each instance is sampled once; they are spread
+// over GOMAXPROCS goroutines, on which the result does not depend. A rule that
+// diverges at every learning rate gives an *UntunableError, joined with those
+// of other rules; the results are complete nevertheless.
+func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Steps == 0 {
+		cfg.Steps = 100
+	}
+	if cfg.Runs == 0 {
+		cfg.Runs = 10
+	}
+	if cfg.Grid == nil {
+		cfg.Grid = DefaultGrid()
+	}
+	rules := make([]optimizer.Rule, 0, len(names)*len(cfg.Grid))
+	for _, name := range names {
+		for _, lr := range cfg.Grid {
+			rule, err := New(name, lr)
+			if err != nil {
+				return nil, err
+			}
+			rules = append(rules, rule)
+		}
+	}
+	outcomes, err := optimizer.RunAll(ctx, optimizer.Job{
+		Rules:      rules,
+		Family:     cfg.Family,
+		Instance:   func(i int) *rand.Rand { return stream.New(cfg.Seed, "tune", uint64(i)) },
+		Runs:       cfg.Runs,
+		Steps:      cfg.Steps,
+		LossesOnly: true,
+		Progress:   cfg.Progress,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("baselines: tune: %w", err)
+	}
+	all := make([]Tuned, len(names))
+	var errs []error
+	for k, name := range names {
+		first := k * len(cfg.Grid)
+		all[k] = Tuned{
+			Name: name, Family: cfg.Family.Name(), Steps: cfg.Steps, Runs: cfg.Runs, Seed: cfg.Seed,
+			Grid: make([]GridPoint, len(cfg.Grid)),
+		}
+		for i, lr := range cfg.Grid {
+			all[k].Grid[i] = score(lr, outcomes[first+i])
+		}
+		best := all[k].best()
+		if best < 0 {
+			errs = append(errs, &UntunableError{Name: name, Lowest: cfg.Grid[0], Highest: cfg.Grid[len(cfg.Grid)-1]})
+			continue
+		}
+		all[k].Rule = rules[first+best]
+		all[k].LearningRate = cfg.Grid[best]
+		all[k].AtEdge = best == 0 || best == len(cfg.Grid)-1
+	}
+	return all, errors.Join(errs...)
+}
+
+// lastLosses is over how many of the last losses FinalLoss is the mean.
+const lastLosses = 5
+
+// score sums up the runs of one learning rate, in their order.
+func score(learningRate float64, runs []optimizer.Outcome) GridPoint {
+	p := GridPoint{LearningRate: learningRate}
+	for _, out := range runs {
+		if out.Diverged != nil {
+			p.Diverged++
+			continue
+		}
+		p.MeanLoss += mean(out.Losses) / float64(len(runs))
+		p.FinalLoss += mean(out.Losses[max(0, len(out.Losses)-lastLosses):]) / float64(len(runs))
+	}
+	unusable := func(x float64) bool { return p.Diverged > 0 || math.IsNaN(x) || math.IsInf(x, 0) }
+	if unusable(p.MeanLoss) || unusable(p.FinalLoss) {
+		p.MeanLoss, p.FinalLoss = math.Inf(1), math.Inf(1)
+	}
+	return p
+}
+
+// mean divides before it adds, so that finite losses do not overflow.
+func mean(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v / float64(len(x))
+	}
+	return sum
+}

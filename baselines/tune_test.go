@@ -1,0 +1,260 @@
+package baselines
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// A parabola is f(θ) = ½ c θ² from θ_0 = 1.
+type parabola struct{ c float64 }
+
+func (p parabola) Dim() int             { return 1 }
+func (p parabola) Init(theta []float32) { theta[0] = 1 }
+func (p parabola) LossGrad(theta, grad []float32) (float64, error) {
+	x := float64(theta[0])
+	grad[0] = float32(p.c * x)
+	return p.c * x * x / 2, nil
+}
+
+// parabolas draws curvatures ½ or 2 with equal chance, scaled.
+type parabolas struct {
+	scale   float64
+	sampled *atomic.Int64 // may be nil
+	err     error
+}
+
+func (f parabolas) Name() string { return "parabolas" }
+func (f parabolas) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if f.sampled != nil {
+		f.sampled.Add(1)
+	}
+	return parabola{f.scale * curvature(rng)}, f.err
+}
+
+func curvature(rng *rand.Rand) float64 { return []float64{0.5, 2}[rng.IntN(2)] }
+
+// Gradient descent on a parabola is f_t = ½ c (1−αc)^{2t}, so the whole grid is
+// known. At α = 3 the flat parabolas converge and the steep ones leave the
+// finite numbers: 5^t > 3.4e38 at t = 56.
+func TestTuneClosedForm(t *testing.T) {
+	const steps, runs, seed = 70, 12, 3
+	grid := []float64{0.01, 0.1, 0.3, 0.5, 0.8, 0.95, 3, 10}
+	var sampled atomic.Int64
+	got, err := Tune(t.Context(), "sgd", TuneConfig{
+		Family: parabolas{scale: 1, sampled: &sampled}, Steps: steps, Runs: runs, Grid: grid, Seed: seed,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sampled.Load() != runs {
+		t.Errorf("%d instances were sampled for %d runs", sampled.Load(), runs)
+	}
+	curvatures, steep := make([]float64, runs), 0
+	for i := range curvatures {
+		if curvatures[i] = curvature(stream.New(seed, "tune", uint64(i))); curvatures[i] == 2 {
+			steep++
+		}
+	}
+	if steep == 0 || steep == runs {
+		t.Fatalf("%d of %d instances are steep: choose another seed", steep, runs)
+	}
+	best, least := -1, math.Inf(1)
+	for i, lr := range grid {
+		p := got.Grid[i]
+		if p.LearningRate != lr {
+			t.Fatalf("point %d is at learning rate %v, want %v", i, p.LearningRate, lr)
+		}
+		if lr > 1 {
+			if want := map[float64]int{3: steep, 10: runs}[lr]; p.Diverged != want || !math.IsInf(p.MeanLoss, 1) || !math.IsInf(p.FinalLoss, 1) {
+				t.Errorf("learning rate %v: %+v, want %d diverged and infinite losses", lr, p, want)
+			}
+			continue
+		}
+		wantMean, wantFinal := 0.0, 0.0
+		for _, c := range curvatures {
+			for k := range steps + 1 {
+				f := c / 2 * math.Pow(1-lr*c, 2*float64(k))
+				wantMean += f / (steps + 1) / runs
+				if k > steps-5 {
+					wantFinal += f / 5 / runs
+				}
+			}
+		}
+		if wantMean < least {
+			best, least = i, wantMean
+		}
+		// One step is a few roundings of 2^-24; seventy of them, squared, are
+		// below 1e-4 for the last losses. The mean is of the first ones.
+		if relative(p.MeanLoss, wantMean) > 1e-5 || relative(p.FinalLoss, wantFinal) > 1e-4 || p.Diverged != 0 {
+			t.Errorf("learning rate %v: %+v, closed form %v and %v", lr, p, wantMean, wantFinal)
+		}
+	}
+	if got.LearningRate != grid[best] || got.AtEdge || got.Rule != (SGD{LearningRate: grid[best]}) {
+		t.Errorf("best is %v (at edge: %v, rule %#v), closed form %v", got.LearningRate, got.AtEdge, got.Rule, grid[best])
+	}
+}
+
+func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
+
+func TestTuneFlagsTheEdge(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		scale  float64
+		grid   []float64
+		best   float64
+		atEdge bool
+	}{
+		{"inside", 1, []float64{0.01, 0.8, 0.99}, 0.8, false},
+		{"low", 1, []float64{0.8, 0.99, 3}, 0.8, true},
+		{"high", 1, []float64{0.01, 0.1, 0.8}, 0.8, true},
+		{"one", 1, []float64{0.8}, 0.8, true},
+		// All losses are 0: the lowest learning rate of equals.
+		{"equal", 0, []float64{0.1, 0.2, 0.3}, 0.1, true},
+		// Everything above the best diverges: that is no edge of the grid.
+		{"cliff", 1, []float64{0.1, 0.8, 50}, 0.8, false},
+	} {
+		got, err := Tune(t.Context(), "sgd", TuneConfig{Family: parabolas{scale: c.scale}, Steps: 70, Runs: 6, Grid: c.grid})
+		if err != nil || got.LearningRate != c.best || got.AtEdge != c.atEdge {
+			t.Errorf("%s: best %v, at edge %v, error %v; want %v, %v", c.name, got.LearningRate, got.AtEdge, err, c.best, c.atEdge)
+		}
+	}
+}
+
+// Tuning rules together or one by one, on one processor or two, is the same;
+// the seed matters.
+func TestTuneAll(t *testing.T) {
+	cfg := TuneConfig{Family: parabolas{scale: 1}, Steps: 30, Seed: 5}
+	last := 0
+	cfg.Progress = func(done, total int) {
+		if last++; done != last || total != 6*21*10 {
+			t.Errorf("progress %d of %d, want %d of %d", done, total, last, 6*21*10)
+		}
+	}
+	all, err := TuneAll(t.Context(), Names(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last != 6*21*10 {
+		t.Errorf("progress ended at %d", last)
+	}
+	cfg.Progress = nil
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for i, name := range Names() {
+		alone, err := Tune(t.Context(), name, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(all[i], alone); d != "" {
+			t.Errorf("%s together (-) and alone on one processor (+):\n%s", name, d)
+		}
+		if alone.Name != name || len(alone.Grid) != 21 || alone.Steps != 30 || alone.Runs != 10 || alone.Seed != 5 || alone.Family != "parabolas" {
+			t.Errorf("%s: %+v does not say how it was tuned", name, alone)
+		}
+	}
+	cfg.Seed++
+	if other, err := Tune(t.Context(), "sgd", cfg); err != nil || cmp.Equal(other.Grid, all[0].Grid) {
+		t.Errorf("another seed gave the same grid (error %v)", err)
+	}
+}
+
+func TestTuneErrors(t *testing.T) {
+	family := parabolas{scale: 1}
+	sound := TuneConfig{Family: family, Steps: 70, Runs: 4}
+	broken := errors.New("no data")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		want string
+		ctx  context.Context
+		name string
+		with func(*TuneConfig)
+	}{
+		{"no family", t.Context(), "sgd", func(c *TuneConfig) { c.Family = nil }},
+		{"-1 steps", t.Context(), "sgd", func(c *TuneConfig) { c.Steps = -1 }},
+		{"-1 runs", t.Context(), "sgd", func(c *TuneConfig) { c.Runs = -1 }},
+		{"grid is empty", t.Context(), "sgd", func(c *TuneConfig) { c.Grid = []float64{} }},
+		{"grid[1] is 0.1 after 0.1", t.Context(), "sgd", func(c *TuneConfig) { c.Grid = []float64{0.1, 0.1} }},
+		{"grid[0] is 0 after 0", t.Context(), "sgd", func(c *TuneConfig) { c.Grid = []float64{0, 1} }},
+		{"grid[0] is NaN", t.Context(), "sgd", func(c *TuneConfig) { c.Grid = []float64{math.NaN()} }},
+		{"grid[1] is +Inf", t.Context(), "sgd", func(c *TuneConfig) { c.Grid = []float64{1, math.Inf(1)} }},
+		{"did you mean \"sgd\"", t.Context(), "sgdd", func(*TuneConfig) {}},
+		{"no data", t.Context(), "sgd", func(c *TuneConfig) { c.Family = parabolas{err: broken} }},
+		{context.Canceled.Error(), cancelled, "sgd", func(*TuneConfig) {}},
+	} {
+		cfg := sound
+		c.with(&cfg)
+		if got, err := Tune(c.ctx, c.name, cfg); err == nil || !strings.Contains(err.Error(), c.want) || got.Rule != nil {
+			t.Errorf("%s: rule %v, error %v", c.want, got.Rule, err)
+		}
+	}
+}
+
+// A rule that diverges everywhere is an error that names it; the others are tuned.
+func TestUntunable(t *testing.T) {
+	grid := []float64{20, 40}
+	got, err := TuneAll(t.Context(), []string{"sgd", "adam"}, TuneConfig{Family: parabolas{scale: 1}, Steps: 70, Runs: 4, Grid: grid})
+	var untunable *UntunableError
+	if !errors.As(err, &untunable) || *untunable != (UntunableError{"sgd", 20, 40}) {
+		t.Fatalf("error %v, want that sgd diverged from 20 to 40", err)
+	}
+	if got[0].Rule != nil || got[0].LearningRate != 0 || got[0].AtEdge || got[0].Grid[1].Diverged != 4 {
+		t.Errorf("the untunable rule is %+v", got[0])
+	}
+	if got[1].Rule != (Adam{LearningRate: 20}) {
+		t.Errorf("the other rule is %+v", got[1])
+	}
+}
+
+// What is written is read back: infinite losses and rules, too.
+func TestTunedJSON(t *testing.T) {
+	cfg := TuneConfig{Family: parabolas{scale: 1}, Steps: 70, Runs: 4, Grid: []float64{0.1, 3, 20}, Seed: math.MaxUint64}
+	want, err := TuneAll(t.Context(), []string{"sgd", "rmsprop"}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Grid = cfg.Grid[2:]
+	lost, err := Tune(t.Context(), "sgd", cfg)
+	if err == nil {
+		t.Fatal("sgd does not diverge at 20")
+	}
+	want = append(want, lost)
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), `{"learning_rate":20,"mean_loss":null,"final_loss":null,"diverged":4}`) {
+		t.Errorf("an unusable point is not written with null: %s", data)
+	}
+	var got []Tuned
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("written (-) and read (+):\n%s", d)
+	}
+	if err := json.Unmarshal([]byte(`{"name":"admm","learning_rate":1}`), &Tuned{}); err == nil {
+		t.Error("a tuned rule of unknown name was read")
+	}
+}
+
+func ExampleTune() {
+	tuned, err := Tune(context.Background(), "nesterov", TuneConfig{Family: parabolas{scale: 1}})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s: best of %d learning rates %.3f, at the edge: %v\n", tuned.Name, len(tuned.Grid), tuned.LearningRate, tuned.AtEdge)
+	// Output: nesterov: best of 21 learning rates 0.316, at the edge: false
+}
