@@ -85,12 +85,34 @@ type Tensor struct {
 // then its H previous outputs, and "lstmk/b" [4H], gates in the order i, f, g, o;
 // "readout/w" [H,1] and "readout/b" [1].
 func (net *Network) Tensors() []Tensor {
+	tensors := net.core.tensors()
+	at := 0
+	for i := range tensors {
+		t := &tensors[i]
+		size := 1
+		for _, d := range t.Shape {
+			size *= d
+		}
+		t.Data = append([]float32(nil), net.core.phi[at:at+size]...)
+		at += size
+	}
+	return tensors
+}
+
+// Layout returns the tensors of a network of the given shape, without data.
+func Layout(cfg Config) ([]Tensor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return newGeometry(cfg).tensors(), nil
+}
+
+func (g *geometry) tensors() []Tensor {
 	var all []Tensor
-	for _, m := range net.core.maps {
-		w, bias := net.core.weights(m)
+	for _, m := range g.maps {
 		all = append(all,
-			Tensor{m.name + "/w", []int{m.in, m.out}, append([]float32(nil), w...)},
-			Tensor{m.name + "/b", []int{m.out}, append([]float32(nil), bias...)})
+			Tensor{Name: m.name + "/w", Shape: []int{m.in, m.out}},
+			Tensor{Name: m.name + "/b", Shape: []int{m.out}})
 	}
 	return all
 }
@@ -131,15 +153,31 @@ func (s *State) SetNetwork(net *Network) {
 	s.s.c = net.core
 }
 
-// CopyFrom makes s the copy of a state of a network of the same shape and as
-// many coordinates.
+// Fits says whether the two states can be copied to each other: they belong to
+// networks of the same shape and have as many coordinates.
+func (s *State) Fits(other *State) bool {
+	return s.s.n == other.s.n && s.s.c.cfg == other.s.c.cfg
+}
+
+// CopyFrom makes s a copy of a state that fits it.
 func (s *State) CopyFrom(from *State) {
-	switch {
-	case s.s.n != from.s.n:
-		panic(errLength)
-	case s.s.c.cfg != from.s.c.cfg:
+	if !s.Fits(from) {
 		panic(errShape)
 	}
 	s.s.c, s.s.steps = from.s.c, from.s.steps
 	copy(s.s.data, from.s.data)
+}
+
+// Clone returns a copy of s.
+func (s *State) Clone() *State {
+	c := &State{}
+	c.s.init(s.s.c, s.s.n)
+	c.CopyFrom(s)
+	return c
+}
+
+// Zero puts s where a fresh run starts.
+func (s *State) Zero() {
+	clear(s.s.data)
+	s.s.steps = 0
 }

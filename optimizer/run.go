@@ -45,20 +45,14 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 			return out, err
 		}
 		out.Losses = append(out.Losses, loss)
-		if !finite(loss) {
-			out.Diverged = &DivergedError{Step: t, What: "loss", Coordinate: -1, Value: loss}
+		if out.Diverged = CheckLoss(t, loss); out.Diverged != nil || t == steps {
 			return out, nil
 		}
-		if t == steps {
-			return out, nil
-		}
-		if i := NonFinite(grad); i >= 0 {
-			out.Diverged = &DivergedError{Step: t, What: "gradient", Coordinate: i, Value: float64(grad[i])}
+		if out.Diverged = Check(t, "gradient", grad); out.Diverged != nil {
 			return out, nil
 		}
 		state.Update(update, grad)
-		if i := NonFinite(update); i >= 0 {
-			out.Diverged = &DivergedError{Step: t, What: "update", Coordinate: i, Value: float64(update[i])}
+		if out.Diverged = Check(t, "update", update); out.Diverged != nil {
 			return out, nil
 		}
 		next := update
@@ -84,4 +78,20 @@ func NonFinite(x []float32) int {
 	return -1
 }
 
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+// Check returns a divergence if x, the gradient or the update of step t as what
+// says, is not finite.
+func Check(t int, what string, x []float32) *DivergedError {
+	i := NonFinite(x)
+	if i < 0 {
+		return nil
+	}
+	return &DivergedError{Step: t, What: what, Coordinate: i, Value: float64(x[i])}
+}
+
+// CheckLoss returns a divergence if the loss of step t is not finite.
+func CheckLoss(t int, loss float64) *DivergedError {
+	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
+		return nil
+	}
+	return &DivergedError{Step: t, What: "loss", Coordinate: -1, Value: loss}
+}

@@ -1,0 +1,76 @@
+package metaopt
+
+import (
+	"time"
+
+	"learnedopt/optimizer"
+)
+
+// The kinds of Event.
+const (
+	EventEpisode    = "episode"
+	EventValidation = "validation"
+	EventDiverged   = "diverged"
+)
+
+// An Event is something that happened in a meta-training; as JSON, a line of its
+// log.
+type Event struct {
+	Kind string `json:"event"`
+	// MetaStep is the number of meta-steps taken before, Seconds the time since
+	// training began.
+	MetaStep int     `json:"meta_step"`
+	Seconds  float64 `json:"seconds"`
+	// Of an episode: its index, the mean loss over its steps, its last loss, the mean over its
+	// windows of the meta-gradient's norm, and how many of them were clipped.
+	Episode   int    `json:"episode"`
+	MeanLoss  Number `json:"mean_loss,omitzero"`
+	FinalLoss Number `json:"final_loss,omitzero"`
+	GradNorm  Number `json:"grad_norm,omitzero"`
+	Clipped   int    `json:"clipped,omitempty"`
+	// Of a validation: its score and whether it is the best so far.
+	Valid *Score `json:"valid,omitempty"`
+	Best  bool   `json:"best,omitempty"`
+	// Of a divergence: where it was.
+	Diverged *optimizer.DivergedError `json:"diverged,omitempty"`
+}
+
+func (t *Trainer) emit(e Event) {
+	if t.cfg.OnEvent == nil {
+		return
+	}
+	e.MetaStep, e.Seconds = t.metaSteps, time.Since(t.began).Seconds()
+	if e.Kind != EventEpisode && e.Kind != EventDiverged {
+		e.Episode = t.episodes - 1
+	}
+	t.cfg.OnEvent(e)
+}
+
+// episodeSum adds up what an episode's windows report.
+type episodeSum struct {
+	windows, losses, clipped int
+	loss, last, norm         float64
+}
+
+func (s *episodeSum) add(losses []float64, norm float64, clipped bool) {
+	s.windows++
+	s.norm += norm
+	if clipped {
+		s.clipped++
+	}
+	if s.losses > 0 {
+		losses = losses[1:] // the window before ended here
+	}
+	for _, f := range losses {
+		s.loss += f
+		s.losses++
+		s.last = f
+	}
+}
+
+func (s *episodeSum) event(episode int) Event {
+	return Event{
+		Kind: EventEpisode, Episode: episode, Clipped: s.clipped, FinalLoss: Number(s.last),
+		MeanLoss: Number(s.loss / float64(s.losses)), GradNorm: Number(s.norm / float64(s.windows)),
+	}
+}

@@ -1,0 +1,202 @@
+package metaopt
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"learnedopt/checkpoints"
+	"learnedopt/lstm"
+	"learnedopt/optimizer"
+)
+
+// Provenance says how a learned optimizer came to be.
+type Provenance = checkpoints.Provenance
+
+// An Optimizer is a finished learned optimizer: a network and where it comes
+// from. It is immutable and safe for concurrent use.
+type Optimizer struct {
+	// Network is the update rule.
+	Network *lstm.Network
+	// Provenance says how it was meta-trained, and may carry a name.
+	Provenance Provenance
+}
+
+// Name returns the name that the provenance carries, or "learned".
+func (o *Optimizer) Name() string {
+	if o.Provenance.Name != "" {
+		return o.Provenance.Name
+	}
+	return "learned"
+}
+
+// A Run is one optimization run over n coordinates with a learned optimizer.
+// It belongs to one goroutine.
+type Run struct {
+	state  optimizer.State
+	update []float32
+	steps  int
+}
+
+// Start returns a fresh run over n coordinates. It panics if n is not positive.
+func (o *Optimizer) Start(n int) *Run {
+	return &Run{state: o.Network.Start(n), update: make([]float32, n)}
+}
+
+// Step takes one step: it reads the gradient at theta and adds the update to
+// theta. Wrong lengths panic. If the gradient is not finite, theta and the run
+// stay as they were and the error is a *optimizer.DivergedError.
+func (r *Run) Step(theta, grad []float32) error {
+	if len(theta) != len(r.update) || len(grad) != len(r.update) {
+		panic(errLength)
+	}
+	if err := optimizer.Check(r.steps, "gradient", grad); err != nil {
+		return err
+	}
+	r.state.Update(r.update, grad)
+	r.steps++
+	for i, u := range r.update {
+		theta[i] += u
+	}
+	return nil
+}
+
+// kind is what a checkpoint of an Optimizer says it is.
+const kind = "lstm-optimizer"
+
+// fileConfig is the configuration in a checkpoint: everything that the
+// parameters alone do not tell.
+type fileConfig struct {
+	Inputs  string  `msgpack:"inputs"`
+	P       float64 `msgpack:"p"`
+	Dense   int     `msgpack:"dense"`
+	Hidden  int     `msgpack:"hidden"`
+	Layers  int     `msgpack:"layers"`
+	Readout string  `msgpack:"readout"`
+	Scale   float64 `msgpack:"scale"`
+}
+
+// Write writes o as a checkpoint (docs/format.md).
+func Write(w io.Writer, o *Optimizer) error {
+	f, err := o.file()
+	if err != nil {
+		return err
+	}
+	return checkpoints.Write(w, f)
+}
+
+// Save writes o to a file, atomically: on an error a file that was there before
+// is intact.
+func Save(path string, o *Optimizer) error {
+	f, err := o.file()
+	if err != nil {
+		return err
+	}
+	return checkpoints.Save(path, f)
+}
+
+// Read reads a checkpoint. Malformed input is a *checkpoints.FormatError.
+func Read(r io.Reader) (*Optimizer, error) {
+	f, err := checkpoints.Read(r)
+	if err != nil {
+		return nil, err
+	}
+	return fromFile(f)
+}
+
+// Load reads a checkpoint from a file. Malformed input is a
+// *checkpoints.FormatError.
+func Load(path string) (*Optimizer, error) {
+	f, err := checkpoints.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	o, err := fromFile(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return o, nil
+}
+
+func (o *Optimizer) file() (*checkpoints.File, error) {
+	cfg := o.Network.Config()
+	f := &checkpoints.File{Kind: kind, Provenance: o.Provenance}
+	err := f.EncodeConfig(fileConfig{
+		Inputs: cfg.Inputs.String(), P: cfg.P, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Readout: cfg.Readout.String(), Scale: cfg.Scale,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range o.Network.Tensors() {
+		f.Tensors = append(f.Tensors, checkpoints.Tensor{Name: t.Name, Shape: t.Shape, Data: t.Data})
+	}
+	return f, nil
+}
+
+func fromFile(f *checkpoints.File) (*Optimizer, error) {
+	if f.Kind != kind {
+		return nil, fmt.Errorf("metaopt: the file holds a %q; an optimizer's is %q", f.Kind, kind)
+	}
+	var fc fileConfig
+	if err := f.DecodeConfig(&fc); err != nil {
+		return nil, err
+	}
+	cfg := lstm.Config{P: fc.P, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale}
+	var err error
+	if cfg.Inputs, err = lstm.ParseInputs(fc.Inputs); err != nil {
+		return nil, err
+	}
+	if cfg.Readout, err = lstm.ParseReadout(fc.Readout); err != nil {
+		return nil, err
+	}
+	if fc.Scale == 0 || fc.P == 0 {
+		return nil, fmt.Errorf("metaopt: the file's scale is %v and its p %v; neither can be 0", fc.Scale, fc.P)
+	}
+	layout, err := lstm.Layout(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, t := range layout {
+		names = append(names, t.Name)
+	}
+	if err := f.Expect(names...); err != nil {
+		return nil, err
+	}
+	var phi []float32
+	for _, t := range layout {
+		data, err := f.Float32(t.Name, t.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		phi = append(phi, data...)
+	}
+	net, err := lstm.NewNetwork(cfg, phi)
+	if err != nil {
+		return nil, err
+	}
+	return &Optimizer{Network: net, Provenance: f.Provenance}, nil
+}
+
+// Version returns the version of this module in the running program: the
+// module's, the revision it was built from, or "devel".
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	const path = "learnedopt"
+	version := info.Main.Version
+	if info.Main.Path != path {
+		for _, dep := range info.Deps {
+			if dep.Path == path {
+				version = dep.Version
+			}
+		}
+	}
+	if version == "" || version == "(devel)" {
+		return "devel"
+	}
+	return version
+}

@@ -1,0 +1,316 @@
+package metaopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"learnedopt/baselines"
+	"learnedopt/internal/stream"
+	"learnedopt/lstm"
+	"learnedopt/optimizer"
+)
+
+// TrainConfig is a meta-training. Of its fields only Family and a limit,
+// MetaSteps or Time, have no default.
+type TrainConfig struct {
+	// Family draws the problems to train on: episode e gets the stream
+	// (Seed, "train", e), validation instance i the stream (Seed, "valid", i).
+	Family optimizer.Family
+	// Network is the shape of the network, Initial the network to start from.
+	// Default: a random one of that shape. If Initial is set, Network is not read.
+	Network lstm.Config
+	Initial *lstm.Network
+	// Steps is the length T of an episode, Unroll that of a window, K, which must divide
+	// it. Default 100 and 20.
+	Steps, Unroll int
+	// MetaSteps and Time limit the training; 0 is no limit. A training that is
+	// limited by time ends after as many meta-steps as the machine makes of it.
+	MetaSteps int
+	Time      time.Duration
+	// MetaLearningRate is Adam's on φ. Default 0.003.
+	MetaLearningRate float64
+	// Clip bounds the Euclidean norm of the meta-gradient. Default 10; +Inf
+	// turns it off.
+	Clip float64
+	// Estimator computes meta-gradients. Default &TruncatedBackprop{}.
+	Estimator Estimator
+	// ValidEvery is the number of meta-steps between validations, ValidRuns
+	// the number of instances of each. Default 50 and 8. The φ of the best mean
+	// loss is kept.
+	ValidEvery, ValidRuns int
+	// Patience ends the training after so many validations in a row without a
+	// new best. Default 0: never.
+	Patience int
+	// SkipLimit ends the training with a *MetaDivergedError after so many
+	// windows in a row that were not finite. Default 20.
+	SkipLimit int
+	// Seed fixes everything random.
+	Seed uint64
+	// OnEvent, if set, hears of everything that happens.
+	OnEvent func(Event)
+}
+
+// WithDefaults returns cfg with its defaults filled in.
+func (cfg TrainConfig) WithDefaults() TrainConfig {
+	set := func(x *int, v int) {
+		if *x == 0 {
+			*x = v
+		}
+	}
+	set(&cfg.Steps, 100)
+	set(&cfg.Unroll, 20)
+	set(&cfg.ValidEvery, 50)
+	set(&cfg.ValidRuns, 8)
+	set(&cfg.SkipLimit, 20)
+	if cfg.MetaLearningRate == 0 {
+		cfg.MetaLearningRate = 0.003
+	}
+	if cfg.Clip == 0 {
+		cfg.Clip = 10
+	}
+	if cfg.Estimator == nil {
+		cfg.Estimator = &TruncatedBackprop{}
+	}
+	return cfg
+}
+
+// Validate says what is wrong with cfg, after its defaults are filled in.
+func (cfg TrainConfig) Validate() error {
+	cfg = cfg.WithDefaults()
+	switch {
+	case cfg.Family == nil:
+		return errors.New("metaopt: no family of problems to train on")
+	case cfg.Steps < 0 || cfg.Unroll < 0:
+		return fmt.Errorf("metaopt: %d steps in windows of %d; both must be positive", cfg.Steps, cfg.Unroll)
+	case cfg.Steps%cfg.Unroll != 0:
+		return fmt.Errorf("metaopt: %d steps are not a whole number of windows of %d; choose steps divisible by unroll", cfg.Steps, cfg.Unroll)
+	case cfg.MetaSteps < 0 || cfg.Time < 0:
+		return errors.New("metaopt: a negative limit of meta-steps or time")
+	case cfg.MetaSteps == 0 && cfg.Time == 0:
+		return errors.New("metaopt: no limit; set the number of meta-steps or the time")
+	case !(cfg.MetaLearningRate > 0) || math.IsInf(cfg.MetaLearningRate, 0):
+		return fmt.Errorf("metaopt: meta learning rate is %v; it must be positive", cfg.MetaLearningRate)
+	case !(cfg.Clip > 0):
+		return fmt.Errorf("metaopt: clip is %v; it must be positive", cfg.Clip)
+	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
+		return errors.New("metaopt: validation interval, runs, patience and skip limit must not be negative")
+	}
+	if cfg.Initial != nil {
+		return nil
+	}
+	return cfg.Network.Validate()
+}
+
+// A Trainer meta-trains one network. It belongs to one goroutine.
+type Trainer struct {
+	cfg  TrainConfig
+	net  *lstm.Network
+	meta optimizer.State // Adam on φ
+
+	phi, update, grad []float32
+	dphi              []float64
+	episode           *Episode
+	episodes          int // begun
+	metaSteps         int // taken
+	skipped           int // windows in a row
+	sum               episodeSum
+
+	best      *lstm.Network
+	bestScore Score
+	bestAt    int
+	stale     int // validations since the best
+	validated int // meta-step of the last validation, -1 before the first
+	began     time.Time
+}
+
+// NewTrainer returns a trainer at meta-step 0.
+func NewTrainer(cfg TrainConfig) (*Trainer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.WithDefaults()
+	t := &Trainer{cfg: cfg, net: cfg.Initial, validated: -1, began: time.Now()}
+	if t.net == nil {
+		var err error
+		if t.net, err = lstm.Random(cfg.Network, stream.New(cfg.Seed, "init", 0)); err != nil {
+			return nil, err
+		}
+	}
+	adam := baselines.Adam{LearningRate: cfg.MetaLearningRate}
+	if err := adam.Validate(); err != nil {
+		return nil, err
+	}
+	t.phi = t.net.Params()
+	t.meta = adam.Start(len(t.phi))
+	t.update, t.grad = make([]float32, len(t.phi)), make([]float32, len(t.phi))
+	t.dphi = make([]float64, len(t.phi))
+	return t, nil
+}
+
+// Network returns the network as it stands.
+func (t *Trainer) Network() *lstm.Network { return t.net }
+
+// MetaSteps returns the number of meta-steps taken.
+func (t *Trainer) MetaSteps() int { return t.metaSteps }
+
+// Close releases the running episode's problem.
+func (t *Trainer) Close() error {
+	if t.episode == nil {
+		return nil
+	}
+	ep := t.episode
+	t.episode = nil
+	return ep.Close()
+}
+
+// Step takes one meta-step: it unrolls the next window of the running episode, a
+// new one if it has ended, and steps Adam on φ. A window that is not finite is
+// reported as an event and skipped, and its episode given up.
+func (t *Trainer) Step(ctx context.Context) error {
+	if t.episode == nil {
+		p, err := t.cfg.Family.Sample(stream.New(t.cfg.Seed, "train", uint64(t.episodes)))
+		if err != nil {
+			return fmt.Errorf("metaopt: sampling episode %d of %s: %w", t.episodes, t.cfg.Family.Name(), err)
+		}
+		t.episode = NewEpisode(t.net, p)
+		t.episodes++
+		t.sum = episodeSum{}
+	}
+	ep := t.episode
+	ep.State.SetNetwork(t.net)
+	clear(t.dphi)
+	w, err := t.cfg.Estimator.Estimate(ctx, t.dphi, ep, t.cfg.Unroll)
+	if err != nil {
+		return err
+	}
+	norm := 0.0
+	if w.Diverged == nil {
+		norm = t.clip()
+		w.Diverged = optimizer.Check(ep.Step, "meta-gradient", t.grad)
+	}
+	if w.Diverged != nil {
+		return t.skip(w.Diverged)
+	}
+	t.skipped = 0
+	t.meta.Update(t.update, t.grad)
+	for i, u := range t.update {
+		t.phi[i] += u
+	}
+	t.net = t.net.With(t.phi)
+	t.metaSteps++
+	t.sum.add(w.Losses, norm, norm > t.cfg.Clip)
+	if ep.Step >= t.cfg.Steps {
+		t.emit(t.sum.event(t.episodes - 1))
+		return t.Close()
+	}
+	return nil
+}
+
+// clip writes the meta-gradient, clipped, into t.grad and returns its norm before.
+func (t *Trainer) clip() float64 {
+	norm := 0.0
+	for _, d := range t.dphi {
+		norm += d * d
+	}
+	norm = math.Sqrt(norm)
+	scale := 1.0
+	if norm > t.cfg.Clip {
+		scale = t.cfg.Clip / norm
+	}
+	for i, d := range t.dphi {
+		t.grad[i] = float32(scale * d)
+	}
+	return norm
+}
+
+// skip gives up the running episode.
+func (t *Trainer) skip(why *optimizer.DivergedError) error {
+	t.skipped++
+	t.emit(Event{Kind: EventDiverged, Episode: t.episodes - 1, Diverged: why})
+	if err := t.Close(); err != nil {
+		return err
+	}
+	if t.skipped >= t.cfg.SkipLimit {
+		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.skipped, Last: why}
+	}
+	return nil
+}
+
+// Validate evaluates the network on the validation instances, and keeps it if it
+// is the best so far.
+func (t *Trainer) Validate(ctx context.Context) (Score, error) {
+	if t.validated == t.metaSteps {
+		return t.bestScore, nil
+	}
+	outcomes, err := optimizer.RunAll(ctx, optimizer.Job{
+		Rules:    []optimizer.Rule{t.net},
+		Family:   t.cfg.Family,
+		Instance: streams(t.cfg.Seed, "valid"),
+		Runs:     t.cfg.ValidRuns,
+		Steps:    t.cfg.Steps,
+	})
+	if err != nil {
+		return Score{}, err
+	}
+	score := NewScore(outcomes[0])
+	t.validated = t.metaSteps
+	t.stale++
+	better := t.best == nil || score.betterThan(t.bestScore)
+	if better {
+		t.best, t.bestScore, t.bestAt, t.stale = t.net, score, t.metaSteps, 0
+	}
+	t.emit(Event{Kind: EventValidation, Valid: &score, Best: better})
+	return score, nil
+}
+
+// Train takes meta-steps until a limit, early stopping or the context ends it,
+// and returns the network of the best validation. When the context ends
+// it or a step fails, the best so far is returned beside the error.
+func (t *Trainer) Train(ctx context.Context) (*Optimizer, error) {
+	defer t.Close()
+	err := t.train(ctx)
+	if t.best == nil {
+		return nil, err
+	}
+	return t.Best(), err
+}
+
+func (t *Trainer) train(ctx context.Context) error {
+	cfg := t.cfg
+	if _, err := t.Validate(ctx); err != nil {
+		return err
+	}
+	t.began = time.Now()
+	for {
+		out := cfg.MetaSteps > 0 && t.metaSteps >= cfg.MetaSteps || cfg.Time > 0 && time.Since(t.began) >= cfg.Time
+		if out || t.metaSteps-t.validated >= cfg.ValidEvery {
+			if _, err := t.Validate(ctx); err != nil {
+				return err
+			}
+		}
+		if out || cfg.Patience > 0 && t.stale >= cfg.Patience {
+			return nil
+		}
+		if err := t.Step(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Best returns the network of the best validation with its provenance; nil
+// before the first.
+func (t *Trainer) Best() *Optimizer {
+	if t.best == nil {
+		return nil
+	}
+	return &Optimizer{
+		Network: t.best,
+		Provenance: Provenance{
+			Task: t.cfg.Family.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.Steps, Unroll: t.cfg.Unroll,
+			MetaLearningRate: t.cfg.MetaLearningRate, ValidLoss: t.bestScore.finiteLoss(), Version: Version(),
+		},
+	}
+}
