@@ -69,7 +69,9 @@ func (f *File) EncodeConfig(v any) error {
 // DecodeConfig decodes f.Config into v, a non-nil pointer, strictly: a key
 // that v lacks, a key that only v has (unless its tag says omitempty), a
 // number that does not fit and a nil for something that cannot be nil are
-// errors. v is overwritten as a whole, and only on success.
+// errors. A float32 takes whole numbers and float32s only, so a config that
+// other languages write has float64s. v is overwritten as a whole, and only on
+// success.
 func (f *File) DecodeConfig(v any) error {
 	tree, err := f.config()
 	if err != nil {

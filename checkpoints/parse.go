@@ -215,7 +215,13 @@ func (p *parser) each(what string, most int, visit func(key string, at int64) er
 	return nil
 }
 
-// value reads one plain value (see writeTree) that is within depth others.
+// tree reads one plain value with all that is in it.
+func (p *parser) tree() (any, error) {
+	p.values = 0
+	return p.value(0)
+}
+
+// value reads one plain value that is within depth others.
 func (p *parser) value(depth int) (any, error) {
 	start := p.offset()
 	got, err := p.next()

@@ -103,7 +103,7 @@ func readPayload(data []byte, base int64) (*File, error) {
 			if err := p.want("config", formMap); err != nil {
 				return err
 			}
-			tree, err := p.value(0)
+			tree, err := p.tree()
 			if err != nil {
 				return err
 			}
@@ -140,8 +140,7 @@ func (p *parser) provenance(dst *Provenance) error {
 	if err := p.want("provenance", formMap); err != nil {
 		return err
 	}
-	p.values = 0 // the limit is for each tree
-	tree, err := p.value(0)
+	tree, err := p.tree()
 	if err != nil {
 		return err
 	}

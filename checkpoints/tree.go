@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 
@@ -25,7 +26,7 @@ func toTree(v any) (any, error) {
 // parse reads data as one plain value and nothing after it.
 func parse(data []byte) (any, error) {
 	p := newParser(data, 0)
-	tree, err := p.value(0)
+	tree, err := p.tree()
 	if err != nil {
 		return nil, err
 	}
@@ -165,25 +166,27 @@ func differ(path string, file, back any) string {
 	return ""
 }
 
-// sameScalar compares scalars by value: an integer equals the float of its
-// value, and a float64 equals the float32 it rounds to.
+// sameScalar compares scalars by value, exactly: an integer equals the float
+// of its value, and a float64 the float32 that is no other number.
 func sameScalar(a, b any) bool {
 	if a == b {
 		return true
 	}
 	x, okx := number(a)
 	y, oky := number(b)
-	if !okx || !oky {
+	const exact = 1 << 53 // beyond, integers have no float of their own
+	if !okx || !oky || x != y || whole(a) && whole(b) {
 		return false
 	}
-	_, intx := a.(float32)
-	_, inty := b.(float32)
-	if intx || inty {
-		return float32(x) == float32(y)
+	return !whole(a) && !whole(b) || math.Abs(x) <= exact
+}
+
+func whole(v any) bool {
+	switch v.(type) {
+	case uint64, int64:
+		return true
 	}
-	_, fx := a.(float64)
-	_, fy := b.(float64)
-	return (fx || fy) && x == y && x <= 1<<53 && x >= -1<<53
+	return false
 }
 
 func number(v any) (float64, bool) {
