@@ -2,6 +2,7 @@ package baselines
 
 import (
 	"encoding"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -153,6 +154,32 @@ func TestStatesRefuse(t *testing.T) {
 		}
 		if state.Update(got, make([]float32, 4)); got[3] != -3.6 {
 			t.Errorf("%s: the refused data changed the state: update %v, want -3.6", what, got[3])
+		}
+	}
+}
+
+// The binary form of version 1: later versions must read it or refuse it.
+func TestStateIsPinned(t *testing.T) {
+	const want = "6164616d00000000" + "01000000" + "02000000" + "0100000000000000" + "0200000000000000" +
+		"0000003f" + "000080be" + "0000003e" + "0000003d" // m = (½, −¼), v = (⅛, 1/32)
+	state := Adam{Beta1: 0.5, Beta2: 0.875}.Start(2)
+	state.Update(make([]float32, 2), []float32{1, -0.5})
+	data, err := state.(encoding.BinaryMarshaler).MarshalBinary()
+	if got := hex.EncodeToString(data); err != nil || got != want {
+		t.Errorf("saved as\n%s, want\n%s (error %v)", got, want, err)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"adam", "adam", 0}, {"", "sgd", 3}, {"sgd", "", 3}, {"sgd", "sdg", 2},
+		{"kitten", "sitting", 3}, {"adam", "dam", 1}, {"dam", "adam", 1}, {"abc", "xyz", 3},
+	} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
 }

@@ -59,8 +59,7 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 		for i, x := range out.Theta {
 			next[i] += x
 		}
-		if i := NonFinite(next); i >= 0 {
-			out.Diverged = &DivergedError{Step: t, What: "parameter", Coordinate: i, Value: float64(next[i])}
+		if out.Diverged = Check(t, "parameter", next); out.Diverged != nil {
 			return out, nil
 		}
 		copy(out.Theta, next)
@@ -78,8 +77,8 @@ func NonFinite(x []float32) int {
 	return -1
 }
 
-// Check returns a divergence if x, the gradient or the update of step t as what
-// says, is not finite.
+// Check returns a divergence if x, which is the "gradient" or "update" of step
+// t or the "parameter" that it led to, is not finite.
 func Check(t int, what string, x []float32) *DivergedError {
 	i := NonFinite(x)
 	if i < 0 {

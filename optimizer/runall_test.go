@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -245,11 +246,66 @@ func TestRunAllErrors(t *testing.T) {
 				if f.sampled.Load() != f.closed.Load() {
 					t.Errorf("%d instances sampled, %d closed", f.sampled.Load(), f.closed.Load())
 				}
+				if what == "cancelled before" && f.sampled.Load() > 0 {
+					t.Errorf("%d instances were sampled", f.sampled.Load())
+				}
 				if done >= 9*4-1 {
 					t.Errorf("went on for %d runs", done)
 				}
 			})
 		}
+	}
+}
+
+// An endless problem takes a millisecond a step, until another one fails.
+type endless struct {
+	*bowl
+	started chan struct{}
+	fails   error
+}
+
+func (p endless) LossGrad(theta, grad []float32) (float64, error) {
+	if p.fails != nil {
+		<-p.started
+		return 0, p.fails
+	}
+	if p.step == 0 {
+		close(p.started)
+	}
+	time.Sleep(time.Millisecond)
+	return p.bowl.LossGrad(theta, grad)
+}
+
+type endlessFamily struct {
+	started chan struct{}
+	long    *bowl
+	fails   error
+}
+
+func (f endlessFamily) Name() string { return "endless" }
+func (f endlessFamily) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if rng == nil {
+		return endless{bowl: sound(1), started: f.started, fails: f.fails}, nil
+	}
+	return endless{bowl: f.long, started: f.started}, nil
+}
+
+// A failure stops the other instances in mid-run and is what is returned, not
+// the cancellation that follows from it.
+func TestRunAllFailureStopsTheOthers(t *testing.T) {
+	const steps = 5000
+	f := endlessFamily{started: make(chan struct{}), long: sound(1), fails: errors.New("broken")}
+	withProcs(2, func() {
+		_, err := optimizer.RunAll(t.Context(), optimizer.Job{
+			Rules: []optimizer.Rule{descent{rate: 0.1}}, Family: f, Runs: 2, Steps: steps,
+			Instance: func(i int) *rand.Rand { return []*rand.Rand{stream.New(0, "test", 0), nil}[i] },
+		})
+		if !errors.Is(err, f.fails) {
+			t.Errorf("error %v, want the failure", err)
+		}
+	})
+	if f.long.step >= steps {
+		t.Errorf("the other instance went on for %d steps", f.long.step)
 	}
 }
 
