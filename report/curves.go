@@ -1,0 +1,299 @@
+package report
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/plot"
+)
+
+// A Series is one rule's learning curve over T+1 inner steps.
+type Series struct {
+	Name string
+	// Mean is the loss at each step. Where it is not finite, or not positive
+	// on a logarithmic axis, the curve is interrupted; a curve that ends so
+	// is marked as diverged.
+	Mean []float64
+	// Lo and Hi bound the interval around Mean; nil for none. Where either is
+	// NaN the band is interrupted; an infinite or non-positive bound runs
+	// off the axes.
+	Lo, Hi []float64
+	// X are the inner steps, strictly increasing; nil means 0, 1, … T.
+	X []float64
+	// Learned draws the curve thick, and over the others.
+	Learned bool
+}
+
+// CurveOptions are Curves' choices; the zero value is good.
+type CurveOptions struct {
+	// XLabel and YLabel default to "inner step" and "loss f(θ_t)".
+	XLabel, YLabel string
+	// Width and Height in pixels default to 900 and 560.
+	Width, Height float64
+	// Horizon, if positive, draws a vertical line at this step: how far the
+	// learned rule was trained.
+	Horizon float64
+	// LinearY makes the loss axis linear.
+	LinearY bool
+}
+
+const (
+	// A curve that rises above this many times the largest starting loss
+	// leaves the axes, so that it does not squeeze the others.
+	headroom = 3
+	// Losses smaller than the largest by more than this factor fall below the axes.
+	depth = 1e-12
+	// A band widens the axes by at most this factor beyond the curves.
+	bandRoom = 1.25
+	// A relative range below this is no range.
+	narrow = 1e-6
+	// margin is the part of the axes' height kept free above and below.
+	margin = 0.03
+)
+
+// Curves draws learning curves with their bands. The axes are logarithmic in
+// the loss and fitted to the curves: a curve that diverges is cut off at the
+// top. It is an error if a series is empty, if its slices differ in length, if
+// X does not increase, or if no series has a point to be drawn.
+func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
+	for i := range series {
+		if err := series[i].check(); err != nil {
+			return nil, err
+		}
+	}
+	yLo, yHi, ok := yRange(series, o.LinearY)
+	if !ok {
+		return nil, fmt.Errorf("report: %q: none of the %d series has a value that can be drawn", title, len(series))
+	}
+	p := newPlot(title, or(o.XLabel, "inner step"), or(o.YLabel, "loss f(θ_t)"))
+	p.Y.Min, p.Y.Max = yLo, yHi
+	p.Y.Tick.Marker = linearTicks{}
+	if !o.LinearY {
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
+	}
+	p.X.Min, p.X.Max = xRange(series)
+	p.X.Tick.Marker = linearTicks{}
+
+	picture := &Plot{plot: p, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
+	if o.Horizon > p.X.Min && o.Horizon < p.X.Max {
+		picture.mark = &mark{x: o.Horizon, text: "training horizon"}
+		p.Title.Padding += markRoom
+	}
+	learned := make([]bool, len(series))
+	for i, s := range series {
+		learned[i] = s.Learned
+	}
+	styles := lineStyles(learned)
+	drawable := positive
+	if o.LinearY {
+		drawable = finite
+	}
+	p.Add(grid{})
+	for _, pass := range []struct{ learned, bands bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
+		for i := range series {
+			if s := &series[i]; s.Learned != pass.learned {
+				continue
+			} else if pass.bands {
+				alpha := uint8(28)
+				if s.Learned {
+					alpha = 60
+				}
+				p.Add(band{pieces: s.bandPieces(yLo, yHi), colour: shade(styles[i].Color, alpha)})
+			} else {
+				pieces, diverged := s.pieces(drawable)
+				p.Add(curve{pieces: pieces, style: styles[i], cross: diverged})
+				picture.labels = append(picture.labels, s.label(pieces, diverged, p.X.Max))
+				picture.labels[len(picture.labels)-1].style = styles[i]
+			}
+		}
+	}
+	return picture, nil
+}
+
+func (s *Series) check() error {
+	n := len(s.Mean)
+	if n == 0 {
+		return fmt.Errorf("report: series %q is empty", s.Name)
+	}
+	for _, other := range []struct {
+		name   string
+		values []float64
+	}{{"Lo", s.Lo}, {"Hi", s.Hi}, {"X", s.X}} {
+		if other.values != nil && len(other.values) != n {
+			return fmt.Errorf("report: series %q has %d values of Mean but %d of %s", s.Name, n, len(other.values), other.name)
+		}
+	}
+	if (s.Lo == nil) != (s.Hi == nil) {
+		return fmt.Errorf("report: series %q has only one of Lo and Hi", s.Name)
+	}
+	for i, x := range s.X {
+		if !finite(x) || i > 0 && x <= s.X[i-1] {
+			return fmt.Errorf("report: series %q: X is not increasing at index %d", s.Name, i)
+		}
+	}
+	return nil
+}
+
+func (s *Series) x(i int) float64 {
+	if s.X == nil {
+		return float64(i)
+	}
+	return s.X[i]
+}
+
+// pieces cuts the curve where it cannot be drawn, and says whether it ends there.
+func (s *Series) pieces(drawable func(float64) bool) (pieces [][]xy, diverged bool) {
+	open := false
+	for i, y := range s.Mean {
+		if !drawable(y) {
+			open = false
+			continue
+		}
+		if !open {
+			pieces, open = append(pieces, nil), true
+		}
+		pieces[len(pieces)-1] = append(pieces[len(pieces)-1], xy{s.x(i), y})
+	}
+	for i := range pieces {
+		pieces[i] = thin(pieces[i])
+	}
+	return pieces, !finite(s.Mean[len(s.Mean)-1])
+}
+
+// bandPieces cuts the band where a bound is NaN or the mean is not finite, and
+// lets bounds off the axes end just outside them.
+func (s *Series) bandPieces(yLo, yHi float64) (pieces []bandPiece) {
+	open := false
+	below, above := yLo/2, yHi*2
+	if yLo <= 0 {
+		below, above = yLo-(yHi-yLo), yHi+(yHi-yLo)
+	}
+	for i := range s.Lo {
+		if math.IsNaN(s.Lo[i]) || math.IsNaN(s.Hi[i]) || !finite(s.Mean[i]) {
+			open = false
+			continue
+		}
+		if !open {
+			pieces, open = append(pieces, bandPiece{}), true
+		}
+		piece := &pieces[len(pieces)-1]
+		piece.lo = append(piece.lo, xy{s.x(i), min(max(s.Lo[i], below), above)})
+		piece.hi = append(piece.hi, xy{s.x(i), min(max(s.Hi[i], below), above)})
+	}
+	for i := range pieces {
+		pieces[i].lo, pieces[i].hi = thin(pieces[i].lo), thin(pieces[i].hi)
+	}
+	return pieces
+}
+
+func (s *Series) label(pieces [][]xy, diverged bool, right float64) label {
+	l := label{text: shorten(s.Name), bold: s.Learned}
+	if diverged {
+		l.text += " (diverged)"
+	}
+	if len(pieces) == 0 {
+		l.alone = true
+		return l
+	}
+	piece := pieces[len(pieces)-1]
+	end := piece[len(piece)-1]
+	l.y, l.lead = end.y, end.x == right
+	return l
+}
+
+// thin keeps a long line's shape with few points: of every bucket of
+// neighbours the first and last, the lowest and the highest.
+func thin(points []xy) []xy {
+	const most = 4 * 600
+	if len(points) <= most {
+		return points
+	}
+	size := (len(points) + most/4 - 1) / (most / 4)
+	var kept []xy
+	for ; len(points) > 0; points = points[min(size, len(points)):] {
+		bucket := points[:min(size, len(points))]
+		lowest, highest := 0, 0
+		for i, q := range bucket {
+			if q.y < bucket[lowest].y {
+				lowest = i
+			}
+			if q.y > bucket[highest].y {
+				highest = i
+			}
+		}
+		for i, q := range bucket {
+			if i == 0 || i == len(bucket)-1 || i == lowest || i == highest {
+				kept = append(kept, q)
+			}
+		}
+	}
+	return kept
+}
+
+func xRange(series []Series) (lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, s := range series {
+		lo, hi = min(lo, s.x(0)), max(hi, s.x(len(s.Mean)-1))
+	}
+	if lo == hi {
+		lo, hi = lo-0.5, hi+0.5
+	}
+	return lo, hi
+}
+
+// yRange fits the loss axis to the curves, and as far as there is room to the bands.
+func yRange(series []Series, linear bool) (lo, hi float64, ok bool) {
+	start, bandLo, bandHi := math.Inf(-1), math.Inf(1), math.Inf(-1)
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, s := range series {
+		first := true
+		for i, y := range s.Mean {
+			if !finite(y) || !linear && !positive(y) {
+				continue
+			}
+			if first {
+				start, first = max(start, y), false
+			}
+			lo, hi = min(lo, y), max(hi, y)
+			if s.Lo != nil && finite(s.Lo[i]) && finite(s.Hi[i]) {
+				bandLo, bandHi = min(bandLo, s.Lo[i]), max(bandHi, s.Hi[i])
+			}
+		}
+	}
+	if hi < lo {
+		return 0, 0, false
+	}
+	if start > 0 {
+		hi = min(hi, headroom*start)
+	}
+	if linear {
+		room := (bandRoom - 1) * (hi - lo)
+		lo, hi = min(lo, max(bandLo, lo-room)), max(hi, min(bandHi, hi+room))
+		if hi-lo <= narrow*max(-lo, hi) {
+			lo, hi = lo-max(1, -lo, hi)/2, hi+max(1, -lo, hi)/2
+		}
+		pad := margin * (hi - lo)
+		return lo - pad, hi + pad, true
+	}
+	lo = max(lo, hi*depth)
+	lo, hi = min(lo, max(bandLo, lo/bandRoom)), max(hi, min(bandHi, hi*bandRoom))
+	if hi <= lo*(1+narrow) {
+		lo, hi = lo/1.5, hi*1.5
+	}
+	pad := math.Pow(hi/lo, margin)
+	return lo / pad, hi * pad, true
+}
+
+func or(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+func orSize(size, otherwise float64) float64 {
+	if !(size > 0) {
+		return otherwise
+	}
+	return size
+}

@@ -1,0 +1,82 @@
+package report
+
+import (
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+var (
+	white = color.Gray{255}
+	ink   = color.Gray{40}
+	faint = color.Gray{225}
+	grey  = color.Gray{120}
+)
+
+// The colours of Okabe and Ito (2008), told apart with any colour vision, with
+// grey and brown for the yellow that white paper swallows. Learned rules and others take from
+// disjoint lists.
+var (
+	learnedColours = []color.NRGBA{{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 0, 0, 255}}
+	otherColours   = []color.NRGBA{{0, 158, 115, 255}, {86, 180, 233, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {110, 110, 110, 255}, {110, 60, 15, 255}}
+)
+
+// Dash patterns in points, so that curves differ in black and white too. The
+// lists have other lengths than the colours': their pairs repeat late.
+var (
+	learnedDashes = [][]vg.Length{nil, {14, 3}, {14, 3, 3, 3}, {5, 2}}
+	otherDashes   = [][]vg.Length{{7, 3}, {2, 2}, {9, 2, 2, 2}, {4, 2}, {9, 2, 2, 2, 2, 2}, {14, 4}, {1, 3}}
+)
+
+// lineStyles gives every curve its style by its place among its kind.
+func lineStyles(learned []bool) []draw.LineStyle {
+	styles := make([]draw.LineStyle, len(learned))
+	l, o := 0, 0
+	for i, isLearned := range learned {
+		if isLearned {
+			styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[l%len(learnedColours)], Dashes: learnedDashes[l%len(learnedDashes)]}
+			l++
+		} else {
+			styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[o%len(otherColours)], Dashes: otherDashes[o%len(otherDashes)]}
+			o++
+		}
+	}
+	return styles
+}
+
+// shade is the colour of the band around a curve.
+func shade(c color.Color, alpha uint8) color.NRGBA {
+	n := color.NRGBAModel.Convert(c).(color.NRGBA)
+	n.A = alpha
+	return n
+}
+
+func sans(size vg.Length) font.Font {
+	return font.From(font.Font{Typeface: "Liberation", Variant: "Sans"}, size)
+}
+
+// newPlot returns empty axes in this package's style.
+func newPlot(title, xLabel, yLabel string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	p.Title.Text = title
+	p.Title.TextStyle.Font = sans(12.5)
+	p.Title.TextStyle.Color = ink
+	p.Title.Padding = 7
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.LineStyle = draw.LineStyle{Color: grey, Width: 0.6}
+		axis.Padding = 0
+		axis.Label.TextStyle.Font = sans(10.5)
+		axis.Label.TextStyle.Color = ink
+		axis.Label.Padding = 5
+		axis.Tick.Label.Font = sans(9.5)
+		axis.Tick.Label.Color = ink
+		axis.Tick.LineStyle = axis.LineStyle
+		axis.Tick.Length = 4
+	}
+	p.X.Label.Text, p.Y.Label.Text = xLabel, yLabel
+	return p
+}
