@@ -1,0 +1,258 @@
+// Package archtest holds the tests of the module's shape: which package may
+// know which, and how long a file may be.
+package archtest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "learnedopt/"
+
+// A rule says what a package may import. Own packages are meant transitively:
+// whoever imports the package gets them all.
+type rule struct {
+	own    []string // of this module; "internal/" stands for all below it
+	others []string // import paths of other modules, or prefixes of them; nil for the standard library only
+}
+
+// rules has an entry for every package of the module, except that packages
+// below internal/ that no one here can reach are their own business.
+var rules = map[string]rule{
+	"optimizer": {},
+	"optimizer/optimizertest": {
+		own: []string{"optimizer", "internal/"},
+	},
+	"lstm": {
+		own: []string{"optimizer", "internal/"},
+	},
+	"baselines": {
+		own: []string{"optimizer", "internal/"},
+	},
+	"tasks": {
+		own: []string{"optimizer", "internal/"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "go4.org/unsafe/assume-no-moving-gc",
+			"gonum.org/v1/gonum", "golang.org/x/image"},
+	},
+	// Whoever loads a finished optimizer gets neither Gorgonia nor plots nor flags.
+	"metaopt": {
+		own:    []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	"checkpoints": {
+		others: []string{"github.com/vmihailenco/msgpack/v5", "github.com/google/renameio/v2"},
+	},
+	"checkpoints/l2l": {
+		own: []string{"checkpoints"},
+	},
+	"report": {
+		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter", "github.com/google/renameio/v2"},
+	},
+	"cmd/metaopt": {
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "report", "internal/"},
+		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
+			"golang.org/x/sys", "github.com/google/renameio/v2"},
+	},
+	"internal/simd":   {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream": {},
+	"internal/fan":    {},
+}
+
+// A tree maps a package's folder to what its files import, tests left out.
+type tree map[string][]string
+
+func TestImportsRunDownward(t *testing.T) {
+	packages, err := read(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(packages["optimizer"]) == 0 || len(packages["lstm"]) == 0 {
+		t.Fatalf("found no sources: %v", packages)
+	}
+	for _, complaint := range violations(packages, rules) {
+		t.Error(complaint)
+	}
+}
+
+// The test itself: each kind of mistake is found.
+func TestViolationsAreFound(t *testing.T) {
+	table := map[string]rule{
+		"optimizer":     {},
+		"lstm":          {own: []string{"optimizer", "internal/"}},
+		"metaopt":       {own: []string{"optimizer", "lstm", "internal/"}, others: []string{"gonum.org/v1/gonum"}},
+		"internal/simd": {},
+	}
+	for name, c := range map[string]struct {
+		packages tree
+		want     string
+	}{
+		"clean": {tree{
+			"optimizer": {"math"}, "lstm": {"learnedopt/optimizer", "learnedopt/internal/simd"}, "internal/simd": {"math/bits"},
+			"metaopt": {"learnedopt/lstm", "gonum.org/v1/gonum/stat", "encoding/json"}, "internal/scratch": {"learnedopt/metaopt"},
+		}, ""},
+		"upward":           {tree{"lstm": {"learnedopt/metaopt"}, "metaopt": {"math"}}, "lstm imports metaopt"},
+		"through internal": {tree{"lstm": {"learnedopt/internal/x"}, "internal/x": {"learnedopt/metaopt"}, "metaopt": {"math"}}, "lstm imports metaopt"},
+		"another module":   {tree{"optimizer": {"gonum.org/v1/gonum/mat"}}, "optimizer imports gonum.org/v1/gonum/mat"},
+		"only its prefix":  {tree{"metaopt": {"gonum.org/v1/gonumerous"}}, "metaopt imports gonum.org/v1/gonumerous"},
+		"from a kernel":    {tree{"internal/simd": {"learnedopt/optimizer"}, "optimizer": {"math"}}, "internal/simd imports optimizer"},
+		"unknown package":  {tree{"plots": {"math"}}, "plots has no rule"},
+	} {
+		got := strings.Join(violations(c.packages, table), "\n")
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func violations(packages tree, rules map[string]rule) (complaints []string) {
+	for name, imports := range packages {
+		r, ok := rules[name]
+		if !ok {
+			if !strings.HasPrefix(name, "internal/") {
+				complaints = append(complaints, fmt.Sprintf("%s has no rule: say in rules what it may import", name))
+			}
+			continue
+		}
+		for _, path := range reach(packages, name) {
+			if !slices.ContainsFunc(r.own, func(allowed string) bool {
+				return path == allowed || strings.HasSuffix(allowed, "/") && strings.HasPrefix(path, allowed)
+			}) {
+				complaints = append(complaints, fmt.Sprintf("%s imports %s, itself or through others", name, path))
+			}
+		}
+		for _, path := range imports {
+			if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
+				continue // this module or the standard library
+			}
+			if !slices.ContainsFunc(r.others, func(allowed string) bool {
+				return path == allowed || strings.HasPrefix(path, strings.TrimSuffix(allowed, "/")+"/")
+			}) {
+				complaints = append(complaints, fmt.Sprintf("%s imports %s", name, path))
+			}
+		}
+	}
+	slices.Sort(complaints)
+	return complaints
+}
+
+// reach returns the packages of this module that a package imports, itself or
+// through others.
+func reach(packages tree, from string) (found []string) {
+	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+		for _, path := range packages[queue[0]] {
+			if own, ok := strings.CutPrefix(path, module); ok && !slices.Contains(found, own) {
+				found, queue = append(found, own), append(queue, own)
+			}
+		}
+	}
+	return found
+}
+
+// read parses the import clauses of every file, whatever system it is built for.
+func read(root string) (tree, error) {
+	packages := tree{}
+	err := sources(root, func(name string, data []byte) error {
+		folder := path.Dir(name)
+		if strings.HasSuffix(name, "_test.go") || strings.Contains("/"+folder, "/_") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, data, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		imports := packages[folder]
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(imports, imported) {
+				imports = append(imports, imported)
+			}
+		}
+		packages[folder] = imports
+		return nil
+	})
+	return packages, err
+}
+
+// sources calls f for every Go file of the module with its path from the root,
+// in slashes.
+func sources(root string, f func(name string, data []byte) error) error {
+	return filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "testdata" || len(entry.Name()) > 2 && entry.Name()[0] == '.') {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || filepath.Ext(file) != ".go" {
+			return nil
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		return f(filepath.ToSlash(name), data)
+	})
+}
+
+func TestFilesAreShort(t *testing.T) {
+	const longest = 600
+	files := 0
+	err := sources(filepath.Join("..", ".."), func(name string, data []byte) error {
+		files++
+		if n := bytes.Count(data, []byte("\n")); n > longest && !generated(data) {
+			t.Errorf("%s has %d lines: split it by meaning (limit %d)", name, n, longest)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 10 {
+		t.Errorf("only %d files were found", files)
+	}
+}
+
+// generated tells files that carry the standard mark of generated code.
+func generated(data []byte) bool {
+	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
+		line := lines.Text()
+		if strings.HasPrefix(line, "// Code generated ") && strings.HasSuffix(line, " DO NOT EDIT.") {
+			return true
+		}
+		if strings.HasPrefix(line, "package ") {
+			return false
+		}
+	}
+	return false
+}
+
+func TestGeneratedFilesAreKnown(t *testing.T) {
+	for text, want := range map[string]bool{
+		"// Code generated by avo. DO NOT EDIT.\n\npackage simd\n":               true,
+		"//go:build amd64\n\n// Code generated by x. DO NOT EDIT.\npackage simd": true,
+		"package simd\n// Code generated by avo. DO NOT EDIT.\n":                 false,
+		"// Code generated by hand.\npackage simd\n":                             false,
+	} {
+		if got := generated([]byte(text)); got != want {
+			t.Errorf("generated(%q) = %v", text, got)
+		}
+	}
+}
