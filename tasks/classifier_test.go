@@ -1,127 +1,10 @@
 package tasks
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
-
-	"learnedopt/internal/stream"
-	"learnedopt/optimizer"
 )
-
-// noise is a data set of MNIST's shape whose pixels, mostly 0 as MNIST's, and
-// labels are random: it costs what MNIST costs and needs no files.
-func noise(t testing.TB, train, other int) *Dataset {
-	t.Helper()
-	part := func(s Split, n int) Part {
-		rng := stream.New(1, "noise", uint64(s))
-		p := Part{Pixels: make([]byte, n*784), Labels: make([]byte, n)}
-		for i := range p.Pixels {
-			if rng.IntN(5) == 0 {
-				p.Pixels[i] = byte(rng.IntN(256))
-			}
-		}
-		for i := range p.Labels {
-			p.Labels[i] = byte(rng.IntN(10))
-		}
-		return p
-	}
-	d, err := NewDataset("noise", 28, 28, 10, part(Train, train), part(Valid, other), part(Test, other))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// mlp64 is the classifier written out in float64, independently of Gorgonia
-// and of EvaluateSplit: the mean cross-entropy of examples x and its gradient.
-func mlp64(theta []float32, widths []int, activation string, x [][]float32, labels []int) (loss float64, grad []float64) {
-	f := map[string]func(float64) (y, slope float64){
-		"sigmoid": func(v float64) (float64, float64) { s := 1 / (1 + math.Exp(-v)); return s, s * (1 - s) },
-		"tanh":    func(v float64) (float64, float64) { s := math.Tanh(v); return s, 1 - s*s },
-		"relu": func(v float64) (float64, float64) {
-			if v > 0 {
-				return v, 1
-			}
-			return 0, 0
-		},
-		"elu": func(v float64) (float64, float64) {
-			if v > 0 {
-				return v, 1
-			}
-			return math.Exp(v) - 1, math.Exp(v)
-		},
-	}[activation]
-	layers := len(widths) - 1
-	w, b := make([]int, layers), make([]int, layers) // where each layer starts
-	at := 0
-	for l := range layers {
-		w[l], b[l] = at, at+widths[l]*widths[l+1]
-		at = b[l] + widths[l+1]
-	}
-	grad = make([]float64, at)
-	for e := range x {
-		h, slope := make([][]float64, layers+1), make([][]float64, layers+1)
-		h[0] = make([]float64, widths[0])
-		for i, v := range x[e] {
-			h[0][i] = float64(v)
-		}
-		for l := range layers {
-			h[l+1], slope[l+1] = make([]float64, widths[l+1]), make([]float64, widths[l+1])
-			for j := range h[l+1] {
-				z := float64(theta[b[l]+j])
-				for i, v := range h[l] {
-					z += v * float64(theta[w[l]+i*widths[l+1]+j])
-				}
-				if h[l+1][j], slope[l+1][j] = z, 1; l < layers-1 {
-					h[l+1][j], slope[l+1][j] = f(z)
-				}
-			}
-		}
-		z := h[layers]
-		top, sum := math.Inf(-1), 0.0
-		for _, v := range z {
-			top = max(top, v)
-		}
-		for _, v := range z {
-			sum += math.Exp(v - top)
-		}
-		logsum := top + math.Log(sum)
-		loss += (logsum - z[labels[e]]) / float64(len(x))
-		delta := make([]float64, len(z))
-		for j, v := range z {
-			delta[j] = math.Exp(v-logsum) / float64(len(x))
-		}
-		delta[labels[e]] -= 1 / float64(len(x))
-		for l := layers - 1; l >= 0; l-- {
-			back := make([]float64, widths[l])
-			for j, d := range delta {
-				d *= slope[l+1][j]
-				grad[b[l]+j] += d
-				for i, v := range h[l] {
-					grad[w[l]+i*widths[l+1]+j] += d * v
-					back[i] += d * float64(theta[w[l]+i*widths[l+1]+j])
-				}
-			}
-			delta = back
-		}
-	}
-	return loss, grad
-}
-
-// minibatch is minibatch t of a problem, drawn here a second time from the
-// stream that the documentation names.
-func minibatch(d *Dataset, split Split, seed uint64, t, size int) (x [][]float32, labels []int) {
-	rng := stream.New(seed, "batch", uint64(t))
-	for range size {
-		i := rng.IntN(d.Len(split))
-		image := make([]float32, 784)
-		d.Image(image, split, i)
-		x, labels = append(x, image), append(labels, d.Label(split, i))
-	}
-	return x, labels
-}
 
 // The graph's loss and gradient, at the start and at larger random parameters,
 // on several minibatches in a row, are those of an independent float64
@@ -181,30 +64,131 @@ func TestClassifierMatchesFloat64(t *testing.T) {
 	}
 }
 
-func BenchmarkLossGrad(b *testing.B) {
-	mnist, err := NewClassifier(noise(b, 10000, 100), ClassifierConfig{})
+// Logits of thousands overflow a naive softmax in float32.
+func TestClassifierHugeLogits(t *testing.T) {
+	data := noise(t, 50, 20)
+	f, err := NewClassifier(data, ClassifierConfig{Units: 3, Activation: "relu", Batch: 16})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	for _, bench := range []struct {
-		name   string
-		family optimizer.Family
-	}{{"mnist", mnist}, {"quadratic", Quadratic{}}, {"quadratic-uniform", QuadraticUniform{}}, {"rosenbrock", Rosenbrock{}}} {
-		b.Run(bench.name, func(b *testing.B) {
-			p, err := bench.family.Sample(rand.New(rand.NewPCG(1, 1)))
-			if err != nil {
-				b.Fatal(err)
-			}
-			theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
-			p.Init(theta)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := p.LossGrad(theta, grad); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	p := sample(t, f, 1).(*classifier)
+	theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
+	p.Init(theta)
+	for i := range 10 {
+		theta[len(theta)-1-i] = float32(1000*i - 4000)
+	}
+	x, labels := minibatch(data, Train, p.seed, 0, 16)
+	want, wantGrad := mlp64(theta, f.widths, "relu", x, labels)
+	loss, err := p.LossGrad(theta, grad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(loss-want) > 1e-6*want || want < 1000 {
+		t.Errorf("loss %v, want %v", loss, want)
+	}
+	for i := range 10 {
+		at := len(grad) - 1 - i
+		if math.Abs(float64(grad[at])-wantGrad[at]) > 1e-6 {
+			t.Errorf("gradient of output bias %d is %v, want %v", 9-i, grad[at], wantGrad[at])
+		}
 	}
 }
 
-var _ = fmt.Sprint
+func TestEvaluateSplitMatchesFloat64(t *testing.T) {
+	data := noise(t, 40, 517) // more than one chunk of rows, the last one short
+	for _, activation := range Activations() {
+		f, err := NewClassifier(data, ClassifierConfig{Units: 6, Layers: 2, Activation: activation, Batch: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := sample(t, f, 5).(*classifier)
+		theta, rng := make([]float32, p.Dim()), rand.New(rand.NewPCG(8, 8))
+		for i := range theta {
+			theta[i] = float32(0.3 * rng.NormFloat64())
+		}
+		for _, split := range []Split{Train, Test} {
+			var want float64
+			correct, n := 0, data.Len(split)
+			x := make([]float32, 784)
+			for i := range n {
+				data.Image(x, split, i)
+				best, bestLoss := 0, math.Inf(1)
+				for label := range 10 {
+					l, _ := mlp64(theta, f.widths, activation, [][]float32{x}, []int{label})
+					if l < bestLoss {
+						best, bestLoss = label, l
+					}
+					if label == data.Label(split, i) {
+						want += l / float64(n)
+					}
+				}
+				if best == data.Label(split, i) {
+					correct++
+				}
+			}
+			loss, accuracy, err := p.EvaluateSplit(theta, split)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(loss-want) > 2e-6*want || accuracy != float64(correct)/float64(n) {
+				t.Errorf("%s, %v: loss %.9g, accuracy %v, want %.9g, %d/%d", activation, split, loss, accuracy, want, correct, n)
+			}
+		}
+	}
+}
+
+func TestEvaluateEmptySplit(t *testing.T) {
+	f, err := NewClassifier(noise(t, 10, 0), ClassifierConfig{Units: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := f.EvaluateSplit(make([]float32, dim(f.widths)), Valid); err == nil {
+		t.Error("no error for an empty split")
+	}
+	if _, err := NewClassifier(f.data, ClassifierConfig{Split: Test}); err == nil {
+		t.Error("no error for training on an empty split")
+	}
+}
+
+// A closed problem's graph serves the next problem, which must not notice.
+func TestClassifierReusesGraphs(t *testing.T) {
+	data := noise(t, 60, 10)
+	config := ClassifierConfig{Units: 4, Batch: 8}
+	f, err := NewClassifier(data, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := sample(t, f, 1).(*classifier)
+	trace(t, first, 3)
+	net := first.net
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+	second := sample(t, f, 2).(*classifier)
+	if second.net != net {
+		t.Error("the graph was compiled again")
+	}
+	fresh, err := NewClassifier(data, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equalBits(t, trace(t, second, 3), trace(t, sample(t, fresh, 2), 3))
+	mustPanic(t, errClosed, func() { _, _ = first.LossGrad(make([]float32, first.Dim()), make([]float32, first.Dim())) })
+	mustPanic(t, errClosed, func() { first.Seek(0) })
+}
+
+func TestClassifierConfigRejects(t *testing.T) {
+	for _, c := range []ClassifierConfig{
+		{Units: -1}, {Layers: -2}, {Batch: -1}, {Activation: "swish"}, {Split: 3}, {Split: -1}, {Units: 1 << 20},
+	} {
+		if c.Validate() == nil {
+			t.Errorf("%+v is accepted", c)
+		}
+	}
+	if err := (ClassifierConfig{}).Validate(); err != nil {
+		t.Errorf("the zero value: %v", err)
+	}
+}

@@ -76,17 +76,28 @@ func NewGraph(build func(g *gorgonia.ExprGraph) (Expression, error)) (p *Graph, 
 		}
 		p.start = func(dst []float32) { copy(dst, theta) }
 	}
-	if err := p.lay(e.Params, gradients); err != nil {
+	outputs, err := p.lay(e.Params, gradients)
+	if err != nil {
 		return nil, err
 	}
-	gorgonia.Read(e.Loss, &p.loss)
-	p.machine = newMachine(g)
+	outputs = append(outputs, gorgonia.Read(e.Loss, &p.loss))
+	p.machine, err = newMachine(g, e.Params, outputs)
+	if err != nil {
+		return nil, fmt.Errorf("tasks: compiling the graph: %w", err)
+	}
 	return p, nil
 }
 
-// newMachine is the one place where graphs become machines.
-func newMachine(g *gorgonia.ExprGraph) gorgonia.VM {
-	return gorgonia.NewTapeMachine(g)
+// newMachine is the one place where graphs become machines. It compiles what
+// the outputs depend on and no more: Grad leaves in the graph the derivatives
+// with respect to the data as well, for a classifier's images a third of the
+// arithmetic.
+func newMachine(g *gorgonia.ExprGraph, inputs, outputs gorgonia.Nodes) (gorgonia.VM, error) {
+	program, locations, err := gorgonia.CompileFunction(g, inputs, outputs)
+	if err != nil {
+		return nil, err
+	}
+	return gorgonia.NewTapeMachine(g, gorgonia.WithPrecompiled(program, locations)), nil
 }
 
 // A scalarParam is a parameter of shape (): Gorgonia's scalar values cannot
@@ -98,15 +109,16 @@ type scalarParam struct {
 }
 
 // lay binds the parameters to tensors over p.theta and has the gradients
-// copied into tensors over p.grad at the end of each run. They are read as
-// ordinary nodes, not as dual values: those add up from run to run.
-func (p *Graph) lay(params, gradients gorgonia.Nodes) error {
+// copied into tensors over p.grad at the end of each run, by the nodes that it
+// returns. They are read as ordinary nodes, not as dual values: those add up
+// from run to run.
+func (p *Graph) lay(params, gradients gorgonia.Nodes) (reads gorgonia.Nodes, err error) {
 	at := 0
 	for i, node := range params {
 		shape := node.Shape()
 		if shape.IsScalar() {
 			s := scalarParam{node: node, index: at, grad: new(gorgonia.Value)}
-			gorgonia.Read(gradients[i], s.grad)
+			reads = append(reads, gorgonia.Read(gradients[i], s.grad))
 			p.scalars = append(p.scalars, s)
 			at++
 			continue
@@ -115,12 +127,12 @@ func (p *Graph) lay(params, gradients gorgonia.Nodes) error {
 		theta := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(p.theta[at:at+size:at+size]))
 		var grad gorgonia.Value = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(p.grad[at:at+size:at+size]))
 		if err := gorgonia.Let(node, theta); err != nil {
-			return fmt.Errorf("tasks: parameter %s: %w", node.Name(), err)
+			return nil, fmt.Errorf("tasks: parameter %s: %w", node.Name(), err)
 		}
-		gorgonia.Read(gradients[i], &grad)
+		reads = append(reads, gorgonia.Read(gradients[i], &grad))
 		at += size
 	}
-	return nil
+	return reads, nil
 }
 
 // validate checks the expression and returns the number of coordinates.

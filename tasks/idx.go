@@ -106,6 +106,8 @@ func (in *idxReader) read() (IDX, error) {
 	}
 	if n, err := io.ReadFull(in.r, word[:1]); n > 0 {
 		return IDX{}, in.fail("more bytes than the dimensions %v say", dims)
+	} else if errors.Is(err, io.ErrUnexpectedEOF) {
+		return IDX{}, in.fail("gzip stream cut short or followed by other bytes")
 	} else if err != io.EOF {
 		return IDX{}, in.wrap(err, "end of file")
 	}

@@ -1,0 +1,186 @@
+package tasks
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// writeIDX writes a data set of n+idxValid training and 3 test images of 2×2.
+func writeIDX(t *testing.T, dir string, zip bool) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for part, n := range map[string]int{idxTrain: 2 + idxValid, idxTest: 3} {
+		pixels, labels := make([]byte, 4*n), make([]byte, n)
+		for i := range labels {
+			labels[i] = byte(i % 10)
+			pixels[4*i] = byte(i)
+		}
+		imagesPath, labelsPath := idxFiles(dir, part)
+		for path, data := range map[string][]byte{imagesPath: idxBytes(pixels, n, 2, 2), labelsPath: idxBytes(labels, n)} {
+			if zip {
+				path, data = path+".gz", zipped(t, data)
+			}
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestLoadIDXDataset(t *testing.T) {
+	for _, zip := range []bool{false, true} {
+		dir := t.TempDir()
+		writeIDX(t, filepath.Join(dir, "mnist"), zip)
+		d, err := LoadMNIST(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Len(Train) != 2 || d.Len(Valid) != idxValid || d.Len(Test) != 3 || d.Name() != "mnist" {
+			t.Fatalf("%s has splits of %d, %d, %d", d.Name(), d.Len(Train), d.Len(Valid), d.Len(Test))
+		}
+		x := make([]float32, 4)
+		d.Image(x, Valid, 1) // the fourth training image
+		if x[0] != 3./255 || d.Label(Valid, 1) != 3 {
+			t.Errorf("Valid[1] is %v, %d", x, d.Label(Valid, 1))
+		}
+		again, err := LoadMNIST(filepath.Join(dir, "mnist", ".."))
+		if err != nil || again != d {
+			t.Error("the same folder was loaded twice")
+		}
+	}
+}
+
+// The error of a missing file says what, where, and what to do; and it is
+// forgotten once the file is there.
+func TestLoadMissing(t *testing.T) {
+	dir := t.TempDir()
+	_, err := LoadMNIST(dir)
+	var missing *MissingDataError
+	if !errors.As(err, &missing) || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("error %v", err)
+	}
+	for _, part := range []string{"mnist", filepath.Join(dir, "mnist", "train-images-idx3-ubyte"), "metaopt data fetch mnist", "--data-dir", DataDirEnv} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not name %q", err, part)
+		}
+	}
+	writeIDX(t, filepath.Join(dir, "mnist"), true)
+	if _, err := LoadMNIST(dir); err != nil {
+		t.Errorf("after the files came: %v", err)
+	}
+}
+
+func TestLoadMalformed(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) (string, []byte){
+		"labels": func(dir string) (string, []byte) { // as many as images are needed
+			_, path := idxFiles(dir, idxTest)
+			return path, idxBytes([]byte{1, 2}, 2)
+		},
+		"rank": func(dir string) (string, []byte) {
+			path, _ := idxFiles(dir, idxTrain)
+			return path, idxBytes([]byte{1, 2}, 2)
+		},
+		"no images left to train": func(dir string) (string, []byte) {
+			path, _ := idxFiles(dir, idxTrain)
+			_, labels := idxFiles(dir, idxTrain)
+			_ = os.WriteFile(labels, idxBytes(make([]byte, idxValid), idxValid), 0o644)
+			return path, idxBytes(make([]byte, 4*idxValid), idxValid, 2, 2)
+		},
+		"another size": func(dir string) (string, []byte) {
+			path, _ := idxFiles(dir, idxTest)
+			return path, idxBytes(make([]byte, 27), 3, 3, 3)
+		},
+		"label 10": func(dir string) (string, []byte) {
+			_, path := idxFiles(dir, idxTest)
+			return path, idxBytes([]byte{1, 2, 10}, 3)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			folder := filepath.Join(dir, "fashion-mnist")
+			writeIDX(t, folder, false)
+			path, data := spoil(folder)
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if d, err := LoadIDXDataset(dir, "fashion-mnist"); err == nil || d != nil {
+				t.Errorf("loaded %v, error %v", d, err)
+			}
+		})
+	}
+}
+
+func TestDataDir(t *testing.T) {
+	t.Setenv(DataDirEnv, "/from/env")
+	t.Setenv("XDG_CACHE_HOME", "/cache")
+	t.Setenv("HOME", "/home/u")
+	if dir, err := DataDir("/from/flag"); dir != "/from/flag" || err != nil {
+		t.Errorf("flag: %q, %v", dir, err)
+	}
+	if dir, err := DataDir(""); dir != "/from/env" || err != nil {
+		t.Errorf("environment: %q, %v", dir, err)
+	}
+	t.Setenv(DataDirEnv, "")
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir, err := DataDir(""); dir != filepath.Join(cache, "metaopt", "data") || err != nil {
+		t.Errorf("cache: %q, %v", dir, err)
+	}
+}
+
+// The real files, where they are.
+func TestMNIST(t *testing.T) {
+	dir, err := DataDir("")
+	if err != nil {
+		t.Skip(err)
+	}
+	d, err := LoadMNIST(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if d.Len(Train) != 55000 || d.Len(Valid) != 5000 || d.Len(Test) != 10000 {
+		t.Fatalf("splits of %d, %d, %d", d.Len(Train), d.Len(Valid), d.Len(Test))
+	}
+	if d.Label(Train, 0) != 5 || d.Label(Train, 1) != 0 || d.Label(Test, 0) != 7 || d.Label(Test, 9999) != 6 {
+		t.Error("wrong labels")
+	}
+	// The mean pixel of the 60,000 training images is known to be 0.1307.
+	sum, x := 0.0, make([]float32, 784)
+	var count [10]int
+	for _, s := range []Split{Train, Valid} {
+		for i := range d.Len(s) {
+			d.Image(x, s, i)
+			for _, v := range x {
+				sum += float64(v)
+			}
+			count[d.Label(s, i)]++
+		}
+	}
+	if mean := sum / 60000 / 784; mean < 0.13065 || mean > 0.13067 {
+		t.Errorf("mean pixel %v", mean)
+	}
+	if count != [10]int{5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949} {
+		t.Errorf("classes %v", count)
+	}
+	f, err := New("mnist", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := sample(t, f, 1)
+	theta := make([]float32, p.Dim())
+	p.Init(theta)
+	loss, accuracy, err := p.(Scored).EvaluateSplit(theta, Test)
+	if err != nil || loss < 2.25 || loss > 2.36 || accuracy > 0.25 || p.Dim() != 15910 {
+		t.Errorf("at the start: loss %v, accuracy %v, error %v, %d coordinates", loss, accuracy, err, p.Dim())
+	}
+}

@@ -1,0 +1,99 @@
+package tasks
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNewDefaults(t *testing.T) {
+	for name, want := range map[string]string{
+		"quadratic":         "quadratic dims=10 batch=128",
+		"quadratic-uniform": "quadratic-uniform dims=10 batch=128",
+		"rosenbrock":        "rosenbrock dims=2 batch=128",
+		"digits":            "digits units=20 layers=1 activation=sigmoid batch=128",
+	} {
+		f, err := New(name, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name() != want {
+			t.Errorf("name %q, want %q", f.Name(), want)
+		}
+	}
+}
+
+func TestNewPassesOptions(t *testing.T) {
+	dir := t.TempDir()
+	writeIDX(t, dir+"/fashion-mnist", false)
+	for _, c := range []struct {
+		name string
+		o    Options
+		want string
+	}{
+		{"quadratic", Options{Dims: 3, Batch: 2}, "quadratic dims=3 batch=2"},
+		{"quadratic-uniform", Options{Dims: 3, Batch: 2}, "quadratic-uniform dims=3 batch=2"},
+		{"rosenbrock", Options{Dims: 3, Batch: 2}, "rosenbrock dims=3 batch=2"},
+		{"digits", Options{Units: 7, Layers: 2, Activation: "relu", Batch: 5}, "digits units=7 layers=2 activation=relu batch=5"},
+		{"fashion-mnist", Options{Activation: "elu", DataDir: dir}, "fashion-mnist units=20 layers=1 activation=elu batch=128"},
+	} {
+		f, err := New(c.name, c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name() != c.want {
+			t.Errorf("name %q, want %q", f.Name(), c.want)
+		}
+		p := sample(t, f, 1)
+		trace(t, p, 1)
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    Options
+		want []string
+	}{
+		{"minst", Options{}, append(Names(), `did you mean "mnist"`)},
+		{"quadratics", Options{}, []string{`did you mean "quadratic"`}},
+		{"", Options{}, []string{"no task"}},
+		{"quadratic", Options{Units: 3}, []string{"Units", "quadratic", "Dims, Batch"}},
+		{"rosenbrock", Options{Activation: "relu"}, []string{"Activation", "rosenbrock"}},
+		{"digits", Options{Dims: 3}, []string{"Dims", "digits"}},
+		{"digits", Options{DataDir: "x"}, []string{"DataDir", "digits"}},
+		{"mnist", Options{Dims: 3}, []string{"Dims", "mnist"}},
+		{"quadratic", Options{Dims: -3}, []string{"-3 dimensions"}},
+		{"mnist", Options{Activation: "swish"}, []string{`"swish"`, "sigmoid, relu, tanh, elu"}},
+		{"mnist", Options{DataDir: "/nowhere"}, []string{"/nowhere", "metaopt data fetch mnist"}},
+	} {
+		f, err := New(c.name, c.o)
+		if err == nil || f != nil {
+			t.Errorf("New(%q, %+v) = %v, %v", c.name, c.o, f, err)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("error %q lacks %q", err, want)
+			}
+		}
+	}
+}
+
+func TestEveryNameIsKnown(t *testing.T) {
+	for _, name := range Names() {
+		if _, err := New(name, Options{Batch: -1}); err == nil || !strings.Contains(err.Error(), "batch -1") {
+			t.Errorf("New(%q) with a batch of -1: %v", name, err)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"minst", "mnist", 2}, {"abc", "abc", 0}} {
+		if got := editDistance(c.a, c.b); got != c.want {
+			t.Errorf("editDistance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
