@@ -200,7 +200,7 @@ func TestNonFinite(t *testing.T) {
 		want int
 	}{
 		{nil, -1},
-		{[]float32{0, -0.0, 1, math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32}, -1},
+		{[]float32{0, float32(math.Copysign(0, -1)), 1, math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32}, -1},
 		{[]float32{nan}, 0},
 		{[]float32{0, inf}, 1},
 		{[]float32{0, 1, -inf, nan}, 2},
