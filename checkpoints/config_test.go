@@ -106,8 +106,8 @@ func TestDecodeConfigIsStrict(t *testing.T) {
 		{"", append(good(), pair{"extra", 5})},
 		{"", with(1, "x", 1)}, // a whole number, as Python writes 1
 		{"", with(2, "in", []pair{{"beta", float32(0.9)}})},
-		{"", with(2, "in", []pair{{"beta", 1 << 53}})},
-		{"config.in.beta is 9007199254740994 in the file, which does not fit", with(2, "in", []pair{{"beta", 1<<53 + 2}})},
+		{"", with(2, "in", []pair{{"beta", int64(1 << 53)}})},
+		{"config.in.beta is 9007199254740994 in the file, which does not fit", with(2, "in", []pair{{"beta", int64(1<<53 + 2)}})},
 		{"invalid code=cb decoding float32", with(1, "x", 0.1)},
 		{"config.n is missing", good()[1:]},
 		{"config.in.beta is missing", with(2, "in", []pair{})},

@@ -119,7 +119,7 @@ func (p *parser) count(start int64, what string, n, size int, err error) (int, e
 		return 0, p.read(err)
 	}
 	if n < 0 || n > p.left()/size {
-		return 0, p.failf(start, "%s claims %d items, %d bytes are left", what, n, p.left())
+		return 0, p.failf(start, "%s claims %d items, %d bytes are left", what, uint32(n), p.left())
 	}
 	return n, nil
 }

@@ -122,7 +122,7 @@ func pythonFile(t *testing.T) *File {
 		},
 	}
 	if err := f.EncodeConfig(map[string]any{
-		"hidden": 20, "nested": map[string]any{"b": []any{1, -1, uint64(1 << 63), -1 << 63}, "a": nil},
+		"hidden": 20, "nested": map[string]any{"b": []any{1, -1, uint64(1 << 63), int64(-1 << 63)}, "a": nil},
 		"Zeta": 0.5, "blob": []byte{0, 255}, "é": strings.Repeat("ü", 40),
 	}); err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestPythonWritesTheSameBytes(t *testing.T) {
 	f := full(t)
 	// Python has no float32 of its own outside arrays.
 	if err := f.EncodeConfig(map[string]any{
-		"beta": 0.95, "z": []int{-1, -32, -33, -129, 127, 128, 255, 256, 65535, 65536, 1 << 40}, "B": strings.Repeat("x", 31),
+		"beta": 0.95, "z": []int64{-1, -32, -33, -129, 127, 128, 255, 256, 65535, 65536, 1 << 40}, "B": strings.Repeat("x", 31),
 		"a": strings.Repeat("x", 32), "aa": strings.Repeat("x", 256), "t": true, "n": nil, "bin": make([]byte, 300),
 		"list": make([]int, 16),
 	}); err != nil {

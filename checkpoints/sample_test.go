@@ -13,18 +13,18 @@ import (
 
 // sampleConfig has one field of every sort that a maker is likely to need.
 type sampleConfig struct {
-	Hidden  int            `msgpack:"hidden"`
-	Layers  []int          `msgpack:"layers"`
-	Scale   float64        `msgpack:"scale"`
-	Clip    float32        `msgpack:"clip"`
-	Input   string         `msgpack:"input"`
-	Nested  sampleNested   `msgpack:"nested"`
-	Counts  map[string]int `msgpack:"counts"`
-	State   []byte         `msgpack:"state"`
-	Narrow  int8           `msgpack:"narrow"`
-	Curve   bool           `msgpack:"curve"`
-	Note    *string        `msgpack:"note"`
-	Horizon int            `msgpack:"horizon,omitempty"`
+	Hidden  int              `msgpack:"hidden"`
+	Layers  []int            `msgpack:"layers"`
+	Scale   float64          `msgpack:"scale"`
+	Clip    float32          `msgpack:"clip"`
+	Input   string           `msgpack:"input"`
+	Nested  sampleNested     `msgpack:"nested"`
+	Counts  map[string]int64 `msgpack:"counts"`
+	State   []byte           `msgpack:"state"`
+	Narrow  int8             `msgpack:"narrow"`
+	Curve   bool             `msgpack:"curve"`
+	Note    *string          `msgpack:"note"`
+	Horizon int              `msgpack:"horizon,omitempty"`
 }
 
 type sampleNested struct {
@@ -36,7 +36,7 @@ func newConfig() sampleConfig {
 	return sampleConfig{
 		Hidden: 20, Layers: []int{20, 20}, Scale: 0.1, Clip: 0.25, Input: "log-and-sign",
 		Nested: sampleNested{Beta: 0.95, Kind: "rnnprop"},
-		Counts: map[string]int{"z": -1, "b": 300, "a": 1 << 40}, State: []byte{0, 255, 1}, Narrow: -7, Curve: true,
+		Counts: map[string]int64{"z": -1, "b": 300, "a": 1 << 40}, State: []byte{0, 255, 1}, Narrow: -7, Curve: true,
 	}
 }
 
@@ -51,7 +51,7 @@ func full(t testing.TB) *File {
 			Command: "metaopt meta-train --task quadratics", Source: "arXiv:1606.04474",
 		},
 		Tensors: []Tensor{
-			{Name: "lstm/1/w", Shape: []int{2, 3}, Data: []float32{1, -2.5, 3e-39, 4, 0.1, -0.0}},
+			{Name: "lstm/1/w", Shape: []int{2, 3}, Data: []float32{1, -2.5, 3e-39, 4, 0.1, 0}},
 			{Name: "adam/m", Shape: []int{3}, Data64: []float64{math.Pi, -1e300, 5e-324}},
 			{Name: "alone", Data: []float32{7}},
 			{Name: "a before b", Shape: []int{1, 1, 1, 1, 1, 1, 1, 2}, Data: []float32{math.MaxFloat32, float32(math.Copysign(0, -1))}},
