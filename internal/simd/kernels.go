@@ -7,7 +7,8 @@
 // every lane.
 //
 // Every kernel has a pure-Go form that is compiled on every build; it is the
-// definition of the kernel, and it runs in float32 and in float64.
+// definition of the kernel, and it runs in float32 and in float64. On amd64
+// there are two more, in generated assembly; generate.go says how they are made.
 package simd
 
 // Lanes is the number of coordinates in a block.
@@ -19,7 +20,7 @@ type Float interface{ float32 | float64 }
 // Kernels is one implementation of the kernels. Slices may be longer than
 // what a kernel reads or writes; shorter ones panic.
 type Kernels[T Float] struct {
-	// Path names the implementation: "go".
+	// Path names the implementation: "avx512", "avx2" or "go".
 	Path string
 
 	// MatMul multiplies a weight matrix and a matrix of lanes:
@@ -52,18 +53,9 @@ type Kernels[T Float] struct {
 	//
 	// where x_t starts at x[t*stride] and z_t at z[t*stride].
 	Outer func(dw, x, z []T, k, m, steps, stride int)
-}
 
-// Reference returns the pure-Go kernels.
-func Reference[T Float]() *Kernels[T] {
-	return &Kernels[T]{
-		Path:        "go",
-		MatMul:      matMul[T],
-		Cell:        cell[T],
-		CellAdjoint: cellAdjoint[T],
-		Outer:       outer[T],
-	}
+	// chains runs n rounds of sixteen independent multiply-adds of vectors of
+	// the given width, for Peak.
+	chains func(n int)
+	width  int
 }
-
-// Float32 returns the fastest float32 kernels of this machine.
-func Float32() *Kernels[float32] { return Reference[float32]() }

@@ -1,9 +1,22 @@
 package simd
 
+// Reference returns the pure-Go kernels.
+func Reference[T Float]() *Kernels[T] {
+	return &Kernels[T]{
+		Path:        "go",
+		MatMul:      matMul[T],
+		Cell:        cell[T],
+		CellAdjoint: cellAdjoint[T],
+		Outer:       outer[T],
+	}
+}
+
 // The pure-Go kernels. They hold two weight rows by four lanes in registers:
 // more would spill on amd64.
 
 func matMul[T Float](c, a, x, bias []T, lda, m, k int, acc bool) {
+	checkMatMul(c, a, x, bias, lda, m, k)
+	acc = acc && bias == nil
 	i := 0
 	for ; i+2 <= m; i += 2 {
 		c0, c1 := c[i*Lanes:(i+1)*Lanes], c[(i+1)*Lanes:(i+2)*Lanes]
@@ -54,6 +67,7 @@ func matMul[T Float](c, a, x, bias []T, lda, m, k int, acc bool) {
 }
 
 func cell[T Float](z, cPrev, c, tc, h []T, hidden int) {
+	checkCell(z, cPrev, c, tc, h, hidden)
 	n := hidden * Lanes
 	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
 	cPrev, c, tc, h = cPrev[:n], c[:n], tc[:n], h[:n]
@@ -67,6 +81,7 @@ func cell[T Float](z, cPrev, c, tc, h []T, hidden int) {
 }
 
 func cellAdjoint[T Float](z, cPrev, tc, dh, dc []T, hidden int) {
+	checkCell(z, cPrev, tc, dh, dc, hidden)
 	n := hidden * Lanes
 	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
 	cPrev, tc, dh, dc = cPrev[:n], tc[:n], dh[:n], dc[:n]
@@ -82,6 +97,7 @@ func cellAdjoint[T Float](z, cPrev, tc, dh, dc []T, hidden int) {
 }
 
 func outer[T Float](dw, x, z []T, k, m, steps, stride int) {
+	checkOuter(dw, x, z, k, m, steps, stride)
 	for j := range k {
 		i := 0
 		for ; i+4 <= m; i += 4 {

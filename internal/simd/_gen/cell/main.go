@@ -1,0 +1,164 @@
+// Command cell generates the Cell and CellAdjoint kernels.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+
+	"learnedopt/internal/simd/_gen/vec"
+)
+
+func main() {
+	constants()
+	for _, isa := range vec.All {
+		cell(isa)
+		cellAdjoint(isa)
+	}
+	Generate()
+}
+
+// rows is the operands at one index of the arrays of a block, hidden rows each.
+type rows struct {
+	z, z3, size, at, left Register
+	bytes                 int
+}
+
+// open loads what both kernels need and starts their loop.
+func open(isa vec.ISA) (*rows, func()) {
+	r := &rows{z: vec.Arg("z"), size: vec.Arg("hidden"), at: GP64(), z3: GP64(), bytes: isa.Bytes}
+	SHLQ(Imm(7), r.size)
+	LEAQ(Mem{Base: r.size, Index: r.size, Scale: 2}, r.z3)
+	ADDQ(r.z, r.z3)
+	XORQ(r.at, r.at)
+	loop := vec.Fresh("loop")
+	return r, func() {
+		ADDQ(vec.N(isa.Bytes), r.z)
+		ADDQ(vec.N(isa.Bytes), r.z3)
+		ADDQ(vec.N(isa.Bytes), r.at)
+		CMPQ(r.at, r.size)
+		JLT(LabelRef(loop))
+		VZEROUPPER()
+		RET()
+	}
+}
+
+// gate is where z keeps gate i, f, g or o.
+func (r *rows) gate(i int) Mem {
+	switch i {
+	case 0:
+		return Mem{Base: r.z}
+	case 3:
+		return Mem{Base: r.z3}
+	}
+	return Mem{Base: r.z, Index: r.size, Scale: uint8(i)}
+}
+
+// of is the operand of one of the other arrays.
+func (r *rows) of(array Register) Mem { return Mem{Base: array, Index: r.at, Scale: 1} }
+
+func cell(isa vec.ISA) {
+	isa.Function("cell", "func(z, cPrev, c, tc, h *float32, hidden int)",
+		"	n := hidden * Lanes",
+		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
+		"	for j := range zi {",
+		"		i, f, g, o := Sigmoid32(zi[j]), Sigmoid32(zf[j]), Tanh32(zg[j]), Sigmoid32(zo[j])",
+		"		zi[j], zf[j], zg[j], zo[j] = i, f, g, o",
+		"		s := f*cPrev[j] + i*g",
+		"		ts := Tanh32(s)",
+		"		c[j], tc[j], h[j] = s, ts, o*ts",
+		"	}",
+	)
+	cPrev, c, tc, h := vec.Arg("cPrev"), vec.Arg("c"), vec.Arg("tc"), vec.Arg("h")
+	r, end := open(isa)
+	g := &gates{ISA: isa}
+	if isa.Regs == 32 {
+		g.hold("-log2e", "shift", "ln2", "e5", "1", "min", "max", "-clamp", "clamp", "p6", "d3")
+	} else {
+		g.hold("shift", "1")
+	}
+	Label("loop1")
+	z := isa.Vecs(4)
+	for i, reg := range z {
+		VMOVUPS(r.gate(i), reg)
+	}
+	g.sigmoid(z[0], z[1], z[3])
+	VMOVUPS(z[0], r.gate(0))
+	VMOVUPS(z[1], r.gate(1))
+	VMOVUPS(z[3], r.gate(3))
+	g.tanh(z[2])
+	VMOVUPS(z[2], r.gate(2))
+	VMULPS(r.of(cPrev), z[1], z[1])
+	VFMADD231PS(z[0], z[2], z[1])
+	VMOVUPS(z[1], r.of(c))
+	g.tanh(z[1])
+	VMOVUPS(z[1], r.of(tc))
+	VMULPS(z[1], z[3], z[3])
+	VMOVUPS(z[3], r.of(h))
+	end()
+}
+
+func cellAdjoint(isa vec.ISA) {
+	isa.Function("cellAdjoint", "func(z, cPrev, tc, dh, dc *float32, hidden int)",
+		"	n := hidden * Lanes",
+		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
+		"	for j := range zi {",
+		"		i, f, g, o, ts := zi[j], zf[j], zg[j], zo[j], tc[j]",
+		"		d := dc[j] + dh[j]*o*(1-ts*ts)",
+		"		zi[j] = d * g * i * (1 - i)",
+		"		zf[j] = d * cPrev[j] * f * (1 - f)",
+		"		zg[j] = d * i * (1 - g*g)",
+		"		zo[j] = dh[j] * ts * o * (1 - o)",
+		"		dc[j] = d * f",
+		"	}",
+	)
+	cPrev, tc, dh, dc := vec.Arg("cPrev"), vec.Arg("tc"), vec.Arg("dh"), vec.Arg("dc")
+	r, end := open(isa)
+	one := isa.New()
+	VBROADCASTSS(constant("1"), one)
+	Label("loop1")
+	load := func(m Mem) VecVirtual {
+		v := isa.New()
+		VMOVUPS(m, v)
+		return v
+	}
+	// slope is v·(1-v), rounded once: v - v².
+	slope := func(v VecVirtual) VecVirtual {
+		s := isa.New()
+		VMOVAPS(v, s)
+		VFNMADD231PS(v, v, s)
+		return s
+	}
+	// bend is 1 - v².
+	bend := func(v VecVirtual) VecVirtual {
+		s := isa.New()
+		VMOVAPS(one, s)
+		VFNMADD231PS(v, v, s)
+		return s
+	}
+	o, ts := load(r.gate(3)), load(r.of(tc))
+	a, d := isa.New(), load(r.of(dc))
+	VMULPS(r.of(dh), o, a) // dh·o
+	VFMADD231PS(bend(ts), a, d)
+	VMULPS(ts, a, a)
+	VFNMADD213PS(a, a, o) // a - a·o
+	VMOVUPS(o, r.gate(3))
+
+	f := load(r.gate(1))
+	df := slope(f)
+	VMULPS(d, f, f)
+	VMOVUPS(f, r.of(dc))
+	VMULPS(d, df, df)
+	VMULPS(r.of(cPrev), df, df)
+	VMOVUPS(df, r.gate(1))
+
+	i, g := load(r.gate(0)), load(r.gate(2))
+	di, dg := slope(i), bend(g)
+	VMULPS(d, g, g)
+	VMULPS(g, di, di)
+	VMOVUPS(di, r.gate(0))
+	VMULPS(d, i, i)
+	VMULPS(i, dg, dg)
+	VMOVUPS(dg, r.gate(2))
+	end()
+}

@@ -1,0 +1,111 @@
+// Package vec holds what the kernels' generators share: the two instruction
+// sets, loops, and the layout of a matrix of lanes.
+package vec
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Row is the bytes of one row of a matrix of lanes.
+const Row = 32 * 4
+
+// ISA is an instruction set by its vectors. The instructions that the kernels
+// use have the same names in both.
+type ISA struct {
+	Name  string
+	Bytes int // of a vector
+	Regs  int // vector registers
+	New   func() VecVirtual
+}
+
+// AVX2 is AVX2 with FMA, AVX512 is AVX-512 F, DQ, BW and VL.
+var (
+	AVX2   = ISA{"AVX2", 32, 16, YMM}
+	AVX512 = ISA{"AVX512", 64, 32, ZMM}
+)
+
+// All is what every family is generated for.
+var All = []ISA{AVX512, AVX2}
+
+// Lanes is the floats in a vector.
+func (s ISA) Lanes() int { return s.Bytes / 4 }
+
+// Vecs returns n new registers.
+func (s ISA) Vecs(n int) []VecVirtual {
+	v := make([]VecVirtual, n)
+	for i := range v {
+		v[i] = s.New()
+	}
+	return v
+}
+
+// Zero sets registers to 0.
+func Zero(v ...VecVirtual) {
+	for _, r := range v {
+		VXORPS(r, r, r)
+	}
+}
+
+var labels int
+
+// Fresh returns a label that the function does not have yet.
+func Fresh(name string) string {
+	labels++
+	return fmt.Sprintf("%s%d", name, labels)
+}
+
+// Function opens a function for an instruction set. Its doc is the twin's loop.
+func (s ISA) Function(name, signature string, doc ...string) {
+	labels = 0
+	TEXT(name+s.Name, NOSPLIT, signature)
+	Pragma("noescape")
+	first := fmt.Sprintf("%s%s is", name, s.Name)
+	Doc(append([]string{first, ""}, doc...)...)
+}
+
+// Arg loads an argument into a new register.
+func Arg(name string) Register { return Load(Param(name), GP64()) }
+
+// Split emits the choice of a tile's size: runs of left rows are cut into
+// tiles of at most size rows, the last two about equal, and tile(r) is emitted
+// for every r up to size. A tile must not change left; Split subtracts.
+func Split(left Register, size int, tile func(rows int)) {
+	next, small, done := Fresh("next"), Fresh("small"), Fresh("done")
+	at := make([]string, size+1)
+	for r := range at {
+		at[r] = Fresh(fmt.Sprintf("rows%d_", r))
+	}
+	rows := GP64()
+	TESTQ(left, left)
+	JLE(LabelRef(done))
+	Label(next)
+	CMPQ(left, N(2*size))
+	JGE(LabelRef(at[size]))
+	MOVQ(left, rows)
+	CMPQ(left, N(size))
+	JLE(LabelRef(small))
+	INCQ(rows)
+	SHRQ(Imm(1), rows)
+	Label(small)
+	for r := 1; r < size; r++ {
+		CMPQ(rows, N(r))
+		JEQ(LabelRef(at[r]))
+	}
+	for r := size; r >= 1; r-- {
+		Label(at[r])
+		tile(r)
+		SUBQ(N(r), left)
+		JG(LabelRef(next))
+		if r > 1 {
+			JMP(LabelRef(done))
+		}
+	}
+	Label(done)
+}
+
+// N is an integer as an immediate operand of 64-bit arithmetic.
+func N(n int) Constant { return U32(n) }

@@ -1,0 +1,99 @@
+package simd
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// eachPath runs a benchmark for every path of this CPU.
+func eachPath(b *testing.B, f func(b *testing.B, k *Kernels[float32])) {
+	for _, k := range available() {
+		b.Run(k.Path, func(b *testing.B) { f(b, k) })
+	}
+}
+
+// gflops reports the rate of a benchmark whose every iteration does flops.
+func gflops(b *testing.B, flops int) {
+	b.ReportMetric(float64(flops)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+}
+
+func ramp(n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(i%37)/16 - 1
+	}
+	return x
+}
+
+func BenchmarkMatMul(b *testing.B) {
+	for _, s := range []struct{ m, k, lda int }{{80, 22, 80}, {80, 40, 80}, {20, 80, 22}, {40, 80, 40}, {1, 20, 1}, {20, 1, 20}} {
+		b.Run(fmt.Sprintf("%dx%d", s.m, s.k), func(b *testing.B) {
+			eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+				c, a, x, bias := ramp(s.m*Lanes), ramp(s.k*s.lda), ramp(s.k*Lanes), ramp(s.m)
+				for b.Loop() {
+					k.MatMul(c, a, x, bias, s.lda, s.m, s.k, false)
+				}
+				gflops(b, 2*s.m*s.k*Lanes)
+			})
+		})
+	}
+}
+
+// tuned is the hidden units of the paper's network.
+const tuned = 20
+
+func BenchmarkCell(b *testing.B) {
+	eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+		n := tuned * Lanes
+		z, from, c, tc, h := ramp(4*n), ramp(4*n), ramp(n), ramp(n), ramp(n)
+		for b.Loop() {
+			copy(z, from)
+			k.Cell(z, c, c, tc, h, tuned)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/unit")
+	})
+}
+
+func BenchmarkCellAdjoint(b *testing.B) {
+	eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+		n := tuned * Lanes
+		z, from, c, tc, dh, dc := ramp(4*n), ramp(4*n), ramp(n), ramp(n), ramp(n), ramp(n)
+		for b.Loop() {
+			copy(z, from)
+			copy(dc, from)
+			k.CellAdjoint(z, c, tc, dh, dc, tuned)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/unit")
+	})
+}
+
+func BenchmarkOuter(b *testing.B) {
+	const steps, m, stride = 20, 4 * tuned, 367 * Lanes
+	for _, k := range []int{tuned + 3, 2*tuned + 1} {
+		b.Run(fmt.Sprintf("%dx%d", k, m), func(b *testing.B) {
+			eachPath(b, func(b *testing.B, ker *Kernels[float32]) {
+				rec, dw := ramp(steps*stride), make([]float32, k*m)
+				for b.Loop() {
+					ker.Outer(dw, rec, rec[k*Lanes:], k, m, steps, stride)
+				}
+				gflops(b, 2*k*m*Lanes*steps)
+			})
+		})
+	}
+}
+
+func BenchmarkPeak(b *testing.B) {
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprint(workers), func(b *testing.B) {
+			eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+				sum := 0.0
+				for b.Loop() {
+					sum += Peak(k, workers, 10*time.Millisecond)
+				}
+				b.ReportMetric(sum/float64(b.N), "GFLOP/s")
+				b.ReportMetric(0, "ns/op")
+			})
+		})
+	}
+}

@@ -1,0 +1,6 @@
+package simd
+
+//go:generate go -C _gen run ./matmul -pkg simd -out ../matmul_amd64.s -stubs ../matmul_amd64.go
+//go:generate go -C _gen run ./cell -pkg simd -out ../cell_amd64.s -stubs ../cell_amd64.go
+//go:generate go -C _gen run ./outer -pkg simd -out ../outer_amd64.s -stubs ../outer_amd64.go
+//go:generate go -C _gen run ./peak -pkg simd -out ../peak_amd64.s -stubs ../peak_amd64.go

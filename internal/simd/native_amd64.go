@@ -1,0 +1,67 @@
+package simd
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// native returns the assembly kernels that this CPU and its operating system
+// can run, the fastest first.
+func native() []*Kernels[float32] {
+	var all []*Kernels[float32]
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL {
+		all = append(all, &Kernels[float32]{
+			Path: "avx512",
+			MatMul: func(c, a, x, bias []float32, lda, m, k int, acc bool) {
+				checkMatMul(c, a, x, bias, lda, m, k)
+				matMulAVX512(first(c), first(a), first(x), first(bias), lda, m, k, acc)
+			},
+			Cell: func(z, cPrev, c, tc, h []float32, hidden int) {
+				if checkCell(z, cPrev, c, tc, h, hidden); hidden > 0 {
+					cellAVX512(first(z), first(cPrev), first(c), first(tc), first(h), hidden)
+				}
+			},
+			CellAdjoint: func(z, cPrev, tc, dh, dc []float32, hidden int) {
+				if checkCell(z, cPrev, tc, dh, dc, hidden); hidden > 0 {
+					cellAdjointAVX512(first(z), first(cPrev), first(tc), first(dh), first(dc), hidden)
+				}
+			},
+			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
+				checkOuter(dw, x, z, k, m, steps, stride)
+				outerAVX512(first(dw), first(x), first(z), k, m, steps, stride)
+			},
+			chains: fmaChainsAVX512,
+			width:  16,
+		})
+	}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		all = append(all, &Kernels[float32]{
+			Path: "avx2",
+			MatMul: func(c, a, x, bias []float32, lda, m, k int, acc bool) {
+				checkMatMul(c, a, x, bias, lda, m, k)
+				matMulAVX2(first(c), first(a), first(x), first(bias), lda, m, k, acc)
+			},
+			Cell: func(z, cPrev, c, tc, h []float32, hidden int) {
+				if checkCell(z, cPrev, c, tc, h, hidden); hidden > 0 {
+					cellAVX2(first(z), first(cPrev), first(c), first(tc), first(h), hidden)
+				}
+			},
+			CellAdjoint: func(z, cPrev, tc, dh, dc []float32, hidden int) {
+				if checkCell(z, cPrev, tc, dh, dc, hidden); hidden > 0 {
+					cellAdjointAVX2(first(z), first(cPrev), first(tc), first(dh), first(dc), hidden)
+				}
+			},
+			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
+				checkOuter(dw, x, z, k, m, steps, stride)
+				outerAVX2(first(dw), first(x), first(z), k, m, steps, stride)
+			},
+			chains: fmaChainsAVX2,
+			width:  8,
+		})
+	}
+	return all
+}
+
+// first is where a slice begins, nil if it is nil.
+func first(x []float32) *float32 { return unsafe.SliceData(x) }

@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package simd
+
+// native returns nothing: there is no assembly for this architecture.
+func native() []*Kernels[float32] { return nil }

@@ -1,0 +1,74 @@
+package simd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+)
+
+// EnvPath is the environment variable that names the path that Float32 takes;
+// unset or empty, it takes the fastest.
+const EnvPath = "METAOPT_SIMD"
+
+// A PathError says that a path was asked for that is not there.
+type PathError struct {
+	Name  string   // what was asked for
+	Paths []string // what there is on this CPU
+}
+
+func (e *PathError) Error() string {
+	return fmt.Sprintf("simd: no path %q on this CPU: use one of %s", e.Name, strings.Join(e.Paths, ", "))
+}
+
+// available is every path of this CPU, the fastest first.
+var available = sync.OnceValue(func() []*Kernels[float32] {
+	k := Reference[float32]()
+	k.chains, k.width = fmaChains, 1
+	return append(native(), k)
+})
+
+// Paths returns the names of the paths that this CPU and its operating system
+// can run, the fastest first. "go" is always the last.
+func Paths() []string {
+	var names []string
+	for _, k := range available() {
+		names = append(names, k.Path)
+	}
+	return names
+}
+
+// Select returns the kernels of the path of the given name; "" means the
+// fastest. A name that is not one of Paths is a *PathError.
+func Select(name string) (*Kernels[float32], error) {
+	for _, k := range available() {
+		if k.Path == name || name == "" {
+			return k, nil
+		}
+	}
+	return nil, &PathError{Name: name, Paths: Paths()}
+}
+
+var chosen = sync.OnceValues(func() (*Kernels[float32], error) {
+	k, err := Select(os.Getenv(EnvPath))
+	if err != nil {
+		k = available()[0]
+		err = fmt.Errorf("%s: %w (%s is in use)", EnvPath, err, k.Path)
+	}
+	return k, err
+})
+
+// Float32 returns the kernels that EnvPath names, as it was when Float32 or
+// EnvError was called first, and the fastest if it names none or one that is
+// not there. A command reports the latter, which EnvError tells.
+func Float32() *Kernels[float32] {
+	k, _ := chosen()
+	return k
+}
+
+// EnvError returns what is wrong with the value of EnvPath: nil, or an error
+// that wraps a *PathError.
+func EnvError() error {
+	_, err := chosen()
+	return err
+}
