@@ -124,13 +124,13 @@ func TestDecodeConfigIsStrict(t *testing.T) {
 		{"invalid code", with(0, "n", 1.5)},
 	} {
 		f := &File{Kind: "k", Config: pack(t, c.config)}
-		before := target{N: 99, List: []inner{{1}}}
+		before := target{N: 99, List: []inner{{1}}, Extra: 7}
 		got := before
 		err := f.DecodeConfig(&got)
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%v: %v", c.config, err)
-			} else if got.N != 1 || len(got.List) != 0 {
+			} else if got.N != 1 || len(got.List) != 0 || got.Extra == 7 {
 				t.Errorf("%v: the old content shows through: %+v", c.config, got)
 			}
 			continue

@@ -86,6 +86,7 @@ func TestReadRejectsPayloads(t *testing.T) {
 		{"a key of the payload is an unsigned integer", 17, []byte{0x81, 1, 1}},
 		{"claims 1048576 items", 16, []byte{0xdf, 0, 16, 0, 0, 0xc0}},
 		{"claims 4294967295 items", 16, []byte{0xdf, 255, 255, 255, 255, 0xc0}},
+		{"claims 2 items, 3 bytes are left", 16, []byte{0x82, 0xa0, 0xc0, 0xa1}},
 		{"claims 4294967295 items", 17, []byte{0x81, 0xdb, 255, 255, 255, 255, 0xc0, 0xc0}},
 		{"kind is a byte string", -1, pack(t, entry(2, []byte("k")))},
 		{"kind is empty", -1, pack(t, entry(2, ""))},
@@ -126,6 +127,7 @@ func TestReadRejectsPayloads(t *testing.T) {
 		{`dtype "int32"`, 34, pack(t, tensor(array(t, []int{1}, "int32", one)))},
 		{`dtype "float16"`, 34, pack(t, tensor(array(t, []int{1}, "float16", one)))},
 		{"4 bytes of data, want 8", 44, pack(t, tensor(array(t, []int{1}, "float64", one)))},
+		{"8 bytes of data, want 4", 44, pack(t, tensor(array(t, []int{1}, "float32", make([]byte, 8))))},
 		{"data is a string", 41, pack(t, tensor(array(t, []int{1}, "float32", "abcd")))},
 		{"claims 200 items", 42, pack(t, tensor(array(t, []int{50}, "float32", splice{0xc4, 200, 0, 0})))},
 		{"1 bytes after the data", 48, pack(t, tensor(array(t, []int{1}, "float32", splice{0xc4, 4, 0, 0, 128, 63, 0})))},
@@ -184,6 +186,11 @@ func TestReadExplains(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[8:], v)
 		return b
 	}
+	size := func(n uint32) []byte {
+		b := bytes.Clone(data)
+		binary.LittleEndian.PutUint32(b[12:], n)
+		return b
+	}
 	for want, b := range map[string][]byte{
 		"byte 0: not a .mopt file":                                 []byte("PK\x03\x04"),
 		"byte 0: not a .mopt file: the magic":                      []byte("MOPT\r\n\n and so on, and so on"),
@@ -192,6 +199,8 @@ func TestReadExplains(t *testing.T) {
 		"byte 8: format version 2, this program reads up to 1: up": version(2),
 		"byte 8: format version 4294967295":                        version(1<<32 - 1),
 		"byte 8: format version 3":                                 version(3)[:12],
+		"byte 12: a payload of 1073741825 bytes, at most":          size(maxPayload + 1),
+		"byte 12: a payload of 4294967295 bytes, at most":          size(1<<32 - 1),
 		"byte 8: format version 0":                                 version(0),
 	} {
 		_, err := Read(bytes.NewReader(b))

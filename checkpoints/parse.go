@@ -176,9 +176,6 @@ func (p *parser) text(what string, least, most int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(b) > most { // before the copy
-		return "", p.failf(start, "%s has %d bytes, at most %d are allowed", what, len(b), most)
-	}
 	s := string(b)
 	if wrong := checkText(what, s, least, most); wrong != "" {
 		return "", p.failf(start, "%s", wrong)
