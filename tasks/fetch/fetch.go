@@ -1,0 +1,276 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A Fetcher downloads data sets. Its zero value is ready for use.
+type Fetcher struct {
+	// Client makes the requests; nil means http.DefaultClient. Whatever its
+	// own policy, redirects that leave https are refused.
+	Client *http.Client
+	// Stall is how long a mirror may send nothing before the next one is
+	// tried; 0 means 30 seconds.
+	Stall time.Duration
+	// Progress, if set, is called with the bytes of a file that are there and
+	// those that there will be, often.
+	Progress func(file string, done, total int64)
+}
+
+// An Error says that a file could be had from no mirror.
+type Error struct {
+	// Path is where the file was to be.
+	Path string
+	// Mirrors are what each attempt ended with, in order.
+	Mirrors []MirrorError
+}
+
+// A MirrorError says what was wrong with one mirror.
+type MirrorError struct {
+	URL string
+	Err error
+}
+
+// Error implements error, one line a mirror.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "tasks/fetch: no mirror has %s:", e.Path)
+	for _, m := range e.Mirrors {
+		fmt.Fprintf(&b, "\n  %s: %v", m.URL, m.Err)
+	}
+	b.WriteString("\ntry again later, or put the file there by hand")
+	return b.String()
+}
+
+// Unwrap returns the mirrors' errors.
+func (e *Error) Unwrap() []error {
+	var errs []error
+	for _, m := range e.Mirrors {
+		errs = append(errs, m.Err)
+	}
+	return errs
+}
+
+// Fetch puts the files of a data set into the folder dir/d.Name. A file that is
+// there with the right sum is left alone; another one is replaced, but only
+// when the right one has come. An unfinished download stays beside it as
+// NAME.part and is continued by the next Fetch. One Fetch a folder at a time.
+//
+// A file that no mirror delivers is an *Error; a cancelled context is ctx's error.
+func (f Fetcher) Fetch(ctx context.Context, dir string, d Dataset) error {
+	folder := filepath.Join(dir, d.Name)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("tasks/fetch: %w", err)
+	}
+	for _, file := range d.Files {
+		if err := f.file(ctx, filepath.Join(folder, file.Name), file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file fetches one file from the first mirror that has it.
+func (f Fetcher) file(ctx context.Context, path string, file File) error {
+	if sum, err := sumOf(path); err == nil && sum == file.SHA256 {
+		f.report(file, file.Size)
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("tasks/fetch: %w", err)
+	}
+	failed := &Error{Path: path}
+	for _, address := range file.URLs {
+		resumed := sizeOf(path+".part") > 0
+		err := f.mirror(ctx, path, file, address)
+		if errors.Is(err, errSum) && resumed {
+			// The fault may be in what another mirror had sent before.
+			err = f.mirror(ctx, path, file, address)
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("tasks/fetch: %s: %w", path, context.Cause(ctx))
+		}
+		failed.Mirrors = append(failed.Mirrors, MirrorError{address, err})
+	}
+	return failed
+}
+
+var (
+	errSum   = errors.New("wrong SHA-256 sum")
+	errStall = errors.New("the mirror has stopped sending")
+)
+
+// mirror continues path.part from one mirror, checks it and moves it into place.
+func (f Fetcher) mirror(ctx context.Context, path string, file File, address string) error {
+	part := path + ".part"
+	if sizeOf(part) < file.Size {
+		if err := f.download(ctx, part, file, address); err != nil {
+			return err
+		}
+	}
+	sum, err := sumOf(part)
+	if err != nil {
+		return err
+	}
+	if sum != file.SHA256 {
+		return errors.Join(fmt.Errorf("%w %s, want %s", errSum, sum, file.SHA256), os.Remove(part))
+	}
+	return os.Rename(part, path)
+}
+
+// download appends to part what is missing.
+func (f Fetcher) download(ctx context.Context, part string, file File, address string) (err error) {
+	stall := f.Stall
+	if stall == 0 {
+		stall = 30 * time.Second
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("%w for %v", errStall, stall)) })
+	defer watchdog.Stop()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errStall) {
+			err = context.Cause(ctx)
+		}
+	}()
+
+	offset := sizeOf(part)
+	response, err := f.get(ctx, address, offset)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
+	switch {
+	case response.StatusCode == http.StatusPartialContent && offset > 0:
+		if got := response.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", offset)) {
+			return fmt.Errorf("asked for the bytes from %d, was sent %q", offset, got)
+		}
+	case response.StatusCode == http.StatusOK:
+		offset, flags = 0, flags|os.O_TRUNC // the mirror does not resume
+	case response.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return errors.Join(fmt.Errorf("has fewer than %d bytes: %s", offset+1, response.Status), os.Remove(part))
+	default:
+		return fmt.Errorf("status %s", response.Status)
+	}
+	if n := response.ContentLength; n >= 0 && offset+n != file.Size {
+		return fmt.Errorf("offers %d bytes, want %d", offset+n, file.Size)
+	}
+	out, err := os.OpenFile(part, flags, 0o644)
+	if err != nil {
+		return err
+	}
+	body := &watchedReader{Reader: response.Body, seen: func(n int) {
+		watchdog.Reset(stall)
+		offset += int64(n)
+		f.report(file, min(offset, file.Size))
+	}}
+	_, err = io.Copy(out, io.LimitReader(body, file.Size-offset+1))
+	if err == nil {
+		err = out.Sync()
+	}
+	err = errors.Join(err, out.Close())
+	switch {
+	case offset > file.Size:
+		return errors.Join(fmt.Errorf("sent more than %d bytes", file.Size), os.Remove(part))
+	case err != nil:
+		return fmt.Errorf("after %d of %d bytes: %w", offset, file.Size, err)
+	case offset < file.Size:
+		return fmt.Errorf("ended after %d of %d bytes", offset, file.Size)
+	}
+	return nil
+}
+
+// get asks for an address from an offset on.
+func (f Fetcher) get(ctx context.Context, address string, offset int64) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := httpsOnly(request.URL); err != nil {
+		return nil, err
+	}
+	// The sums are of the files as they lie there: no transparent unzipping.
+	request.Header.Set("Accept-Encoding", "identity")
+	if offset > 0 {
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	client := http.Client{}
+	if f.Client != nil {
+		client = *f.Client
+	}
+	client.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		if len(via) >= 5 {
+			return errors.New("more than 5 redirects")
+		}
+		return httpsOnly(next.URL)
+	}
+	response, err := client.Do(request)
+	var wrapper *url.Error // it would repeat the address
+	if errors.As(err, &wrapper) {
+		err = wrapper.Err
+	}
+	return response, err
+}
+
+func httpsOnly(u *url.URL) error {
+	if u.Scheme != "https" {
+		return fmt.Errorf("refused to go to %s: not https", u)
+	}
+	return nil
+}
+
+func (f Fetcher) report(file File, done int64) {
+	if f.Progress != nil {
+		f.Progress(file.Name, done, file.Size)
+	}
+}
+
+// watchedReader tells how many bytes each Read brought.
+type watchedReader struct {
+	io.Reader
+	seen func(n int)
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.seen(n)
+	}
+	return n, err
+}
+
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
