@@ -146,6 +146,18 @@ func TestDecodeConfigIsStrict(t *testing.T) {
 	}
 }
 
+func TestDecodeConfigWantsTheWholeArray(t *testing.T) {
+	var got struct {
+		Pair [2]int `msgpack:"pair"`
+	}
+	for n, want := range []bool{false, false, true, false} {
+		f := &File{Kind: "k", Config: pack(t, []pair{{"pair", make([]int, n)}})}
+		if err := f.DecodeConfig(&got); (err == nil) != want {
+			t.Errorf("an array of %d into one of 2: error %v", n, err)
+		}
+	}
+}
+
 func TestDecodeConfigPanics(t *testing.T) {
 	for _, v := range []any{nil, sampleConfig{}, (*sampleConfig)(nil)} {
 		func() {

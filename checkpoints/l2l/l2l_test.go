@@ -130,7 +130,7 @@ lstm_2.w_gates [40 80] -2.8690557102454477
 	}
 }
 
-// dill returns the dill sample with old replaced by new, once.
+// spoil returns the dill sample with old replaced by new, once.
 func spoil(t *testing.T, old, new string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "dill.l2l"))
@@ -222,6 +222,7 @@ func TestReadRejects(t *testing.T) {
 		{"in Fortran order", state("K\x01)" + dtype + "\x88" + raw)},
 		{"data is a string", state("K\x01)" + dtype + "\x89" + x)},
 		{"shape [2] has 4 bytes, want 8", state("K\x01K\x02\x85" + dtype + "\x89" + raw)},
+		{"shape [] has 8 bytes, want 4", state("K\x01)" + dtype + "\x89C\x0800000000")},
 		{"element 0 is NaN", state("K\x01)" + dtype + "\x89C\x04\x00\x00\xc0\x7f")},
 		{"element 0 is -Inf", state("K\x01)" + dtype + "\x89C\x04\x00\x00\x80\xff")},
 		{"gets its state twice", p + array + "(K\x01K\x01\x85" + dtype + "\x89" + raw + "tb."},
