@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+	"learnedopt/report"
+)
+
+// compareFlags is what compare was asked for.
+type compareFlags struct {
+	task       taskFlags
+	steps      int
+	runs       int
+	tuneRuns   int
+	seed       uint64
+	rules      []string
+	json, plot string
+	quiet      bool
+}
+
+func newCompare(a *app) *cobra.Command {
+	f := compareFlags{steps: defaultSteps, runs: defaultRuns, tuneRuns: defaultTuneRuns}
+	cmd := &cobra.Command{
+		Use:   "compare [FILE.mopt ...]",
+		Short: "Compare learned optimizers with tuned hand-designed rules",
+		Long: `Compare learned optimizers with each other and with hand-designed rules, all on the
+same fresh instances of a task: the same starting points and minibatches. The
+hand-designed rules' learning rates are tuned first, on instances of their own.
+
+Without --task the task is the one that the files were meta-trained on; task flags
+like --units change it.`,
+		Example: `  metaopt compare optimizer.mopt --steps 200 --plot curves.png
+  metaopt compare a.mopt b.mopt --task mnist --units 40 --rules adam,nesterov --json -`,
+		ValidArgsFunction: completeFiles("mopt"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.quiet = f.quiet
+			if len(args) == 0 && !cmd.Flags().Changed("rules") {
+				return usagef("%s needs a FILE.mopt, or hand-designed rules alone with --rules; see %[1]s --help", cmd.CommandPath())
+			}
+			return f.run(cmd.Context(), a, args, cmd.Flags().Changed("task"))
+		},
+	}
+	f.task.add(cmd, defaultTask, "task to compare on (that of the files unless set)")
+	fs := cmd.Flags()
+	fs.Lookup("task").DefValue = "" // help shows none
+	fs.Var(count{&f.steps, 1}, "steps", "inner steps of a run")
+	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
+	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
+	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
+	fs.Var(text{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
+	fs.Var(text{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
+	complete(cmd, "rules", append(baselines.Names(), "none")...)
+	return cmd
+}
+
+func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet bool) error {
+	rules, err := parseRules(f.rules)
+	if err != nil {
+		return err
+	}
+	if len(rules) == 0 && len(paths) == 0 {
+		return usagef("there is nothing to compare; name a FILE.mopt, or rules with --rules")
+	}
+	if f.plot != "" {
+		if _, err := report.FormatOf(f.plot); err != nil {
+			return usagef("--plot: %w", err)
+		}
+	}
+	if err := checkTarget("plot", f.plot); err != nil {
+		return err
+	}
+	if err := checkTarget("json", f.json); err != nil {
+		return err
+	}
+	optimizers, err := loadAll(paths)
+	if err != nil {
+		return err
+	}
+	family, err := f.family(paths, optimizers, taskSet)
+	if err != nil {
+		return err
+	}
+	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, seed: f.seed, rules: rules}
+	names := distinctNames(paths, optimizers, rules)
+	for i, o := range optimizers {
+		v.learned = append(v.learned, metaopt.Contender{Name: names[i], Kind: metaopt.Learned, Rule: o.Network})
+	}
+	a.note("comparing on %s: %d steps", family.Name(), f.steps)
+	res, err := v.run(ctx, a)
+	if err != nil {
+		return err
+	}
+	return f.write(a, res.comparison, commonHorizon(optimizers))
+}
+
+// write writes the files first: standard output may be a pipe that closes.
+func (f *compareFlags) write(a *app, c *metaopt.Comparison, horizon int) error {
+	if f.plot != "" {
+		plot, err := plotComparison(c, horizon)
+		if err != nil {
+			return err
+		}
+		if err := plot.Save(f.plot); err != nil {
+			return err
+		}
+	}
+	table := a.stdout
+	if f.json != "" {
+		if err := a.writeJSON(f.json, c); err != nil {
+			return err
+		}
+	}
+	if f.json == "-" {
+		if table = a.stderr; a.quiet {
+			table = io.Discard
+		}
+	}
+	return printComparison(table, c)
+}
+
+// family is the task of the flags, or else the one that all files agree on.
+func (f *compareFlags) family(paths []string, optimizers []*metaopt.Optimizer, taskSet bool) (optimizer.Family, error) {
+	if taskSet || len(optimizers) == 0 {
+		return f.task.family()
+	}
+	canonical := optimizers[0].Provenance.Task
+	for i, o := range optimizers {
+		if o.Provenance.Task != canonical {
+			return nil, usagef("%s was meta-trained on %q, %s on %q; choose a task with --task",
+				paths[0], canonical, paths[i], o.Provenance.Task)
+		}
+	}
+	if _, _, err := parseTask(canonical); canonical == "" || err != nil {
+		return nil, usagef("%s does not name a task of this program; choose one with --task", paths[0])
+	}
+	return f.task.familyOf(canonical)
+}
+
+// commonHorizon is the number of steps that all optimizers were trained for, or 0.
+func commonHorizon(optimizers []*metaopt.Optimizer) int {
+	horizon := 0
+	for i, o := range optimizers {
+		if i > 0 && o.Provenance.Steps != horizon {
+			return 0
+		}
+		horizon = o.Provenance.Steps
+	}
+	return horizon
+}
+
+// loadAll loads the files, each once.
+func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
+	var optimizers []*metaopt.Optimizer
+	seen := map[string]bool{}
+	for _, path := range paths {
+		if clean := filepath.Clean(path); seen[clean] {
+			return nil, usagef("%s is named twice; name it once", path)
+		} else {
+			seen[clean] = true
+		}
+		o, err := load(path)
+		if err != nil {
+			return nil, err
+		}
+		optimizers = append(optimizers, o)
+	}
+	return optimizers, nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"learnedopt/metaopt"
+)
+
+// load is metaopt.Load, with the remedy.
+func load(path string) (*metaopt.Optimizer, error) {
+	o, err := metaopt.Load(path)
+	switch {
+	case err == nil:
+		return o, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no file %s; make one with metaopt meta-train", path)
+	case strings.HasSuffix(path, ".l2l"):
+		return nil, fmt.Errorf("%s is not a .mopt file; convert it with metaopt import %[1]s", path)
+	}
+	text := err.Error()
+	if !strings.Contains(text, path) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	if !strings.Contains(text, ";") && !strings.Contains(text, "again") { // a semicolon introduces the remedy
+		err = fmt.Errorf("%w; name an intact one, or make one with metaopt meta-train", err)
+	}
+	return nil, err
+}
+
+// distinctNames names each optimizer as its file does. Those whose names are not
+// theirs alone are named by as much of their path's end as tells them apart.
+func distinctNames(paths []string, optimizers []*metaopt.Optimizer, taken []string) []string {
+	names := make([]string, len(optimizers))
+	for i, o := range optimizers {
+		names[i] = o.Name()
+	}
+	clash := func(i int) bool {
+		return slices.Contains(taken, names[i]) ||
+			slices.Contains(names[:i], names[i]) || slices.Contains(names[i+1:], names[i])
+	}
+	for length := 1; ; length++ {
+		var again []int
+		for i := range names {
+			if clash(i) {
+				again = append(again, i)
+			}
+		}
+		if len(again) == 0 {
+			return names
+		}
+		more := false
+		for _, i := range again {
+			parts := strings.Split(filepath.ToSlash(filepath.Clean(paths[i])), "/")
+			more = more || length <= len(parts)
+			names[i] = strings.TrimSuffix(strings.Join(parts[max(0, len(parts)-length):], "/"), ".mopt")
+		}
+		if !more { // a path named like a rule
+			for _, i := range again {
+				names[i] += ".mopt"
+			}
+			return names
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// A runLog is log.jsonl: one JSON object a line, written at once. The first line is
+// the start, the last one the end; between them are metaopt.Events.
+type runLog struct {
+	f   *os.File
+	err error // the first
+}
+
+func openLog(dir string) (*runLog, error) {
+	// O_EXCL: of two runs that are given the same folder only one gets it.
+	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("run folder: %w; choose another with --out", err)
+	}
+	return &runLog{f: f}, nil
+}
+
+// add writes a line; close returns the error.
+func (l *runLog) add(event any) {
+	if l.err != nil {
+		return
+	}
+	data, err := json.Marshal(event)
+	if err == nil {
+		_, err = l.f.Write(append(data, '\n'))
+	}
+	l.err = err
+}
+
+func (l *runLog) close() error {
+	if err := l.f.Close(); l.err == nil {
+		l.err = err
+	}
+	if l.err != nil {
+		return fmt.Errorf("%s: %w", l.f.Name(), l.err)
+	}
+	return nil
+}

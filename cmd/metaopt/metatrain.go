@@ -1,0 +1,72 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"learnedopt/metaopt"
+)
+
+// trainFlags is what meta-train was asked for.
+type trainFlags struct {
+	task    taskFlags
+	network networkFlags
+	cfg     metaopt.TrainConfig // what has a flag
+	second  bool
+	runs    int
+	tune    int
+	out     string
+	name    string
+	quiet   bool
+}
+
+func newMetaTrain(a *app) *cobra.Command {
+	f := trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: metaopt.TrainConfig{
+		Steps: defaultSteps, Unroll: defaultUnroll, Time: defaultTime,
+		MetaLearningRate: defaultMetaLearningRate, Clip: defaultClip,
+		ValidEvery: defaultValidEvery, ValidRuns: defaultValidRuns,
+	}}
+	cmd := &cobra.Command{
+		Use:   "meta-train",
+		Short: "Meta-train an optimizer and compare it with tuned hand-designed rules",
+		Long: `Meta-train a learned optimizer: unroll it over whole optimization runs of a task, and
+improve it by gradient descent on the losses that those runs visit. Then tune the
+hand-designed rules and compare all on fresh instances.
+
+The run folder gets optimizer.mopt, log.jsonl, curves.png, curves.svg and result.json.
+An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
+		Example: `  metaopt meta-train
+  metaopt meta-train --task mnist --inputs rnnprop --time 10m --out runs/mnist`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.quiet = f.quiet
+			set := cmd.Flags().Changed
+			if set("meta-steps") {
+				if set("time") {
+					return usagef("--time and --meta-steps are two limits of one training; set one of them")
+				}
+				f.cfg.Time = 0
+			}
+			return f.run(cmd.Context(), a, set)
+		},
+	}
+	f.task.add(cmd, defaultTask, "task to train on")
+	fs := cmd.Flags()
+	fs.Var(span{&f.cfg.Time}, "time", "limit of training time, as 90s or 10m")
+	fs.Var(count{&f.cfg.MetaSteps, 1}, "meta-steps", "limit of meta-steps, in place of --time")
+	fs.Var(seed{&f.cfg.Seed}, "seed", "seed of everything random")
+	fs.Var(text{&f.out, "DIR"}, "out", "run folder (runs/<task>-seed<S> unless set)")
+	fs.Var(text{&f.name, "NAME"}, "name", "name that the optimizer carries in tables (learned unless set)")
+	f.network.add(cmd)
+	fs.Var(count{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
+	fs.Var(count{&f.cfg.Unroll, 1}, "unroll", "inner steps of a window, which is one meta-step; it divides --steps")
+	fs.Var(factor{&f.cfg.MetaLearningRate, false}, "meta-lr", "meta learning rate (Adam's)")
+	fs.Var(factor{&f.cfg.Clip, true}, "clip", "largest norm of the meta-gradient, inf for any")
+	fs.BoolVar(&f.second, "second-derivatives", false, "differentiate through the gradients that the network reads, too")
+	fs.Var(count{&f.cfg.ValidEvery, 1}, "valid-every", "meta-steps between validations")
+	fs.Var(count{&f.cfg.ValidRuns, 1}, "valid-runs", "instances of a validation")
+	fs.Var(count{&f.cfg.Patience, 0}, "patience", "end after so many validations without a new best (never unless set)")
+	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of the final comparison")
+	fs.Var(count{&f.tune, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
+	return cmd
+}

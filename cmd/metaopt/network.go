@@ -1,0 +1,86 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+)
+
+// networkFlags are the shape of a network, or a file to start from.
+type networkFlags struct {
+	inputs, readout string
+	cfg             lstm.Config
+	init            string
+}
+
+// shapeFlags are those that --init rules out.
+var shapeFlags = []string{"inputs", "readout", "scale", "p", "hidden", "lstm-layers"}
+
+func (n *networkFlags) add(cmd *cobra.Command) {
+	n.cfg = lstm.Config{Scale: defaultScale}.WithDefaults()
+	fs := cmd.Flags()
+	n.inputs = defaultInputs
+	fs.Var(text{&n.inputs, "NAMES"}, "inputs", "what the network reads of a gradient: logsign, rnnprop, raw, joined with +")
+	fs.Var(choice{&n.readout, []string{"linear", "tanh"}}, "readout", "function that ends the network: linear or tanh (tanh for rnnprop alone, else linear, unless set)")
+	fs.Var(factor{&n.cfg.Scale, false}, "scale", "factor of the read-out")
+	fs.Var(factor{&n.cfg.P, false}, "p", "p of logsign: gradients below exp(-p) count as small")
+	fs.Var(count{&n.cfg.Hidden, 1}, "hidden", "units of each LSTM layer")
+	fs.Var(count{&n.cfg.Layers, 1}, "lstm-layers", "LSTM layers")
+	fs.Var(text{&n.init, "FILE"}, "init", "start from the network in a .mopt file")
+	complete(cmd, "inputs", "logsign", "rnnprop", "raw", "logsign+rnnprop")
+	complete(cmd, "readout", "linear", "tanh")
+	if err := cmd.MarkFlagFilename("init", "mopt"); err != nil {
+		panic("metaopt: " + err.Error())
+	}
+}
+
+// config returns the shape, and the optimizer to start from if there is one.
+// set says which flags the user set.
+func (n *networkFlags) config(set func(string) bool) (lstm.Config, *metaopt.Optimizer, error) {
+	if n.init != "" {
+		for _, flag := range shapeFlags {
+			if set(flag) {
+				return lstm.Config{}, nil, usagef("--%s and --init exclude each other: the file fixes the network's shape; drop one of them", flag)
+			}
+		}
+		o, err := load(n.init)
+		if err != nil {
+			return lstm.Config{}, nil, err
+		}
+		return o.Network.Config(), o, nil
+	}
+	cfg := n.cfg
+	var err error
+	if cfg.Inputs, err = lstm.ParseInputs(n.inputs); err != nil {
+		return cfg, nil, usagef("--inputs: %w", err)
+	}
+	if cfg.Inputs&lstm.LogAndSign == 0 && set("p") {
+		return cfg, nil, usagef("--p does not apply to --inputs %s; it is the p of logsign", n.inputs)
+	}
+	readout := n.readout
+	if readout == "" {
+		readout = lstm.Linear.String()
+		if cfg.Inputs == lstm.RNNProp {
+			readout = lstm.Tanh.String()
+		}
+	}
+	if cfg.Readout, err = lstm.ParseReadout(readout); err != nil {
+		return cfg, nil, usagef("--readout: %w", err)
+	}
+	return cfg, nil, asUsage(cfg.Validate())
+}
+
+// networkArgs are the flags that make a network of this shape.
+func networkArgs(cfg lstm.Config) []string {
+	args := []string{"--inputs", cfg.Inputs.String()}
+	if cfg.Inputs&lstm.LogAndSign != 0 {
+		args = append(args, "--p", float(cfg.P))
+	}
+	return append(args, "--hidden", strconv.Itoa(cfg.Hidden), "--lstm-layers", strconv.Itoa(cfg.Layers),
+		"--readout", cfg.Readout.String(), "--scale", float(cfg.Scale))
+}
+
+func float(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+// guide is what the program says if it is asked for nothing.
+const guide = `metaopt meta-trains optimizers: small recurrent networks that read gradients and
+write parameter updates.
+
+Start here:
+  metaopt meta-train                 meta-train one on quadratics for about a minute,
+                                     and compare it with tuned hand-designed rules
+  metaopt compare FILE.mopt          compare a finished one again, or elsewhere
+  metaopt inspect FILE.mopt          see what is in its file
+
+In a checkout without an installed metaopt: go run ./cmd/metaopt meta-train
+All commands: metaopt --help
+`
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "metaopt",
+		Short:         "Meta-train optimizers and compare them with hand-designed ones",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Example: `  metaopt meta-train
+  metaopt compare runs/` + defaultTask + `-seed0/optimizer.mopt --steps 200`,
+		Args:             needsCommand,
+		PersistentPreRun: func(*cobra.Command, []string) { a.started = true },
+		Run:              func(*cobra.Command, []string) { fmt.Fprint(a.stdout, guide) },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
+	root.AddCommand(newMetaTrain(a), newCompare(a), newInspect(a), newImport(a), newData(a), newVersion(a))
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion": // by itself cobra would print help for any name
+			cmd.Args = needsCommand
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error { return helpTopic(root, args) }
+		}
+	}
+	setUsage(root)
+	return root
+}
+
+// needsCommand refuses arguments that are no command.
+func needsCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return unknownCommand(cmd, args[0])
+}
+
+// helpTopic refuses what is no command.
+func helpTopic(root *cobra.Command, args []string) error {
+	cmd := root
+	for _, name := range args {
+		next := slices.IndexFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
+		if next < 0 {
+			return unknownCommand(cmd, name)
+		}
+		cmd = cmd.Commands()[next]
+	}
+	return nil
+}
+
+// unknownCommand is the error for a name that is no command of cmd's, with the one
+// that it resembles.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return usagef("%s has no command %q; did you mean %q?", cmd.CommandPath(), name, near[0])
+	}
+	return usagef("%s has no command %q; see %[1]s --help", cmd.CommandPath(), name)
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// app is what the commands share.
+type app struct {
+	stdout, stderr io.Writer
+	// quiet silences everything on stderr but errors.
+	quiet bool
+	// started says that a command's flags and arguments were accepted.
+	started bool
+}
+
+// run executes a command line and returns the exit code. Results go to
+// stdout; progress, remarks and the one line that an error is go to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &resultWriter{w: stdout}
+	a := &app{stdout: out, stderr: stderr}
+	root := newRoot(a)
+	root.SetArgs(append([]string{}, args...)) // nil would be os.Args
+	root.SetOut(out)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil && !errors.Is(out.err, syscall.EPIPE) {
+		err = fmt.Errorf("writing the results: %w; give standard output room, or send it elsewhere", out.err)
+	}
+	if err == nil {
+		return exitOK
+	}
+	var (
+		usage       *usageError
+		interrupted *interruptedError
+	)
+	code := exitFailure
+	switch {
+	case !a.started || errors.As(err, &usage):
+		code = exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		code = exitInterrupted
+		if !errors.As(err, &interrupted) {
+			err = &interruptedError{"interrupted; nothing was written"}
+		}
+	}
+	line := oneLine(err)
+	if !strings.HasPrefix(line, "metaopt ") { // a command's name
+		line = "metaopt: " + line
+	}
+	fmt.Fprintln(stderr, line)
+	return code
+}
+
+// note prints a remark on stderr.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// resultWriter remembers the first error, so that printing code need not look.
+type resultWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (r *resultWriter) Write(p []byte) (int, error) {
+	if r.err == nil {
+		_, r.err = r.w.Write(p)
+	}
+	return len(p), nil
+}
+
+// A usageError is a mistake in the command line.
+type usageError struct{ err error }
+
+// Error implements error.
+func (e *usageError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// asUsage marks an error as the command line's fault.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// packagePrefix is how the packages of this module begin their errors.
+var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report): )+`)
+
+// An interruptedError says what an interrupt left.
+type interruptedError struct{ text string }
+
+// Error implements error.
+func (e *interruptedError) Error() string { return e.text }
+
+// Unwrap makes the error a context.Canceled.
+func (e *interruptedError) Unwrap() error { return context.Canceled }
+
+// oneLine is an error's text on one line, without the names of packages.
+func oneLine(err error) string {
+	text := packagePrefix.ReplaceAllString(err.Error(), "$1")
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+			continue
+		case strings.HasSuffix(b.String(), ":"):
+			b.WriteString(" ")
+		case b.Len() > 0:
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// flagError is the usage error of a flag that could not be parsed.
+func flagError(command string, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		err = fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+	}
+	return usagef("%w; see %s --help", err, command)
+}

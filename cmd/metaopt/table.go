@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+
+	"learnedopt/metaopt"
+	"learnedopt/report"
+)
+
+// ranked returns the results by mean loss, those with fewer divergences first.
+func ranked(c *metaopt.Comparison) []metaopt.Result {
+	rules := slices.Clone(c.Rules)
+	slices.SortStableFunc(rules, func(a, b metaopt.Result) int {
+		return cmp.Or(cmp.Compare(a.Diverged, b.Diverged), cmp.Compare(a.MeanLoss, b.MeanLoss))
+	})
+	return rules
+}
+
+// printComparison prints the table, and in a sentence who won.
+func printComparison(w io.Writer, c *metaopt.Comparison) error {
+	fmt.Fprintf(w, "%s: %d steps, averages over %d fresh instances\n\n", c.Task, c.Steps, c.Runs)
+	rules := ranked(c)
+	scored := slices.ContainsFunc(rules, func(r metaopt.Result) bool { return r.ValidLoss != nil })
+	header := []string{"rule", "learning rate", "mean loss", "95% interval", "final loss", "diverged"}
+	if scored {
+		header = append(header, "valid loss", "test accuracy")
+	}
+	var rows [][]string
+	for _, r := range rules {
+		row := []string{
+			displayName(r), "–", loss(r.MeanLoss), loss(r.MeanLossCI95[0]) + "–" + loss(r.MeanLossCI95[1]),
+			loss(r.FinalLoss), fmt.Sprintf("%d/%d", r.Diverged, c.Runs),
+		}
+		if r.LearningRate != nil {
+			row[1] = fmt.Sprintf("%.3g", *r.LearningRate)
+		}
+		if r.Diverged > 0 {
+			row[3] = "–"
+		}
+		if scored && r.ValidLoss != nil {
+			row = append(row, loss(metaopt.Number(*r.ValidLoss)), fmt.Sprintf("%.2f%%", 100**r.TestAccuracy))
+		} else if scored {
+			row = append(row, "–", "–")
+		}
+		rows = append(rows, row)
+	}
+	if err := report.Table(w, header, rows); err != nil {
+		return err
+	}
+	fmt.Fprint(w, "\nMean loss: over all steps, start included. Final loss: over the last five.\n")
+	if text := verdict(rules); text != "" {
+		fmt.Fprintln(w, text)
+	}
+	return nil
+}
+
+// displayName marks a learned rule whose name does not say so.
+func displayName(r metaopt.Result) string {
+	if r.Kind == metaopt.Learned && r.Name != metaopt.Learned {
+		return r.Name + " (learned)"
+	}
+	return r.Name
+}
+
+// loss prints four digits.
+func loss(x metaopt.Number) string {
+	switch {
+	case !x.Finite():
+		return "–"
+	case x >= 0.001 && x < 10:
+		return fmt.Sprintf("%.4f", float64(x))
+	}
+	return fmt.Sprintf("%.4g", float64(x))
+}
+
+// verdict compares the best learned with the best tuned rule; "" if there are
+// not both, or one of them has no finite loss.
+func verdict(rules []metaopt.Result) string {
+	best := func(kind string) *metaopt.Result {
+		i := slices.IndexFunc(rules, func(r metaopt.Result) bool { return r.Kind == kind })
+		if i < 0 || !rules[i].MeanLoss.Finite() {
+			return nil
+		}
+		return &rules[i]
+	}
+	learned, tuned := best(metaopt.Learned), best(metaopt.Baseline)
+	if learned == nil || tuned == nil {
+		return ""
+	}
+	if learned.MeanLoss < tuned.MeanLoss {
+		return fmt.Sprintf("%s has the lowest mean loss: %.0f%% below the best tuned rule, %s.",
+			learned.Name, 100*(1-float64(learned.MeanLoss/tuned.MeanLoss)), tuned.Name)
+	}
+	return fmt.Sprintf("The tuned %s has the lowest mean loss: %.0f%% below %s.",
+		tuned.Name, 100*(1-float64(tuned.MeanLoss/learned.MeanLoss)), learned.Name)
+}
+
+// plotComparison draws the learning curves. horizon is the number of steps that
+// the learned rules were trained for, 0 if that differs or none is known.
+func plotComparison(c *metaopt.Comparison, horizon int) (*report.Plot, error) {
+	var series []report.Series
+	for _, r := range ranked(c) {
+		series = append(series, report.Series{
+			Name: displayName(r), Mean: floats(r.Curve), Lo: floats(r.CurveCI95[0]), Hi: floats(r.CurveCI95[1]),
+			Learned: r.Kind == metaopt.Learned,
+		})
+	}
+	title := fmt.Sprintf("%s (mean of %d instances)", c.Task, c.Runs)
+	return report.Curves(title, series, report.CurveOptions{Horizon: float64(horizon)})
+}
+
+func floats(x []metaopt.Number) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"learnedopt/baselines"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+)
+
+// training is a meta-training under way.
+type training struct {
+	*app
+	flags   *trainFlags
+	trainer *metaopt.Trainer
+	record  trainRecord
+	init    *metaopt.Optimizer
+	dir     string
+	log     *runLog
+	meter   *meter
+	outcome outcome
+}
+
+// runResult is result.json.
+type runResult struct {
+	Comparison *metaopt.Comparison `json:"comparison"`
+	// Tuning holds each hand-designed rule's grid of learning rates.
+	Tuning []baselines.Tuned `json:"tuning"`
+	Train  trainResult       `json:"train"`
+}
+
+type trainResult struct {
+	Command string `json:"command"`
+	Version string `json:"version"`
+	trainRecord
+	outcome
+}
+
+// run trains, saves and compares. set says which flags the user set.
+func (f *trainFlags) run(ctx context.Context, a *app, set func(string) bool) error {
+	t, err := f.prepare(a, set)
+	if err != nil {
+		return err
+	}
+	task, _, _ := strings.Cut(t.record.Task, " ")
+	if t.dir, err = makeRunDir(f.out, fmt.Sprintf("%s-seed%d", task, t.record.Seed)); err != nil {
+		return err
+	}
+	if t.log, err = openLog(t.dir); err != nil {
+		return err
+	}
+	t.log.add(newStartEvent(t.record))
+	o, err := t.train(ctx)
+	t.log.add(endEvent{"end", t.outcome})
+	if logErr := t.log.close(); err == nil {
+		err = logErr
+	}
+	if o == nil {
+		return t.unfinished(err, "nothing to keep yet: only "+filepath.Join(t.dir, logFile))
+	}
+	if saveErr := metaopt.Save(t.path(optimizerFile), o); saveErr != nil {
+		return errors.Join(err, saveErr)
+	}
+	if err == nil {
+		t.summarize()
+		err = t.compare(ctx, o)
+	}
+	return t.unfinished(err, t.kept())
+}
+
+// prepare checks everything that can be checked before a folder is made.
+func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
+	t := &training{app: a, flags: f, outcome: outcome{validated: -1}}
+	cfg := f.cfg
+	var (
+		shape lstm.Config
+		err   error
+	)
+	if shape, t.init, err = f.network.config(set); err != nil {
+		return nil, err
+	}
+	cfg.Network = shape
+	if t.init != nil {
+		cfg.Initial = t.init.Network
+	}
+	if cfg.Family, err = f.task.family(); err != nil {
+		return nil, err
+	}
+	cfg.Estimator = &metaopt.TruncatedBackprop{SecondDerivatives: f.second}
+	cfg.OnEvent = t.hear
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, asUsage(err)
+	}
+	t.record = recordTraining(cfg, shape, f.network.init, f.second)
+	t.trainer, err = metaopt.NewTrainer(cfg)
+	return t, err
+}
+
+// train runs the trainer and fills in the outcome. It returns the best so far also
+// beside an error, nil if there is none.
+func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
+	limit := t.flags.cfg.Time
+	if limit > 0 {
+		t.note("meta-training on %s for %v", t.record.Task, limit)
+		t.meter = t.clock(limit, "meta-training")
+	} else {
+		t.note("meta-training on %s for %d meta-steps", t.record.Task, t.record.MetaSteps)
+		t.meter = t.app.meter(int64(t.record.MetaSteps), "meta-training")
+	}
+	began := time.Now()
+	o, err := t.trainer.Train(ctx)
+	t.meter.close()
+	out := &t.outcome
+	out.Seconds, out.MetaSteps = time.Since(began).Seconds(), t.trainer.MetaSteps()
+	var diverged *metaopt.MetaDivergedError
+	switch {
+	case err == nil && t.record.MetaSteps > 0 && out.MetaSteps >= t.record.MetaSteps:
+		out.Reason = "meta-steps"
+	case err == nil && limit > 0 && out.Seconds >= limit.Seconds():
+		out.Reason = "time"
+	case err == nil:
+		out.Reason = "patience"
+	case ctx.Err() != nil:
+		out.Reason = "interrupted"
+	case errors.As(err, &diverged):
+		out.Reason = "diverged"
+	default:
+		out.Reason = "error"
+	}
+	if err != nil && ctx.Err() == nil {
+		out.Error = oneLine(err)
+	}
+	if o == nil {
+		return nil, err
+	}
+	o.Provenance.Name = t.flags.name
+	o.Provenance.Command = t.record.command(t.flags.name, out.validated)
+	if t.init != nil {
+		o.Provenance.Source = t.init.Provenance.Source
+	}
+	return o, err
+}
+
+// hear logs an event and shows it.
+func (t *training) hear(e metaopt.Event) {
+	t.log.add(e)
+	if t.record.MetaSteps > 0 {
+		t.meter.set(int64(min(e.MetaStep, t.record.MetaSteps-1)))
+	}
+	switch e.Kind {
+	case metaopt.EventDiverged:
+		t.outcome.Skipped++
+	case metaopt.EventValidation:
+		if t.outcome.validated < 0 {
+			t.outcome.StartLoss = e.Valid.MeanLoss
+		}
+		t.outcome.validated = e.MetaStep
+		if e.Best {
+			t.outcome.BestMetaStep, t.outcome.ValidLoss = e.MetaStep, e.Valid.MeanLoss
+		}
+		t.meter.describe("meta-training, validation loss " + loss(e.Valid.MeanLoss))
+	}
+}
+
+func (t *training) summarize() {
+	out := t.outcome
+	t.note("%d meta-steps in %.0f s; validation loss %s at meta-step %d, %s before the first",
+		out.MetaSteps, out.Seconds, loss(out.ValidLoss), out.BestMetaStep, loss(out.StartLoss))
+	if out.Skipped > 0 {
+		t.note("%d windows were not finite and were skipped; a lower --meta-lr or --scale may help", out.Skipped)
+	}
+	if out.BestMetaStep == 0 {
+		t.note("training found nothing better than its start; give it more --time, or another --meta-lr or --scale")
+	}
+}
+
+// compare tunes the hand-designed rules, compares and writes the results; the
+// files first, since standard output may be a pipe that closes.
+func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
+	name := distinctNames([]string{t.path(optimizerFile)}, []*metaopt.Optimizer{o}, defaultRules)[0]
+	family, err := t.flags.task.family()
+	if err != nil {
+		return err
+	}
+	t.note("tuning %s, then comparing on fresh instances", strings.Join(defaultRules, ", "))
+	res, err := versus{
+		family: family, steps: t.record.Steps, runs: t.flags.runs, tuneRuns: t.flags.tune, seed: t.record.Seed,
+		learned: []metaopt.Contender{{Name: name, Kind: metaopt.Learned, Rule: o.Network}}, rules: defaultRules,
+	}.run(ctx, t.app)
+	if err != nil {
+		return err
+	}
+	train := trainResult{Command: o.Provenance.Command, Version: o.Provenance.Version, trainRecord: t.record, outcome: t.outcome}
+	if err := t.writeJSON(t.path(resultFile), runResult{res.comparison, res.tuned, train}); err != nil {
+		return err
+	}
+	plot, err := plotComparison(res.comparison, 0)
+	if err != nil {
+		return err
+	}
+	for _, format := range []string{".png", ".svg"} {
+		if err := plot.Save(t.path(curvesFile + format)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(t.stdout)
+	if err := printComparison(t.stdout, res.comparison); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.stdout, "\nWritten to %s: %s\n", t.dir, strings.Join(runFiles, ", "))
+	t.note("next: metaopt compare %s --steps %d", t.path(optimizerFile), 2*t.record.Steps)
+	return nil
+}
+
+func (t *training) path(file string) string { return filepath.Join(t.dir, file) }
+
+// kept says what an unfinished run leaves.
+func (t *training) kept() string {
+	return fmt.Sprintf("the best so far, of meta-step %d with validation loss %s, is in %s, the log beside it; compare it with metaopt compare %[3]s",
+		t.outcome.BestMetaStep, loss(t.outcome.ValidLoss), t.path(optimizerFile))
+}
+
+// unfinished adds to an error what the run folder holds.
+func (t *training) unfinished(err error, holds string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return &interruptedError{fmt.Sprintf("interrupted at meta-step %d; %s", t.outcome.MetaSteps, holds)}
+	}
+	return fmt.Errorf("%w; %s", err, holds)
+}

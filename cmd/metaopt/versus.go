@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// versus is a comparison to be made: learned rules against hand-designed ones,
+// whose learning rates are tuned first, on the same task and horizon.
+type versus struct {
+	family   optimizer.Family
+	steps    int
+	runs     int
+	tuneRuns int
+	seed     uint64
+	learned  []metaopt.Contender
+	rules    []string
+}
+
+// result is what a comparison found, and the grids that the rules were tuned on.
+type result struct {
+	comparison *metaopt.Comparison
+	tuned      []baselines.Tuned
+}
+
+// run tunes and compares.
+func (v versus) run(ctx context.Context, a *app) (result, error) {
+	var res result
+	contenders := slices.Clone(v.learned)
+	if len(v.rules) > 0 {
+		var err error
+		if res.tuned, err = v.tune(ctx, a); err != nil {
+			return res, err
+		}
+	}
+	for _, t := range res.tuned {
+		if t.Rule == nil {
+			continue // it diverged everywhere, and a note said so
+		}
+		contenders = append(contenders, metaopt.Contender{Name: t.Name, Kind: metaopt.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
+	}
+	m := a.meter(int64(v.runs*len(contenders)), "comparing")
+	defer m.close()
+	var err error
+	res.comparison, err = metaopt.Evaluate(ctx, metaopt.EvalConfig{
+		Family: judged{v.family}, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
+	})
+	return res, err
+}
+
+func (v versus) tune(ctx context.Context, a *app) ([]baselines.Tuned, error) {
+	grid := baselines.DefaultGrid()
+	m := a.meter(int64(v.tuneRuns*len(v.rules)*len(grid)), "tuning learning rates")
+	tuned, err := baselines.TuneAll(ctx, v.rules, baselines.TuneConfig{
+		Family: v.family, Steps: v.steps, Runs: v.tuneRuns, Grid: grid, Seed: v.seed, Progress: m.progress,
+	})
+	m.close()
+	var untunable *baselines.UntunableError
+	if err != nil && !(errors.As(err, &untunable) && len(tuned) == len(v.rules)) {
+		return nil, err
+	}
+	for _, t := range tuned {
+		switch {
+		case t.Rule == nil:
+			a.note("%s is left out: it diverged at every learning rate from %g to %g", t.Name, grid[0], grid[len(grid)-1])
+		case t.AtEdge:
+			a.note("%s does best at %.3g, the end of the grid: a better learning rate may lie beyond", t.Name, t.LearningRate)
+		}
+	}
+	return tuned, nil
+}
+
+// parseRules checks the names of rules; "none" is no rule.
+func parseRules(names []string) ([]string, error) {
+	if len(names) == 1 && names[0] == "none" {
+		return nil, nil
+	}
+	for i, name := range names {
+		if _, err := baselines.New(name, 0); err != nil {
+			return nil, usagef("--rules: %w", err)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, usagef("--rules names %s twice; name it once", name)
+		}
+	}
+	return names, nil
+}
+
+// writeJSON writes v to a file, "-" being standard output.
+func (a *app) writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	data = append(data, '\n')
+	if path == "-" {
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	return writeFile(path, data)
+}
