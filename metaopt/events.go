@@ -1,6 +1,7 @@
 package metaopt
 
 import (
+	"encoding/json"
 	"time"
 
 	"learnedopt/optimizer"
@@ -33,6 +34,26 @@ type Event struct {
 	Best  bool   `json:"best,omitempty"`
 	// Of a divergence: where it was.
 	Diverged *optimizer.DivergedError `json:"diverged,omitempty"`
+}
+
+// MarshalJSON implements json.Marshaler. The value of a divergence, which JSON cannot
+// write where it is not finite, becomes null then.
+func (e Event) MarshalJSON() ([]byte, error) {
+	type fields Event // without this method
+	type divergence struct {
+		Step       int    `json:"step"`
+		What       string `json:"what"`
+		Coordinate int    `json:"coordinate"`
+		Value      Number `json:"value"`
+	}
+	line := struct {
+		fields
+		Diverged *divergence `json:"diverged,omitempty"`
+	}{fields: fields(e)}
+	if d := e.Diverged; d != nil {
+		line.Diverged = &divergence{d.Step, d.What, d.Coordinate, Number(d.Value)}
+	}
+	return json.Marshal(line)
 }
 
 func (t *Trainer) emit(e Event) {
