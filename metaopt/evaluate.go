@@ -113,7 +113,7 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	}
 	cmp := &Comparison{Task: cfg.Family.Name(), Steps: cfg.Steps, Runs: cfg.Runs, Seed: cfg.Seed}
 	for r, c := range cfg.Contenders {
-		res := newResult(outcomes[r], cfg.Seed)
+		res := newResult(outcomes[r], cfg.Steps, cfg.Seed)
 		res.Name, res.Kind = c.Name, c.Kind
 		if c.LearningRate != 0 {
 			res.LearningRate = &c.LearningRate
@@ -130,20 +130,18 @@ type split struct {
 	validLoss, testAccuracy float64
 }
 
-func newResult(outcomes []optimizer.Outcome, seed uint64) Result {
+func newResult(outcomes []optimizer.Outcome, steps int, seed uint64) Result {
 	score := NewScore(outcomes)
 	res := Result{MeanLoss: score.MeanLoss, FinalLoss: score.FinalLoss, Diverged: score.Diverged}
 	means := make([]float64, len(outcomes))
-	steps := 0
 	for i, out := range outcomes {
 		means[i] = meanLoss(out)
-		steps = max(steps, len(out.Losses))
 	}
 	// The same resamples for every rule and step: intervals differ by the data alone.
 	lo, hi := bootstrap(means, stream.New(seed, "bootstrap", 0))
 	res.MeanLossCI95 = [2]Number{Number(lo), Number(hi)}
 	column := make([]float64, len(outcomes))
-	for t := range steps {
+	for t := range steps + 1 {
 		sum := 0.0
 		for i, out := range outcomes {
 			column[i] = math.Inf(1)
