@@ -90,111 +90,87 @@ DATA gates<>+672(SB)/8, $0x42ae000042ae0000
 DATA gates<>+680(SB)/8, $0x42ae000042ae0000
 DATA gates<>+688(SB)/8, $0x42ae000042ae0000
 DATA gates<>+696(SB)/8, $0x42ae000042ae0000
-DATA gates<>+704(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+712(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+720(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+728(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+736(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+744(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+752(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+760(SB)/8, $0xc0fcf84fc0fcf84f
-DATA gates<>+768(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+776(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+784(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+792(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+800(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+808(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+816(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+824(SB)/8, $0x40fcf84f40fcf84f
-DATA gates<>+832(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+840(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+848(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+856(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+864(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+872(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+880(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+888(SB)/8, $0xa59f25c0a59f25c0
-DATA gates<>+896(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+904(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+912(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+920(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+928(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+936(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+944(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+952(SB)/8, $0x2a61337e2a61337e
-DATA gates<>+960(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+968(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+976(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+984(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+992(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+1000(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+1008(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+1016(SB)/8, $0xaebd37ffaebd37ff
-DATA gates<>+1024(SB)/8, $0x335c0041335c0041
-DATA gates<>+1032(SB)/8, $0x335c0041335c0041
-DATA gates<>+1040(SB)/8, $0x335c0041335c0041
-DATA gates<>+1048(SB)/8, $0x335c0041335c0041
-DATA gates<>+1056(SB)/8, $0x335c0041335c0041
-DATA gates<>+1064(SB)/8, $0x335c0041335c0041
-DATA gates<>+1072(SB)/8, $0x335c0041335c0041
-DATA gates<>+1080(SB)/8, $0x335c0041335c0041
-DATA gates<>+1088(SB)/8, $0x3779434a3779434a
-DATA gates<>+1096(SB)/8, $0x3779434a3779434a
-DATA gates<>+1104(SB)/8, $0x3779434a3779434a
-DATA gates<>+1112(SB)/8, $0x3779434a3779434a
-DATA gates<>+1120(SB)/8, $0x3779434a3779434a
-DATA gates<>+1128(SB)/8, $0x3779434a3779434a
-DATA gates<>+1136(SB)/8, $0x3779434a3779434a
-DATA gates<>+1144(SB)/8, $0x3779434a3779434a
-DATA gates<>+1152(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1160(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1168(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1176(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1184(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1192(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1200(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1208(SB)/8, $0x3a270ded3a270ded
-DATA gates<>+1216(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1224(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1232(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1240(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1248(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1256(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1264(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1272(SB)/8, $0x3ba059dc3ba059dc
-DATA gates<>+1280(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1288(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1296(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1304(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1312(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1320(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1328(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1336(SB)/8, $0x35a0d3d835a0d3d8
-DATA gates<>+1344(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1352(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1360(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1368(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1376(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1384(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1392(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1400(SB)/8, $0x38f895d638f895d6
-DATA gates<>+1408(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1416(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1424(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1432(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1440(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1448(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1456(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1464(SB)/8, $0x3b14aa053b14aa05
-DATA gates<>+1472(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1480(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1488(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1496(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1504(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1512(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1520(SB)/8, $0x3ba059dd3ba059dd
-DATA gates<>+1528(SB)/8, $0x3ba059dd3ba059dd
-GLOBL gates<>(SB), RODATA|NOPTR, $1536
+DATA gates<>+704(SB)/8, $0xc1100000c1100000
+DATA gates<>+712(SB)/8, $0xc1100000c1100000
+DATA gates<>+720(SB)/8, $0xc1100000c1100000
+DATA gates<>+728(SB)/8, $0xc1100000c1100000
+DATA gates<>+736(SB)/8, $0xc1100000c1100000
+DATA gates<>+744(SB)/8, $0xc1100000c1100000
+DATA gates<>+752(SB)/8, $0xc1100000c1100000
+DATA gates<>+760(SB)/8, $0xc1100000c1100000
+DATA gates<>+768(SB)/8, $0x4110000041100000
+DATA gates<>+776(SB)/8, $0x4110000041100000
+DATA gates<>+784(SB)/8, $0x4110000041100000
+DATA gates<>+792(SB)/8, $0x4110000041100000
+DATA gates<>+800(SB)/8, $0x4110000041100000
+DATA gates<>+808(SB)/8, $0x4110000041100000
+DATA gates<>+816(SB)/8, $0x4110000041100000
+DATA gates<>+824(SB)/8, $0x4110000041100000
+DATA gates<>+832(SB)/8, $0x32668d0932668d09
+DATA gates<>+840(SB)/8, $0x32668d0932668d09
+DATA gates<>+848(SB)/8, $0x32668d0932668d09
+DATA gates<>+856(SB)/8, $0x32668d0932668d09
+DATA gates<>+864(SB)/8, $0x32668d0932668d09
+DATA gates<>+872(SB)/8, $0x32668d0932668d09
+DATA gates<>+880(SB)/8, $0x32668d0932668d09
+DATA gates<>+888(SB)/8, $0x32668d0932668d09
+DATA gates<>+896(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+904(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+912(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+920(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+928(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+936(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+944(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+952(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+960(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+968(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+976(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+984(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+992(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+1000(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+1008(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+1016(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+1024(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1032(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1040(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1048(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1056(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1064(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1072(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1080(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+1088(SB)/8, $0x355181b7355181b7
+DATA gates<>+1096(SB)/8, $0x355181b7355181b7
+DATA gates<>+1104(SB)/8, $0x355181b7355181b7
+DATA gates<>+1112(SB)/8, $0x355181b7355181b7
+DATA gates<>+1120(SB)/8, $0x355181b7355181b7
+DATA gates<>+1128(SB)/8, $0x355181b7355181b7
+DATA gates<>+1136(SB)/8, $0x355181b7355181b7
+DATA gates<>+1144(SB)/8, $0x355181b7355181b7
+DATA gates<>+1152(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1160(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1168(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1176(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1184(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1192(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1200(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1208(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+1216(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1224(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1232(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1240(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1248(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1256(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1264(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1272(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+1280(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1288(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1296(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1304(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1312(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1320(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1328(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+1336(SB)/8, $0x3eef314d3eef314d
+GLOBL gates<>(SB), RODATA|NOPTR, $1344
 
 // func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
 // Requires: AVX, AVX512F
@@ -219,7 +195,7 @@ TEXT ·cellAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS gates<>+704(SB), Z7
 	VMOVUPS gates<>+768(SB), Z8
 	VMOVUPS gates<>+832(SB), Z9
-	VMOVUPS gates<>+1280(SB), Z10
+	VMOVUPS gates<>+1088(SB), Z10
 
 loop1:
 	VMOVUPS     (SI), Z11
@@ -280,14 +256,13 @@ loop1:
 	VMOVUPS     Z9, Z16
 	VMOVUPS     Z10, Z17
 	VFMADD213PS gates<>+896(SB), Z15, Z16
+	VFMADD213PS gates<>+1152(SB), Z15, Z17
 	VFMADD213PS gates<>+960(SB), Z15, Z16
+	VFMADD213PS gates<>+1216(SB), Z15, Z17
 	VFMADD213PS gates<>+1024(SB), Z15, Z16
-	VFMADD213PS gates<>+1088(SB), Z15, Z16
-	VFMADD213PS gates<>+1344(SB), Z15, Z17
-	VFMADD213PS gates<>+1152(SB), Z15, Z16
-	VFMADD213PS gates<>+1408(SB), Z15, Z17
-	VFMADD213PS gates<>+1216(SB), Z15, Z16
-	VFMADD213PS gates<>+1472(SB), Z15, Z17
+	VFMADD213PS gates<>+1280(SB), Z15, Z17
+	VFMADD213PS Z4, Z15, Z16
+	VFMADD213PS Z4, Z15, Z17
 	VMULPS      Z13, Z16, Z16
 	VDIVPS      Z17, Z16, Z13
 	VMOVUPS     Z13, (SI)(DI*2)
@@ -300,14 +275,13 @@ loop1:
 	VMOVUPS     Z9, Z13
 	VMOVUPS     Z10, Z15
 	VFMADD213PS gates<>+896(SB), Z11, Z13
+	VFMADD213PS gates<>+1152(SB), Z11, Z15
 	VFMADD213PS gates<>+960(SB), Z11, Z13
+	VFMADD213PS gates<>+1216(SB), Z11, Z15
 	VFMADD213PS gates<>+1024(SB), Z11, Z13
-	VFMADD213PS gates<>+1088(SB), Z11, Z13
-	VFMADD213PS gates<>+1344(SB), Z11, Z15
-	VFMADD213PS gates<>+1152(SB), Z11, Z13
-	VFMADD213PS gates<>+1408(SB), Z11, Z15
-	VFMADD213PS gates<>+1216(SB), Z11, Z13
-	VFMADD213PS gates<>+1472(SB), Z11, Z15
+	VFMADD213PS gates<>+1280(SB), Z11, Z15
+	VFMADD213PS Z4, Z11, Z13
+	VFMADD213PS Z4, Z11, Z15
 	VMULPS      Z12, Z13, Z13
 	VDIVPS      Z15, Z13, Z12
 	VMOVUPS     Z12, (DX)(R8*1)
@@ -345,7 +319,8 @@ loop1:
 	VFNMADD231PS Z2, Z2, Z5
 	VFMADD231PS  Z5, Z3, Z4
 	VMULPS       Z2, Z3, Z3
-	VFNMADD213PS Z3, Z3, Z1
+	VSUBPS       Z1, Z0, Z1
+	VMULPS       Z3, Z1, Z1
 	VMOVUPS      Z1, (R9)
 	VMOVUPS      (SI)(DI*1), Z1
 	VMOVAPS      Z1, Z2
@@ -456,16 +431,15 @@ loop1:
 	VMINPS      Y4, Y6, Y4
 	VMULPS      Y4, Y4, Y6
 	VMOVUPS     gates<>+832(SB), Y7
-	VMOVUPS     gates<>+1280(SB), Y8
+	VMOVUPS     gates<>+1088(SB), Y8
 	VFMADD213PS gates<>+896(SB), Y6, Y7
+	VFMADD213PS gates<>+1152(SB), Y6, Y8
 	VFMADD213PS gates<>+960(SB), Y6, Y7
+	VFMADD213PS gates<>+1216(SB), Y6, Y8
 	VFMADD213PS gates<>+1024(SB), Y6, Y7
-	VFMADD213PS gates<>+1088(SB), Y6, Y7
-	VFMADD213PS gates<>+1344(SB), Y6, Y8
-	VFMADD213PS gates<>+1152(SB), Y6, Y7
-	VFMADD213PS gates<>+1408(SB), Y6, Y8
-	VFMADD213PS gates<>+1216(SB), Y6, Y7
-	VFMADD213PS gates<>+1472(SB), Y6, Y8
+	VFMADD213PS gates<>+1280(SB), Y6, Y8
+	VFMADD213PS Y1, Y6, Y7
+	VFMADD213PS Y1, Y6, Y8
 	VMULPS      Y4, Y7, Y7
 	VDIVPS      Y8, Y7, Y4
 	VMOVUPS     Y4, (SI)(DI*2)
@@ -478,16 +452,15 @@ loop1:
 	VMINPS      Y3, Y2, Y3
 	VMULPS      Y3, Y3, Y2
 	VMOVUPS     gates<>+832(SB), Y4
-	VMOVUPS     gates<>+1280(SB), Y6
+	VMOVUPS     gates<>+1088(SB), Y6
 	VFMADD213PS gates<>+896(SB), Y2, Y4
+	VFMADD213PS gates<>+1152(SB), Y2, Y6
 	VFMADD213PS gates<>+960(SB), Y2, Y4
+	VFMADD213PS gates<>+1216(SB), Y2, Y6
 	VFMADD213PS gates<>+1024(SB), Y2, Y4
-	VFMADD213PS gates<>+1088(SB), Y2, Y4
-	VFMADD213PS gates<>+1344(SB), Y2, Y6
-	VFMADD213PS gates<>+1152(SB), Y2, Y4
-	VFMADD213PS gates<>+1408(SB), Y2, Y6
-	VFMADD213PS gates<>+1216(SB), Y2, Y4
-	VFMADD213PS gates<>+1472(SB), Y2, Y6
+	VFMADD213PS gates<>+1280(SB), Y2, Y6
+	VFMADD213PS Y1, Y2, Y4
+	VFMADD213PS Y1, Y2, Y6
 	VMULPS      Y3, Y4, Y4
 	VDIVPS      Y6, Y4, Y3
 	VMOVUPS     Y3, (DX)(R8*1)
@@ -525,7 +498,8 @@ loop1:
 	VFNMADD231PS Y2, Y2, Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMULPS       Y2, Y3, Y3
-	VFNMADD213PS Y3, Y3, Y1
+	VSUBPS       Y1, Y0, Y1
+	VMULPS       Y3, Y1, Y1
 	VMOVUPS      Y1, (R9)
 	VMOVUPS      (SI)(DI*1), Y1
 	VMOVAPS      Y1, Y2

@@ -26,19 +26,16 @@ var table = []struct {
 	{"1", 1},
 	{"min", -89},
 	{"max", 87},
-	{"-clamp", -7.90531110763549805},
-	{"clamp", 7.90531110763549805},
-	{"p6", -2.76076847742355e-16},
-	{"p5", 2.00018790482477e-13},
-	{"p4", -8.60467152213735e-11},
-	{"p3", 5.12229709037114e-08},
-	{"p2", 1.48572235717979e-05},
-	{"p1", 6.37261928875436e-04},
-	{"p0", 4.89352455891786e-03},
-	{"d3", 1.19825839466702e-06},
-	{"d2", 1.18534705686654e-04},
-	{"d1", 2.26843463243900e-03},
-	{"d0", 4.89352518554385e-03},
+	{"-clamp", -9},
+	{"clamp", 9},
+	{"p4", 1.341983e-08},
+	{"p3", 2.0661268e-05},
+	{"p2", 0.00349899639},
+	{"p1", 0.133839805},
+	{"d4", 7.80473255e-07},
+	{"d3", 0.00032910389},
+	{"d2", 0.0258902075},
+	{"d1", 0.46717302},
 }
 
 // stride is the bytes of a constant: a vector of the widest kind.
@@ -154,14 +151,19 @@ func (g *gates) tanh(x ...VecVirtual) {
 	each(x, func(i int, x VecVirtual) { g.clamp(lo, hi, x) })
 	each(x, func(i int, x VecVirtual) {
 		VMULPS(x, x, q[i])
-		VMOVUPS(g.c("p6"), p[i])
-		VMOVUPS(g.c("d3"), d[i])
+		VMOVUPS(g.c("p4"), p[i])
+		VMOVUPS(g.c("d4"), d[i])
 	})
-	for i, name := range []string{"p5", "p4", "p3", "p2", "p1", "p0"} {
-		each(x, func(j int, x VecVirtual) { VFMADD213PS(g.c(name), q[j], p[j]) })
-		if i >= 3 {
-			each(x, func(j int, x VecVirtual) { VFMADD213PS(g.c([]string{"d2", "d1", "d0"}[i-3]), q[j], d[j]) })
-		}
+	for _, name := range []string{"3", "2", "1", ""} {
+		each(x, func(i int, x VecVirtual) {
+			if name == "" {
+				VFMADD213PS(g.c("1"), q[i], p[i])
+				VFMADD213PS(g.c("1"), q[i], d[i])
+				return
+			}
+			VFMADD213PS(g.c("p"+name), q[i], p[i])
+			VFMADD213PS(g.c("d"+name), q[i], d[i])
+		})
 	}
 	each(x, func(i int, x VecVirtual) { VMULPS(x, p[i], p[i]) })
 	each(x, func(i int, x VecVirtual) { VDIVPS(d[i], p[i], x) })

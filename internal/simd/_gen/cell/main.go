@@ -73,7 +73,7 @@ func cell(isa vec.ISA) {
 	r, end := open(isa)
 	g := &gates{ISA: isa}
 	if isa.Regs == 32 {
-		g.hold("-log2e", "shift", "ln2", "e5", "1", "min", "max", "-clamp", "clamp", "p6", "d3")
+		g.hold("-log2e", "shift", "ln2", "e5", "1", "min", "max", "-clamp", "clamp", "p4", "d4")
 	} else {
 		g.hold("shift", "1")
 	}
@@ -141,7 +141,8 @@ func cellAdjoint(isa vec.ISA) {
 	VMULPS(r.of(dh), o, a) // dh·o
 	VFMADD231PS(bend(ts), a, d)
 	VMULPS(ts, a, a)
-	VFNMADD213PS(a, a, o) // a - a·o
+	VSUBPS(o, one, o) // not a - a·o, which is NaN at an infinite a
+	VMULPS(a, o, o)
 	VMOVUPS(o, r.gate(3))
 
 	f := load(r.gate(1))

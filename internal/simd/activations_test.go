@@ -1,0 +1,115 @@
+package simd
+
+import (
+	"math"
+	"os"
+	"testing"
+)
+
+// The bounds that activations.go states, in units in the last place.
+const (
+	tanhULP         = 7
+	sigmoidULP      = 7
+	sigmoidULPNear0 = 5 // for |x| < 20
+)
+
+// ulps is the distance of got from want in units of the last place of want.
+func ulps(got float32, want float64) float64 {
+	if math.IsNaN(want) || math.IsNaN(float64(got)) {
+		if math.IsNaN(want) && math.IsNaN(float64(got)) {
+			return 0
+		}
+		return math.Inf(1)
+	}
+	_, e := math.Frexp(want)
+	return math.Abs(float64(got)-want) / math.Ldexp(1, max(e-24, -149))
+}
+
+// TestActivations sweeps the bit patterns of float32, every strideth of them,
+// all of them if METAOPT_LONG is set (a quarter of an hour), through the gates
+// of every path's Cell.
+func TestActivations(t *testing.T) {
+	stride := uint64(1999)
+	if os.Getenv("METAOPT_LONG") != "" {
+		stride = 1
+	}
+	const hidden, n = 64, 64 * Lanes
+	x, z, c, tc, h := make([]float32, n), make([]float32, 4*n), make([]float32, n), make([]float32, n), make([]float32, n)
+	sig, tan := make([]float64, n), make([]float64, n)
+	type worst struct {
+		tanh, sigmoid, near, atTanh, atSigmoid float64
+	}
+	found := make([]worst, len(available()))
+	note := func(w, at *float64, x, u float64) {
+		if u > *w {
+			*w, *at = u, x
+		}
+	}
+	for bits := uint64(0); bits < 1<<32; {
+		for l := range x {
+			x[l] = math.Float32frombits(uint32(min(bits, 1<<32-1)))
+			bits += stride
+			v := float64(x[l])
+			sig[l], tan[l] = 1/(1+math.Exp(-v)), math.Tanh(v)
+		}
+		for p, k := range available() {
+			for i := range 4 {
+				copy(z[i*n:], x)
+			}
+			clear(c)
+			k.Cell(z, c, c, tc, h, hidden)
+			w := &found[p]
+			for l := range x {
+				v := float64(x[l])
+				us := 0.0
+				for _, i := range []int{0, 1, 3} {
+					u := ulps(z[i*n+l], sig[l])
+					if sig[l] < 0x1p-126 && math.Abs(float64(z[i*n+l])-sig[l]) < 0x1p-126 {
+						u = 0
+					}
+					us = max(us, u)
+				}
+				note(&w.sigmoid, &w.atSigmoid, v, us)
+				if math.Abs(v) < 20 {
+					w.near = max(w.near, us)
+				}
+				note(&w.tanh, &w.atTanh, v, ulps(z[2*n+l], tan[l]))
+			}
+		}
+	}
+	for p, k := range available() {
+		w := found[p]
+		t.Logf("%s: tanh within %.2f ulp (at %g), sigmoid within %.2f (at %g), %.2f for |x| < 20",
+			k.Path, w.tanh, w.atTanh, w.sigmoid, w.atSigmoid, w.near)
+		if !(w.tanh <= tanhULP && w.sigmoid <= sigmoidULP && w.near <= sigmoidULPNear0) {
+			t.Errorf("%s: want at most %v, %v and %v", k.Path, tanhULP, sigmoidULP, sigmoidULPNear0)
+		}
+	}
+}
+
+// TestSaturation checks the values that must be exact on every path.
+func TestSaturation(t *testing.T) {
+	inf := math.Inf(1)
+	for _, k := range available() {
+		for _, v := range []struct{ x, sigmoid, tanh float64 }{
+			{inf, 1, 1}, {-inf, 0, -1}, {0, 0.5, 0}, {math.Copysign(0, -1), 0.5, math.Copysign(0, -1)},
+			{9.5, math.NaN(), 1}, {-9.5, math.NaN(), -1}, {1e30, 1, 1}, {-1e30, 0, -1}, {20, 1, 1},
+			{math.MaxFloat32, 1, 1}, {-math.MaxFloat32, 0, -1},
+			{0x1p-149, 0.5, 0x1p-149}, {-0x1p-149, 0.5, -0x1p-149}, {3e-40, 0.5, float64(float32(3e-40))},
+		} {
+			z, s := make([]float32, 4*Lanes), make([]float32, 3*Lanes)
+			for i := range z {
+				z[i] = float32(v.x)
+			}
+			k.Cell(z, s, s, s[Lanes:], s[2*Lanes:], 1)
+			for l := range Lanes {
+				if got := float64(z[l]); got != v.sigmoid && !math.IsNaN(v.sigmoid) {
+					t.Fatalf("%s: sigmoid(%g) = %g", k.Path, v.x, got)
+				}
+				if got := float64(z[2*Lanes+l]); math.Float64bits(got) != math.Float64bits(v.tanh) {
+					t.Fatalf("%s: tanh(%g) = %g", k.Path, v.x, got)
+				}
+			}
+		}
+	}
+}

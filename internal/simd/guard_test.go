@@ -1,0 +1,115 @@
+package simd
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// TestMain says which path the other packages would take on this machine and
+// which are tested here: a silent fallback would make a green run meaningless.
+func TestMain(m *testing.M) {
+	fmt.Printf("simd: testing %v, in use: %s\n", Paths(), Float32().Path)
+	if err := EnvError(); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// A guard is a slice at some offset in memory of its own, between canaries:
+// NaNs that would spoil a result if they were read as well as show a write.
+type guard struct {
+	all, before, x []float32
+}
+
+const canary = 0x7fc0dead
+
+const fence = 64
+
+// newGuard returns a guarded slice of n numbers from f that starts off floats
+// after an aligned address.
+func newGuard(n, off int, f func(i int) float32) *guard {
+	g := &guard{all: make([]float32, n+2*fence+off)}
+	for i := range g.all {
+		g.all[i] = math.Float32frombits(canary)
+	}
+	g.x = g.all[fence+off : fence+off+n : fence+off+n]
+	for i := range g.x {
+		g.x[i] = f(i)
+	}
+	g.before = append([]float32(nil), g.x...)
+	return g
+}
+
+// check fails the test if a canary died or, of an input, any bit changed.
+func (g *guard) check(t *testing.T, what string, input bool) {
+	t.Helper()
+	at := len(g.all) - len(g.x) - fence
+	for i, v := range g.all {
+		if inside := i >= at && i < at+len(g.x); !inside && math.Float32bits(v) != canary {
+			t.Fatalf("%s: wrote %d floats beside the slice", what, i-at)
+		}
+	}
+	for i, v := range g.x {
+		if input && math.Float32bits(v) != math.Float32bits(g.before[i]) {
+			t.Fatalf("%s: changed at %d", what, i)
+		}
+	}
+}
+
+func (g *guard) wide() []float64 {
+	w := make([]float64, len(g.before))
+	for i, v := range g.before {
+		w[i] = float64(v)
+	}
+	return w
+}
+
+// eps is half a unit in the last place of 1.
+const eps = 0x1p-24
+
+// near says whether got is want within tol, and the same where want is no
+// finite number of float32.
+func near(got float32, want, tol float64) bool {
+	g := float64(got)
+	switch {
+	case math.IsNaN(want):
+		return math.IsNaN(g)
+	case math.IsInf(float64(float32(want)), 0):
+		return g == float64(float32(want))
+	}
+	return math.Abs(g-want) <= tol+0x1p-149
+}
+
+// normal draws from a normal distribution; rng may be shared by many guards.
+func normal(rng *rand.Rand) func(int) float32 {
+	return func(int) float32 { return float32(rng.NormFloat64()) }
+}
+
+// odd draws mostly ordinary numbers, and now and then one of those that
+// arithmetic treats in its own way.
+func odd(rng *rand.Rand) func(int) float32 {
+	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+		0x1p-149, -0x1p-149, 0x1p-127, -0x1p-130, 0x1p-126}
+	return func(int) float32 {
+		if rng.IntN(40) == 0 {
+			return special[rng.IntN(len(special))]
+		}
+		return float32(rng.NormFloat64())
+	}
+}
+
+// mustPanic fails the test unless f panics with the text want.
+func mustPanic(t *testing.T, want string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if got := recover(); got != want {
+			t.Errorf("panic %v, want %q", got, want)
+		}
+	}()
+	f()
+}
