@@ -1,6 +1,8 @@
 package tasks
 
 import (
+	"io"
+	"math/rand/v2"
 	"testing"
 
 	"learnedopt/optimizer"
@@ -23,6 +25,31 @@ func BenchmarkLossGrad(b *testing.B) {
 			for b.Loop() {
 				if _, err := p.LossGrad(theta, grad); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A meta-trainer samples a problem for each episode and closes it: the second
+// figure is what it costs to forget the latter.
+func BenchmarkSample(b *testing.B) {
+	f, err := NewClassifier(noise(b, 1000, 100), ClassifierConfig{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, closes := range []bool{true, false} {
+		b.Run(map[bool]string{true: "closed", false: "open"}[closes], func(b *testing.B) {
+			for b.Loop() {
+				p, err := f.Sample(rng)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if closes {
+					if err := p.(io.Closer).Close(); err != nil {
+						b.Fatal(err)
+					}
 				}
 			}
 		})

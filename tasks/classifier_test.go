@@ -3,6 +3,7 @@ package tasks
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 )
 
@@ -178,6 +179,22 @@ func TestClassifierReusesGraphs(t *testing.T) {
 	equalBits(t, trace(t, second, 3), trace(t, sample(t, fresh, 2), 3))
 	mustPanic(t, errClosed, func() { _, _ = first.LossGrad(make([]float32, first.Dim()), make([]float32, first.Dim())) })
 	mustPanic(t, errClosed, func() { first.Seek(0) })
+}
+
+// gonum's matrix product runs on several goroutines; the bits must not depend
+// on how many.
+func TestClassifierIndependentOfProcessors(t *testing.T) {
+	f, err := NewClassifier(noise(t, 500, 10), ClassifierConfig{Units: 70})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := trace(t, sample(t, f, 1), 2)
+	for _, procs := range []int{1, 5} {
+		old := runtime.GOMAXPROCS(procs)
+		got := trace(t, sample(t, f, 1), 2)
+		runtime.GOMAXPROCS(old)
+		equalBits(t, got, want)
+	}
 }
 
 func TestClassifierConfigRejects(t *testing.T) {

@@ -109,8 +109,13 @@ func TestLoadMalformed(t *testing.T) {
 			if err := os.WriteFile(path, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if d, err := LoadIDXDataset(dir, "fashion-mnist"); err == nil || d != nil {
-				t.Errorf("loaded %v, error %v", d, err)
+			d, err := LoadIDXDataset(dir, "fashion-mnist")
+			if err == nil || d != nil {
+				t.Fatalf("loaded %v, error %v", d, err)
+			}
+			var format *FormatError
+			if typed := name == "labels" || name == "rank"; errors.As(err, &format) != typed || typed && format.Name != path {
+				t.Errorf("error %v (%T)", err, err)
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,6 +27,7 @@ type site struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []string // path and Range
+	endless  atomic.Int64
 }
 
 func newSite(t *testing.T) *site {
@@ -61,6 +63,7 @@ func newSite(t *testing.T) *site {
 			if _, err := w.Write(content); err != nil {
 				return
 			}
+			s.endless.Add(1)
 		}
 	})
 	serve("/huge", func(w http.ResponseWriter, r *http.Request) {
@@ -233,7 +236,8 @@ func TestFetchCancel(t *testing.T) {
 	f := s.fetcher()
 	f.Progress = func(string, int64, int64) { cancel() }
 	err := f.Fetch(ctx, dir, s.dataset("/hanging", "/honest"))
-	if !errors.Is(err, context.Canceled) || len(s.requests) != 1 {
+	var failed *Error
+	if !errors.Is(err, context.Canceled) || errors.As(err, &failed) || len(s.requests) != 1 {
 		t.Errorf("error %v, requests %q", err, s.requests)
 	}
 	if n := sizeOf(filepath.Join(dir, "set", "file.gz.part")); n != 100 {
@@ -265,6 +269,22 @@ func TestFetchErrors(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(filepath.Join(dir, "set")); len(entries) != 0 {
 		t.Errorf("left in the folder: %v", entries)
+	}
+	if n := s.endless.Load(); n > 200 { // what fits into the connection's buffers
+		t.Errorf("the endless mirror could send %d times the file", n)
+	}
+}
+
+// A mirror that ignores the range, and one that sends another.
+func TestFetchRanges(t *testing.T) {
+	s, dir := newSite(t), t.TempDir()
+	if err := s.fetcher().Fetch(context.Background(), dir, s.dataset("/cut", "/norange")); err != nil || len(s.requests) != 2 {
+		t.Errorf("error %v, requests %q", err, s.requests)
+	}
+	check(t, dir)
+	err := s.fetcher().Fetch(context.Background(), t.TempDir(), s.dataset("/cut", "/wrongrange"))
+	if err == nil || !strings.Contains(err.Error(), "asked for the bytes from 160000, was sent") {
+		t.Errorf("error %v", err)
 	}
 }
 
