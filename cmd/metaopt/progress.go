@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -11,7 +13,10 @@ import (
 // A meter is a progress bar on a terminal. Elsewhere, and with --quiet, it
 // shows nothing.
 type meter struct {
-	bar  *progressbar.ProgressBar
+	bar *progressbar.ProgressBar
+
+	// Of a clock.
+	text atomic.Value // string: the description, without the time
 	stop chan struct{}
 	done chan struct{}
 }
@@ -34,6 +39,11 @@ func (a *app) meter(max int64, text string, more ...progressbar.Option) *meter {
 	}, more...)...)}
 }
 
+// count returns a meter that shows the number done beside the bar.
+func (a *app) count(max int64, text string) *meter {
+	return a.meter(max, text, progressbar.OptionShowCount())
+}
+
 // bytes returns a meter of a download.
 func (a *app) bytes(max int64, text string) *meter {
 	return a.meter(max, text, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
@@ -46,18 +56,21 @@ func (a *app) clock(limit time.Duration, text string) *meter {
 		return m
 	}
 	m.stop, m.done = make(chan struct{}), make(chan struct{})
+	m.text.Store(text)
 	began := time.Now()
 	go func() {
 		defer close(m.done)
-		tick := time.NewTicker(100 * time.Millisecond)
+		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
 			case <-m.stop:
 				return
 			case <-tick.C:
+				elapsed := min(time.Since(began), limit)
+				m.bar.Describe(fmt.Sprintf("%v/%v %s", elapsed.Truncate(time.Second), limit, m.text.Load()))
 				// Short of the end, which would finish the bar.
-				m.set(min(time.Since(began).Milliseconds(), limit.Milliseconds()-1))
+				m.set(min(elapsed.Milliseconds(), limit.Milliseconds()-1))
 			}
 		}
 	}()
@@ -71,7 +84,11 @@ func (m *meter) set(done int64) {
 }
 
 func (m *meter) describe(text string) {
-	if m.bar != nil {
+	switch {
+	case m.bar == nil:
+	case m.stop != nil:
+		m.text.Store(text)
+	default:
 		m.bar.Describe(text)
 	}
 }

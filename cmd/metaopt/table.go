@@ -90,12 +90,23 @@ func verdict(rules []metaopt.Result) string {
 	if learned == nil || tuned == nil {
 		return ""
 	}
-	if learned.MeanLoss < tuned.MeanLoss {
-		return fmt.Sprintf("%s has the lowest mean loss: %.0f%% below the best tuned rule, %s.",
-			learned.Name, 100*(1-float64(learned.MeanLoss/tuned.MeanLoss)), tuned.Name)
+	text := fmt.Sprintf("%s has the lowest mean loss: %s below the best tuned rule, %s.",
+		learned.Name, percentBelow(learned, tuned), tuned.Name)
+	if learned.MeanLoss >= tuned.MeanLoss {
+		text = fmt.Sprintf("The tuned %s has the lowest mean loss: %s below %s.", tuned.Name, percentBelow(tuned, learned), learned.Name)
 	}
-	return fmt.Sprintf("The tuned %s has the lowest mean loss: %.0f%% below %s.",
-		tuned.Name, 100*(1-float64(tuned.MeanLoss/learned.MeanLoss)), learned.Name)
+	if learned.MeanLossCI95[0] <= tuned.MeanLossCI95[1] && tuned.MeanLossCI95[0] <= learned.MeanLossCI95[1] {
+		text += " Their intervals overlap: more --runs would tell."
+	}
+	return text
+}
+
+func percentBelow(low, high *metaopt.Result) string {
+	percent := 100 * (1 - float64(low.MeanLoss/high.MeanLoss))
+	if percent < 10 {
+		return fmt.Sprintf("%.1f%%", percent)
+	}
+	return fmt.Sprintf("%.0f%%", percent)
 }
 
 // plotComparison draws the learning curves. horizon is the number of steps that

@@ -111,7 +111,7 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 		t.meter = t.clock(limit, "meta-training")
 	} else {
 		t.note("meta-training on %s for %d meta-steps", t.record.Task, t.record.MetaSteps)
-		t.meter = t.app.meter(int64(t.record.MetaSteps), "meta-training")
+		t.meter = t.count(int64(t.record.MetaSteps), "meta-training")
 	}
 	began := time.Now()
 	o, err := t.trainer.Train(ctx)
@@ -164,7 +164,7 @@ func (t *training) hear(e metaopt.Event) {
 		if e.Best {
 			t.outcome.BestMetaStep, t.outcome.ValidLoss = e.MetaStep, e.Valid.MeanLoss
 		}
-		t.meter.describe("meta-training, validation loss " + loss(e.Valid.MeanLoss))
+		t.meter.describe("meta-training, valid loss " + loss(e.Valid.MeanLoss))
 	}
 }
 

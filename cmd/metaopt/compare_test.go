@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+)
+
+// checkComparison checks the JSON that other programs rely on.
+func checkComparison(t *testing.T, c map[string]any, rules, curve int) {
+	t.Helper()
+	for _, key := range []string{"task", "steps", "runs", "rules"} {
+		if c[key] == nil {
+			t.Errorf("the comparison lacks %q: %v", key, slices.Collect(maps.Keys(c)))
+		}
+	}
+	list := c["rules"].([]any)
+	if len(list) != rules {
+		t.Errorf("%d rules, want %d", len(list), rules)
+	}
+	for _, item := range list {
+		rule := item.(map[string]any)
+		for _, key := range []string{"name", "kind", "learning_rate", "mean_loss", "mean_loss_ci95", "final_loss", "diverged", "curve"} {
+			if _, ok := rule[key]; !ok {
+				t.Errorf("rule %v lacks %q", rule["name"], key)
+			}
+		}
+		kind, lr := rule["kind"], rule["learning_rate"]
+		if (kind != "learned" || lr != nil) && (kind != "baseline" || lr == nil) {
+			t.Errorf("%v is a %v with learning rate %v", rule["name"], kind, lr)
+		}
+		if len(rule["mean_loss_ci95"].([]any)) != 2 || len(rule["curve"].([]any)) != curve {
+			t.Errorf("%v: interval of %v, curve of %d, want 2 and %d", rule["name"], rule["mean_loss_ci95"], len(rule["curve"].([]any)), curve)
+		}
+	}
+}
+
+func TestCompareUsesTheFilesTask(t *testing.T) {
+	path := trained(t)
+	dir := t.TempDir()
+	jsonPath, plotPath := filepath.Join(dir, "c.json"), filepath.Join(dir, "c.svg")
+	a := succeed(t, "compare", path, "--dims", "3", "--steps", "20", "--runs", "3", "--tune-runs", "1", "--json", jsonPath, "--plot", plotPath)
+	c := readJSON(t, readFile(t, jsonPath))
+	checkComparison(t, c, 5, 21)
+	if want := defaultTask + " dims=3 batch=4"; c["task"] != want || !strings.Contains(a.stdout, want) {
+		t.Errorf("task %v, want %v with the dims that were asked for", c["task"], want)
+	}
+	if svg := readFile(t, plotPath); !strings.Contains(svg, "training horizon") {
+		t.Error("the plot does not mark the 10 steps that were trained for")
+	}
+}
+
+func TestCompareJSONOnStandardOutputIsNothingElse(t *testing.T) {
+	a := succeed(t, "compare", "--rules", "adam,sgd", "--batch", "4", "--steps", "5", "--runs", "2", "--tune-runs", "1", "--json", "-")
+	c := readJSON(t, a.stdout)
+	checkComparison(t, c, 2, 6)
+	if !strings.Contains(a.stderr, "adam") {
+		t.Error("no table on stderr")
+	}
+	var again metaopt.Comparison
+	if err := json.Unmarshal([]byte(a.stdout), &again); err != nil || again.Rules[0].Name != "adam" {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+// The same file under two names, and a name that is a rule's: each row has its own.
+func TestCompareNamesAreDistinct(t *testing.T) {
+	path := trained(t, "--name", "adam")
+	dir := t.TempDir()
+	var paths []string
+	for _, name := range []string{"a/optimizer.mopt", "b/optimizer.mopt"} {
+		copied := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(copied, []byte(readFile(t, path)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, copied)
+	}
+	a := succeed(t, append([]string{"compare", "--rules", "adam", "--steps", "5", "--runs", "2", "--tune-runs", "1", "--json", "-"}, paths...)...)
+	var c metaopt.Comparison
+	if err := json.Unmarshal([]byte(a.stdout), &c); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range c.Rules {
+		names = append(names, r.Name)
+	}
+	if want := []string{"a/optimizer", "b/optimizer", "adam"}; !slices.Equal(names, want) {
+		t.Errorf("names %q, want %q", names, want)
+	}
+	fail(t, exitUsage, []string{"compare", paths[0], paths[0]}, "twice", paths[0])
+}
+
+func TestCompareRefuses(t *testing.T) {
+	dir := t.TempDir()
+	bad, l2l := filepath.Join(dir, "bad.mopt"), filepath.Join(dir, "x.l2l")
+	good := readFile(t, trained(t))
+	for path, data := range map[string]string{bad: good[:len(good)-9], l2l: "\x80\x03"} {
+		if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fail(t, exitFailure, []string{"compare", bad}, bad, "intact")
+	fail(t, exitFailure, []string{"compare", l2l}, l2l, "metaopt import")
+	missing := filepath.Join(dir, "missing.mopt")
+	fail(t, exitFailure, []string{"compare", missing}, missing, "metaopt meta-train")
+	fail(t, exitFailure, []string{"compare", "--rules", "adam", "--plot", filepath.Join(dir, "no", "x.png")}, "no folder")
+	fail(t, exitFailure, []string{"compare", "--rules", "adam", "--json", dir}, dir, "is a folder")
+}
+
+func TestCompareNeedsTheTask(t *testing.T) {
+	quadratic, rosenbrock := trained(t), trained(t, "--task", "rosenbrock")
+	fail(t, exitUsage, []string{"compare", quadratic, rosenbrock}, "--task", "rosenbrock dims=2")
+	o, err := metaopt.Load(quadratic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range []string{"", "my own task", "quadratic dims=10", "nothing dims=10 batch=4", "quadratic dims=x batch=4"} {
+		o.Provenance.Task = task
+		path := filepath.Join(t.TempDir(), "o.mopt")
+		if err := metaopt.Save(path, o); err != nil {
+			t.Fatal(err)
+		}
+		if a := cli(t.Context(), "compare", path); a.code != exitUsage || !strings.Contains(a.stderr, "task") {
+			t.Errorf("task %q: exit %d: %s", task, a.code, a.stderr)
+		}
+	}
+}
+
+// A classifier's table and JSON also have the validation loss and the test accuracy.
+func TestCompareOnAClassifier(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders the digits; not with -short")
+	}
+	a := succeed(t, "compare", "--task", "digits", "--units", "4", "--batch", "8", "--rules", "adam", "--steps", "3", "--runs", "2",
+		"--tune-runs", "1", "--json", "-")
+	rule := readJSON(t, a.stdout)["rules"].([]any)[0].(map[string]any)
+	loss, _ := rule["valid_loss"].(float64)
+	accuracy, _ := rule["test_accuracy"].(float64)
+	if loss <= 0 || accuracy <= 0 || accuracy > 1 {
+		t.Errorf("valid_loss %v, test_accuracy %v", rule["valid_loss"], rule["test_accuracy"])
+	}
+	if !strings.Contains(a.stderr, "test accuracy") || !strings.Contains(a.stderr, "%") {
+		t.Errorf("the table lacks the accuracy:\n%s", a.stderr)
+	}
+}
