@@ -112,7 +112,8 @@ func ParseReadout(s string) (Readout, error) {
 type Config struct {
 	// Inputs is the set of features. Default LogAndSign.
 	Inputs Inputs
-	// P is the p of LogAndSign. Default 10 (the paper's; its code has 5).
+	// P is the p of LogAndSign. Default 5, as in the original code (the paper has
+	// 10, with which the optimizers on quadratics came out worse here).
 	P float64
 	// Dense is the width of a fully connected layer with ELU activation
 	// between the features and the first LSTM layer, as in the code of Lv et
@@ -144,7 +145,7 @@ func (c Config) WithDefaults() Config {
 		c.Inputs = LogAndSign
 	}
 	if c.P == 0 {
-		c.P = 10
+		c.P = 5
 	}
 	if !c.NoLSTM {
 		if c.Hidden == 0 {

@@ -144,6 +144,9 @@ func (s *State) Steps() int { return s.s.steps }
 // Len returns the number of coordinates n.
 func (s *State) Len() int { return s.s.n }
 
+// Network returns the network that the state belongs to.
+func (s *State) Network() *Network { return &Network{s.s.c} }
+
 // SetNetwork makes the run go on with other parameters, as meta-training does at
 // every meta-step. net must have the shape of the state's network.
 func (s *State) SetNetwork(net *Network) {
@@ -156,8 +159,11 @@ func (s *State) SetNetwork(net *Network) {
 // Fits says whether the two states can be copied to each other: they belong to
 // networks of the same shape and have as many coordinates.
 func (s *State) Fits(other *State) bool {
-	return s.s.n == other.s.n && s.s.c.cfg == other.s.c.cfg
+	return s.s.n == other.s.n && s.SameNetwork(other)
 }
+
+// SameNetwork says whether the two states belong to networks of the same shape.
+func (s *State) SameNetwork(other *State) bool { return s.s.c.cfg == other.s.c.cfg }
 
 // CopyFrom makes s a copy of a state that fits it.
 func (s *State) CopyFrom(from *State) {
@@ -174,6 +180,29 @@ func (s *State) Clone() *State {
 	c.s.init(s.s.c, s.s.n)
 	c.CopyFrom(s)
 	return c
+}
+
+// Gather makes s the part of from that belongs to the given coordinates, in
+// their order; s has as many coordinates as there are. It panics unless the
+// networks have the same shape and every coordinate is one of from's.
+func (s *State) Gather(from *State, coordinates []int) {
+	switch {
+	case s.s.n != len(coordinates):
+		panic(errLength)
+	case s.s.c.cfg != from.s.c.cfg:
+		panic(errShape)
+	}
+	s.s.c, s.s.steps = from.s.c, from.s.steps
+	size := s.s.c.stateSize
+	for k, i := range coordinates {
+		if i < 0 || i >= from.s.n {
+			panic(errLength)
+		}
+		to, of := s.s.data[k/lanes*size:][:size], from.s.data[i/lanes*size:][:size]
+		for row := 0; row < size; row += lanes {
+			to[row+k%lanes] = of[row+i%lanes]
+		}
+	}
 }
 
 // Zero puts s where a fresh run starts.

@@ -284,3 +284,33 @@ func BenchmarkUnroll(b *testing.B) {
 		})
 	}
 }
+
+// TestPartsAddUpToWhole goes backwards through each half of the coordinates and
+// expects the sum to be the meta-gradient of all, up to the order of additions.
+func TestPartsAddUpToWhole(t *testing.T) {
+	const n, steps = 75, 6
+	net, _ := pair(t, Config{Inputs: LogAndSign | RNNProp}, 5)
+	grads := gradients(rand.New(rand.NewPCG(4, 4)), steps+1, n)
+	s, u := net.NewState(n), make([]float32, n)
+	for range 2 {
+		s.Update(u, grads[0])
+	}
+	var a Adjoint
+	whole, sum := make([]float64, net.core.size), make([]float64, net.core.size)
+	a.Unroll(whole, s, grads, nil)
+	for parity := range 2 {
+		var coordinates []int
+		for i := parity; i < n; i += 2 {
+			coordinates = append(coordinates, i)
+		}
+		part, partGrads := net.NewState(len(coordinates)), make([][]float32, len(grads))
+		part.Gather(s, coordinates)
+		for k, g := range grads {
+			for _, i := range coordinates {
+				partGrads[k] = append(partGrads[k], g[i])
+			}
+		}
+		a.Unroll(sum, part, partGrads, nil)
+	}
+	compare(t, "meta-gradient", sum, whole, 1e-5)
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
+	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/optimizer"
 )
@@ -15,6 +17,9 @@ type Estimator interface {
 	// estimate for that window to dphi. If the window diverged, dphi is left
 	// as it was.
 	Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error)
+	// Fresh returns an estimator of the same settings with memory of its own,
+	// for another episode at the same time.
+	Fresh() Estimator
 }
 
 // TruncatedBackprop differentiates one window at a time,
@@ -33,6 +38,11 @@ type TruncatedBackprop struct {
 	SecondDerivatives bool
 	// Weights are w_1 … w_K. Default: 1 each.
 	Weights []float64
+	// Coordinates bounds the coordinates that are gone through backwards in a
+	// window. Without second derivatives each coordinate's share of dL/dφ is
+	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
+	// unbiased estimate for m/n of the cost. Default 0: all of them.
+	Coordinates int
 
 	adjoint lstm.Adjoint
 	start   *lstm.State
@@ -45,6 +55,11 @@ type TruncatedBackprop struct {
 	dgrad  []float32
 	hv     []float32
 	point  []float32
+	// With a bound on the coordinates: those drawn, and their part of the window.
+	drawn      []int
+	partState  *lstm.State
+	partGrads  [][]float32
+	partOfDphi []float64
 }
 
 var _ Estimator = (*TruncatedBackprop)(nil)
@@ -54,17 +69,69 @@ func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *E
 	if tb.Weights != nil && len(tb.Weights) != k {
 		return Window{}, fmt.Errorf("metaopt: %d weights for a window of %d steps", len(tb.Weights), k)
 	}
+	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
+		return Window{}, fmt.Errorf("metaopt: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
+	}
 	tb.reserve(ep, k)
 	if tb.SecondDerivatives {
 		return tb.full(ctx, dphi, ep, k)
 	}
+	first := ep.Step
 	tb.start.CopyFrom(ep.State)
 	w, err := ep.Unroll(ctx, tb.grads[:k+1], nil)
 	if err != nil || w.Diverged != nil {
 		return w, err
 	}
-	tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.Weights)
+	if m := tb.Coordinates; m > 0 && m < len(ep.Theta) {
+		tb.sampled(dphi, first, ep, k, m)
+	} else {
+		tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.Weights)
+	}
 	return w, nil
+}
+
+// sampled adds to dphi the estimate from m coordinates, drawn from the episode's
+// stream of the window that began at step first.
+func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
+	n := len(ep.Theta)
+	rng := stream.New(ep.Seed, "coordinates", uint64(first))
+	if len(tb.drawn) != n {
+		tb.drawn = make([]int, n)
+	}
+	for i := range tb.drawn {
+		tb.drawn[i] = i
+	}
+	for i := range m { // the first m of a random permutation
+		j := i + rng.IntN(n-i)
+		tb.drawn[i], tb.drawn[j] = tb.drawn[j], tb.drawn[i]
+	}
+	drawn := tb.drawn[:m]
+	slices.Sort(drawn) // for the cache's sake
+	if tb.partState == nil || tb.partState.Len() != m || !tb.partState.SameNetwork(tb.start) {
+		tb.partState = tb.start.Network().NewState(m)
+		tb.partGrads = nil
+		tb.partOfDphi = make([]float64, len(dphi))
+	}
+	for len(tb.partGrads) < k+1 {
+		tb.partGrads = append(tb.partGrads, make([]float32, m))
+	}
+	tb.partState.Gather(tb.start, drawn)
+	for t, g := range tb.grads[:k+1] {
+		for i, c := range drawn {
+			tb.partGrads[t][i] = g[c]
+		}
+	}
+	clear(tb.partOfDphi)
+	tb.adjoint.Unroll(tb.partOfDphi, tb.partState, tb.partGrads[:k+1], tb.Weights)
+	scale := float64(n) / float64(m)
+	for i, d := range tb.partOfDphi {
+		dphi[i] += scale * d
+	}
+}
+
+// Fresh implements Estimator.
+func (tb *TruncatedBackprop) Fresh() Estimator {
+	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, Weights: tb.Weights, Coordinates: tb.Coordinates}
 }
 
 // full is Estimate with second derivatives. With λ and μ the multipliers of the

@@ -15,6 +15,8 @@ type Episode struct {
 	Theta []float32
 	State *lstm.State
 	Step  int
+	// Seed is for what an estimator draws at random.
+	Seed uint64
 
 	update []float32
 	// The gradient at a window's end opens the next one.

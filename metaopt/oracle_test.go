@@ -139,6 +139,8 @@ type recorder struct {
 	losses *[]float64
 }
 
+func (r *recorder) Fresh() metaopt.Estimator { return r }
+
 func (r *recorder) Estimate(ctx context.Context, dphi []float64, ep *metaopt.Episode, k int) (metaopt.Window, error) {
 	w, err := r.TruncatedBackprop.Estimate(ctx, dphi, ep, k)
 	*r.losses = append(*r.losses, w.Losses...)

@@ -32,9 +32,12 @@ type TrainConfig struct {
 	Time      time.Duration
 	// MetaLearningRate is Adam's on φ. Default 0.003.
 	MetaLearningRate float64
-	// Clip bounds the Euclidean norm of the meta-gradient. Default 10; +Inf
+	// Clip bounds the Euclidean norm of the meta-gradient. Default 1; +Inf
 	// turns it off.
 	Clip float64
+	// Batch is the number of episodes that run side by side, the meta-batch: a
+	// meta-step follows the mean of their meta-gradients. Default 1.
+	Batch int
 	// Estimator computes meta-gradients. Default &TruncatedBackprop{}.
 	Estimator Estimator
 	// ValidEvery is the number of meta-steps between validations, ValidRuns
@@ -62,6 +65,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 	}
 	set(&cfg.Steps, 100)
 	set(&cfg.Unroll, 20)
+	set(&cfg.Batch, 1)
 	set(&cfg.ValidEvery, 50)
 	set(&cfg.ValidRuns, 8)
 	set(&cfg.SkipLimit, 20)
@@ -69,7 +73,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 		cfg.MetaLearningRate = 0.003
 	}
 	if cfg.Clip == 0 {
-		cfg.Clip = 10
+		cfg.Clip = 1
 	}
 	if cfg.Estimator == nil {
 		cfg.Estimator = &TruncatedBackprop{}
@@ -87,6 +91,8 @@ func (cfg TrainConfig) Validate() error {
 		return fmt.Errorf("metaopt: %d steps in windows of %d; both must be positive", cfg.Steps, cfg.Unroll)
 	case cfg.Steps%cfg.Unroll != 0:
 		return fmt.Errorf("metaopt: %d steps are not a whole number of windows of %d; choose steps divisible by unroll", cfg.Steps, cfg.Unroll)
+	case cfg.Batch < 0:
+		return fmt.Errorf("metaopt: meta-batch of %d episodes; it must be positive", cfg.Batch)
 	case cfg.MetaSteps < 0 || cfg.Time < 0:
 		return errors.New("metaopt: a negative limit of meta-steps or time")
 	case cfg.MetaSteps == 0 && cfg.Time == 0:
@@ -112,11 +118,10 @@ type Trainer struct {
 
 	phi, update, grad []float32
 	dphi              []float64
-	episode           *Episode
+	slots             []*slot
 	episodes          int // begun
 	metaSteps         int // taken
 	skipped           int // windows in a row
-	sum               episodeSum
 
 	best      *lstm.Network
 	bestScore Score
@@ -147,6 +152,9 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 	t.meta = adam.Start(len(t.phi))
 	t.update, t.grad = make([]float32, len(t.phi)), make([]float32, len(t.phi))
 	t.dphi = make([]float64, len(t.phi))
+	for range cfg.Batch {
+		t.slots = append(t.slots, &slot{estimator: cfg.Estimator.Fresh(), dphi: make([]float64, len(t.phi))})
+	}
 	return t, nil
 }
 
@@ -156,69 +164,79 @@ func (t *Trainer) Network() *lstm.Network { return t.net }
 // MetaSteps returns the number of meta-steps taken.
 func (t *Trainer) MetaSteps() int { return t.metaSteps }
 
-// Close releases the running episode's problem.
+// Close releases the running episodes' problems.
 func (t *Trainer) Close() error {
-	if t.episode == nil {
-		return nil
+	var errs []error
+	for _, s := range t.slots {
+		errs = append(errs, s.end())
 	}
-	ep := t.episode
-	t.episode = nil
-	return ep.Close()
+	return errors.Join(errs...)
 }
 
-// Step takes one meta-step: it unrolls the next window of the running episode, a
-// new one if it has ended, and steps Adam on φ. A window that is not finite is
-// reported as an event and skipped, and its episode given up.
+// Step takes one meta-step: it unrolls the next window of the running episodes, new
+// ones where they have ended, and steps Adam on φ. A window that is not finite is
+// reported as an event and left out, and its episode given up; without any other
+// there is no meta-step.
 func (t *Trainer) Step(ctx context.Context) error {
-	if t.episode == nil {
-		p, err := t.cfg.Family.Sample(stream.New(t.cfg.Seed, "train", uint64(t.episodes)))
-		if err != nil {
-			return fmt.Errorf("metaopt: sampling episode %d of %s: %w", t.episodes, t.cfg.Family.Name(), err)
+	for _, s := range t.slots {
+		if err := t.begin(s); err != nil {
+			return err
 		}
-		t.episode = NewEpisode(t.net, p)
-		t.episodes++
-		t.sum = episodeSum{}
 	}
-	ep := t.episode
-	ep.State.SetNetwork(t.net)
+	t.estimate(ctx)
 	clear(t.dphi)
-	w, err := t.cfg.Estimator.Estimate(ctx, t.dphi, ep, t.cfg.Unroll)
-	if err != nil {
-		return err
+	finite := 0
+	for _, s := range t.slots {
+		if s.err != nil {
+			return s.err
+		}
+		if s.window.Diverged != nil {
+			if err := t.skip(s); err != nil {
+				return err
+			}
+			continue
+		}
+		t.skipped = 0
+		finite++
+		for i, d := range s.dphi {
+			t.dphi[i] += d
+		}
 	}
-	norm := 0.0
-	if w.Diverged == nil {
-		norm = t.clip()
-		w.Diverged = optimizer.Check(ep.Step, "meta-gradient", t.grad)
+	if finite == 0 {
+		return nil
 	}
-	if w.Diverged != nil {
-		return t.skip(w.Diverged)
-	}
-	t.skipped = 0
+	norm := t.clip(1 / float64(finite))
 	t.meta.Update(t.update, t.grad)
 	for i, u := range t.update {
 		t.phi[i] += u
 	}
 	t.net = t.net.With(t.phi)
 	t.metaSteps++
-	t.sum.add(w.Losses, norm, norm > t.cfg.Clip)
-	if ep.Step >= t.cfg.Steps {
-		t.emit(t.sum.event(t.episodes - 1))
-		return t.Close()
+	for _, s := range t.slots {
+		if s.episode == nil { // given up above
+			continue
+		}
+		s.sum.add(s.window.Losses, norm, norm > t.cfg.Clip)
+		if s.episode.Step >= t.cfg.Steps {
+			t.emit(s.sum.event(s.index))
+			if err := s.end(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// clip writes the meta-gradient, clipped, into t.grad and returns its norm before.
-func (t *Trainer) clip() float64 {
+// clip writes the meta-gradient, scaled and then clipped, into t.grad and returns
+// its norm before clipping.
+func (t *Trainer) clip(scale float64) float64 {
 	norm := 0.0
 	for _, d := range t.dphi {
-		norm += d * d
+		norm += scale * d * scale * d
 	}
 	norm = math.Sqrt(norm)
-	scale := 1.0
 	if norm > t.cfg.Clip {
-		scale = t.cfg.Clip / norm
+		scale *= t.cfg.Clip / norm
 	}
 	for i, d := range t.dphi {
 		t.grad[i] = float32(scale * d)
@@ -226,15 +244,15 @@ func (t *Trainer) clip() float64 {
 	return norm
 }
 
-// skip gives up the running episode.
-func (t *Trainer) skip(why *optimizer.DivergedError) error {
+// skip gives up a slot's episode.
+func (t *Trainer) skip(s *slot) error {
 	t.skipped++
-	t.emit(Event{Kind: EventDiverged, Episode: t.episodes - 1, Diverged: why})
-	if err := t.Close(); err != nil {
+	t.emit(Event{Kind: EventDiverged, Episode: s.index, Diverged: s.window.Diverged})
+	if err := s.end(); err != nil {
 		return err
 	}
 	if t.skipped >= t.cfg.SkipLimit {
-		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.skipped, Last: why}
+		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.skipped, Last: s.window.Diverged}
 	}
 	return nil
 }

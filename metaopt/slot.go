@@ -1,0 +1,81 @@
+package metaopt
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// A slot runs the episodes of one place in the meta-batch, one after another.
+type slot struct {
+	estimator Estimator
+	episode   *Episode
+	index     int // of the episode
+	sum       episodeSum
+
+	// The present window.
+	dphi   []float64
+	window Window
+	err    error
+}
+
+// begin samples the next episode into a slot that has none.
+func (t *Trainer) begin(s *slot) error {
+	if s.episode != nil {
+		return nil
+	}
+	e := uint64(t.episodes)
+	p, err := t.cfg.Family.Sample(stream.New(t.cfg.Seed, "train", e))
+	if err != nil {
+		return fmt.Errorf("metaopt: sampling episode %d of %s: %w", e, t.cfg.Family.Name(), err)
+	}
+	s.episode, s.index, s.sum = NewEpisode(t.net, p), t.episodes, episodeSum{}
+	s.episode.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
+	t.episodes++
+	return nil
+}
+
+// estimate takes the next window of every slot, all at the same time.
+func (t *Trainer) estimate(ctx context.Context) {
+	one := func(s *slot) {
+		clear(s.dphi)
+		s.episode.State.SetNetwork(t.net)
+		s.window, s.err = s.estimator.Estimate(ctx, s.dphi, s.episode, t.cfg.Unroll)
+		if s.err == nil && s.window.Diverged == nil {
+			s.window.Diverged = checkMeta(s.episode.Step, s.dphi)
+		}
+	}
+	if len(t.slots) == 1 {
+		one(t.slots[0])
+		return
+	}
+	var wg sync.WaitGroup
+	for _, s := range t.slots {
+		wg.Go(func() { one(s) })
+	}
+	wg.Wait()
+}
+
+// end closes a slot's episode.
+func (s *slot) end() error {
+	if s.episode == nil {
+		return nil
+	}
+	ep := s.episode
+	s.episode = nil
+	return ep.Close()
+}
+
+// checkMeta returns a divergence if a meta-gradient is not finite in float32.
+func checkMeta(step int, dphi []float64) *optimizer.DivergedError {
+	for i, d := range dphi {
+		if !(math.Abs(d) <= math.MaxFloat32) {
+			return &optimizer.DivergedError{Step: step, What: "meta-gradient", Coordinate: i, Value: d}
+		}
+	}
+	return nil
+}
