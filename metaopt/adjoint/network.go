@@ -1,0 +1,116 @@
+package adjoint
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/num/dual"
+
+	"learnedopt/lstm"
+)
+
+// rnnprop's constants (Lv et al. 2017, section 4).
+const (
+	beta    = 0.95
+	epsilon = 1e-8
+)
+
+// A network is one coordinate's network, written out in dual numbers.
+// It shares nothing with package lstm but the order of φ and the configuration.
+type network struct {
+	cfg lstm.Config
+	phi []dual.Number
+}
+
+// stateSize is the number S of state variables of a coordinate.
+func stateSize(cfg lstm.Config) int {
+	n := 2 * cfg.Hidden * cfg.Layers
+	if cfg.Inputs&lstm.RNNProp != 0 {
+		n += 2
+	}
+	return n
+}
+
+// step is the t-th step of a run, t ≥ 0: (u, next) = m(g, s; φ).
+func (net network) step(g dual.Number, s []dual.Number, t int) (u dual.Number, next []dual.Number) {
+	cfg, phi := net.cfg, net.phi
+	next = make([]dual.Number, len(s))
+	x, averages := features(cfg, g, s[2*cfg.Hidden*cfg.Layers:], t)
+	copy(next[2*cfg.Hidden*cfg.Layers:], averages)
+
+	if cfg.Dense > 0 {
+		x, phi = affine(phi, x, cfg.Dense)
+		for i := range x {
+			if x[i].Real < 0 {
+				x[i] = dual.Sub(dual.Exp(x[i]), real(1))
+			}
+		}
+	}
+	h := cfg.Hidden
+	for l := range cfg.Layers {
+		old, now := s[2*h*l:], next[2*h*l:]
+		var z []dual.Number
+		z, phi = affine(phi, append(x, old[:h]...), 4*h)
+		x = nil
+		for j := range h {
+			i, f, a, o := sigmoid(z[j]), sigmoid(z[h+j]), dual.Tanh(z[2*h+j]), sigmoid(z[3*h+j])
+			c := dual.Add(dual.Mul(f, old[h+j]), dual.Mul(i, a))
+			now[j], now[h+j] = dual.Mul(o, dual.Tanh(c)), c
+			x = append(x, now[j])
+		}
+	}
+	y, _ := affine(phi, x, 1)
+	if cfg.Readout == lstm.Tanh {
+		y[0] = dual.Tanh(y[0])
+	}
+	return dual.Scale(cfg.Scale, y[0]), next
+}
+
+// features are the network's inputs, and the new moving averages m, v if it
+// keeps any.
+func features(cfg lstm.Config, g dual.Number, averages []dual.Number, t int) (x, next []dual.Number) {
+	if cfg.Inputs&lstm.Raw != 0 {
+		x = append(x, g)
+	}
+	if cfg.Inputs&lstm.LogAndSign != 0 {
+		switch {
+		case math.Abs(g.Real) < math.Exp(-cfg.P):
+			x = append(x, real(-1), dual.Scale(math.Exp(cfg.P), g))
+		case g.Real > 0:
+			x = append(x, dual.Scale(1/cfg.P, dual.Log(g)), real(1))
+		default:
+			x = append(x, dual.Scale(1/cfg.P, dual.Log(dual.Scale(-1, g))), real(-1))
+		}
+	}
+	if cfg.Inputs&lstm.RNNProp != 0 {
+		m := dual.Add(dual.Scale(beta, averages[0]), dual.Scale(1-beta, g))
+		v := dual.Add(dual.Scale(beta, averages[1]), dual.Scale(1-beta, dual.Mul(g, g)))
+		next = []dual.Number{m, v}
+		unbias := 1 / (1 - math.Pow(beta, float64(t+1)))
+		root := real(0) // √ has no slope at 0, and none is made up
+		if v.Real > 0 {
+			root = dual.Sqrt(dual.Scale(unbias, v))
+		}
+		inv := dual.Inv(dual.Add(root, real(epsilon)))
+		x = append(x, dual.Mul(dual.Scale(unbias, m), inv), dual.Mul(g, inv))
+	}
+	return x, next
+}
+
+// affine is x·W + b with W and b at the head of φ; it returns the rest of φ too.
+func affine(phi, x []dual.Number, out int) (y, rest []dual.Number) {
+	w, bias := phi[:len(x)*out], phi[len(x)*out:]
+	for i := range out {
+		sum := bias[i]
+		for j, xj := range x {
+			sum = dual.Add(sum, dual.Mul(xj, w[j*out+i]))
+		}
+		y = append(y, sum)
+	}
+	return y, bias[out:]
+}
+
+func sigmoid(x dual.Number) dual.Number {
+	return dual.Inv(dual.Add(real(1), dual.Exp(dual.Scale(-1, x))))
+}
+
+func real(x float64) dual.Number { return dual.Number{Real: x} }
