@@ -35,7 +35,9 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
 	root.AddCommand(newMetaTrain(a), newCompare(a), newInspect(a), newImport(a), newData(a), newVersion(a))
-	root.InitDefaultCompletionCmd()
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.InitDefaultCompletionCmd() // writes to what is set now
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
 		switch cmd.Name() {

@@ -36,8 +36,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: out, stderr: stderr}
 	root := newRoot(a)
 	root.SetArgs(append([]string{}, args...)) // nil would be os.Args
-	root.SetOut(out)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil && out.err != nil && !errors.Is(out.err, syscall.EPIPE) {
 		err = fmt.Errorf("writing the results: %w; give standard output room, or send it elsewhere", out.err)

@@ -1,0 +1,96 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"learnedopt/metaopt"
+)
+
+// exitCode is a process's, -1 if a signal killed it.
+func exitCode(t *testing.T, err error) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if exit == nil {
+		return 0
+	}
+	return exit.ExitCode()
+}
+
+func TestExitCodesOfTheProgram(t *testing.T) {
+	program := binary(t)
+	for _, c := range []struct {
+		line string
+		want int
+	}{
+		{"", 0}, {"version", 0}, {"meta-train --foo", 2}, {"foo", 2}, {"inspect none.mopt", 1},
+	} {
+		cmd := exec.Command(program, strings.Fields(c.line)...)
+		cmd.Dir = t.TempDir()
+		if code := exitCode(t, cmd.Run()); code != c.want {
+			t.Errorf("metaopt %s: exit %d, want %d", c.line, code, c.want)
+		}
+	}
+}
+
+func TestSignalsEndATrainingInOrder(t *testing.T) {
+	program := binary(t)
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		dir := t.TempDir()
+		var stderr bytes.Buffer
+		cmd := exec.Command(program, append([]string{"meta-train", "--time", "10m", "--out", dir}, small...)...)
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for bytes.Count(peek(filepath.Join(dir, logFile)), []byte(`"validation"`)) < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitCode(t, cmd.Wait()); code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted at meta-step") {
+			t.Errorf("%v: exit %d, want %d: %s", signal, code, exitInterrupted, stderr.String())
+		}
+		if _, err := metaopt.Load(filepath.Join(dir, optimizerFile)); err != nil {
+			t.Errorf("%v: %v", signal, err)
+		}
+	}
+}
+
+// Nobody reads what the program prints; the run folder is complete all the same.
+func TestStandardOutputIsClosed(t *testing.T) {
+	program := binary(t)
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no sh: ", err)
+	}
+	for _, redirection := range []string{">&-", ">&- 2>&-", "| true", "2>&1 | true"} {
+		dir := t.TempDir()
+		line := strings.Join(append([]string{program, "meta-train", "--meta-steps", "5", "--out", dir}, small...), " ")
+		out, err := exec.Command(shell, "-c", "("+line+"; echo $? >"+dir+"/code) "+redirection).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v: %s", redirection, err, out)
+		}
+		if code := strings.TrimSpace(readFile(t, filepath.Join(dir, "code"))); code != "0" {
+			t.Errorf("%s: exit %s: %s", redirection, code, out)
+		}
+		for _, file := range runFiles {
+			if len(peek(filepath.Join(dir, file))) == 0 {
+				t.Errorf("%s: no %s", redirection, file)
+			}
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+func TestUsageErrors(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"meta-trian", `did you mean "meta-train"`},
+		{"nonsense", "see metaopt --help"},
+		{"--foo", "--foo; see metaopt --help"},
+		{"meta-train --foo", "--foo; see metaopt meta-train --help"},
+		{"meta-train x", `takes no argument, not "x"`},
+		{"meta-train --steps 0", `--steps "0": it must be a whole number of at least 1`},
+		{"meta-train --steps many", `--steps "many"`},
+		{"meta-train --steps", "--steps"},
+		{"meta-train --steps 30", "30 steps are not a whole number of windows of 20"},
+		{"meta-train --time 0s", "--time"},
+		{"meta-train --time fast", "90s or 10m"},
+		{"meta-train --time 1s --meta-steps 5", "set one of them"},
+		{"meta-train --meta-lr -1", `--meta-lr "-1": it must be a positive number`},
+		{"meta-train --meta-lr nan", "--meta-lr"},
+		{"meta-train --meta-lr inf", "--meta-lr"},
+		{"meta-train --seed -1", "--seed"},
+		{"meta-train --inputs nothing", "use raw, logsign, rnnprop"},
+		{"meta-train --inputs raw --p 5", "--p does not apply"},
+		{"meta-train --readout cubic", "linear or tanh"},
+		{"meta-train --hidden 100000", "100000 hidden units"},
+		{"meta-train --quiet=maybe", "--quiet"},
+		{"meta-train --out", "--out"},
+		{"meta-train --task mnis", `did you mean "mnist"`},
+		{"meta-train --units 3", "--units does not apply to the task " + defaultTask},
+		{"meta-train --task digits --dims 3", "--dims does not apply"},
+		{"meta-train --task digits --activation cubic", "sigmoid, relu, tanh or elu"},
+		{"compare", "needs a FILE.mopt, or hand-designed rules"},
+		{"compare --rules none", "nothing to compare"},
+		{"compare --rules adam,foo", `unknown rule "foo"`},
+		{"compare --rules adam,adam", "names adam twice"},
+		{"compare --rules adam --plot x.gif", ".svg or .png"},
+		{"compare --rules adam --runs 0", "--runs"},
+		{"inspect", "needs a FILE.mopt"},
+		{"inspect a b", "not 2 arguments"},
+		{"inspect a --plot x.gif", ".svg or .png"},
+		{"import", "needs a FILE.l2l"},
+		{"data", "metaopt data fetch"},
+		{"data fech", `did you mean "fetch"`},
+		{"data fetch", "mnist, fashion-mnist or cifar10"},
+		{"data fetch imagenet", "imagenet"},
+		{"version now", "takes no argument"},
+		{"help nonsense", "nonsense"},
+		{"completion ksh", "ksh"},
+		{"completion bash x", "x"},
+	} {
+		fail(t, exitUsage, strings.Fields(c.line), c.want)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	dir := t.TempDir()
+	fail(t, exitFailure, []string{"meta-train", "--task", "mnist", "--data-dir", dir}, dir, "metaopt data fetch mnist")
+	fail(t, exitFailure, []string{"meta-train", "--init", dir + "/none.mopt"}, "none.mopt")
+	t.Setenv("METAOPT_DATA", dir+"/by-variable")
+	fail(t, exitFailure, []string{"meta-train", "--task", "mnist"}, "by-variable")
+	fail(t, exitFailure, []string{"meta-train", "--task", "mnist", "--data-dir", dir + "/by-flag"}, "by-flag")
+}
+
+func TestTheGuideAndVersion(t *testing.T) {
+	if a := succeed(t); !strings.Contains(a.stdout, "metaopt meta-train") || a.stderr != "" {
+		t.Errorf("metaopt alone says %q, %q", a.stdout, a.stderr)
+	}
+	a := succeed(t, "version")
+	for _, word := range []string{"metaopt ", "go1.", "/", "kernels: "} {
+		if !strings.Contains(a.stdout, word) {
+			t.Errorf("version lacks %q: %s", word, a.stdout)
+		}
+	}
+}
+
+// Every command's help has examples that name it, and lists its flags.
+func TestHelp(t *testing.T) {
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Name() == "completion" || cmd.Name() == "help" {
+			return
+		}
+		if n := strings.Count(cmd.Example, "  metaopt"); n < 2 {
+			t.Errorf("%s has %d examples", cmd.CommandPath(), n)
+		}
+		a := succeed(t, append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
+		for _, want := range []string{cmd.Example, "-h, --help", "Usage:"} {
+			if !strings.Contains(a.stdout, want) {
+				t.Errorf("%s --help lacks %q", cmd.CommandPath(), want)
+			}
+		}
+		for line := range strings.Lines(a.stdout) {
+			if len(strings.TrimRight(line, "\n")) > usageWidth {
+				t.Errorf("%s --help is too wide: %s", cmd.CommandPath(), line)
+			}
+			if strings.Contains(line, "=true|false") {
+				t.Errorf("%s --help: %s", cmd.CommandPath(), line)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newRoot(&app{stdout: io.Discard, stderr: io.Discard}))
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if a := succeed(t, "completion", shell); !strings.Contains(a.stdout, "metaopt") {
+			t.Errorf("no completion for %s", shell)
+		}
+	}
+	for line, want := range map[string]string{
+		"meta-train --task ":     "quadratic-uniform\n",
+		"compare --rules ":       "nesterov\n",
+		"compare --activation ":  "relu\n",
+		"data fetch ":            "fashion-mnist\n",
+		"inspect ":               "mopt\n",
+		"import ":                "l2l\n",
+		"meta-train --readout ":  "tanh\n",
+		"meta-train --lstm-laye": "--lstm-layers",
+	} {
+		if a := succeed(t, append([]string{"__complete"}, strings.Split(line, " ")...)...); !strings.Contains(a.stdout, want) {
+			t.Errorf("%q is completed by %q, want %q", line, a.stdout, want)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	for _, c := range []struct{ err, want string }{
+		{"metaopt: sampling: tasks: no data; fetch it", "sampling: no data; fetch it"},
+		{"tasks/fetch: no mirror has x:\n  https://a: gone\n  https://b: gone\n", "no mirror has x: https://a: gone; https://b: gone"},
+		{"checkpoints: a\nbaselines: b", "a; b"},
+		{"open my/tasks: no", "open my/tasks: no"},
+	} {
+		if got := oneLine(errors.New(c.err)); got != c.want {
+			t.Errorf("%q becomes %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// Results that nobody wants any more are no failure, results that were lost are.
+func TestStandardOutputFails(t *testing.T) {
+	for err, want := range map[error]int{
+		errors.New("no space"):                 exitFailure,
+		fmt.Errorf("write: %w", syscall.EPIPE): exitOK,
+	} {
+		var stderr strings.Builder
+		if code := run(t.Context(), []string{"version"}, failingWriter{err}, &stderr); code != want {
+			t.Errorf("%v: exit %d, want %d: %s", err, code, want, stderr.String())
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+	"learnedopt/tasks"
+)
+
+// row is a result with an interval of ±10 %.
+func row(name, kind string, mean float64, diverged int) metaopt.Result {
+	return metaopt.Result{
+		Name: name, Kind: kind, MeanLoss: metaopt.Number(mean), FinalLoss: metaopt.Number(mean / 2), Diverged: diverged,
+		MeanLossCI95: [2]metaopt.Number{metaopt.Number(0.9 * mean), metaopt.Number(1.1 * mean)},
+		Curve:        []metaopt.Number{2, metaopt.Number(mean)},
+		CurveCI95:    [2][]metaopt.Number{{1, 0.1}, {3, 9}},
+	}
+}
+
+func TestTableIsSortedAndSaysWhoWon(t *testing.T) {
+	inf := math.Inf(1)
+	for _, c := range []struct {
+		rules []metaopt.Result
+		order []string
+		last  string
+	}{
+		{
+			[]metaopt.Result{row("learned", "learned", 0.1, 0), row("sgd", "baseline", 0.4, 0), row("adam", "baseline", 0.2, 0)},
+			[]string{"learned", "adam", "sgd"}, "learned has the lowest mean loss: 50% below the best tuned rule, adam.",
+		},
+		{
+			[]metaopt.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)},
+			[]string{"sgd", "mine (learned)"}, "The tuned sgd has the lowest mean loss: 1.0% below mine. Their intervals overlap: more --runs would tell.",
+		},
+		{
+			[]metaopt.Result{row("learned", "learned", inf, 3), row("sgd", "baseline", inf, 1), row("adam", "baseline", 7, 0)},
+			[]string{"adam", "sgd", "learned"}, "Mean loss:",
+		},
+	} {
+		var b strings.Builder
+		if err := printComparison(&b, &metaopt.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: c.rules}); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.TrimSpace(b.String())
+		at := -1
+		for _, name := range c.order {
+			next := strings.Index(text, "\n"+name)
+			if next <= at {
+				t.Errorf("%s is not in its place:\n%s", name, text)
+			}
+			at = next
+		}
+		if last := text[strings.LastIndex(text, "\n")+1:]; !strings.HasPrefix(last, c.last) {
+			t.Errorf("the table ends with %q, want %q", last, c.last)
+		}
+		if strings.Contains(text, "Inf") || strings.Contains(text, "NaN") {
+			t.Errorf("not for people:\n%s", text)
+		}
+	}
+}
+
+func TestLossDigits(t *testing.T) {
+	for x, want := range map[float64]string{0.12345: "0.1235", 0: "0", 0.00001234: "1.234e-05", 12.3456: "12.35", math.Inf(1): "–", math.NaN(): "–"} {
+		if got := loss(metaopt.Number(x)); got != want {
+			t.Errorf("%v is printed as %s, want %s", x, got, want)
+		}
+	}
+}
+
+// A file's task is read back exactly, for every task that needs no data.
+func TestTaskNamesRoundTrip(t *testing.T) {
+	for name, o := range map[string]tasks.Options{
+		"quadratic":         {Dims: 3, Batch: 7},
+		"quadratic-uniform": {},
+		"rosenbrock":        {Batch: 2},
+		"digits":            {Units: 3, Layers: 2, Activation: "elu", Batch: 9},
+	} {
+		if name == "digits" && testing.Short() {
+			continue
+		}
+		family, err := tasks.New(name, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := (&taskFlags{}).familyOf(family.Name())
+		if err != nil || again.Name() != family.Name() {
+			t.Errorf("%s is read back as %v, %v", family.Name(), again, err)
+		}
+		var flags taskFlags
+		cmd := newMetaTrain(&app{})
+		if err := cmd.ParseFlags(taskArgs(family.Name())); err != nil {
+			t.Errorf("%s: %v", family.Name(), err)
+		}
+		flags.name = cmd.Flag("task").Value.String()
+		if flags.name != name {
+			t.Errorf("%s becomes --task %s", family.Name(), flags.name)
+		}
+	}
+}
+
+func TestShellQuote(t *testing.T) {
+	for in, want := range map[string]string{"a-b_c+d=/x.mopt": "a-b_c+d=/x.mopt", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$x": "'$x'"} {
+		if got := shellQuote(in); got != want {
+			t.Errorf("%q is quoted as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestDistinctNames(t *testing.T) {
+	for _, c := range []struct{ paths, names, rules, want []string }{
+		{[]string{"x.mopt"}, []string{""}, nil, []string{"learned"}},
+		{[]string{"x.mopt", "y.mopt"}, []string{"", ""}, nil, []string{"x", "y"}},
+		{[]string{"x.mopt", "y.mopt"}, []string{"", "b"}, nil, []string{"learned", "b"}},
+		{[]string{"r/a/o.mopt", "s/a/o.mopt", "c.mopt"}, []string{"", "", ""}, nil, []string{"r/a/o", "s/a/o", "c"}},
+		{[]string{"adam.mopt"}, []string{"adam"}, []string{"adam"}, []string{"adam.mopt"}},
+	} {
+		var all []*metaopt.Optimizer
+		for _, name := range c.names {
+			all = append(all, &metaopt.Optimizer{Provenance: metaopt.Provenance{Name: name}})
+		}
+		if got := distinctNames(c.paths, all, c.rules); !slices.Equal(got, c.want) {
+			t.Errorf("%q with names %q beside %q are called %q, want %q", c.paths, c.names, c.rules, got, c.want)
+		}
+	}
+}
+
+// Judging final points must not hide what else a problem can.
+func TestJudgedProblemsSeekAndClose(t *testing.T) {
+	p := &recorder{}
+	j := judgedProblem{Problem: p}
+	j.Seek(3)
+	if err := j.Close(); err != nil || p.sought != 3 || !p.closed {
+		t.Errorf("sought %d, closed %v, %v", p.sought, p.closed, err)
+	}
+}
+
+type recorder struct {
+	optimizer.Problem
+	sought int
+	closed bool
+}
+
+func (r *recorder) Seek(t int)   { r.sought = t }
+func (r *recorder) Close() error { r.closed = true; return nil }
