@@ -14,9 +14,9 @@ import (
 )
 
 func TestInspect(t *testing.T) {
-	path := trained(t, "--name", "mine", "--seed", "5")
+	path := trained(t, "--name", "mine", "--seed", "5", "--p", "7")
 	a := succeed(t, "inspect", path)
-	for _, want := range []string{"mine", "logsign (p = 10)", "2 LSTM × 4", "linear × 0.1", defaultTask + " dims=10 batch=4", "seed 5",
+	for _, want := range []string{"mine", "logsign (p = 7)", "2 LSTM × 4", "linear × 0.1", defaultTask + " dims=10 batch=4", "seed 5",
 		"windows of 5 of 10 steps", "lstm1/w", "6×16", "readout/b", "metaopt meta-train --task"} {
 		if !strings.Contains(a.stdout, want) {
 			t.Errorf("inspect lacks %q:\n%s", want, a.stdout)

@@ -61,8 +61,8 @@ func TestSignalsEndATrainingInOrder(t *testing.T) {
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
-		if code := exitCode(t, cmd.Wait()); code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted at meta-step") {
-			t.Errorf("%v: exit %d, want %d: %s", signal, code, exitInterrupted, stderr.String())
+		if code := exitCode(t, cmd.Wait()); code != 130 || !strings.Contains(stderr.String(), "interrupted at meta-step") {
+			t.Errorf("%v: exit %d, want 130: %s", signal, code, stderr.String())
 		}
 		if _, err := metaopt.Load(filepath.Join(dir, optimizerFile)); err != nil {
 			t.Errorf("%v: %v", signal, err)

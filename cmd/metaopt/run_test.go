@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,16 @@ func TestFailures(t *testing.T) {
 	t.Setenv("METAOPT_DATA", dir+"/by-variable")
 	fail(t, exitFailure, []string{"meta-train", "--task", "mnist"}, "by-variable")
 	fail(t, exitFailure, []string{"meta-train", "--task", "mnist", "--data-dir", dir + "/by-flag"}, "by-flag")
+}
+
+func TestFetchIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	a := cli(ctx, "data", "fetch", "mnist", "--data-dir", dir)
+	if a.code != exitInterrupted || !strings.Contains(a.stderr, dir) || !strings.Contains(a.stderr, "run the same command again") {
+		t.Errorf("exit %d: %s", a.code, a.stderr)
+	}
 }
 
 func TestTheGuideAndVersion(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"learnedopt/metaopt"
-	"learnedopt/optimizer"
 	"learnedopt/tasks"
 )
 
@@ -127,22 +126,3 @@ func TestDistinctNames(t *testing.T) {
 		}
 	}
 }
-
-// Judging final points must not hide what else a problem can.
-func TestJudgedProblemsSeekAndClose(t *testing.T) {
-	p := &recorder{}
-	j := judgedProblem{Problem: p}
-	j.Seek(3)
-	if err := j.Close(); err != nil || p.sought != 3 || !p.closed {
-		t.Errorf("sought %d, closed %v, %v", p.sought, p.closed, err)
-	}
-}
-
-type recorder struct {
-	optimizer.Problem
-	sought int
-	closed bool
-}
-
-func (r *recorder) Seek(t int)   { r.sought = t }
-func (r *recorder) Close() error { r.closed = true; return nil }

@@ -50,7 +50,7 @@ func (v versus) run(ctx context.Context, a *app) (result, error) {
 	defer m.close()
 	var err error
 	res.comparison, err = metaopt.Evaluate(ctx, metaopt.EvalConfig{
-		Family: judged{v.family}, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
+		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
 	})
 	return res, err
 }
