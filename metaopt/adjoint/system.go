@@ -1,7 +1,9 @@
 package adjoint
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/num/dual"
@@ -173,8 +175,8 @@ func (s *Solution) V(t int) []float64 { return s.Multipliers[s.sys.atGrad(t):][:
 
 // Solve solves (I − J)ᵀ Λ = ∂F/∂z by LU decomposition with J masked, and returns
 // Λ with the meta-gradient dF/dφ = Λᵀ ∂G/∂φ. Of several windows the gradient is
-// the sum over windows. A mask that does not fit is an error, and so is a matrix
-// too badly conditioned to be solved.
+// the sum over windows. A mask that does not fit is an error, and so is a gradient
+// that is not finite.
 func (sys *System) Solve(m Mask) (*Solution, error) {
 	j, err := sys.Jacobian(m)
 	if err != nil {
@@ -185,12 +187,21 @@ func (sys *System) Solve(m Mask) (*Solution, error) {
 		j.Set(i, i, 1+j.At(i, i))
 	}
 	var lu mat.LU
-	lu.Factorize(j)
+	lu.Factorize(j.T())
 	var multipliers, gradient mat.VecDense
-	if err := lu.SolveVecTo(&multipliers, true, sys.df); err != nil {
-		return nil, fmt.Errorf("adjoint: the step equations cannot be solved for their multipliers: %w", err)
+	// The matrix is triangular with ones on its diagonal, so it has an inverse.
+	// What RNNProp makes of the first gradients, g/ε, may give it a condition number
+	// that gonum warns of, but substitution is backward stable whatever the scales.
+	var condition mat.Condition
+	if err := lu.SolveVecTo(&multipliers, false, sys.df); err != nil && !errors.As(err, &condition) {
+		return nil, fmt.Errorf("adjoint: solving for the multipliers: %w", err)
 	}
 	gradient.MulVec(sys.dphi.T(), &multipliers)
+	for i, d := range gradient.RawVector().Data {
+		if math.IsNaN(d) || math.IsInf(d, 0) {
+			return nil, fmt.Errorf("adjoint: component %d of the gradient is %v; take fewer steps or smaller parameters", i, d)
+		}
+	}
 	return &Solution{Gradient: gradient.RawVector().Data, Multipliers: multipliers.RawVector().Data, sys: sys}, nil
 }
 
