@@ -1,0 +1,3 @@
+package gemm
+
+//go:generate go -C ../simd/_gen run ./gemm -pkg gemm -out ../../gemm/panel_amd64.s -stubs ../../gemm/panel_amd64.go

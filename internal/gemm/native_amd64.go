@@ -1,0 +1,27 @@
+package gemm
+
+import (
+	"slices"
+	"unsafe"
+
+	"learnedopt/internal/simd"
+)
+
+// native returns the assembly kernels of the paths that this CPU has.
+func native() []*Kernel {
+	paths := simd.Paths()
+	var all []*Kernel
+	if slices.Contains(paths, "avx512") {
+		all = append(all, &Kernel{Path: "avx512", width: 32,
+			panel: func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {
+				panelAVX512(unsafe.SliceData(c), unsafe.SliceData(a), unsafe.SliceData(b), cr, ar, ac, br, m, n, k, acc)
+			}})
+	}
+	if slices.Contains(paths, "avx2") {
+		all = append(all, &Kernel{Path: "avx2", width: 24,
+			panel: func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {
+				panelAVX2(unsafe.SliceData(c), unsafe.SliceData(a), unsafe.SliceData(b), cr, ar, ac, br, m, n, k, acc)
+			}})
+	}
+	return all
+}
