@@ -52,6 +52,10 @@ var rules = map[string]rule{
 		own:    []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	"metaopt/adjoint": {
+		own:    []string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	"checkpoints": {
 		others: []string{"github.com/vmihailenco/msgpack/v5", "github.com/google/renameio/v2"},
 	},
