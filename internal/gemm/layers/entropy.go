@@ -1,0 +1,75 @@
+package layers
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// CrossEntropy is the mean cross-entropy of B rows of C logits z as one
+// operation,
+//
+//	f = −(1/B) Σ_i Σ_j y_ij log softmax(z_i)_j,
+//
+// with labels y of B×C elements, each row of sum 1: one 1 and zeros, or
+// probabilities. It can be differentiated once, with respect to z.
+func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
+	if z == nil || y == nil {
+		return nil, fmt.Errorf("layers: cross-entropy: missing input")
+	}
+	if !z.IsMatrix() || !z.Shape().Eq(y.Shape()) {
+		return nil, fmt.Errorf("layers: cross-entropy: shapes %v and %v, want two of the same matrix", z.Shape(), y.Shape())
+	}
+	batch, classes := z.Shape()[0], z.Shape()[1]
+	p := make([]float64, classes)
+	loss := &op{name: "cross-entropy", shape: tensor.ScalarShape(), fixed: 1}
+	loss.do = func(out []float32, in [][]float32) {
+		sum := 0.0
+		for at := 0; at < len(in[0]); at += classes {
+			row, labels := in[0][at:at+classes], in[1][at:at+classes]
+			log := math.Log(exponentials(p, row)) + float64(top(row))
+			for j, label := range labels {
+				if label != 0 {
+					sum += float64(label) * (log - float64(row[j]))
+				}
+			}
+		}
+		out[0] = float32(sum / float64(batch))
+	}
+	loss.diff = func(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+		p := make([]float64, classes)
+		slope := &op{name: "cross-entropy logits", shape: z.Shape(), do: func(out []float32, in [][]float32) {
+			scale := float64(in[2][0]) / float64(batch)
+			for at := 0; at < len(out); at += classes {
+				sum := exponentials(p, in[0][at:at+classes])
+				for j, label := range in[1][at : at+classes] {
+					out[at+j] = float32(scale * (p[j]/sum - float64(label)))
+				}
+			}
+		}}
+		dz, err := slope.apply(in[0], in[1], grad)
+		return gorgonia.Nodes{dz, nil}, err
+	}
+	return loss.apply(z, y)
+}
+
+// exponentials writes exp(z − max z) and returns its sum.
+func exponentials(p []float64, z []float32) (sum float64) {
+	m := top(z)
+	for j, v := range z {
+		e := math.Exp(float64(v - m))
+		p[j] = e
+		sum += e
+	}
+	return sum
+}
+
+func top(z []float32) float32 {
+	m := z[0]
+	for _, v := range z {
+		m = max(m, v)
+	}
+	return m
+}
