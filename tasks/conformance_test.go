@@ -43,13 +43,15 @@ func regression(g *gorgonia.ExprGraph, rng *rand.Rand) (Expression, error) {
 	b := &layerBuilder{g: g}
 	x := b.input("x", xs, rows, cols)
 	y := b.input("y", ys, rows, 1)
-	product := b.affine(x, 0, cols, 1)
+	w := gorgonia.NewMatrix(g, gorgonia.Float32, gorgonia.WithShape(cols, 1), gorgonia.WithName("w"))
+	bias := gorgonia.NewVector(g, gorgonia.Float32, gorgonia.WithShape(1), gorgonia.WithName("b"))
+	product := b.try(gorgonia.BroadcastAdd(b.try(gorgonia.Mul(x, w)), bias, nil, []byte{0}))
 	residual := b.try(gorgonia.Sub(product, y))
 	if b.err != nil {
 		return Expression{}, b.err
 	}
 	loss := b.try(gorgonia.Mean(b.try(gorgonia.Square(residual))))
-	return Expression{Params: b.params, Loss: loss, Feed: func(t int) error {
+	return Expression{Params: gorgonia.Nodes{w, bias}, Loss: loss, Feed: func(t int) error {
 		data := stream.New(seed, "data", uint64(t))
 		for i := range xs {
 			xs[i] = float32(data.NormFloat64())

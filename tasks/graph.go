@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"learnedopt/internal/gemm/layers"
 	"learnedopt/optimizer"
 )
 
@@ -91,13 +92,13 @@ func NewGraph(build func(g *gorgonia.ExprGraph) (Expression, error)) (p *Graph, 
 // newMachine is the one place where graphs become machines. It compiles what
 // the outputs depend on and no more: Grad leaves in the graph the derivatives
 // with respect to the data as well, for a classifier's images a third of the
-// arithmetic.
+// arithmetic. Matrix products run on package gemm.
 func newMachine(g *gorgonia.ExprGraph, inputs, outputs gorgonia.Nodes) (gorgonia.VM, error) {
 	program, locations, err := gorgonia.CompileFunction(g, inputs, outputs)
 	if err != nil {
 		return nil, err
 	}
-	return gorgonia.NewTapeMachine(g, gorgonia.WithPrecompiled(program, locations)), nil
+	return gorgonia.NewTapeMachine(g, gorgonia.WithPrecompiled(program, locations), gorgonia.WithEngine(layers.Engine{})), nil
 }
 
 // A scalarParam is a parameter of shape (): Gorgonia's scalar values cannot

@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"learnedopt/internal/gemm/layers"
 	"learnedopt/internal/stream"
 )
 
@@ -38,10 +39,11 @@ func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, erro
 		labels := b.input("labels", net.oneHot, c.Batch, classes)
 		h := x
 		for l := range len(widths) - 1 {
-			if l > 0 {
-				h = b.activate(h, c.Activation)
+			activation := c.Activation
+			if l == len(widths)-2 {
+				activation = ""
 			}
-			h = b.affine(h, l, widths[l], widths[l+1])
+			h = b.dense(h, l, widths[l], widths[l+1], activation)
 		}
 		return Expression{Params: b.params, Loss: b.crossEntropy(h, labels), Feed: net.feed}, b.err
 	})
@@ -82,60 +84,15 @@ func (b *layerBuilder) input(name string, backing []float32, rows, cols int) *go
 	return gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(rows, cols), gorgonia.WithName(name), gorgonia.WithValue(value))
 }
 
-// affine is h W + b with new parameters.
-func (b *layerBuilder) affine(h *gorgonia.Node, layer, in, out int) *gorgonia.Node {
+// dense is a(h W + b) with new parameters.
+func (b *layerBuilder) dense(h *gorgonia.Node, layer, in, out int, activation string) *gorgonia.Node {
 	w := gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(in, out), gorgonia.WithName(fmt.Sprintf("W%d", layer)))
 	bias := gorgonia.NewVector(b.g, tensor.Float32, gorgonia.WithShape(out), gorgonia.WithName(fmt.Sprintf("b%d", layer)))
 	b.params = append(b.params, w, bias)
 	if b.err != nil {
 		return nil
 	}
-	product := b.try(gorgonia.Mul(h, w))
-	if b.err != nil {
-		return nil
-	}
-	return b.try(gorgonia.BroadcastAdd(product, bias, nil, []byte{0}))
-}
-
-// activate applies a hidden layer's non-linearity.
-func (b *layerBuilder) activate(x *gorgonia.Node, name string) *gorgonia.Node {
-	if b.err != nil {
-		return nil
-	}
-	switch name {
-	case "sigmoid":
-		return b.try(gorgonia.Sigmoid(x))
-	case "relu":
-		return b.try(gorgonia.Rectify(x))
-	case "tanh":
-		return b.try(gorgonia.Tanh(x))
-	case "elu":
-		return b.elu(x)
-	}
-	b.err = fmt.Errorf("tasks: activation %q", name)
-	return nil
-}
-
-// elu is max(x, 0) + exp(min(x, 0)) − 1: x above 0, exp(x) − 1 below, and no
-// exponential that can overflow.
-func (b *layerBuilder) elu(x *gorgonia.Node) *gorgonia.Node {
-	positive := b.try(gorgonia.Rectify(x))
-	if b.err != nil {
-		return nil
-	}
-	negative := b.try(gorgonia.Sub(x, positive))
-	if b.err != nil {
-		return nil
-	}
-	exp := b.try(gorgonia.Exp(negative))
-	if b.err != nil {
-		return nil
-	}
-	sum := b.try(gorgonia.Add(positive, exp))
-	if b.err != nil {
-		return nil
-	}
-	return b.try(gorgonia.Sub(sum, gorgonia.NewConstant(float32(1))))
+	return b.try(layers.Dense(h, w, bias, activation))
 }
 
 // crossEntropy is −(1/B) Σ labels ∘ log softmax(z), row by row.
@@ -143,17 +100,5 @@ func (b *layerBuilder) crossEntropy(z, labels *gorgonia.Node) *gorgonia.Node {
 	if b.err != nil {
 		return nil
 	}
-	logp := b.try(gorgonia.LogSoftMax(z, 1))
-	if b.err != nil {
-		return nil
-	}
-	picked := b.try(gorgonia.HadamardProd(logp, labels))
-	if b.err != nil {
-		return nil
-	}
-	sum := b.try(gorgonia.Sum(picked))
-	if b.err != nil {
-		return nil
-	}
-	return b.try(gorgonia.Mul(sum, gorgonia.NewConstant(float32(-1)/float32(z.Shape()[0]))))
+	return b.try(layers.CrossEntropy(z, labels))
 }
