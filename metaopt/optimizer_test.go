@@ -107,7 +107,7 @@ func TestLoadRejects(t *testing.T) {
 		"inputs":   config(func(m map[string]any) { m["inputs"] = "smell" }),
 		"read-out": config(func(m map[string]any) { m["readout"] = "sin" }),
 		"scale":    config(func(m map[string]any) { m["scale"] = 0.0 }),
-		"hidden":   config(func(m map[string]any) { m["hidden"] = 1 << 40 }),
+		"hidden":   config(func(m map[string]any) { m["hidden"] = int64(1) << 40 }),
 		"momentum": config(func(m map[string]any) { m["momentum"] = 0.9 }),
 	} {
 		_, err := metaopt.Read(bytes.NewReader(file(change)))

@@ -13,7 +13,7 @@ import (
 )
 
 // idxBytes is an IDX file of unsigned bytes.
-func idxBytes(data []byte, dims ...int) []byte {
+func idxBytes[I int | uint32](data []byte, dims ...I) []byte {
 	out := []byte{0, 0, 8, byte(len(dims))}
 	for _, d := range dims {
 		out = append(out, byte(d>>24), byte(d>>16), byte(d>>8), byte(d))
@@ -71,8 +71,8 @@ func TestReadIDXRejects(t *testing.T) {
 		{"rank 5", idxBytes(nil, 1, 1, 1, 1, 1), 3, "rank 5"},
 		{"header", good[:9], 9, "file ends in its dimensions"},
 		{"zero", idxBytes(nil, 3, 0), 8, "dimension 1 is 0"},
-		{"huge", idxBytes(nil, 1<<32-1), 4, "more than"},
-		{"overflow", idxBytes(nil, 1<<20, 1<<32-1, 1<<32-1, 1<<32-1), 8, "more than"},
+		{"huge", idxBytes[uint32](nil, 1<<32-1), 4, "more than"},
+		{"overflow", idxBytes[uint32](nil, 1<<20, 1<<32-1, 1<<32-1, 1<<32-1), 8, "more than"},
 		{"short", good[:len(good)-1], 17, "file ends in its 6 bytes of data"},
 		{"trailing", append(append([]byte{}, good...), 0), 18, "more bytes than"},
 		{"trailing in gzip", zipped(t, append(append([]byte{}, good...), 0)), 18, "more bytes than"},
@@ -126,7 +126,7 @@ func TestReadIDXPassesReadersError(t *testing.T) {
 func FuzzIDX(f *testing.F) {
 	good := idxBytes([]byte{1, 2, 3, 4, 5, 6}, 2, 3)
 	for _, seed := range [][]byte{
-		nil, good, good[:7], append(good[:len(good):len(good)], 0), idxBytes(nil, 1<<31), zipped(f, good), zipped(f, good)[:12],
+		nil, good, good[:7], append(good[:len(good):len(good)], 0), idxBytes[uint32](nil, 1<<31), zipped(f, good), zipped(f, good)[:12],
 		idxBytes([]byte{1}, 1, 1, 1, 1), {0x1f, 0x8b}, {0, 0, 8, 255},
 	} {
 		f.Add(seed)
