@@ -12,6 +12,7 @@ type trainFlags struct {
 	network networkFlags
 	cfg     metaopt.TrainConfig // what has a flag
 	second  bool
+	part    int // of the coordinates, in the adjoint
 	runs    int
 	tune    int
 	out     string
@@ -20,11 +21,8 @@ type trainFlags struct {
 }
 
 func newMetaTrain(a *app) *cobra.Command {
-	f := trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: metaopt.TrainConfig{
-		Steps: defaultSteps, Unroll: defaultUnroll, Time: defaultTime,
-		MetaLearningRate: defaultMetaLearningRate, Clip: defaultClip,
-		ValidEvery: defaultValidEvery, ValidRuns: defaultValidRuns,
-	}}
+	f := trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: training}
+	f.cfg.Time = defaultTime
 	cmd := &cobra.Command{
 		Use:   "meta-train",
 		Short: "Meta-train an optimizer and compare it with tuned hand-designed rules",
@@ -62,6 +60,8 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	fs.Var(factor{&f.cfg.MetaLearningRate, false}, "meta-lr", "meta learning rate (Adam's)")
 	fs.Var(factor{&f.cfg.Clip, true}, "clip", "largest norm of the meta-gradient, inf for any")
 	fs.BoolVar(&f.second, "second-derivatives", false, "differentiate through the gradients that the network reads, too")
+	fs.Var(count{&f.part, 0}, "adjoint-coordinates", "coordinates, drawn at random, that the meta-gradient is estimated from (all unless set)")
+	fs.Var(count{&f.cfg.Batch, 1}, "meta-batch", "episodes that run side by side; a meta-step follows their mean")
 	fs.Var(count{&f.cfg.ValidEvery, 1}, "valid-every", "meta-steps between validations")
 	fs.Var(count{&f.cfg.ValidRuns, 1}, "valid-runs", "instances of a validation")
 	fs.Var(count{&f.cfg.Patience, 0}, "patience", "end after so many validations without a new best (never unless set)")

@@ -20,7 +20,7 @@ type networkFlags struct {
 var shapeFlags = []string{"inputs", "readout", "scale", "p", "hidden", "lstm-layers"}
 
 func (n *networkFlags) add(cmd *cobra.Command) {
-	n.cfg = lstm.Config{Scale: defaultScale}.WithDefaults()
+	n.cfg = lstm.Config{}.WithDefaults()
 	fs := cmd.Flags()
 	n.inputs = defaultInputs
 	fs.Var(text{&n.inputs, "NAMES"}, "inputs", "what the network reads of a gradient: logsign, rnnprop, raw, joined with +")

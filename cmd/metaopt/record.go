@@ -23,6 +23,9 @@ type trainRecord struct {
 	Seconds           float64 `json:"seconds_limit,omitempty"`
 	MetaLearningRate  float64 `json:"meta_learning_rate"`
 	SecondDerivatives bool    `json:"second_derivatives"`
+	// AdjointCoordinates is 0 if all are used.
+	AdjointCoordinates int `json:"adjoint_coordinates"`
+	MetaBatch          int `json:"meta_batch"`
 	// Clip is null if there is no bound.
 	Clip       metaopt.Number `json:"clip"`
 	ValidEvery int            `json:"valid_every"`
@@ -48,11 +51,12 @@ func recordNetwork(cfg lstm.Config) networkRecord {
 	}
 }
 
-func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, second bool) trainRecord {
+func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, tb *metaopt.TruncatedBackprop) trainRecord {
 	return trainRecord{
 		Task: cfg.Family.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init,
 		Steps: cfg.Steps, Unroll: cfg.Unroll, MetaSteps: cfg.MetaSteps, Seconds: cfg.Time.Seconds(),
-		MetaLearningRate: cfg.MetaLearningRate, SecondDerivatives: second, Clip: metaopt.Number(cfg.Clip),
+		MetaLearningRate: cfg.MetaLearningRate, SecondDerivatives: tb.SecondDerivatives,
+		AdjointCoordinates: tb.Coordinates, MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
 		ValidEvery: cfg.ValidEvery, ValidRuns: cfg.ValidRuns, Patience: cfg.Patience, SkipLimit: cfg.SkipLimit,
 	}
 }
@@ -118,6 +122,12 @@ func (r trainRecord) command(name string, validated int) string {
 		"--meta-steps", strconv.Itoa(max(validated, 1)), "--meta-lr", float(r.MetaLearningRate), "--clip", clipText(r.Clip))
 	if r.SecondDerivatives {
 		args = append(args, "--second-derivatives")
+	}
+	if r.AdjointCoordinates > 0 {
+		args = append(args, "--adjoint-coordinates", strconv.Itoa(r.AdjointCoordinates))
+	}
+	if r.MetaBatch > 1 {
+		args = append(args, "--meta-batch", strconv.Itoa(r.MetaBatch))
 	}
 	args = append(args, "--valid-every", strconv.Itoa(r.ValidEvery), "--valid-runs", strconv.Itoa(r.ValidRuns))
 	if r.Patience > 0 {

@@ -91,13 +91,14 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	if cfg.Family, err = f.task.family(); err != nil {
 		return nil, err
 	}
-	cfg.Estimator = &metaopt.TruncatedBackprop{SecondDerivatives: f.second}
+	backprop := &metaopt.TruncatedBackprop{SecondDerivatives: f.second, Coordinates: f.part}
+	cfg.Estimator = backprop
 	cfg.OnEvent = t.hear
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, asUsage(err)
 	}
-	t.record = recordTraining(cfg, shape, f.network.init, f.second)
+	t.record = recordTraining(cfg, shape, f.network.init, backprop)
 	t.trainer, err = metaopt.NewTrainer(cfg)
 	return t, err
 }
