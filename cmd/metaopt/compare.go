@@ -27,7 +27,7 @@ type compareFlags struct {
 }
 
 func newCompare(a *app) *cobra.Command {
-	f := compareFlags{steps: training.Steps, runs: defaultRuns, tuneRuns: defaultTuneRuns}
+	f := compareFlags{steps: library.Steps, runs: defaultRuns, tuneRuns: defaultTuneRuns}
 	cmd := &cobra.Command{
 		Use:   "compare [FILE.mopt ...]",
 		Short: "Compare learned optimizers with tuned hand-designed rules",

@@ -17,8 +17,8 @@ const (
 	defaultTuneRuns = 10
 )
 
-// training holds the library's own defaults, which are the command's.
-var training = metaopt.TrainConfig{}.WithDefaults()
+// library holds the library's own defaults, which are the command's.
+var library = metaopt.TrainConfig{}.WithDefaults()
 
 // defaultRules are the hand-designed rules of a comparison.
 var defaultRules = []string{"sgd", "nesterov", "rmsprop", "adam"}

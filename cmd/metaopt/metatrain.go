@@ -21,7 +21,7 @@ type trainFlags struct {
 }
 
 func newMetaTrain(a *app) *cobra.Command {
-	f := trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: training}
+	f := trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: library}
 	f.cfg.Time = defaultTime
 	cmd := &cobra.Command{
 		Use:   "meta-train",
@@ -43,6 +43,9 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 					return usagef("--time and --meta-steps are two limits of one training; set one of them")
 				}
 				f.cfg.Time = 0
+			}
+			if f.second && f.part > 0 {
+				return usagef("--adjoint-coordinates needs independent coordinates, which --second-derivatives does away with; set one of them")
 			}
 			return f.run(cmd.Context(), a, set)
 		},

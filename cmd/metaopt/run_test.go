@@ -38,6 +38,7 @@ func TestUsageErrors(t *testing.T) {
 		{"meta-train --out", "--out"},
 		{"meta-train --task mnis", `did you mean "mnist"`},
 		{"meta-train --units 3", "--units does not apply to the task " + defaultTask},
+		{"meta-train --second-derivatives --adjoint-coordinates 5", "--adjoint-coordinates needs"},
 		{"meta-train --task digits --dims 3", "--dims does not apply"},
 		{"meta-train --task digits --activation cubic", "sigmoid, relu, tanh or elu"},
 		{"compare", "needs a FILE.mopt, or hand-designed rules"},

@@ -56,7 +56,7 @@ func TestLogBeginsWithTheConfigurationAndEndsWithTheReason(t *testing.T) {
 	log := lines(t, filepath.Join(filepath.Dir(trained(t, "--seed", "7")), logFile))
 	first, last := log[0], log[len(log)-1]
 	network, _ := first["network"].(map[string]any)
-	if first["event"] != "start" || first["seed"] != 7.0 || first["unroll"] != 5.0 || first["meta_learning_rate"] != training.MetaLearningRate ||
+	if first["event"] != "start" || first["seed"] != 7.0 || first["unroll"] != 5.0 || first["meta_learning_rate"] != library.MetaLearningRate ||
 		network["inputs"] != defaultInputs || network["hidden"] != 4.0 {
 		t.Errorf("the log begins with %v", first)
 	}
