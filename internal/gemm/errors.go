@@ -1,4 +1,7 @@
 package gemm
 
 // Panics of callers' mistakes.
-const errShape = "gemm: Mul: shapes that do not agree or exceed their data"
+const (
+	errShape  = "gemm: Mul: shapes that do not agree or exceed their data"
+	errPixels = "gemm: Pixels: lengths differ"
+)

@@ -51,6 +51,10 @@ type Kernel struct {
 	// where start is c[i*cr+j] if acc, else 0. Nothing is checked.
 	panel func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool)
 	width int
+
+	// pixels converts all but the last len(src)%16 bytes; nil means that there
+	// is no assembly for it.
+	pixels func(dst []float32, src []byte)
 }
 
 // Select returns the kernel of one of simd.Paths.

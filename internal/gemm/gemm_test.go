@@ -220,6 +220,55 @@ func TestMulAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Every byte, at all alignments and lengths, has the bits of the division.
+func TestPixels(t *testing.T) {
+	eachPath(t, func(t *testing.T, k *Kernel) {
+		src := make([]byte, 600)
+		for i := range src {
+			src[i] = byte(i)
+		}
+		for offset := range 33 {
+			for n := range 300 {
+				if n > 70 && n < 256 && offset > 0 {
+					continue
+				}
+				dst := make([]float32, n+40)
+				for i := range dst {
+					dst[i] = -1
+				}
+				k.Pixels(dst[offset%16:offset%16+n], src[offset:offset+n])
+				for i, v := range dst {
+					want := float32(-1)
+					if at := i - offset%16; at >= 0 && at < n {
+						want = float32(src[offset+at]) / 255
+					}
+					if v != want {
+						t.Fatalf("offset %d, length %d: element %d is %v, want %v", offset, n, i, v, want)
+					}
+				}
+			}
+		}
+	})
+	defer func() {
+		if got := recover(); got != errPixels {
+			t.Errorf("panicked with %v", got)
+		}
+	}()
+	Default().Pixels(make([]float32, 3), make([]byte, 4))
+}
+
+func BenchmarkPixels(b *testing.B) {
+	dst, src := make([]float32, 128*784), make([]byte, 128*784)
+	for _, path := range simd.Paths() {
+		b.Run(path, func(b *testing.B) {
+			b.SetBytes(int64(len(src)))
+			for b.Loop() {
+				Select(path).Pixels(dst, src)
+			}
+		})
+	}
+}
+
 func BenchmarkMul(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x, w, dz := Of(random(rng, 128*784), 128, 784), Of(random(rng, 784*20), 784, 20), Of(random(rng, 128*20), 128, 20)

@@ -15,12 +15,18 @@ func native() []*Kernel {
 		all = append(all, &Kernel{Path: "avx512", width: 32,
 			panel: func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {
 				panelAVX512(unsafe.SliceData(c), unsafe.SliceData(a), unsafe.SliceData(b), cr, ar, ac, br, m, n, k, acc)
+			},
+			pixels: func(dst []float32, src []byte) {
+				pixelsAVX512(unsafe.SliceData(dst), unsafe.SliceData(src), len(src))
 			}})
 	}
 	if slices.Contains(paths, "avx2") {
 		all = append(all, &Kernel{Path: "avx2", width: 24,
 			panel: func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {
 				panelAVX2(unsafe.SliceData(c), unsafe.SliceData(a), unsafe.SliceData(b), cr, ar, ac, br, m, n, k, acc)
+			},
+			pixels: func(dst []float32, src []byte) {
+				pixelsAVX2(unsafe.SliceData(dst), unsafe.SliceData(src), len(src))
 			}})
 	}
 	return all
