@@ -29,7 +29,8 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 		sum := 0.0
 		for at := 0; at < len(in[0]); at += classes {
 			row, labels := in[0][at:at+classes], in[1][at:at+classes]
-			log := math.Log(exponentials(p, row)) + float64(top(row))
+			sumExp, top := exponentials(p, row)
+			log := math.Log(sumExp) + float64(top)
 			for j, label := range labels {
 				if label != 0 {
 					sum += float64(label) * (log - float64(row[j]))
@@ -43,7 +44,7 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 		slope := &op{name: "cross-entropy logits", shape: z.Shape(), do: func(out []float32, in [][]float32) {
 			scale := float64(in[2][0]) / float64(batch)
 			for at := 0; at < len(out); at += classes {
-				sum := exponentials(p, in[0][at:at+classes])
+				sum, _ := exponentials(p, in[0][at:at+classes])
 				for j, label := range in[1][at : at+classes] {
 					out[at+j] = float32(scale * (p[j]/sum - float64(label)))
 				}
@@ -55,21 +56,19 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 	return loss.apply(z, y)
 }
 
-// exponentials writes exp(z − max z) and returns its sum.
-func exponentials(p []float64, z []float32) (sum float64) {
-	m := top(z)
+// exponentials writes exp(z − max z) and returns its sum and the maximum.
+func exponentials(p []float64, z []float32) (sum float64, top float32) {
+	top = z[0]
+	for _, v := range z {
+		if v > top {
+			top = v
+		}
+	}
+	p = p[:len(z)]
 	for j, v := range z {
-		e := math.Exp(float64(v - m))
+		e := math.Exp(float64(v - top))
 		p[j] = e
 		sum += e
 	}
-	return sum
-}
-
-func top(z []float32) float32 {
-	m := z[0]
-	for _, v := range z {
-		m = max(m, v)
-	}
-	return m
+	return sum, top
 }

@@ -234,8 +234,9 @@ func TestCrossEntropyNonFinite(t *testing.T) {
 	}
 }
 
-// Layers of one shape on one input have memories of their own, and gradients
-// of an input that both read are added up.
+// Layers of one shape on one input have memories of their own, also if they
+// differ by the activation alone, and gradients of an input that both read are
+// added up.
 func TestLayersShareNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	const n = 4
@@ -250,7 +251,11 @@ func TestLayersShareNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := compile(t, g, G.Must(G.Sum(G.Must(G.HadamardProd(first, second)))), in, in)
+	third, err := Dense(in[0], in[2], in[3], "sigmoid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := compile(t, g, G.Must(G.Sum(G.Must(G.HadamardProd(G.Must(G.HadamardProd(first, second)), third)))), in, in)
 	x64, w64, v64, b64 := wide(x), wide(w), wide(v), wide(b)
 	loss := func() float64 {
 		sum := 0.0
@@ -261,7 +266,7 @@ func TestLayersShareNothing(t *testing.T) {
 					y += x64[i*n+k] * w64[k*n+j]
 					z += x64[i*n+k] * v64[k*n+j]
 				}
-				sum += math.Tanh(y) * math.Tanh(z)
+				sum += math.Tanh(y) * math.Tanh(z) / (1 + math.Exp(-z))
 			}
 		}
 		return sum
@@ -325,12 +330,12 @@ func TestLayerValueOfWrongSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking(make([]float32, 4)))
-	other := tensor.New(tensor.WithShape(2, 3), tensor.Of(tensor.Float64))
+	other := tensor.New(tensor.WithShape(2, 3), tensor.Of(tensor.Int32))
 	turned := tensor.New(tensor.WithShape(3, 2), tensor.WithBacking(make([]float32, 6)))
 	if err := turned.T(); err != nil {
 		t.Fatal(err)
 	}
-	for name, bad := range map[string]*tensor.Dense{"small": small, "float64": other, "transposed": turned} {
+	for name, bad := range map[string]*tensor.Dense{"small": small, "int32": other, "transposed": turned} {
 		if _, err := h.Op().Do(bad, w.Value(), b.Value()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
