@@ -2,6 +2,8 @@ package tasks
 
 import (
 	"fmt"
+
+	"learnedopt/internal/gemm"
 )
 
 // A Split is one of the three disjoint parts of a data set.
@@ -102,9 +104,7 @@ func (d *Dataset) Image(dst []float32, s Split, i int) {
 	if i < 0 || i >= len(part.Labels) {
 		panic(errIndex)
 	}
-	for j, px := range part.Pixels[i*f : i*f+f] {
-		dst[j] = unit[px]
-	}
+	gemm.Default().Pixels(dst, part.Pixels[i*f:i*f+f])
 }
 
 func (d *Dataset) part(s Split) *Part {
@@ -113,11 +113,3 @@ func (d *Dataset) part(s Split) *Part {
 	}
 	return &d.parts[s]
 }
-
-// unit is px/255 for every byte.
-var unit = func() (u [256]float32) {
-	for i := range u {
-		u[i] = float32(i) / 255
-	}
-	return u
-}()

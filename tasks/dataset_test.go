@@ -22,9 +22,19 @@ func TestDatasetDeliversUnitPixels(t *testing.T) {
 	if rows, cols := d.Shape(); rows != 1 || cols != 3 || d.Classes() != 3 || d.Name() != "tiny" {
 		t.Error("wrong shape, classes or name")
 	}
-	for px := range 256 {
-		if got, want := unit[px], float32(float64(px)/255); got != want {
-			t.Errorf("unit[%d] = %v, want %v", px, got, want)
+	all := Part{Pixels: make([]byte, 259), Labels: []byte{0}}
+	for px := range all.Pixels {
+		all.Pixels[px] = byte(px)
+	}
+	bytes, err := NewDataset("bytes", 7, 37, 2, all, Part{}, Part{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := make([]float32, 259)
+	bytes.Image(image, Train, 0)
+	for px, got := range image {
+		if want := float32(float64(byte(px)) / 255); got != want {
+			t.Errorf("byte %d is delivered as %v, want %v", byte(px), got, want)
 		}
 	}
 	mustPanic(t, errIndex, func() { d.Image(x, Valid, 0) })
