@@ -83,6 +83,24 @@ func BenchmarkOuter(b *testing.B) {
 	}
 }
 
+func BenchmarkInputs(b *testing.B) {
+	x, g, m, v := ramp(2*Lanes), ramp(Lanes), ramp(Lanes), make([]float32, Lanes)
+	b.Run("LogAndSign", func(b *testing.B) {
+		eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+			for b.Loop() {
+				k.LogAndSign(x, g, 5, 148.41316)
+			}
+		})
+	})
+	b.Run("RNNProp", func(b *testing.B) {
+		eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+			for b.Loop() {
+				k.RNNProp(x, g, m, v, m, v, 0.95, 0.05, 2, 1e-8)
+			}
+		})
+	})
+}
+
 func BenchmarkPeak(b *testing.B) {
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprint(workers), func(b *testing.B) {

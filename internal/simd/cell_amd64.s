@@ -6,292 +6,233 @@ DATA gates<>+0(SB)/8, $0xbfb8aa3bbfb8aa3b
 DATA gates<>+8(SB)/8, $0xbfb8aa3bbfb8aa3b
 DATA gates<>+16(SB)/8, $0xbfb8aa3bbfb8aa3b
 DATA gates<>+24(SB)/8, $0xbfb8aa3bbfb8aa3b
-DATA gates<>+32(SB)/8, $0xbfb8aa3bbfb8aa3b
-DATA gates<>+40(SB)/8, $0xbfb8aa3bbfb8aa3b
-DATA gates<>+48(SB)/8, $0xbfb8aa3bbfb8aa3b
-DATA gates<>+56(SB)/8, $0xbfb8aa3bbfb8aa3b
-DATA gates<>+64(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+72(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+80(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+88(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+96(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+104(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+112(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+120(SB)/8, $0x4b40007f4b40007f
-DATA gates<>+128(SB)/8, $0x3f3172183f317218
-DATA gates<>+136(SB)/8, $0x3f3172183f317218
-DATA gates<>+144(SB)/8, $0x3f3172183f317218
-DATA gates<>+152(SB)/8, $0x3f3172183f317218
-DATA gates<>+160(SB)/8, $0x3f3172183f317218
-DATA gates<>+168(SB)/8, $0x3f3172183f317218
-DATA gates<>+176(SB)/8, $0x3f3172183f317218
-DATA gates<>+184(SB)/8, $0x3f3172183f317218
-DATA gates<>+192(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+200(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+208(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+216(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+224(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+232(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+240(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+248(SB)/8, $0xbc07cfcebc07cfce
-DATA gates<>+256(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+264(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+272(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+280(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+288(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+296(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+304(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+312(SB)/8, $0x3d2b9d0d3d2b9d0d
-DATA gates<>+320(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+328(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+336(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+344(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+352(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+360(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+368(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+376(SB)/8, $0xbe2aad40be2aad40
-DATA gates<>+384(SB)/8, $0x3efffee33efffee3
-DATA gates<>+392(SB)/8, $0x3efffee33efffee3
-DATA gates<>+400(SB)/8, $0x3efffee33efffee3
-DATA gates<>+408(SB)/8, $0x3efffee33efffee3
-DATA gates<>+416(SB)/8, $0x3efffee33efffee3
-DATA gates<>+424(SB)/8, $0x3efffee33efffee3
-DATA gates<>+432(SB)/8, $0x3efffee33efffee3
-DATA gates<>+440(SB)/8, $0x3efffee33efffee3
-DATA gates<>+448(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+456(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+464(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+472(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+480(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+488(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+496(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+504(SB)/8, $0xbf7ffffbbf7ffffb
-DATA gates<>+512(SB)/8, $0x3f8000003f800000
-DATA gates<>+520(SB)/8, $0x3f8000003f800000
-DATA gates<>+528(SB)/8, $0x3f8000003f800000
-DATA gates<>+536(SB)/8, $0x3f8000003f800000
-DATA gates<>+544(SB)/8, $0x3f8000003f800000
-DATA gates<>+552(SB)/8, $0x3f8000003f800000
-DATA gates<>+560(SB)/8, $0x3f8000003f800000
-DATA gates<>+568(SB)/8, $0x3f8000003f800000
-DATA gates<>+576(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+584(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+592(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+600(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+608(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+616(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+624(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+632(SB)/8, $0xc2b20000c2b20000
-DATA gates<>+640(SB)/8, $0x42ae000042ae0000
-DATA gates<>+648(SB)/8, $0x42ae000042ae0000
-DATA gates<>+656(SB)/8, $0x42ae000042ae0000
-DATA gates<>+664(SB)/8, $0x42ae000042ae0000
-DATA gates<>+672(SB)/8, $0x42ae000042ae0000
-DATA gates<>+680(SB)/8, $0x42ae000042ae0000
-DATA gates<>+688(SB)/8, $0x42ae000042ae0000
-DATA gates<>+696(SB)/8, $0x42ae000042ae0000
-DATA gates<>+704(SB)/8, $0xc1100000c1100000
-DATA gates<>+712(SB)/8, $0xc1100000c1100000
-DATA gates<>+720(SB)/8, $0xc1100000c1100000
-DATA gates<>+728(SB)/8, $0xc1100000c1100000
-DATA gates<>+736(SB)/8, $0xc1100000c1100000
-DATA gates<>+744(SB)/8, $0xc1100000c1100000
-DATA gates<>+752(SB)/8, $0xc1100000c1100000
-DATA gates<>+760(SB)/8, $0xc1100000c1100000
-DATA gates<>+768(SB)/8, $0x4110000041100000
-DATA gates<>+776(SB)/8, $0x4110000041100000
-DATA gates<>+784(SB)/8, $0x4110000041100000
-DATA gates<>+792(SB)/8, $0x4110000041100000
-DATA gates<>+800(SB)/8, $0x4110000041100000
-DATA gates<>+808(SB)/8, $0x4110000041100000
-DATA gates<>+816(SB)/8, $0x4110000041100000
-DATA gates<>+824(SB)/8, $0x4110000041100000
-DATA gates<>+832(SB)/8, $0x32668d0932668d09
-DATA gates<>+840(SB)/8, $0x32668d0932668d09
-DATA gates<>+848(SB)/8, $0x32668d0932668d09
-DATA gates<>+856(SB)/8, $0x32668d0932668d09
-DATA gates<>+864(SB)/8, $0x32668d0932668d09
-DATA gates<>+872(SB)/8, $0x32668d0932668d09
-DATA gates<>+880(SB)/8, $0x32668d0932668d09
-DATA gates<>+888(SB)/8, $0x32668d0932668d09
-DATA gates<>+896(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+904(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+912(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+920(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+928(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+936(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+944(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+952(SB)/8, $0x37ad51bc37ad51bc
-DATA gates<>+960(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+968(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+976(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+984(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+992(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+1000(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+1008(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+1016(SB)/8, $0x3b654f6b3b654f6b
-DATA gates<>+1024(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1032(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1040(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1048(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1056(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1064(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1072(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1080(SB)/8, $0x3e090d4d3e090d4d
-DATA gates<>+1088(SB)/8, $0x355181b7355181b7
-DATA gates<>+1096(SB)/8, $0x355181b7355181b7
-DATA gates<>+1104(SB)/8, $0x355181b7355181b7
-DATA gates<>+1112(SB)/8, $0x355181b7355181b7
-DATA gates<>+1120(SB)/8, $0x355181b7355181b7
-DATA gates<>+1128(SB)/8, $0x355181b7355181b7
-DATA gates<>+1136(SB)/8, $0x355181b7355181b7
-DATA gates<>+1144(SB)/8, $0x355181b7355181b7
-DATA gates<>+1152(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1160(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1168(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1176(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1184(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1192(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1200(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1208(SB)/8, $0x39ac8b9439ac8b94
-DATA gates<>+1216(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1224(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1232(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1240(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1248(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1256(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1264(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1272(SB)/8, $0x3cd417b33cd417b3
-DATA gates<>+1280(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1288(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1296(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1304(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1312(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1320(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1328(SB)/8, $0x3eef314d3eef314d
-DATA gates<>+1336(SB)/8, $0x3eef314d3eef314d
-GLOBL gates<>(SB), RODATA|NOPTR, $1344
+DATA gates<>+32(SB)/8, $0x4b40007f4b40007f
+DATA gates<>+40(SB)/8, $0x4b40007f4b40007f
+DATA gates<>+48(SB)/8, $0x4b40007f4b40007f
+DATA gates<>+56(SB)/8, $0x4b40007f4b40007f
+DATA gates<>+64(SB)/8, $0x3f3172183f317218
+DATA gates<>+72(SB)/8, $0x3f3172183f317218
+DATA gates<>+80(SB)/8, $0x3f3172183f317218
+DATA gates<>+88(SB)/8, $0x3f3172183f317218
+DATA gates<>+96(SB)/8, $0xbc07cfcebc07cfce
+DATA gates<>+104(SB)/8, $0xbc07cfcebc07cfce
+DATA gates<>+112(SB)/8, $0xbc07cfcebc07cfce
+DATA gates<>+120(SB)/8, $0xbc07cfcebc07cfce
+DATA gates<>+128(SB)/8, $0x3d2b9d0d3d2b9d0d
+DATA gates<>+136(SB)/8, $0x3d2b9d0d3d2b9d0d
+DATA gates<>+144(SB)/8, $0x3d2b9d0d3d2b9d0d
+DATA gates<>+152(SB)/8, $0x3d2b9d0d3d2b9d0d
+DATA gates<>+160(SB)/8, $0xbe2aad40be2aad40
+DATA gates<>+168(SB)/8, $0xbe2aad40be2aad40
+DATA gates<>+176(SB)/8, $0xbe2aad40be2aad40
+DATA gates<>+184(SB)/8, $0xbe2aad40be2aad40
+DATA gates<>+192(SB)/8, $0x3efffee33efffee3
+DATA gates<>+200(SB)/8, $0x3efffee33efffee3
+DATA gates<>+208(SB)/8, $0x3efffee33efffee3
+DATA gates<>+216(SB)/8, $0x3efffee33efffee3
+DATA gates<>+224(SB)/8, $0xbf7ffffbbf7ffffb
+DATA gates<>+232(SB)/8, $0xbf7ffffbbf7ffffb
+DATA gates<>+240(SB)/8, $0xbf7ffffbbf7ffffb
+DATA gates<>+248(SB)/8, $0xbf7ffffbbf7ffffb
+DATA gates<>+256(SB)/8, $0x3f8000003f800000
+DATA gates<>+264(SB)/8, $0x3f8000003f800000
+DATA gates<>+272(SB)/8, $0x3f8000003f800000
+DATA gates<>+280(SB)/8, $0x3f8000003f800000
+DATA gates<>+288(SB)/8, $0xc2b20000c2b20000
+DATA gates<>+296(SB)/8, $0xc2b20000c2b20000
+DATA gates<>+304(SB)/8, $0xc2b20000c2b20000
+DATA gates<>+312(SB)/8, $0xc2b20000c2b20000
+DATA gates<>+320(SB)/8, $0xc2aea8f6c2aea8f6
+DATA gates<>+328(SB)/8, $0xc2aea8f6c2aea8f6
+DATA gates<>+336(SB)/8, $0xc2aea8f6c2aea8f6
+DATA gates<>+344(SB)/8, $0xc2aea8f6c2aea8f6
+DATA gates<>+352(SB)/8, $0x42ae000042ae0000
+DATA gates<>+360(SB)/8, $0x42ae000042ae0000
+DATA gates<>+368(SB)/8, $0x42ae000042ae0000
+DATA gates<>+376(SB)/8, $0x42ae000042ae0000
+DATA gates<>+384(SB)/8, $0xc1100000c1100000
+DATA gates<>+392(SB)/8, $0xc1100000c1100000
+DATA gates<>+400(SB)/8, $0xc1100000c1100000
+DATA gates<>+408(SB)/8, $0xc1100000c1100000
+DATA gates<>+416(SB)/8, $0x4110000041100000
+DATA gates<>+424(SB)/8, $0x4110000041100000
+DATA gates<>+432(SB)/8, $0x4110000041100000
+DATA gates<>+440(SB)/8, $0x4110000041100000
+DATA gates<>+448(SB)/8, $0x32668d0932668d09
+DATA gates<>+456(SB)/8, $0x32668d0932668d09
+DATA gates<>+464(SB)/8, $0x32668d0932668d09
+DATA gates<>+472(SB)/8, $0x32668d0932668d09
+DATA gates<>+480(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+488(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+496(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+504(SB)/8, $0x37ad51bc37ad51bc
+DATA gates<>+512(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+520(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+528(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+536(SB)/8, $0x3b654f6b3b654f6b
+DATA gates<>+544(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+552(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+560(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+568(SB)/8, $0x3e090d4d3e090d4d
+DATA gates<>+576(SB)/8, $0x355181b7355181b7
+DATA gates<>+584(SB)/8, $0x355181b7355181b7
+DATA gates<>+592(SB)/8, $0x355181b7355181b7
+DATA gates<>+600(SB)/8, $0x355181b7355181b7
+DATA gates<>+608(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+616(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+624(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+632(SB)/8, $0x39ac8b9439ac8b94
+DATA gates<>+640(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+648(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+656(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+664(SB)/8, $0x3cd417b33cd417b3
+DATA gates<>+672(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+680(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+688(SB)/8, $0x3eef314d3eef314d
+DATA gates<>+696(SB)/8, $0x3eef314d3eef314d
+GLOBL gates<>(SB), RODATA|NOPTR, $704
 
 // func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
 // Requires: AVX, AVX512F
 TEXT ·cellAVX512(SB), NOSPLIT, $0-48
-	MOVQ    cPrev+8(FP), AX
-	MOVQ    c+16(FP), CX
-	MOVQ    tc+24(FP), DX
-	MOVQ    h+32(FP), BX
-	MOVQ    z+0(FP), SI
-	MOVQ    hidden+40(FP), DI
-	SHLQ    $0x07, DI
-	LEAQ    (DI)(DI*2), R9
-	ADDQ    SI, R9
-	XORQ    R8, R8
-	VMOVUPS gates<>+0(SB), Z0
-	VMOVUPS gates<>+64(SB), Z1
-	VMOVUPS gates<>+128(SB), Z2
-	VMOVUPS gates<>+192(SB), Z3
-	VMOVUPS gates<>+512(SB), Z4
-	VMOVUPS gates<>+576(SB), Z5
-	VMOVUPS gates<>+640(SB), Z6
-	VMOVUPS gates<>+704(SB), Z7
-	VMOVUPS gates<>+768(SB), Z8
-	VMOVUPS gates<>+832(SB), Z9
-	VMOVUPS gates<>+1088(SB), Z10
+	MOVQ         cPrev+8(FP), AX
+	MOVQ         c+16(FP), CX
+	MOVQ         tc+24(FP), DX
+	MOVQ         h+32(FP), BX
+	MOVQ         z+0(FP), SI
+	MOVQ         hidden+40(FP), DI
+	SHLQ         $0x07, DI
+	LEAQ         (DI)(DI*2), R9
+	ADDQ         SI, R9
+	XORQ         R8, R8
+	VBROADCASTSS gates<>+320(SB), Z0
+	VBROADCASTSS gates<>+352(SB), Z1
+	VBROADCASTSS gates<>+32(SB), Z2
+	VBROADCASTSS gates<>+0(SB), Z3
+	VBROADCASTSS gates<>+64(SB), Z4
+	VBROADCASTSS gates<>+96(SB), Z5
+	VBROADCASTSS gates<>+128(SB), Z6
+	VBROADCASTSS gates<>+160(SB), Z7
+	VBROADCASTSS gates<>+192(SB), Z8
+	VBROADCASTSS gates<>+224(SB), Z9
+	VBROADCASTSS gates<>+256(SB), Z10
+	VBROADCASTSS gates<>+384(SB), Z11
+	VBROADCASTSS gates<>+416(SB), Z12
+	VBROADCASTSS gates<>+448(SB), Z13
+	VBROADCASTSS gates<>+576(SB), Z14
 
 loop1:
-	VMOVUPS     (SI), Z11
-	VMOVUPS     (SI)(DI*1), Z12
-	VMOVUPS     (SI)(DI*2), Z13
-	VMOVUPS     (R9), Z14
-	VMAXPS      Z11, Z5, Z11
-	VMINPS      Z11, Z6, Z11
-	VMAXPS      Z12, Z5, Z12
-	VMINPS      Z12, Z6, Z12
-	VMAXPS      Z14, Z5, Z14
-	VMINPS      Z14, Z6, Z14
-	VMOVUPS     Z1, Z15
-	VFMADD231PS Z0, Z11, Z15
-	VMOVUPS     Z1, Z16
-	VFMADD231PS Z0, Z12, Z16
-	VMOVUPS     Z1, Z17
-	VFMADD231PS Z0, Z14, Z17
-	VSUBPS      Z1, Z15, Z18
-	VFMADD231PS Z2, Z18, Z11
-	VPSLLD      $0x17, Z15, Z15
-	VMOVUPS     Z3, Z18
-	VSUBPS      Z1, Z16, Z19
-	VFMADD231PS Z2, Z19, Z12
-	VPSLLD      $0x17, Z16, Z16
-	VMOVUPS     Z3, Z19
-	VSUBPS      Z1, Z17, Z20
-	VFMADD231PS Z2, Z20, Z14
-	VPSLLD      $0x17, Z17, Z17
-	VMOVUPS     Z3, Z20
-	VFMADD213PS gates<>+256(SB), Z11, Z18
-	VFMADD213PS gates<>+256(SB), Z12, Z19
-	VFMADD213PS gates<>+256(SB), Z14, Z20
-	VFMADD213PS gates<>+320(SB), Z11, Z18
-	VFMADD213PS gates<>+320(SB), Z12, Z19
-	VFMADD213PS gates<>+320(SB), Z14, Z20
-	VFMADD213PS gates<>+384(SB), Z11, Z18
-	VFMADD213PS gates<>+384(SB), Z12, Z19
-	VFMADD213PS gates<>+384(SB), Z14, Z20
-	VFMADD213PS gates<>+448(SB), Z11, Z18
-	VFMADD213PS gates<>+448(SB), Z12, Z19
-	VFMADD213PS gates<>+448(SB), Z14, Z20
-	VFMADD213PS Z4, Z11, Z18
-	VFMADD213PS Z4, Z12, Z19
-	VFMADD213PS Z4, Z14, Z20
-	VFMADD213PS Z4, Z15, Z18
-	VFMADD213PS Z4, Z16, Z19
-	VFMADD213PS Z4, Z17, Z20
-	VDIVPS      Z18, Z4, Z11
-	VDIVPS      Z19, Z4, Z12
-	VDIVPS      Z20, Z4, Z14
-	VMOVUPS     Z11, (SI)
-	VMOVUPS     Z12, (SI)(DI*1)
-	VMOVUPS     Z14, (R9)
-	VMAXPS      Z13, Z7, Z13
-	VMINPS      Z13, Z8, Z13
-	VMULPS      Z13, Z13, Z15
-	VMOVUPS     Z9, Z16
-	VMOVUPS     Z10, Z17
-	VFMADD213PS gates<>+896(SB), Z15, Z16
-	VFMADD213PS gates<>+1152(SB), Z15, Z17
-	VFMADD213PS gates<>+960(SB), Z15, Z16
-	VFMADD213PS gates<>+1216(SB), Z15, Z17
-	VFMADD213PS gates<>+1024(SB), Z15, Z16
-	VFMADD213PS gates<>+1280(SB), Z15, Z17
-	VFMADD213PS Z4, Z15, Z16
-	VFMADD213PS Z4, Z15, Z17
-	VMULPS      Z13, Z16, Z16
-	VDIVPS      Z17, Z16, Z13
-	VMOVUPS     Z13, (SI)(DI*2)
-	VMULPS      (AX)(R8*1), Z12, Z12
-	VFMADD231PS Z11, Z13, Z12
-	VMOVUPS     Z12, (CX)(R8*1)
-	VMAXPS      Z12, Z7, Z12
-	VMINPS      Z12, Z8, Z12
-	VMULPS      Z12, Z12, Z11
-	VMOVUPS     Z9, Z13
-	VMOVUPS     Z10, Z15
-	VFMADD213PS gates<>+896(SB), Z11, Z13
-	VFMADD213PS gates<>+1152(SB), Z11, Z15
-	VFMADD213PS gates<>+960(SB), Z11, Z13
-	VFMADD213PS gates<>+1216(SB), Z11, Z15
-	VFMADD213PS gates<>+1024(SB), Z11, Z13
-	VFMADD213PS gates<>+1280(SB), Z11, Z15
-	VFMADD213PS Z4, Z11, Z13
-	VFMADD213PS Z4, Z11, Z15
-	VMULPS      Z12, Z13, Z13
-	VDIVPS      Z15, Z13, Z12
-	VMOVUPS     Z12, (DX)(R8*1)
-	VMULPS      Z12, Z14, Z14
-	VMOVUPS     Z14, (BX)(R8*1)
-	ADDQ        $0x00000040, SI
-	ADDQ        $0x00000040, R9
-	ADDQ        $0x00000040, R8
-	CMPQ        R8, DI
-	JLT         loop1
+	VMOVUPS          (SI), Z15
+	VCMPPS           $0x05, Z0, Z15, K1
+	VMINPS           Z15, Z1, Z15
+	VMOVAPS          Z2, Z16
+	VFMADD231PS      Z3, Z15, Z16
+	VSUBPS           Z2, Z16, Z17
+	VFMADD231PS      Z4, Z17, Z15
+	VPSLLD           $0x17, Z16, Z16
+	VMOVAPS          Z5, Z17
+	VFMADD213PS      Z6, Z15, Z17
+	VFMADD213PS      Z7, Z15, Z17
+	VFMADD213PS      Z8, Z15, Z17
+	VFMADD213PS      Z9, Z15, Z17
+	VFMADD213PS      Z10, Z15, Z17
+	VFMADD213PS      Z10, Z16, Z17
+	VRCP14PS         Z17, Z16
+	VMOVAPS          Z10, Z15
+	VFNMADD231PS     Z16, Z17, Z15
+	VFMADD213PS.Z    Z16, Z16, K1, Z15
+	VMOVUPS          Z15, (SI)
+	VMOVUPS          (SI)(DI*1), Z16
+	VCMPPS           $0x05, Z0, Z16, K1
+	VMINPS           Z16, Z1, Z16
+	VMOVAPS          Z2, Z17
+	VFMADD231PS      Z3, Z16, Z17
+	VSUBPS           Z2, Z17, Z18
+	VFMADD231PS      Z4, Z18, Z16
+	VPSLLD           $0x17, Z17, Z17
+	VMOVAPS          Z5, Z18
+	VFMADD213PS      Z6, Z16, Z18
+	VFMADD213PS      Z7, Z16, Z18
+	VFMADD213PS      Z8, Z16, Z18
+	VFMADD213PS      Z9, Z16, Z18
+	VFMADD213PS      Z10, Z16, Z18
+	VFMADD213PS      Z10, Z17, Z18
+	VRCP14PS         Z18, Z17
+	VMOVAPS          Z10, Z16
+	VFNMADD231PS     Z17, Z18, Z16
+	VFMADD213PS.Z    Z17, Z17, K1, Z16
+	VMOVUPS          Z16, (SI)(DI*1)
+	VMOVUPS          (SI)(DI*2), Z17
+	VMAXPS           Z17, Z11, Z17
+	VMINPS           Z17, Z12, Z17
+	VMULPS           Z17, Z17, Z18
+	VMOVAPS          Z13, Z19
+	VMOVAPS          Z14, Z20
+	VFMADD213PS.BCST gates<>+480(SB), Z18, Z19
+	VFMADD213PS.BCST gates<>+608(SB), Z18, Z20
+	VFMADD213PS.BCST gates<>+512(SB), Z18, Z19
+	VFMADD213PS.BCST gates<>+640(SB), Z18, Z20
+	VFMADD213PS.BCST gates<>+544(SB), Z18, Z19
+	VFMADD213PS.BCST gates<>+672(SB), Z18, Z20
+	VFMADD213PS      Z10, Z18, Z19
+	VFMADD213PS      Z10, Z18, Z20
+	VMULPS           Z17, Z19, Z19
+	VRCP14PS         Z20, Z18
+	VMOVAPS          Z10, Z17
+	VFNMADD231PS     Z18, Z20, Z17
+	VFMADD231PS      Z17, Z18, Z18
+	VMULPS           Z18, Z19, Z17
+	VMOVUPS          Z17, (SI)(DI*2)
+	VMOVUPS          (R9), Z18
+	VCMPPS           $0x05, Z0, Z18, K1
+	VMINPS           Z18, Z1, Z18
+	VMOVAPS          Z2, Z19
+	VFMADD231PS      Z3, Z18, Z19
+	VSUBPS           Z2, Z19, Z20
+	VFMADD231PS      Z4, Z20, Z18
+	VPSLLD           $0x17, Z19, Z19
+	VMOVAPS          Z5, Z20
+	VFMADD213PS      Z6, Z18, Z20
+	VFMADD213PS      Z7, Z18, Z20
+	VFMADD213PS      Z8, Z18, Z20
+	VFMADD213PS      Z9, Z18, Z20
+	VFMADD213PS      Z10, Z18, Z20
+	VFMADD213PS      Z10, Z19, Z20
+	VRCP14PS         Z20, Z19
+	VMOVAPS          Z10, Z18
+	VFNMADD231PS     Z19, Z20, Z18
+	VFMADD213PS.Z    Z19, Z19, K1, Z18
+	VMOVUPS          Z18, (R9)
+	VMULPS           (AX)(R8*1), Z16, Z16
+	VFMADD231PS      Z15, Z17, Z16
+	VMOVUPS          Z16, (CX)(R8*1)
+	VMAXPS           Z16, Z11, Z16
+	VMINPS           Z16, Z12, Z16
+	VMULPS           Z16, Z16, Z15
+	VMOVAPS          Z13, Z17
+	VMOVAPS          Z14, Z19
+	VFMADD213PS.BCST gates<>+480(SB), Z15, Z17
+	VFMADD213PS.BCST gates<>+608(SB), Z15, Z19
+	VFMADD213PS.BCST gates<>+512(SB), Z15, Z17
+	VFMADD213PS.BCST gates<>+640(SB), Z15, Z19
+	VFMADD213PS.BCST gates<>+544(SB), Z15, Z17
+	VFMADD213PS.BCST gates<>+672(SB), Z15, Z19
+	VFMADD213PS      Z10, Z15, Z17
+	VFMADD213PS      Z10, Z15, Z19
+	VMULPS           Z16, Z17, Z17
+	VRCP14PS         Z19, Z15
+	VMOVAPS          Z10, Z16
+	VFNMADD231PS     Z15, Z19, Z16
+	VFMADD231PS      Z16, Z15, Z15
+	VMULPS           Z15, Z17, Z16
+	VMOVUPS          Z16, (DX)(R8*1)
+	VMULPS           Z16, Z18, Z18
+	VMOVUPS          Z18, (BX)(R8*1)
+	ADDQ             $0x00000040, SI
+	ADDQ             $0x00000040, R9
+	ADDQ             $0x00000040, R8
+	CMPQ             R8, DI
+	JLT              loop1
 	VZEROUPPER
 	RET
 
@@ -308,7 +249,7 @@ TEXT ·cellAdjointAVX512(SB), NOSPLIT, $0-48
 	LEAQ         (DI)(DI*2), R9
 	ADDQ         SI, R9
 	XORQ         R8, R8
-	VBROADCASTSS gates<>+512(SB), Z0
+	VBROADCASTSS gates<>+256(SB), Z0
 
 loop1:
 	VMOVUPS      (R9), Z1
@@ -353,124 +294,124 @@ loop1:
 // func cellAVX2(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·cellAVX2(SB), NOSPLIT, $0-48
-	MOVQ    cPrev+8(FP), AX
-	MOVQ    c+16(FP), CX
-	MOVQ    tc+24(FP), DX
-	MOVQ    h+32(FP), BX
-	MOVQ    z+0(FP), SI
-	MOVQ    hidden+40(FP), DI
-	SHLQ    $0x07, DI
-	LEAQ    (DI)(DI*2), R9
-	ADDQ    SI, R9
-	XORQ    R8, R8
-	VMOVUPS gates<>+64(SB), Y0
-	VMOVUPS gates<>+512(SB), Y1
+	MOVQ         cPrev+8(FP), AX
+	MOVQ         c+16(FP), CX
+	MOVQ         tc+24(FP), DX
+	MOVQ         h+32(FP), BX
+	MOVQ         z+0(FP), SI
+	MOVQ         hidden+40(FP), DI
+	SHLQ         $0x07, DI
+	LEAQ         (DI)(DI*2), R9
+	ADDQ         SI, R9
+	XORQ         R8, R8
+	VBROADCASTSS gates<>+32(SB), Y0
+	VBROADCASTSS gates<>+256(SB), Y1
 
 loop1:
-	VMOVUPS     (SI), Y2
-	VMOVUPS     (SI)(DI*1), Y3
-	VMOVUPS     (SI)(DI*2), Y4
-	VMOVUPS     (R9), Y5
-	VMOVUPS     gates<>+576(SB), Y6
-	VMAXPS      Y2, Y6, Y2
-	VMOVUPS     gates<>+640(SB), Y6
-	VMINPS      Y2, Y6, Y2
-	VMOVUPS     gates<>+576(SB), Y6
-	VMAXPS      Y3, Y6, Y3
-	VMOVUPS     gates<>+640(SB), Y6
-	VMINPS      Y3, Y6, Y3
-	VMOVUPS     gates<>+576(SB), Y6
-	VMAXPS      Y5, Y6, Y5
-	VMOVUPS     gates<>+640(SB), Y6
-	VMINPS      Y5, Y6, Y5
-	VMOVUPS     Y0, Y6
-	VFMADD231PS gates<>+0(SB), Y2, Y6
-	VMOVUPS     Y0, Y7
-	VFMADD231PS gates<>+0(SB), Y3, Y7
-	VMOVUPS     Y0, Y8
-	VFMADD231PS gates<>+0(SB), Y5, Y8
-	VSUBPS      Y0, Y6, Y9
-	VFMADD231PS gates<>+128(SB), Y9, Y2
-	VPSLLD      $0x17, Y6, Y6
-	VMOVUPS     gates<>+192(SB), Y9
-	VSUBPS      Y0, Y7, Y10
-	VFMADD231PS gates<>+128(SB), Y10, Y3
-	VPSLLD      $0x17, Y7, Y7
-	VMOVUPS     gates<>+192(SB), Y10
-	VSUBPS      Y0, Y8, Y11
-	VFMADD231PS gates<>+128(SB), Y11, Y5
-	VPSLLD      $0x17, Y8, Y8
-	VMOVUPS     gates<>+192(SB), Y11
-	VFMADD213PS gates<>+256(SB), Y2, Y9
-	VFMADD213PS gates<>+256(SB), Y3, Y10
-	VFMADD213PS gates<>+256(SB), Y5, Y11
-	VFMADD213PS gates<>+320(SB), Y2, Y9
-	VFMADD213PS gates<>+320(SB), Y3, Y10
-	VFMADD213PS gates<>+320(SB), Y5, Y11
-	VFMADD213PS gates<>+384(SB), Y2, Y9
-	VFMADD213PS gates<>+384(SB), Y3, Y10
-	VFMADD213PS gates<>+384(SB), Y5, Y11
-	VFMADD213PS gates<>+448(SB), Y2, Y9
-	VFMADD213PS gates<>+448(SB), Y3, Y10
-	VFMADD213PS gates<>+448(SB), Y5, Y11
-	VFMADD213PS Y1, Y2, Y9
-	VFMADD213PS Y1, Y3, Y10
-	VFMADD213PS Y1, Y5, Y11
-	VFMADD213PS Y1, Y6, Y9
-	VFMADD213PS Y1, Y7, Y10
-	VFMADD213PS Y1, Y8, Y11
-	VDIVPS      Y9, Y1, Y2
-	VDIVPS      Y10, Y1, Y3
-	VDIVPS      Y11, Y1, Y5
-	VMOVUPS     Y2, (SI)
-	VMOVUPS     Y3, (SI)(DI*1)
-	VMOVUPS     Y5, (R9)
-	VMOVUPS     gates<>+704(SB), Y6
-	VMAXPS      Y4, Y6, Y4
-	VMOVUPS     gates<>+768(SB), Y6
-	VMINPS      Y4, Y6, Y4
-	VMULPS      Y4, Y4, Y6
-	VMOVUPS     gates<>+832(SB), Y7
-	VMOVUPS     gates<>+1088(SB), Y8
-	VFMADD213PS gates<>+896(SB), Y6, Y7
-	VFMADD213PS gates<>+1152(SB), Y6, Y8
-	VFMADD213PS gates<>+960(SB), Y6, Y7
-	VFMADD213PS gates<>+1216(SB), Y6, Y8
-	VFMADD213PS gates<>+1024(SB), Y6, Y7
-	VFMADD213PS gates<>+1280(SB), Y6, Y8
-	VFMADD213PS Y1, Y6, Y7
-	VFMADD213PS Y1, Y6, Y8
-	VMULPS      Y4, Y7, Y7
-	VDIVPS      Y8, Y7, Y4
-	VMOVUPS     Y4, (SI)(DI*2)
-	VMULPS      (AX)(R8*1), Y3, Y3
-	VFMADD231PS Y2, Y4, Y3
-	VMOVUPS     Y3, (CX)(R8*1)
-	VMOVUPS     gates<>+704(SB), Y2
-	VMAXPS      Y3, Y2, Y3
-	VMOVUPS     gates<>+768(SB), Y2
-	VMINPS      Y3, Y2, Y3
-	VMULPS      Y3, Y3, Y2
-	VMOVUPS     gates<>+832(SB), Y4
-	VMOVUPS     gates<>+1088(SB), Y6
-	VFMADD213PS gates<>+896(SB), Y2, Y4
-	VFMADD213PS gates<>+1152(SB), Y2, Y6
-	VFMADD213PS gates<>+960(SB), Y2, Y4
-	VFMADD213PS gates<>+1216(SB), Y2, Y6
-	VFMADD213PS gates<>+1024(SB), Y2, Y4
-	VFMADD213PS gates<>+1280(SB), Y2, Y6
-	VFMADD213PS Y1, Y2, Y4
-	VFMADD213PS Y1, Y2, Y6
-	VMULPS      Y3, Y4, Y4
-	VDIVPS      Y6, Y4, Y3
-	VMOVUPS     Y3, (DX)(R8*1)
-	VMULPS      Y3, Y5, Y5
-	VMOVUPS     Y5, (BX)(R8*1)
-	ADDQ        $0x00000020, SI
-	ADDQ        $0x00000020, R9
-	ADDQ        $0x00000020, R8
-	CMPQ        R8, DI
-	JLT         loop1
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS gates<>+288(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS gates<>+352(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  gates<>+0(SB), Y2, Y3
+	VSUBPS       Y0, Y3, Y4
+	VFMADD231PS  gates<>+64(SB), Y4, Y2
+	VPSLLD       $0x17, Y3, Y3
+	VBROADCASTSS gates<>+96(SB), Y4
+	VFMADD213PS  gates<>+128(SB), Y2, Y4
+	VFMADD213PS  gates<>+160(SB), Y2, Y4
+	VFMADD213PS  gates<>+192(SB), Y2, Y4
+	VFMADD213PS  gates<>+224(SB), Y2, Y4
+	VFMADD213PS  Y1, Y2, Y4
+	VFMADD213PS  Y1, Y3, Y4
+	VDIVPS       Y4, Y1, Y2
+	VMOVUPS      Y2, (SI)
+	VMOVUPS      (SI)(DI*1), Y3
+	VBROADCASTSS gates<>+288(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS gates<>+352(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVAPS      Y0, Y4
+	VFMADD231PS  gates<>+0(SB), Y3, Y4
+	VSUBPS       Y0, Y4, Y5
+	VFMADD231PS  gates<>+64(SB), Y5, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VBROADCASTSS gates<>+96(SB), Y5
+	VFMADD213PS  gates<>+128(SB), Y3, Y5
+	VFMADD213PS  gates<>+160(SB), Y3, Y5
+	VFMADD213PS  gates<>+192(SB), Y3, Y5
+	VFMADD213PS  gates<>+224(SB), Y3, Y5
+	VFMADD213PS  Y1, Y3, Y5
+	VFMADD213PS  Y1, Y4, Y5
+	VDIVPS       Y5, Y1, Y3
+	VMOVUPS      Y3, (SI)(DI*1)
+	VMOVUPS      (SI)(DI*2), Y4
+	VBROADCASTSS gates<>+384(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS gates<>+416(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMULPS       Y4, Y4, Y5
+	VBROADCASTSS gates<>+448(SB), Y6
+	VBROADCASTSS gates<>+576(SB), Y7
+	VFMADD213PS  gates<>+480(SB), Y5, Y6
+	VFMADD213PS  gates<>+608(SB), Y5, Y7
+	VFMADD213PS  gates<>+512(SB), Y5, Y6
+	VFMADD213PS  gates<>+640(SB), Y5, Y7
+	VFMADD213PS  gates<>+544(SB), Y5, Y6
+	VFMADD213PS  gates<>+672(SB), Y5, Y7
+	VFMADD213PS  Y1, Y5, Y6
+	VFMADD213PS  Y1, Y5, Y7
+	VMULPS       Y4, Y6, Y6
+	VDIVPS       Y7, Y6, Y4
+	VMOVUPS      Y4, (SI)(DI*2)
+	VMOVUPS      (R9), Y5
+	VBROADCASTSS gates<>+288(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS gates<>+352(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  gates<>+0(SB), Y5, Y6
+	VSUBPS       Y0, Y6, Y7
+	VFMADD231PS  gates<>+64(SB), Y7, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VBROADCASTSS gates<>+96(SB), Y7
+	VFMADD213PS  gates<>+128(SB), Y5, Y7
+	VFMADD213PS  gates<>+160(SB), Y5, Y7
+	VFMADD213PS  gates<>+192(SB), Y5, Y7
+	VFMADD213PS  gates<>+224(SB), Y5, Y7
+	VFMADD213PS  Y1, Y5, Y7
+	VFMADD213PS  Y1, Y6, Y7
+	VDIVPS       Y7, Y1, Y5
+	VMOVUPS      Y5, (R9)
+	VMULPS       (AX)(R8*1), Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VMOVUPS      Y3, (CX)(R8*1)
+	VBROADCASTSS gates<>+384(SB), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS gates<>+416(SB), Y2
+	VMINPS       Y3, Y2, Y3
+	VMULPS       Y3, Y3, Y2
+	VBROADCASTSS gates<>+448(SB), Y4
+	VBROADCASTSS gates<>+576(SB), Y6
+	VFMADD213PS  gates<>+480(SB), Y2, Y4
+	VFMADD213PS  gates<>+608(SB), Y2, Y6
+	VFMADD213PS  gates<>+512(SB), Y2, Y4
+	VFMADD213PS  gates<>+640(SB), Y2, Y6
+	VFMADD213PS  gates<>+544(SB), Y2, Y4
+	VFMADD213PS  gates<>+672(SB), Y2, Y6
+	VFMADD213PS  Y1, Y2, Y4
+	VFMADD213PS  Y1, Y2, Y6
+	VMULPS       Y3, Y4, Y4
+	VDIVPS       Y6, Y4, Y3
+	VMOVUPS      Y3, (DX)(R8*1)
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y5, (BX)(R8*1)
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R8
+	CMPQ         R8, DI
+	JLT          loop1
 	VZEROUPPER
 	RET
 
@@ -487,7 +428,7 @@ TEXT ·cellAdjointAVX2(SB), NOSPLIT, $0-48
 	LEAQ         (DI)(DI*2), R9
 	ADDQ         SI, R9
 	XORQ         R8, R8
-	VBROADCASTSS gates<>+512(SB), Y0
+	VBROADCASTSS gates<>+256(SB), Y0
 
 loop1:
 	VMOVUPS      (R9), Y1

@@ -6,6 +6,7 @@ const (
 	errMatMul = "simd: MatMul: slice too short or negative size"
 	errCell   = "simd: Cell: slice too short or negative size"
 	errOuter  = "simd: Outer: slice too short or negative size"
+	errInputs = "simd: LogAndSign, RNNProp: slice too short"
 )
 
 func checkMatMul[T Float](c, a, x, bias []T, lda, m, k int) {
@@ -26,5 +27,15 @@ func checkOuter[T Float](dw, x, z []T, k, m, steps, stride int) {
 	if k < 0 || m < 0 || steps < 0 || len(dw) < k*m ||
 		(steps > 0 && (stride < 0 || len(x) < (steps-1)*stride+k*Lanes || len(z) < (steps-1)*stride+m*Lanes)) {
 		panic(errOuter)
+	}
+}
+
+func checkInputs[T Float](x []T, rows ...[]T) {
+	short := len(x) < 2*Lanes
+	for _, r := range rows {
+		short = short || len(r) < Lanes
+	}
+	if short {
+		panic(errInputs)
 	}
 }

@@ -54,6 +54,26 @@ type Kernels[T Float] struct {
 	// where x_t starts at x[t*stride] and z_t at z[t*stride].
 	Outer func(dw, x, z []T, k, m, steps, stride int)
 
+	// LogAndSign writes two features of a block's gradients into the rows of x
+	// (Andrychowicz et al. 2016, Appendix A), where 0 < p ≤ 80 and large is e^p:
+	//
+	//	x[0][l] = max(ln|grad[l]|/p, -1)
+	//	x[1][l] = min(max(large·grad[l], -1), 1)
+	//
+	// NaN gives NaN in both.
+	LogAndSign func(x, grad []T, p, large T)
+
+	// RNNProp writes two features of a block's gradients into the rows of x, and
+	// moves the averages that they need (Lv et al. 2017, equations 1-4):
+	//
+	//	m = keep·mPrev + take·grad
+	//	v = keep·vPrev + take·grad²
+	//	x[0] = m·correction / (√(v·correction) + epsilon)
+	//	x[1] = grad         / (√(v·correction) + epsilon)
+	//
+	// m may be mPrev, and v vPrev.
+	RNNProp func(x, grad, mPrev, vPrev, m, v []T, keep, take, correction, epsilon T)
+
 	// chains runs n rounds of sixteen independent multiply-adds of vectors of
 	// the given width, for Peak.
 	chains func(n int)

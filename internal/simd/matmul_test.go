@@ -148,6 +148,14 @@ func TestShortSlicesPanic(t *testing.T) {
 			mustPanic(t, errOuter, func() { k.Outer(f(n[0]), f(n[1]), f(n[2]), 3, 2, 2, 200) })
 		}
 		mustPanic(t, errOuter, func() { k.Outer(f(6), f(999), f(999), 3, 2, 2, -1) })
+		for i := range 6 {
+			n := []int{64, 32, 32, 32, 32, 32}
+			n[i]--
+			mustPanic(t, errInputs, func() { k.RNNProp(f(n[0]), f(n[1]), f(n[2]), f(n[3]), f(n[4]), f(n[5]), 1, 0, 1, 1) })
+			if i < 2 {
+				mustPanic(t, errInputs, func() { k.LogAndSign(f(n[0]), f(n[1]), 1, 3) })
+			}
+		}
 	}
 }
 
@@ -160,6 +168,8 @@ func TestNoAllocations(t *testing.T) {
 			k.Cell(a, b, c, d, e, 3)
 			k.CellAdjoint(a, b, c, d, e, 3)
 			k.Outer(c, a, b, 3, 5, 2, 9*Lanes)
+			k.LogAndSign(a, b, 5, 148)
+			k.RNNProp(a, b, c, d, c, d, 0.95, 0.05, 1, 1e-8)
 		}); n != 0 {
 			t.Errorf("%s: %g allocations", k.Path, n)
 		}

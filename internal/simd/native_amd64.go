@@ -31,6 +31,14 @@ func native() []*Kernels[float32] {
 				checkOuter(dw, x, z, k, m, steps, stride)
 				outerAVX512(first(dw), first(x), first(z), k, m, steps, stride)
 			},
+			LogAndSign: func(x, grad []float32, p, large float32) {
+				checkInputs(x, grad)
+				logAndSignAVX512(first(x), first(grad), p, large)
+			},
+			RNNProp: func(x, grad, mPrev, vPrev, m, v []float32, keep, take, correction, epsilon float32) {
+				checkInputs(x, grad, mPrev, vPrev, m, v)
+				rnnPropAVX512(first(x), first(grad), first(mPrev), first(vPrev), first(m), first(v), keep, take, correction, epsilon)
+			},
 			chains: fmaChainsAVX512,
 			width:  16,
 		})
@@ -55,6 +63,14 @@ func native() []*Kernels[float32] {
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
 				checkOuter(dw, x, z, k, m, steps, stride)
 				outerAVX2(first(dw), first(x), first(z), k, m, steps, stride)
+			},
+			LogAndSign: func(x, grad []float32, p, large float32) {
+				checkInputs(x, grad)
+				logAndSignAVX2(first(x), first(grad), p, large)
+			},
+			RNNProp: func(x, grad, mPrev, vPrev, m, v []float32, keep, take, correction, epsilon float32) {
+				checkInputs(x, grad, mPrev, vPrev, m, v)
+				rnnPropAVX2(first(x), first(grad), first(mPrev), first(vPrev), first(m), first(v), keep, take, correction, epsilon)
 			},
 			chains: fmaChainsAVX2,
 			width:  8,

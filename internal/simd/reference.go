@@ -8,6 +8,8 @@ func Reference[T Float]() *Kernels[T] {
 		Cell:        cell[T],
 		CellAdjoint: cellAdjoint[T],
 		Outer:       outer[T],
+		LogAndSign:  logAndSign[T],
+		RNNProp:     rnnProp[T],
 	}
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"math"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -10,161 +8,102 @@ import (
 	"learnedopt/internal/simd/_gen/vec"
 )
 
-// The constants of sigmoid and tanh are those of the twins in activations.go.
-var table = []struct {
-	name  string
-	value float32
-}{
-	{"-log2e", -0x1.715476p+0},
-	{"shift", 3<<22 + 127},
-	{"ln2", 0x1.62e430p-1},
-	{"e5", -0x1.0f9f9cp-7},
-	{"e4", 0x1.573a1ap-5},
-	{"e3", -0x1.555a80p-3},
-	{"e2", 0x1.fffdc6p-2},
-	{"e1", -0x1.fffff6p-1},
-	{"1", 1},
-	{"min", -89},
-	{"max", 87},
-	{"-clamp", -9},
-	{"clamp", 9},
-	{"p4", 1.341983e-08},
-	{"p3", 2.0661268e-05},
-	{"p2", 0.00349899639},
-	{"p1", 0.133839805},
-	{"d4", 7.80473255e-07},
-	{"d3", 0.00032910389},
-	{"d2", 0.0258902075},
-	{"d1", 0.46717302},
-}
-
-// stride is the bytes of a constant: a vector of the widest kind.
-const stride = 64
-
-var base Mem
-
-// constants emits the table, every constant as a whole vector.
-func constants() {
-	base = GLOBL("gates", RODATA|NOPTR)
-	for i, c := range table {
-		for at := 0; at < stride; at += 8 {
-			bits := uint64(math.Float32bits(c.value))
-			DATA(i*stride+at, U64(bits<<32|bits))
-		}
-	}
-}
-
-func constant(name string) Mem {
-	for i, c := range table {
-		if c.name == name {
-			return base.Offset(i * stride)
-		}
-	}
-	panic(name)
+// constants emits the constants of sigmoid and tanh, those of the twins in
+// activations.go.
+func constants() *vec.Constants {
+	return vec.Table("gates",
+		vec.Float("-log2e", -0x1.715476p+0),
+		vec.Float("shift", 3<<22+127),
+		vec.Float("ln2", 0x1.62e430p-1),
+		vec.Float("e5", -0x1.0f9f9cp-7),
+		vec.Float("e4", 0x1.573a1ap-5),
+		vec.Float("e3", -0x1.555a80p-3),
+		vec.Float("e2", 0x1.fffdc6p-2),
+		vec.Float("e1", -0x1.fffff6p-1),
+		vec.Float("1", 1),
+		vec.Float("min", -89),
+		vec.Float("least", -87.33), // from here on the sigmoid is a normal number
+		vec.Float("max", 87),
+		vec.Float("-clamp", -9),
+		vec.Float("clamp", 9),
+		vec.Float("p4", 1.341983e-08),
+		vec.Float("p3", 2.0661268e-05),
+		vec.Float("p2", 0.00349899639),
+		vec.Float("p1", 0.133839805),
+		vec.Float("d4", 7.80473255e-07),
+		vec.Float("d3", 0.00032910389),
+		vec.Float("d2", 0.0258902075),
+		vec.Float("d1", 0.46717302),
+	)
 }
 
 // gates computes in registers of one instruction set.
 type gates struct {
 	vec.ISA
-	held map[string]VecVirtual
+	*vec.Constants
 }
 
-// hold loads constants into registers, for the whole function.
-func (g *gates) hold(names ...string) {
-	g.held = make(map[string]VecVirtual)
-	for _, name := range names {
-		g.held[name] = g.New()
-		VMOVUPS(constant(name), g.held[name])
+// sigmoid replaces x by 1/(1+2^n·p(t)), n the integer nearest to -x·log2(e) and
+// t = x + n·ln2. A NaN passes every clamp, as it is the second operand, and every
+// mask. AVX2 divides, which handles what overflows: 1/(1+Inf) = 0. AVX-512 has a
+// better estimate of reciprocals to start from, and masks, so it does without
+// the divider, which would take longer than all the rest.
+func (g gates) sigmoid(x VecVirtual) {
+	n, p, normal := g.New(), g.New(), K()
+	if g.Regs == 32 {
+		VCMPPS(Imm(notLess), g.Reg("least", n), x, normal)
+	} else {
+		VMAXPS(x, g.Reg("min", n), x)
 	}
-}
-
-// c is a constant as an operand.
-func (g *gates) c(name string) Op {
-	if r, ok := g.held[name]; ok {
-		return r
-	}
-	return constant(name)
-}
-
-// reg is a constant in a register that may be overwritten.
-func (g *gates) reg(name string) VecVirtual {
-	r := g.New()
-	VMOVUPS(g.c(name), r)
-	return r
-}
-
-// each runs an instruction for all of some independent values, so that their
-// latencies overlap.
-func each(x []VecVirtual, f func(i int, x VecVirtual)) {
-	for i, r := range x {
-		f(i, r)
-	}
-}
-
-// sigmoid replaces every x by 1/(1+2^n·p(t)), n the integer nearest to
-// -x·log2(e) and t = x + n·ln2. A NaN passes both clamps, as it is the second
-// operand. One division handles what overflows: 1/(1+Inf) = 0.
-func (g *gates) sigmoid(x ...VecVirtual) {
-	n, p := g.Vecs(len(x)), g.Vecs(len(x))
-	lo, hi := g.c("min"), g.c("max")
-	each(x, func(i int, x VecVirtual) { g.clamp(lo, hi, x) })
-	each(x, func(i int, x VecVirtual) {
-		VMOVUPS(g.c("shift"), n[i])
-		VFMADD231PS(g.c("-log2e"), x, n[i])
-	})
-	each(x, func(i int, x VecVirtual) {
-		VSUBPS(g.c("shift"), n[i], p[i])
-		VFMADD231PS(g.c("ln2"), p[i], x)
-		VPSLLD(Imm(23), n[i], n[i])
-		VMOVUPS(g.c("e5"), p[i])
-	})
+	VMINPS(x, g.Reg("max", n), x)
+	g.Set("shift", n)
+	g.Do(vec.FMA231, "-log2e", x, n)
+	g.Do(vec.Sub, "shift", n, p)
+	g.Do(vec.FMA231, "ln2", p, x)
+	VPSLLD(Imm(23), n, n)
+	g.Set("e5", p)
 	for _, name := range []string{"e4", "e3", "e2", "e1", "1"} {
-		each(x, func(i int, x VecVirtual) { VFMADD213PS(g.c(name), x, p[i]) })
+		g.Do(vec.FMA213, name, x, p)
 	}
-	each(x, func(i int, x VecVirtual) { VFMADD213PS(g.c("1"), n[i], p[i]) })
-	each(x, func(i int, x VecVirtual) { g.divide(g.c("1"), p[i], x) })
+	g.Do(vec.FMA213, "1", n, p)
+	if g.Regs == 32 {
+		g.reciprocal(p, n, x)
+		VFMADD213PS_Z(n, n, normal, x)
+	} else {
+		VDIVPS(p, g.Reg("1", x), x)
+	}
 }
 
-// clamp is x = min(hi, max(lo, x)), with NaN kept.
-func (g *gates) clamp(lo, hi Op, x VecVirtual) {
-	VMAXPS(x, g.loaded(lo), x)
-	VMINPS(x, g.loaded(hi), x)
+// notLess is the predicate of a comparison: not less, or one of them is NaN.
+const notLess = 5
+
+// reciprocal makes r about 1/d, to 14 bits, and e the remainder 1 - r·d:
+// r + r·e is 1/d to 27 bits.
+func (g gates) reciprocal(d, r, e VecVirtual) {
+	VRCP14PS(d, r)
+	g.Set("1", e)
+	VFNMADD231PS(r, d, e)
 }
 
-// loaded is a constant in a register.
-func (g *gates) loaded(c Op) VecVirtual {
-	if r, ok := c.(VecVirtual); ok {
-		return r
+// tanh replaces x by x·p(x²)/d(x²).
+func (g gates) tanh(x VecVirtual) {
+	q, p, d := g.New(), g.New(), g.New()
+	VMAXPS(x, g.Reg("-clamp", q), x)
+	VMINPS(x, g.Reg("clamp", q), x)
+	VMULPS(x, x, q)
+	g.Set("p4", p)
+	g.Set("d4", d)
+	for i, name := range []string{"p3", "p2", "p1", "1"} {
+		g.Do(vec.FMA213, name, q, p)
+		g.Do(vec.FMA213, []string{"d3", "d2", "d1", "1"}[i], q, d)
 	}
-	r := g.New()
-	VMOVUPS(c, r)
-	return r
-}
-
-// divide is dst = a/b.
-func (g *gates) divide(a Op, b, dst VecVirtual) { VDIVPS(b, g.loaded(a), dst) }
-
-// tanh replaces every x by x·p(x²)/d(x²).
-func (g *gates) tanh(x ...VecVirtual) {
-	q, p, d := g.Vecs(len(x)), g.Vecs(len(x)), g.Vecs(len(x))
-	lo, hi := g.c("-clamp"), g.c("clamp")
-	each(x, func(i int, x VecVirtual) { g.clamp(lo, hi, x) })
-	each(x, func(i int, x VecVirtual) {
-		VMULPS(x, x, q[i])
-		VMOVUPS(g.c("p4"), p[i])
-		VMOVUPS(g.c("d4"), d[i])
-	})
-	for _, name := range []string{"3", "2", "1", ""} {
-		each(x, func(i int, x VecVirtual) {
-			if name == "" {
-				VFMADD213PS(g.c("1"), q[i], p[i])
-				VFMADD213PS(g.c("1"), q[i], d[i])
-				return
-			}
-			VFMADD213PS(g.c("p"+name), q[i], p[i])
-			VFMADD213PS(g.c("d"+name), q[i], d[i])
-		})
+	VMULPS(x, p, p)
+	if g.Regs == 32 {
+		e := g.New()
+		g.reciprocal(d, q, e)
+		VFMADD231PS(e, q, q)
+		VMULPS(q, p, x)
+	} else {
+		VDIVPS(d, p, x)
 	}
-	each(x, func(i int, x VecVirtual) { VMULPS(x, p[i], p[i]) })
-	each(x, func(i int, x VecVirtual) { VDIVPS(d[i], p[i], x) })
 }

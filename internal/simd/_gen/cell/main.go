@@ -10,37 +10,45 @@ import (
 )
 
 func main() {
-	constants()
+	table := constants()
 	for _, isa := range vec.All {
-		cell(isa)
-		cellAdjoint(isa)
+		table.In(isa)
+		cell(gates{isa, table})
+		table.In(isa)
+		cellAdjoint(gates{isa, table})
 	}
 	Generate()
 }
 
 // rows is the operands at one index of the arrays of a block, hidden rows each.
 type rows struct {
-	z, z3, size, at, left Register
-	bytes                 int
+	z, z3, size, at Register
+	bytes           int
 }
 
-// open loads what both kernels need and starts their loop.
-func open(isa vec.ISA) (*rows, func()) {
+// open loads what both kernels need.
+func open(isa vec.ISA) *rows {
 	r := &rows{z: vec.Arg("z"), size: vec.Arg("hidden"), at: GP64(), z3: GP64(), bytes: isa.Bytes}
 	SHLQ(Imm(7), r.size)
 	LEAQ(Mem{Base: r.size, Index: r.size, Scale: 2}, r.z3)
 	ADDQ(r.z, r.z3)
 	XORQ(r.at, r.at)
+	return r
+}
+
+// loop emits the loop over the rows, a vector at a time, and returns.
+func (r *rows) loop(body func()) {
 	loop := vec.Fresh("loop")
-	return r, func() {
-		ADDQ(vec.N(isa.Bytes), r.z)
-		ADDQ(vec.N(isa.Bytes), r.z3)
-		ADDQ(vec.N(isa.Bytes), r.at)
-		CMPQ(r.at, r.size)
-		JLT(LabelRef(loop))
-		VZEROUPPER()
-		RET()
-	}
+	Label(loop)
+	body()
+	step := vec.N(r.bytes)
+	ADDQ(step, r.z)
+	ADDQ(step, r.z3)
+	ADDQ(step, r.at)
+	CMPQ(r.at, r.size)
+	JLT(LabelRef(loop))
+	VZEROUPPER()
+	RET()
 }
 
 // gate is where z keeps gate i, f, g or o.
@@ -57,7 +65,8 @@ func (r *rows) gate(i int) Mem {
 // of is the operand of one of the other arrays.
 func (r *rows) of(array Register) Mem { return Mem{Base: array, Index: r.at, Scale: 1} }
 
-func cell(isa vec.ISA) {
+func cell(g gates) {
+	isa := g.ISA
 	isa.Function("cell", "func(z, cPrev, c, tc, h *float32, hidden int)",
 		"	n := hidden * Lanes",
 		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
@@ -70,35 +79,36 @@ func cell(isa vec.ISA) {
 		"	}",
 	)
 	cPrev, c, tc, h := vec.Arg("cPrev"), vec.Arg("c"), vec.Arg("tc"), vec.Arg("h")
-	r, end := open(isa)
-	g := &gates{ISA: isa}
+	r := open(isa)
 	if isa.Regs == 32 {
-		g.hold("-log2e", "shift", "ln2", "e5", "1", "min", "max", "-clamp", "clamp", "p4", "d4")
+		g.Hold("least", "max", "shift", "-log2e", "ln2", "e5", "e4", "e3", "e2", "e1", "1", "-clamp", "clamp", "p4", "d4")
 	} else {
-		g.hold("shift", "1")
+		g.Hold("shift", "1")
 	}
-	Label("loop1")
-	z := isa.Vecs(4)
-	for i, reg := range z {
-		VMOVUPS(r.gate(i), reg)
-	}
-	g.sigmoid(z[0], z[1], z[3])
-	VMOVUPS(z[0], r.gate(0))
-	VMOVUPS(z[1], r.gate(1))
-	VMOVUPS(z[3], r.gate(3))
-	g.tanh(z[2])
-	VMOVUPS(z[2], r.gate(2))
-	VMULPS(r.of(cPrev), z[1], z[1])
-	VFMADD231PS(z[0], z[2], z[1])
-	VMOVUPS(z[1], r.of(c))
-	g.tanh(z[1])
-	VMOVUPS(z[1], r.of(tc))
-	VMULPS(z[1], z[3], z[3])
-	VMOVUPS(z[3], r.of(h))
-	end()
+	r.loop(func() {
+		gate := isa.Vecs(4)
+		for k, x := range gate {
+			VMOVUPS(r.gate(k), x)
+			if k == 2 {
+				g.tanh(x)
+			} else {
+				g.sigmoid(x)
+			}
+			VMOVUPS(x, r.gate(k))
+		}
+		i, f, t, o := gate[0], gate[1], gate[2], gate[3]
+		VMULPS(r.of(cPrev), f, f)
+		VFMADD231PS(i, t, f)
+		VMOVUPS(f, r.of(c))
+		g.tanh(f)
+		VMOVUPS(f, r.of(tc))
+		VMULPS(f, o, o)
+		VMOVUPS(o, r.of(h))
+	})
 }
 
-func cellAdjoint(isa vec.ISA) {
+func cellAdjoint(u gates) {
+	isa := u.ISA
 	isa.Function("cellAdjoint", "func(z, cPrev, tc, dh, dc *float32, hidden int)",
 		"	n := hidden * Lanes",
 		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
@@ -113,53 +123,52 @@ func cellAdjoint(isa vec.ISA) {
 		"	}",
 	)
 	cPrev, tc, dh, dc := vec.Arg("cPrev"), vec.Arg("tc"), vec.Arg("dh"), vec.Arg("dc")
-	r, end := open(isa)
-	one := isa.New()
-	VBROADCASTSS(constant("1"), one)
-	Label("loop1")
-	load := func(m Mem) VecVirtual {
-		v := isa.New()
-		VMOVUPS(m, v)
-		return v
-	}
-	// slope is v·(1-v), rounded once: v - v².
-	slope := func(v VecVirtual) VecVirtual {
-		s := isa.New()
-		VMOVAPS(v, s)
-		VFNMADD231PS(v, v, s)
-		return s
-	}
-	// bend is 1 - v².
-	bend := func(v VecVirtual) VecVirtual {
-		s := isa.New()
-		VMOVAPS(one, s)
-		VFNMADD231PS(v, v, s)
-		return s
-	}
-	o, ts := load(r.gate(3)), load(r.of(tc))
-	a, d := isa.New(), load(r.of(dc))
-	VMULPS(r.of(dh), o, a) // dh·o
-	VFMADD231PS(bend(ts), a, d)
-	VMULPS(ts, a, a)
-	VSUBPS(o, one, o) // not a - a·o, which is NaN at an infinite a
-	VMULPS(a, o, o)
-	VMOVUPS(o, r.gate(3))
+	r := open(isa)
+	one := u.Reg("1", isa.New())
+	r.loop(func() {
+		load := func(m Mem) VecVirtual {
+			v := isa.New()
+			VMOVUPS(m, v)
+			return v
+		}
+		// slope is v·(1-v), rounded once: v - v².
+		slope := func(v VecVirtual) VecVirtual {
+			s := isa.New()
+			VMOVAPS(v, s)
+			VFNMADD231PS(v, v, s)
+			return s
+		}
+		// bend is 1 - v².
+		bend := func(v VecVirtual) VecVirtual {
+			s := isa.New()
+			VMOVAPS(one, s)
+			VFNMADD231PS(v, v, s)
+			return s
+		}
+		o, ts := load(r.gate(3)), load(r.of(tc))
+		a, d := isa.New(), load(r.of(dc))
+		VMULPS(r.of(dh), o, a) // dh·o
+		VFMADD231PS(bend(ts), a, d)
+		VMULPS(ts, a, a)
+		VSUBPS(o, one, o) // not a - a·o, which is NaN at an infinite a
+		VMULPS(a, o, o)
+		VMOVUPS(o, r.gate(3))
 
-	f := load(r.gate(1))
-	df := slope(f)
-	VMULPS(d, f, f)
-	VMOVUPS(f, r.of(dc))
-	VMULPS(d, df, df)
-	VMULPS(r.of(cPrev), df, df)
-	VMOVUPS(df, r.gate(1))
+		f := load(r.gate(1))
+		df := slope(f)
+		VMULPS(d, f, f)
+		VMOVUPS(f, r.of(dc))
+		VMULPS(d, df, df)
+		VMULPS(r.of(cPrev), df, df)
+		VMOVUPS(df, r.gate(1))
 
-	i, g := load(r.gate(0)), load(r.gate(2))
-	di, dg := slope(i), bend(g)
-	VMULPS(d, g, g)
-	VMULPS(g, di, di)
-	VMOVUPS(di, r.gate(0))
-	VMULPS(d, i, i)
-	VMULPS(i, dg, dg)
-	VMOVUPS(dg, r.gate(2))
-	end()
+		i, g := load(r.gate(0)), load(r.gate(2))
+		di, dg := slope(i), bend(g)
+		VMULPS(d, g, g)
+		VMULPS(g, di, di)
+		VMOVUPS(di, r.gate(0))
+		VMULPS(d, i, i)
+		VMULPS(i, dg, dg)
+		VMOVUPS(dg, r.gate(2))
+	})
 }
