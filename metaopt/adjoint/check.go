@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 
 	"learnedopt/internal/stream"
@@ -82,12 +83,13 @@ func (cfg CheckConfig) Validate() error {
 //	d(K) = Σ_windows dL_window/dφ,   L_window = Σ_{t=1..K} f_t(θ_t),
 //
 // summed over the T/K windows of an episode and over episodes, and compares each
-// with the gradient of the whole meta-loss: K = T with second derivatives. An
-// episode of which a loss, an update or a gradient is not finite is left out and
+// with the gradient of the whole meta-loss: K = T with second derivatives. That one
+// is computed once more from a start moved by little more than rounding, which
+// tells whether it is worth comparing with. An episode of which a loss, an update or a gradient is not finite is left out and
 // counted; if none is left the error wraps the first's *optimizer.DivergedError.
 //
 // Memory: with second derivatives T states and 2T gradients, of n coordinates each.
-// Time: as many unrolls of T steps as there are gradients, 2·len(Unrolls)·Episodes.
+// Time: as many unrolls of T steps as there are gradients, (2·len(Unrolls)+1)·Episodes.
 // Where the problem is not an optimizer.HessianVector, its Hessian is taken from
 // central differences of float32 gradients (docs/truncation.md says what that is worth).
 func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
@@ -95,11 +97,9 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
-	c := &checker{cfg: cfg, total: 2 * len(cfg.Unrolls) * cfg.Episodes}
-	for _, second := range []bool{false, true} {
-		c.estimators = append(c.estimators, &metaopt.TruncatedBackprop{SecondDerivatives: second})
-	}
-	var episodes [][]gradients // of each episode and K
+	c := &checker{cfg: cfg, total: (2*len(cfg.Unrolls) + 1) * cfg.Episodes}
+	c.firstOrder, c.second = &metaopt.TruncatedBackprop{}, &metaopt.TruncatedBackprop{SecondDerivatives: true}
+	var episodes []gradients
 	var first error
 	for e := range cfg.Episodes {
 		gs, err := c.episode(ctx, e)
@@ -121,50 +121,62 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	return newReport(cfg, episodes), nil
 }
 
-// gradients are the two of one unroll length.
+// nudge is how far the second start is from the first in every coordinate, as a
+// part of the largest: eight times float32's ε.
+const nudge = 1. / (1 << 20)
+
+// gradients are those of one episode: for each K without and with second
+// derivatives, and the last of these from a nudged start.
 type gradients struct {
-	firstOrder, second []float64
+	firstOrder, second [][]float64
+	nudged             []float64
 }
 
 type checker struct {
-	cfg         CheckConfig
-	estimators  []*metaopt.TruncatedBackprop
-	done, total int
+	cfg                CheckConfig
+	firstOrder, second *metaopt.TruncatedBackprop
+	done, total        int
 }
 
 // episode computes all gradients of one episode. Runs of one problem from its
 // beginning are the same, as problems are functions of the step.
-func (c *checker) episode(ctx context.Context, e int) ([]gradients, error) {
+func (c *checker) episode(ctx context.Context, e int) (gradients, error) {
 	problem, err := c.cfg.Family.Sample(stream.New(c.cfg.Seed, "check", uint64(e)))
 	if err != nil {
-		return nil, err
+		return gradients{}, err
 	}
-	gs, err := c.compare(ctx, problem)
+	gs, err := c.all(ctx, problem, e)
 	if closer, ok := problem.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}
-	c.progress((e+1)*2*len(c.cfg.Unrolls) - c.done) // those that a divergence made needless
+	c.progress((e+1)*(2*len(c.cfg.Unrolls)+1) - c.done) // those that a divergence made needless
 	return gs, err
 }
 
-func (c *checker) compare(ctx context.Context, problem optimizer.Problem) ([]gradients, error) {
-	gs := make([]gradients, len(c.cfg.Unrolls))
-	for i, k := range c.cfg.Unrolls {
-		for j, into := range []*[]float64{&gs[i].firstOrder, &gs[i].second} {
-			d, err := c.gradient(ctx, c.estimators[j], problem, k)
-			if err != nil {
-				return nil, err
-			}
-			*into = d
+func (c *checker) all(ctx context.Context, problem optimizer.Problem, e int) (gs gradients, err error) {
+	take := func(estimator metaopt.Estimator, k int, rng *rand.Rand) (d []float64) {
+		if err == nil {
+			d, err = c.gradient(ctx, estimator, problem, k, rng)
+		}
+		if err == nil {
 			c.progress(1)
 		}
+		return d
 	}
-	return gs, nil
+	for _, k := range c.cfg.Unrolls {
+		gs.firstOrder = append(gs.firstOrder, take(c.firstOrder, k, nil))
+		gs.second = append(gs.second, take(c.second, k, nil))
+	}
+	gs.nudged = take(c.second, c.cfg.Steps, stream.New(c.cfg.Seed, "nudge", uint64(e)))
+	return gs, err
 }
 
-// gradient is d(K) of one episode.
-func (c *checker) gradient(ctx context.Context, estimator metaopt.Estimator, problem optimizer.Problem, k int) ([]float64, error) {
+// gradient is d(K) of one episode, from a nudged start if there is an rng.
+func (c *checker) gradient(ctx context.Context, estimator metaopt.Estimator, problem optimizer.Problem, k int, rng *rand.Rand) ([]float64, error) {
 	ep := metaopt.NewEpisode(c.cfg.Network, problem)
+	if rng != nil {
+		move(ep.Theta, rng)
+	}
 	dphi := make([]float64, len(c.cfg.Network.Params()))
 	for ep.Step < c.cfg.Steps {
 		w, err := estimator.Estimate(ctx, dphi, ep, k)
@@ -181,6 +193,20 @@ func (c *checker) gradient(ctx context.Context, estimator metaopt.Estimator, pro
 		}
 	}
 	return dphi, nil
+}
+
+// move adds the nudge, with random signs. A start at 0 moves as one of size 1.
+func move(theta []float32, rng *rand.Rand) {
+	largest := float32(0)
+	for _, x := range theta {
+		largest = max(largest, x, -x)
+	}
+	if largest == 0 {
+		largest = 1
+	}
+	for i := range theta {
+		theta[i] += nudge * largest * float32(2*rng.IntN(2)-1)
+	}
 }
 
 func (c *checker) progress(n int) {

@@ -32,7 +32,7 @@ func TestCheckAgainstTheSystem(t *testing.T) {
 	cfg := checkConfig(t)
 	calls := 0
 	cfg.Progress = func(done, total int) {
-		if calls++; done != calls || total != 2*3*3 {
+		if calls++; done != calls || total != 3*(2*3+1) {
 			t.Errorf("progress %d of %d at call %d", done, total, calls)
 		}
 	}
@@ -41,7 +41,7 @@ func TestCheckAgainstTheSystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Task != "quartics" || r.Steps != 6 || r.Episodes != 3 || r.LeftOut != 0 || r.Seed != 8 ||
-		r.Parameters != len(cfg.Network.Params()) || calls != 18 || len(r.Unrolls) != 3 {
+		r.Parameters != len(cfg.Network.Params()) || calls != 21 || len(r.Unrolls) != 3 {
 		t.Fatalf("%+v after %d calls", r, calls)
 	}
 
@@ -86,6 +86,53 @@ func TestCheckAgainstTheSystem(t *testing.T) {
 	if last := r.Unrolls[2]; math.Abs(float64(last.SecondDerivatives.Cosine)-1) > 1e-12 || last.FirstOrder.Cosine > 0.999 {
 		t.Errorf("cosines of the whole horizon are %g, and %g in first order", last.SecondDerivatives.Cosine, last.FirstOrder.Cosine)
 	}
+}
+
+// TestNudgedStarts: on a smooth problem a millionth moves the whole gradient by little
+// more than that, but by something; on one that magnifies its start the nudge
+// decides.
+func TestNudgedStarts(t *testing.T) {
+	cfg := checkConfig(t)
+	r, err := adjoint.Check(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := r.Unrolls[2].SecondDerivatives
+	if d := math.Abs(float64(r.Nudged.Norm/whole.Norm - 1)); d == 0 || d > 1e-4 {
+		t.Errorf("the norm moves by %g of itself", d)
+	}
+	if d := math.Abs(float64(r.Nudged.Cosine - 1)); d > 1e-4 || len(r.Nudged.EpisodeCosines) != 3 {
+		t.Errorf("%+v", r.Nudged)
+	}
+	cfg.Family = rough{}
+	if r, err = adjoint.Check(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Max(r.Nudged.EpisodeCosines) > -0.5 {
+		t.Errorf("cosines on a rough problem are %v", r.Nudged.EpisodeCosines)
+	}
+}
+
+// rough is f(θ) = cθ in one dimension from θ_0 = 0, where c = cos(10⁷θ_0): 1, and nearly
+// −1 from both nudged starts.
+type rough struct {
+	t     int
+	slope float32
+}
+
+func (rough) Name() string                                 { return "rough" }
+func (rough) Sample(*rand.Rand) (optimizer.Problem, error) { return &rough{}, nil }
+func (*rough) Dim() int                                    { return 1 }
+func (*rough) Init(theta []float32)                        { clear(theta) }
+func (r *rough) Seek(t int)                                { r.t = t }
+func (*rough) HessianVector(dst, theta, v []float32) error { clear(dst); return nil }
+func (r *rough) LossGrad(theta, grad []float32) (float64, error) {
+	if r.t == 0 {
+		r.slope = float32(math.Cos(1e7 * float64(theta[0])))
+	}
+	grad[0] = r.slope
+	r.t++
+	return float64(grad[0] * theta[0]), nil
 }
 
 // In a window of one step no gradient depends on φ, so there are no second
@@ -145,7 +192,7 @@ func TestEpisodesThatDiverge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Episodes != 2 || r.LeftOut != 1 || len(r.Unrolls[0].FirstOrder.EpisodeCosines) != 2 || closed != 1 || calls != 18 {
+	if r.Episodes != 2 || r.LeftOut != 1 || len(r.Unrolls[0].FirstOrder.EpisodeCosines) != 2 || closed != 1 || calls != 21 {
 		t.Errorf("%+v, %d closed, %d calls", r, closed, calls)
 	}
 
@@ -250,10 +297,12 @@ func TestReportJSON(t *testing.T) {
 			FirstOrder:        adjoint.Agreement{Norm: 0, Cosine: nan, EpisodeCosines: []metaopt.Number{nan}},
 			SecondDerivatives: adjoint.Agreement{Norm: 1.5, Cosine: 1, EpisodeCosines: []metaopt.Number{1}},
 		}},
+		Nudged: adjoint.Agreement{Norm: 1.25, Cosine: 0.5, EpisodeCosines: []metaopt.Number{0.5}},
 	}
 	const want = `{"task":"t","steps":2,"episodes":1,"left_out":3,"seed":4,"parameters":5,"unrolls":[{"unroll":2,` +
 		`"first_order":{"norm":0,"cosine":null,"episode_cosines":[null]},` +
-		`"second_derivatives":{"norm":1.5,"cosine":1,"episode_cosines":[1]}}]}`
+		`"second_derivatives":{"norm":1.5,"cosine":1,"episode_cosines":[1]}}],` +
+		`"nudged":{"norm":1.25,"cosine":0.5,"episode_cosines":[0.5]}}`
 	got, err := json.Marshal(r)
 	if err != nil || string(got) != want {
 		t.Errorf("%s (%v), want %s", got, err, want)

@@ -20,6 +20,11 @@ type Report struct {
 	// Unrolls has a row for each unroll length K, ascending to T: the last row is not
 	// truncated, and its gradient with second derivatives is the whole one.
 	Unrolls []Row `json:"unrolls"`
+	// Nudged compares the whole gradient of the same episodes from starts that are moved
+	// by a millionth of their largest coordinate. Where its cosine is not near
+	// 1, rounding decides what the whole gradient is, and the cosines with it say
+	// nothing about truncation.
+	Nudged Agreement `json:"nudged"`
 }
 
 // A Row is what an unroll length makes of the meta-gradient.
@@ -44,22 +49,25 @@ type Agreement struct {
 	EpisodeCosines []metaopt.Number `json:"episode_cosines"`
 }
 
-func newReport(cfg CheckConfig, episodes [][]gradients) *Report {
-	last := len(cfg.Unrolls) - 1
-	whole := make([][]float64, len(episodes))
-	for e, gs := range episodes {
-		whole[e] = gs[last].second
+func newReport(cfg CheckConfig, episodes []gradients) *Report {
+	of := func(pick func(gradients) []float64) (all [][]float64) {
+		for _, gs := range episodes {
+			all = append(all, pick(gs))
+		}
+		return all
 	}
+	whole := of(func(gs gradients) []float64 { return gs.second[len(gs.second)-1] })
 	r := &Report{
 		Task: cfg.Family.Name(), Steps: cfg.Steps, Episodes: len(episodes), LeftOut: cfg.Episodes - len(episodes),
 		Seed: cfg.Seed, Parameters: len(whole[0]),
+		Nudged: agreement(of(func(gs gradients) []float64 { return gs.nudged }), whole),
 	}
 	for i, k := range cfg.Unrolls {
-		first, second := make([][]float64, len(episodes)), make([][]float64, len(episodes))
-		for e, gs := range episodes {
-			first[e], second[e] = gs[i].firstOrder, gs[i].second
-		}
-		r.Unrolls = append(r.Unrolls, Row{Unroll: k, FirstOrder: agreement(first, whole), SecondDerivatives: agreement(second, whole)})
+		r.Unrolls = append(r.Unrolls, Row{
+			Unroll:            k,
+			FirstOrder:        agreement(of(func(gs gradients) []float64 { return gs.firstOrder[i] }), whole),
+			SecondDerivatives: agreement(of(func(gs gradients) []float64 { return gs.second[i] }), whole),
+		})
 	}
 	return r
 }
