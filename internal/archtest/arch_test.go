@@ -56,6 +56,9 @@ var rules = map[string]rule{
 		own:    []string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	"bench": {
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+	},
 	"checkpoints": {
 		others: []string{"github.com/vmihailenco/msgpack/v5", "github.com/google/renameio/v2"},
 	},
@@ -66,7 +69,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter", "github.com/google/renameio/v2"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
 			"report", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys", "github.com/google/renameio/v2"},

@@ -1,0 +1,222 @@
+// Package bench measures what this machine makes of the library: the figures
+// that `metaopt bench` prints and docs/performance.md explains.
+package bench
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"time"
+
+	"learnedopt/internal/simd"
+	"learnedopt/internal/stream"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+	"learnedopt/tasks"
+)
+
+// A Report is what Run measured. Its JSON is read by other programs. Times are
+// medians, in seconds.
+type Report struct {
+	// MetaStep is the time of a meta-step: 20 inner steps, the adjoint, and
+	// Adam on φ; on 128 quadratics of 10 dimensions (1,280 coordinates), and on an
+	// MLP 784-20-10 with batches of 128 images (15,910).
+	MetaStep struct {
+		Quadratic float64 `json:"quadratic"`
+		MNIST     float64 `json:"mnist"`
+	} `json:"meta_step_s"`
+	// MetaStepOneCore is the same with GOMAXPROCS 1.
+	MetaStepOneCore struct {
+		Quadratic float64 `json:"quadratic"`
+		MNIST     float64 `json:"mnist"`
+	} `json:"meta_step_one_core_s"`
+	// UpdateRate is how many coordinates a second are updated, without
+	// training, in a run over a million.
+	UpdateRate float64 `json:"update_coordinates_per_s"`
+	// LossGrad is the time of one loss and gradient of the MLP.
+	LossGrad struct {
+		MNIST float64 `json:"mnist"`
+	} `json:"loss_grad_s"`
+	// FMAPeak is what all cores together make of independent multiply-adds in
+	// registers; Forward and LSTM are what updates, and the whole network's part of a
+	// meta-step on 15,910 coordinates, make of those that they need.
+	FMAPeak float64 `json:"fma_peak_gflops"`
+	Forward float64 `json:"forward_gflops"`
+	LSTM    float64 `json:"lstm_gflops"`
+	// Memory is by how many bytes the heap grew for meta-training on the MLP in
+	// one window of 100 steps, and for the state of a million coordinates.
+	Memory struct {
+		Unroll100 uint64 `json:"mnist_unroll_100"`
+		Update    uint64 `json:"update_1000000"`
+	} `json:"memory_bytes"`
+	SIMD  string `json:"simd"`
+	Cores int    `json:"cores"`
+}
+
+// Coordinates of the MLP, inner steps of a window.
+const (
+	coordinates = 15910
+	unroll      = 20
+	million     = 1000000
+)
+
+// Run measures everything; each measurement goes on for about the time each, and
+// for five rounds at least. Report is called ahead of each with its name. The
+// images are drawn from fonts: there, only their size matters. GOMAXPROCS is
+// changed and restored.
+func Run(ctx context.Context, each time.Duration, report func(what string)) (*Report, error) {
+	b := &bench{ctx: ctx, each: each}
+	kernels := simd.Float32()
+	r := &Report{SIMD: kernels.Path, Cores: runtime.GOMAXPROCS(0)}
+	digits, err := tasks.New("digits", tasks.Options{})
+	if err != nil {
+		return nil, err
+	}
+	quadratic, err := tasks.New("quadratic-uniform", tasks.Options{})
+	if err != nil {
+		return nil, err
+	}
+	net, err := lstm.Random(lstm.Config{}, stream.New(0, "bench", 0))
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range []struct {
+		what string
+		run  func() error
+	}{
+		{"multiply-adds at most", func() error { r.FMAPeak = simd.Peak(kernels, r.Cores, each); return nil }},
+		{"network's part of a meta-step", func() error { b.network(r, net); return nil }},
+		{"update of a million coordinates", func() error { b.update(r, net); return nil }},
+		{"loss and gradient of an MLP", func() (err error) { r.LossGrad.MNIST, err = b.lossGrad(digits); return err }},
+		{"meta-step on quadratics", func() (err error) { r.MetaStep.Quadratic, err = b.metaStep(quadratic); return err }},
+		{"meta-step on an MLP", func() (err error) { r.MetaStep.MNIST, err = b.metaStep(digits); return err }},
+		{"meta-steps with one core", func() error { return b.oneCore(r, quadratic, digits) }},
+		{"memory of a window of 100 steps", func() (err error) { r.Memory.Unroll100, err = b.memory(digits); return err }},
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		report(m.what)
+		if err := m.run(); err != nil {
+			return nil, err
+		}
+	}
+	return r, ctx.Err()
+}
+
+type bench struct {
+	ctx  context.Context
+	each time.Duration
+}
+
+// median is the median time of op, in seconds, after a first time not counted.
+func (b *bench) median(op func() error) (float64, error) {
+	var times []float64
+	for start := time.Now(); len(times) < 6 || time.Since(start) < b.each; {
+		if err := b.ctx.Err(); err != nil {
+			return 0, err
+		}
+		t := time.Now()
+		if err := op(); err != nil {
+			return 0, err
+		}
+		times = append(times, time.Since(t).Seconds())
+	}
+	times = times[1:]
+	slices.Sort(times)
+	return times[len(times)/2], nil
+}
+
+func (b *bench) metaStep(family optimizer.Family) (float64, error) {
+	trainer, err := metaopt.NewTrainer(metaopt.TrainConfig{Family: family, Unroll: unroll, MetaSteps: 1})
+	if err != nil {
+		return 0, err
+	}
+	defer trainer.Close()
+	return b.median(func() error { return trainer.Step(b.ctx) })
+}
+
+func (b *bench) oneCore(r *Report, quadratic, digits optimizer.Family) (err error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if r.MetaStepOneCore.Quadratic, err = b.metaStep(quadratic); err != nil {
+		return err
+	}
+	r.MetaStepOneCore.MNIST, err = b.metaStep(digits)
+	return err
+}
+
+func (b *bench) lossGrad(family optimizer.Family) (float64, error) {
+	p, err := family.Sample(stream.New(0, "bench", 1))
+	if err != nil {
+		return 0, err
+	}
+	theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
+	p.Init(theta)
+	return b.median(func() error {
+		_, err := p.LossGrad(theta, grad)
+		return err
+	})
+}
+
+// network measures forward passes and whole unrolls on fixed gradients.
+func (b *bench) network(r *Report, net *lstm.Network) {
+	grads := gradients(unroll+1, coordinates)
+	state, update := net.NewState(coordinates), make([]float32, coordinates)
+	forward, _ := b.median(func() error {
+		for _, g := range grads[:unroll] {
+			state.Update(update, g)
+		}
+		return nil
+	})
+	var adjoint lstm.Adjoint
+	start, dphi := net.NewState(coordinates), make([]float64, len(net.Params()))
+	backward, _ := b.median(func() error { adjoint.Unroll(dphi, start, grads, nil); return nil })
+	once, whole := flops(net)
+	r.Forward = once * unroll * coordinates / forward / 1e9
+	r.LSTM = whole * unroll * coordinates / (forward + backward) / 1e9
+}
+
+func (b *bench) update(r *Report, net *lstm.Network) {
+	before := heap()
+	g := gradients(1, million)[0]
+	update := make([]float32, million)
+	inputs := heap() - before
+	state := net.NewState(million)
+	t, _ := b.median(func() error { state.Update(update, g); return nil })
+	r.UpdateRate = million / t
+	r.Memory.Update = heap() - before - inputs
+	runtime.KeepAlive(state)
+	runtime.KeepAlive(g)
+	runtime.KeepAlive(update)
+}
+
+// flops counts the multiplications and additions in matrix products, for one coordinate and step: of a
+// forward pass, and of all that an unroll does, its forward pass, the replay, the
+// adjoint of what lies below and before, and the weight gradients.
+func flops(net *lstm.Network) (forward, whole float64) {
+	cfg := net.Config()
+	params := float64(len(net.Params()))
+	h := float64(cfg.Hidden)
+	back := h // of the read-out
+	for l := range cfg.Layers {
+		back += 4 * h * h // into the layer's own past
+		if l > 0 {
+			back += 4 * h * h // into the layer below
+		}
+	}
+	return 2 * params, 2 * (3*params + back)
+}
+
+// gradients are rows of n gradients of many magnitudes.
+func gradients(rows, n int) [][]float32 {
+	rng := stream.New(0, "bench", 2)
+	g := make([][]float32, rows)
+	for t := range g {
+		g[t] = make([]float32, n)
+		for i := range g[t] {
+			g[t][i] = float32(rng.NormFloat64() * rng.ExpFloat64() / 100)
+		}
+	}
+	return g
+}

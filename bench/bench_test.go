@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"learnedopt/lstm"
+)
+
+// TestFlops counts the paper's network by hand: per coordinate and step, layer 1
+// multiplies 2+20 inputs and a bias by 80, layer 2 40 and a bias by 80, the
+// read-out 20 and a bias by 1.
+func TestFlops(t *testing.T) {
+	net, err := lstm.Random(lstm.Config{}, rand.New(rand.NewPCG(1, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward, whole := flops(net)
+	if want := 2.0 * (23*80 + 41*80 + 21); forward != want {
+		t.Errorf("forward %v, want %v", forward, want)
+	}
+	// The replay and the weight gradients cost the same again; of the adjoint,
+	// layer 2 goes to 40 inputs, layer 1 to its own past, the read-out to 20.
+	if want := 3*forward + 2*(40*80+20*80+20); whole != want {
+		t.Errorf("whole %v, want %v", whole, want)
+	}
+}
+
+// TestRun measures for a moment and expects figures that fit together.
+func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a few seconds; not with -short")
+	}
+	var said []string
+	r, err := Run(t.Context(), time.Millisecond, func(what string) { said = append(said, what) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]float64{
+		"quadratic": r.MetaStep.Quadratic, "mnist": r.MetaStep.MNIST, "loss and gradient": r.LossGrad.MNIST,
+		"one core": r.MetaStepOneCore.MNIST, "update": r.UpdateRate, "peak": r.FMAPeak, "forward": r.Forward, "lstm": r.LSTM,
+	} {
+		if !(v > 0) || math.IsInf(v, 0) {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	if r.MetaStep.MNIST < 20*r.LossGrad.MNIST/10 {
+		t.Errorf("a meta-step of %v s with twenty gradients of %v s", r.MetaStep.MNIST, r.LossGrad.MNIST)
+	}
+	// 80 floats of state a coordinate; one gradient a step, and the state twice.
+	if m := float64(r.Memory.Update); m < 320e6 || m > 340e6 {
+		t.Errorf("the state of a million coordinates takes %v bytes", m)
+	}
+	if m := float64(r.Memory.Unroll100); m < 4*coordinates*(100+160) || m > 120e6 {
+		t.Errorf("a window of 100 steps takes %v bytes", m)
+	}
+	if len(said) != 8 || r.SIMD == "" || r.Cores < 1 {
+		t.Errorf("said %q, kernels %q, %d cores", said, r.SIMD, r.Cores)
+	}
+}
+
+func TestRunIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Run(ctx, time.Millisecond, func(string) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}
