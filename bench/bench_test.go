@@ -48,7 +48,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s is %v", name, v)
 		}
 	}
-	if r.MetaStep.MNIST < 20*r.LossGrad.MNIST/10 {
+	if r.MetaStep.MNIST < 10*r.LossGrad.MNIST {
 		t.Errorf("a meta-step of %v s with twenty gradients of %v s", r.MetaStep.MNIST, r.LossGrad.MNIST)
 	}
 	// 80 floats of state a coordinate; one gradient a step, and the state twice.
