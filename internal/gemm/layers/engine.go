@@ -12,8 +12,8 @@ import (
 )
 
 // An Engine is Gorgonia's engine except that it multiplies float32 matrices
-// with package gemm, transposed and sliced ones where they lie. It has no
-// state: machines may share one. It is given to a machine by
+// with package gemm, transposed and sliced ones where they lie, and that its
+// softmax is right for rows of any size. It has no state: machines may share one. It is given to a machine by
 // gorgonia.WithEngine.
 type Engine struct {
 	gorgonia.StandardEngine

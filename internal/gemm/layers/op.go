@@ -83,7 +83,7 @@ func (o *op) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
 			o.scalars[i] = float32(*t)
 			o.floats[i] = o.scalars[i : i+1]
 		case *tensor.Dense:
-			if t.Dtype() != tensor.Float32 || t.RequiresIterator() || !t.DataOrder().IsRowMajor() {
+			if _, ok := plain(t); !ok {
 				return nil, fmt.Errorf("layers: %s: input %d is not a contiguous row-major float32 tensor", o.name, i)
 			}
 			o.floats[i] = t.Float32s()
