@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"gorgonia.org/gorgonia"
+
 	"learnedopt/optimizer"
 )
 
@@ -13,10 +15,19 @@ func BenchmarkLossGrad(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	images := make([]float32, 128*784)
+	labels := make([]float32, 128*10)
+	for row := range 128 {
+		mnist.data.Image(images[row*784:(row+1)*784], Train, row)
+		labels[row*10+mnist.data.Label(Train, row)] = 1
+	}
+	plain := GraphFamily{Label: "plain", Build: func(g *gorgonia.ExprGraph, _ *rand.Rand) (Expression, error) {
+		return plainMLP(images, labels, 128, []int{784, 20, 10})(g)
+	}}
 	for _, bench := range []struct {
 		name   string
 		family optimizer.Family
-	}{{"mnist", mnist}, {"quadratic", Quadratic{}}, {"quadratic-uniform", QuadraticUniform{}}, {"rosenbrock", Rosenbrock{}}} {
+	}{{"mnist", mnist}, {"graph", plain}, {"quadratic", Quadratic{}}, {"quadratic-uniform", QuadraticUniform{}}, {"rosenbrock", Rosenbrock{}}} {
 		b.Run(bench.name, func(b *testing.B) {
 			p := sample(b, bench.family, 1)
 			theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())

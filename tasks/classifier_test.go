@@ -181,7 +181,7 @@ func TestClassifierReusesGraphs(t *testing.T) {
 	mustPanic(t, errClosed, func() { first.Seek(0) })
 }
 
-// gonum's matrix product runs on several goroutines; the bits must not depend
+// A matrix product runs on one goroutine whatever there are; the bits must not depend
 // on how many.
 func TestClassifierIndependentOfProcessors(t *testing.T) {
 	f, err := NewClassifier(noise(t, 500, 10), ClassifierConfig{Units: 70})

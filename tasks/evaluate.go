@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas32"
+	"learnedopt/internal/gemm"
 )
 
 var _ Scored = (*Classifier)(nil)
@@ -22,22 +21,22 @@ func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy
 	if n == 0 {
 		return 0, 0, fmt.Errorf("tasks: data set %s has no examples in its %v split", f.data.name, split)
 	}
-	layers := make([]blas32.General, len(f.widths))
+	layers := make([][]float32, len(f.widths)) // rows of activations
 	for l, width := range f.widths {
-		layers[l] = blas32.General{Cols: width, Stride: width, Data: make([]float32, min(n, evaluateRows)*width)}
+		layers[l] = make([]float32, min(n, evaluateRows)*width)
 	}
+	features, classes := f.widths[0], f.widths[len(f.widths)-1]
 	correct := 0
 	for start := 0; start < n; start += evaluateRows {
 		rows := min(evaluateRows, n-start)
-		x := layers[0]
 		for i := range rows {
-			f.data.Image(x.Data[i*x.Cols:(i+1)*x.Cols], split, start+i)
+			f.data.Image(layers[0][i*features:(i+1)*features], split, start+i)
 		}
 		f.forward(layers, theta, rows)
 		z := layers[len(layers)-1]
 		for i := range rows {
 			label := f.data.Label(split, start+i)
-			l, best := crossEntropy(z.Data[i*z.Cols:(i+1)*z.Cols], label)
+			l, best := crossEntropy(z[i*classes:(i+1)*classes], label)
 			loss += l
 			if best == label {
 				correct++
@@ -48,21 +47,17 @@ func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy
 }
 
 // forward fills layers[1:] from layers[0]; the last one holds the logits.
-func (f *Classifier) forward(layers []blas32.General, theta []float32, rows int) {
-	at := 0
+func (f *Classifier) forward(layers [][]float32, theta []float32, rows int) {
 	for l := range len(layers) - 1 {
-		in, out := layers[l], layers[l+1]
-		in.Rows, out.Rows = rows, rows
-		w := blas32.General{Rows: in.Cols, Cols: out.Cols, Stride: out.Cols, Data: theta[at : at+in.Cols*out.Cols]}
-		at += len(w.Data)
-		bias := theta[at : at+out.Cols]
-		at += out.Cols
+		in, out := f.widths[l], f.widths[l+1]
+		w, bias, h := theta[:in*out], theta[in*out:(in+1)*out], layers[l+1][:rows*out]
+		theta = theta[(in+1)*out:]
 		for i := range rows {
-			copy(out.Data[i*out.Cols:], bias)
+			copy(h[i*out:], bias)
 		}
-		blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, in, w, 1, out)
+		gemm.Default().Mul(gemm.Of(h, rows, out), gemm.Of(layers[l], rows, in), gemm.Of(w, in, out), true)
 		if l < len(layers)-2 {
-			activate(out.Data[:rows*out.Cols], f.config.Activation)
+			activate(h, f.config.Activation)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package tasks
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -156,5 +158,68 @@ func TestNewGraphRejects(t *testing.T) {
 				t.Errorf("Sample = %v, %v", p, err)
 			}
 		})
+	}
+}
+
+// plainMLP is a classifier in Gorgonia's own operations, as users write it.
+func plainMLP(xs, ys []float32, rows int, widths []int) func(g *G.ExprGraph) (Expression, error) {
+	return func(g *G.ExprGraph) (Expression, error) {
+		last := len(widths) - 1
+		b := &layerBuilder{g: g}
+		h, y := b.input("x", xs, rows, widths[0]), b.input("y", ys, rows, widths[last])
+		var params G.Nodes
+		for l, in := range widths[:last] {
+			w := G.NewMatrix(g, G.Float32, G.WithName(fmt.Sprint("w", l)), G.WithShape(in, widths[l+1]))
+			c := newVector(g, fmt.Sprint("c", l), widths[l+1])
+			params = append(params, w, c)
+			h = b.try(G.BroadcastAdd(b.try(G.Mul(h, w)), c, nil, []byte{0}))
+			if l < last-1 {
+				h = b.try(G.Rectify(h))
+			}
+		}
+		picked := b.try(G.Sum(b.try(G.HadamardProd(b.try(G.LogSoftMax(h, 1)), y))))
+		return Expression{Params: params, Loss: b.try(G.Mul(picked, G.NewConstant(float32(-1)/float32(rows))))}, b.err
+	}
+}
+
+// A user's classifier has the loss and gradient of an independent float64
+// implementation: matrix products and softmax are those of package layers. The examples' logits differ by
+// hundreds, which Gorgonia's own softmax does not survive. Bounds as for
+// TestClassifierMatchesFloat64.
+func TestGraphOfGorgoniasOperations(t *testing.T) {
+	const rows = 40
+	widths := []int{784, 20, 10}
+	data := noise(t, 100, 1)
+	x, labels := minibatch(data, Train, 5, 0, rows)
+	xs, ys := make([]float32, rows*784), make([]float32, rows*10)
+	for i := range rows {
+		for j := range x[i] {
+			x[i][j] *= float32(1 + i%7)
+		}
+		copy(xs[i*784:], x[i])
+		ys[i*10+labels[i]] = 1
+	}
+	p := graphOf(t, plainMLP(xs, ys, rows, widths))
+	theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
+	rng := rand.New(rand.NewPCG(6, 6))
+	for i := range theta {
+		theta[i] = float32(rng.NormFloat64())
+	}
+	want, wantGrad := mlp64(theta, widths, "relu", x, labels)
+	loss, err := p.LossGrad(theta, grad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(loss-want) > 2e-6*(1+want) {
+		t.Errorf("loss %.9g, want %.9g", loss, want)
+	}
+	largest := 0.0
+	for _, v := range wantGrad {
+		largest = max(largest, math.Abs(v))
+	}
+	for i, v := range grad {
+		if math.Abs(float64(v)-wantGrad[i]) > 5e-6*largest {
+			t.Fatalf("gradient of coordinate %d is %v, want %v (largest %v)", i, v, wantGrad[i], largest)
+		}
 	}
 }
