@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,6 +29,9 @@ docs/performance.md says what each figure is.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.quiet = quiet
+			if err := checkTarget("json", path); err != nil {
+				return err
+			}
 			r, err := bench.Run(cmd.Context(), each, func(what string) { a.note("measuring: %s", what) })
 			if err != nil {
 				return err
@@ -45,17 +47,8 @@ docs/performance.md says what each figure is.`,
 }
 
 func (a *app) benchOutput(r *bench.Report, path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	data = append(data, '\n')
-	if path == "-" {
-		_, err := a.stdout.Write(data)
-		return err
-	}
 	if path != "" {
-		if err := writeFile(path, data); err != nil {
+		if err := a.writeJSON(path, r); err != nil || path == "-" {
 			return err
 		}
 	}

@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+"""What a user would write in PyTorch: the same meta-step, update and gradient, timed. Prints JSON.
+
+    pytorch.py [--threads N]      needs PyTorch (Debian: python3-torch, libopenblas0-pthread)
+
+The coordinatewise LSTM (2 layers of 20, log-and-sign inputs), 20 inner steps of first-order truncated
+backprop, Adam on its parameters. Quadratics: 128 of 10 dimensions. MLP: 784-20-10 sigmoid, batches of
+128 drawn from 24,000 random images; only their size matters to the time. Run by compare.sh.
+"""
+import argparse
+import json
+import math
+import os
+import resource
+import sys
+import time
+
+for i, arg in enumerate(sys.argv):  # BLAS reads its thread count when it is loaded
+    if arg == "--threads":
+        os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = sys.argv[i + 1]
+
+import torch
+from torch import nn
+
+
+class Learned(nn.Module):
+    def __init__(self, hidden=20):
+        super().__init__()
+        self.hidden = hidden
+        self.l1, self.l2, self.out = nn.LSTMCell(2, hidden), nn.LSTMCell(hidden, hidden), nn.Linear(hidden, 1)
+
+    def start(self, n):
+        z = torch.zeros(n, self.hidden)
+        return (z, z), (z, z)
+
+    def forward(self, g, state):
+        x = torch.stack([torch.clamp(torch.log(g.abs() + 1.1920929e-07) / 5, min=-1), torch.clamp(g * math.exp(5), -1, 1)], 1)
+        s1 = self.l1(x, state[0])
+        s2 = self.l2(s1[0], state[1])
+        return 0.1 * self.out(s2[0])[:, 0], (s1, s2)
+
+
+class Quadratic:
+    def __init__(self):
+        self.n, self.W, self.y = 1280, torch.rand(128, 10, 10), torch.rand(128, 10)
+
+    def loss(self, theta):
+        return ((torch.bmm(self.W, theta.view(128, 10, 1))[:, :, 0] - self.y) ** 2).sum(1).mean()
+
+
+class MLP:
+    sizes = (784 * 20, 20, 200, 10)
+
+    def __init__(self):
+        self.n, self.x, self.labels = sum(self.sizes), torch.rand(24000, 784), torch.randint(0, 10, (24000,))
+
+    def loss(self, theta):
+        i = torch.randint(0, len(self.labels), (128,))
+        w1, b1, w2, b2 = torch.split(theta, self.sizes)
+        h = torch.sigmoid(self.x[i] @ w1.view(784, 20) + b1)
+        return nn.functional.cross_entropy(h @ w2.view(20, 10) + b2, self.labels[i])
+
+
+def median(op, seconds):
+    times, start = [], time.perf_counter()
+    while len(times) < 6 or time.perf_counter() - start < seconds:
+        t = time.perf_counter()
+        op()
+        times.append(time.perf_counter() - t)
+    return sorted(times[1:])[len(times) // 2 - 1]
+
+
+def meta_step(opt, problem, unroll=20):
+    """Returns a function that takes the next window of an endless run."""
+    meta = torch.optim.Adam(opt.parameters(), lr=1e-3)
+    here = {"theta": (torch.randn(problem.n) * .01).requires_grad_(), "state": opt.start(problem.n)}
+
+    def step():
+        theta, state, total = here["theta"], here["state"], 0.
+        for _ in range(unroll):
+            f = problem.loss(theta)
+            g, = torch.autograd.grad(f, theta, retain_graph=True)
+            u, state = opt(g.detach(), state)
+            theta, total = theta + u, total + f
+        meta.zero_grad()
+        (total + problem.loss(theta)).backward()
+        meta.step()
+        here["theta"] = theta.detach().requires_grad_()
+        here["state"] = tuple(tuple(z.detach() for z in s) for s in state)
+    return step
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--each", type=float, default=3, help="seconds for each measurement")
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    opt, quadratic, mlp = Learned(), Quadratic(), MLP()
+    out = {"torch": torch.__version__, "threads": a.threads}
+    out["meta_step_s"] = {"quadratic": median(meta_step(opt, quadratic), a.each), "mnist": median(meta_step(opt, mlp), a.each)}
+
+    theta = (torch.randn(mlp.n) * .01).requires_grad_()
+    out["loss_grad_s"] = {"mnist": median(lambda: torch.autograd.grad(mlp.loss(theta), theta), a.each)}
+
+    n = 1000000
+    g, held = torch.randn(n) * .01, {"state": opt.start(n)}
+
+    def update():
+        with torch.no_grad():
+            _, held["state"] = opt(g, held["state"])
+    out["update_coordinates_per_s"] = n / median(update, a.each)
+    del held["state"]
+
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    out["memory_bytes"] = {"peak_before": peak()}
+    if os.fork() == 0:  # a child, so that the peak is this window's own
+        meta_step(opt, mlp, 100)()
+        os._exit(0)
+    os.wait()
+    out["memory_bytes"]["mnist_unroll_100"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()
