@@ -25,7 +25,7 @@ of the size of MNIST's. Nothing else should run meanwhile.
 
 docs/performance.md says what each figure is.`,
 		Example: `  metaopt bench
-  METAOPT_SIMD=avx2 metaopt bench --json -`,
+  metaopt bench --each 5s --json figures.json`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.quiet = quiet

@@ -30,7 +30,7 @@ func TestCheckGradient(t *testing.T) {
 	if c := r.Unrolls[0].FirstOrder.Cosine; !(c < 0.999999) {
 		t.Errorf("truncated to 2 of 6 steps, the cosine is %v", c)
 	}
-	fail(t, exitUsage, []string{"check-gradient", "--unrolls", "7"}, "7", "divide")
+	fail(t, exitUsage, []string{"check-gradient", "--unrolls", "7"}, "windows of 7", "divisible")
 }
 
 func TestBenchJSON(t *testing.T) {
