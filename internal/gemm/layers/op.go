@@ -11,7 +11,7 @@ import (
 )
 
 // An op is a gorgonia.Op over float32 arrays of fixed shapes. It keeps the
-// tensor that it returns and fills it anew at each run, so it belongs to one
+// value that it returns and fills it anew at each run, so it belongs to one
 // node of one graph.
 type op struct {
 	name  string
@@ -26,7 +26,8 @@ type op struct {
 	// fixed is the number of inputs at the end that are not differentiable.
 	fixed int
 
-	out     *tensor.Dense
+	inputs  gorgonia.Nodes
+	out     gorgonia.Value
 	data    []float32
 	floats  [][]float32
 	scalars []float32
@@ -44,10 +45,13 @@ func (o *op) apply(inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 			return nil, fmt.Errorf("layers: %s: input %v is of type %v, want float32", o.name, node, node.Dtype())
 		}
 		o.in = append(o.in, node.Shape().Clone())
+		o.inputs = append(o.inputs, node)
 	}
 	o.data = make([]float32, o.shape.TotalSize())
 	o.floats, o.scalars = make([][]float32, len(inputs)), make([]float32, len(inputs))
-	if !o.shape.IsScalar() {
+	if o.shape.IsScalar() {
+		o.out = gorgonia.NewF32(0)
+	} else {
 		o.out = tensor.New(tensor.WithShape(o.shape...), tensor.WithBacking(o.data))
 	}
 	return gorgonia.ApplyOp(o, inputs...)
@@ -95,8 +99,8 @@ func (o *op) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
 		}
 	}
 	o.do(o.data, o.floats)
-	if o.out == nil {
-		return gorgonia.NewF32(o.data[0]), nil
+	if f, ok := o.out.(*gorgonia.F32); ok {
+		*f = gorgonia.F32(o.data[0])
 	}
 	return o.out, nil
 }
