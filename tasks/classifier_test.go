@@ -197,6 +197,19 @@ func TestClassifierIndependentOfProcessors(t *testing.T) {
 	}
 }
 
+func TestClassifierAllocatesNothing(t *testing.T) {
+	f, err := NewClassifier(noise(t, 50, 10), ClassifierConfig{Units: 5, Layers: 2, Batch: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := sample(t, f, 1)
+	theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
+	p.Init(theta)
+	if n := testing.AllocsPerRun(10, func() { lossGrad(t, p, theta, grad) }); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}
+
 func TestClassifierConfigRejects(t *testing.T) {
 	for _, c := range []ClassifierConfig{
 		{Units: -1}, {Layers: -2}, {Batch: -1}, {Activation: "swish"}, {Split: 3}, {Split: -1}, {Units: 1 << 20},

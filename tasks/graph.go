@@ -81,24 +81,12 @@ func NewGraph(build func(g *gorgonia.ExprGraph) (Expression, error)) (p *Graph, 
 	if err != nil {
 		return nil, err
 	}
-	outputs = append(outputs, gorgonia.Read(e.Loss, &p.loss))
-	p.machine, err = newMachine(g, e.Params, outputs)
+	outputs = append(outputs, layers.Output{Node: e.Loss, Into: &p.loss})
+	p.machine, err = layers.NewMachine(g, e.Params, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("tasks: compiling the graph: %w", err)
 	}
 	return p, nil
-}
-
-// newMachine is the one place where graphs become machines. It compiles what
-// the outputs depend on and no more: Grad leaves in the graph the derivatives
-// with respect to the data as well, for a classifier's images a third of the
-// arithmetic. Matrix products run on package gemm.
-func newMachine(g *gorgonia.ExprGraph, inputs, outputs gorgonia.Nodes) (gorgonia.VM, error) {
-	program, locations, err := gorgonia.CompileFunction(g, inputs, outputs)
-	if err != nil {
-		return nil, err
-	}
-	return gorgonia.NewTapeMachine(g, gorgonia.WithPrecompiled(program, locations), gorgonia.WithEngine(layers.Engine{})), nil
 }
 
 // A scalarParam is a parameter of shape (): Gorgonia's scalar values cannot
@@ -110,16 +98,16 @@ type scalarParam struct {
 }
 
 // lay binds the parameters to tensors over p.theta and has the gradients
-// copied into tensors over p.grad at the end of each run, by the nodes that it
+// copied into tensors over p.grad at the end of each run, by the outputs that it
 // returns. They are read as ordinary nodes, not as dual values: those add up
 // from run to run.
-func (p *Graph) lay(params, gradients gorgonia.Nodes) (reads gorgonia.Nodes, err error) {
+func (p *Graph) lay(params, gradients gorgonia.Nodes) (outputs []layers.Output, err error) {
 	at := 0
 	for i, node := range params {
 		shape := node.Shape()
 		if shape.IsScalar() {
 			s := scalarParam{node: node, index: at, grad: new(gorgonia.Value)}
-			reads = append(reads, gorgonia.Read(gradients[i], s.grad))
+			outputs = append(outputs, layers.Output{Node: gradients[i], Into: s.grad})
 			p.scalars = append(p.scalars, s)
 			at++
 			continue
@@ -130,10 +118,10 @@ func (p *Graph) lay(params, gradients gorgonia.Nodes) (reads gorgonia.Nodes, err
 		if err := gorgonia.Let(node, theta); err != nil {
 			return nil, fmt.Errorf("tasks: parameter %s: %w", node.Name(), err)
 		}
-		reads = append(reads, gorgonia.Read(gradients[i], &grad))
+		outputs = append(outputs, layers.Output{Node: gradients[i], Into: &grad})
 		at += size
 	}
-	return reads, nil
+	return outputs, nil
 }
 
 // validate checks the expression and returns the number of coordinates.
@@ -225,6 +213,9 @@ func (p *Graph) LossGrad(theta, grad []float32) (float64, error) {
 		grad[s.index] = (*s.grad).Data().(float32)
 	}
 	p.step++
+	if f, ok := p.loss.(*gorgonia.F32); ok { // Data allocates
+		return float64(*f), nil
+	}
 	return float64(p.loss.Data().(float32)), nil
 }
 
