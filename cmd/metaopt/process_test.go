@@ -45,6 +45,17 @@ func TestExitCodesOfTheProgram(t *testing.T) {
 	}
 }
 
+// A path of the kernels that there is not must not be silent.
+func TestUnknownKernelsAreRefused(t *testing.T) {
+	cmd := exec.Command(binary(t), "version")
+	cmd.Env = append(os.Environ(), "METAOPT_SIMD=abacus")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if code := exitCode(t, cmd.Run()); code != exitUsage || !strings.Contains(stderr.String(), "abacus") {
+		t.Errorf("exit %d: %s", code, stderr.String())
+	}
+}
+
 func TestSignalsEndATrainingInOrder(t *testing.T) {
 	program := binary(t)
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"learnedopt/internal/simd"
 )
 
 // guide is what the program says if it is asked for nothing.
@@ -29,9 +31,12 @@ func newRoot(a *app) *cobra.Command {
 		SilenceUsage:  true,
 		Example: `  metaopt meta-train
   metaopt compare runs/` + defaultTask + `-seed0/optimizer.mopt --steps 200`,
-		Args:             needsCommand,
-		PersistentPreRun: func(*cobra.Command, []string) { a.started = true },
-		Run:              func(*cobra.Command, []string) { fmt.Fprint(a.stdout, guide) },
+		Args: needsCommand,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			a.started = true
+			return asUsage(simd.EnvError())
+		},
+		Run: func(*cobra.Command, []string) { fmt.Fprint(a.stdout, guide) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
 	root.AddCommand(newMetaTrain(a), newCompare(a), newInspect(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +19,8 @@ func newVersion(a *app) *cobra.Command {
   metaopt version | head -1`,
 		Args: exactArgs(),
 		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(a.stdout, "metaopt %s\n%s %s/%s\nkernels: %s\n",
-				metaopt.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, simd.Float32().Path)
+			fmt.Fprintf(a.stdout, "metaopt %s\n%s %s/%s\nkernels: %s (of %s)\n",
+				metaopt.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, simd.Float32().Path, strings.Join(simd.Paths(), ", "))
 		},
 	}
 }
