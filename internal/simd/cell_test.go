@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// naive* are one element's arithmetic in float64.
+// naiveSigmoid is the definition, in float64.
 func naiveSigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // gateError bounds the relative error of a gate: activations.go's bound, and
