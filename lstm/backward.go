@@ -36,6 +36,7 @@ type workspace[T simd.Float] struct {
 	mu   []T // adjoint of a block's state
 	dx   []T // adjoint of a map's input
 	dphi []T // one block's share of the meta-gradient
+	row  []T // of a block's gradients or seeds
 }
 
 func (a *adjoint[T]) bind(c *core[T]) {
@@ -93,7 +94,7 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 	}
 	for len(a.work) < workers {
 		a.work = append(a.work, &workspace[T]{
-			mu: make([]T, a.c.stateSize), dx: make([]T, a.c.widest()*lanes), dphi: make([]T, a.c.size),
+			mu: make([]T, a.c.stateSize), dx: make([]T, a.c.widest()*lanes), dphi: make([]T, a.c.size), row: make([]T, lanes),
 		})
 	}
 	for _, ws := range a.work[:workers] {
@@ -134,9 +135,8 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		}
 		return record(t - 1)[c.recState:]
 	}
-	var buf [lanes]T
 	for t := range steps {
-		c.forward(record(t), before(t), record(t)[c.recState:], gather(&buf, a.grads[t], b), a.correction(t))
+		c.forward(record(t), before(t), record(t)[c.recState:], gather(ws.row, a.grads[t], b), a.correction(t))
 	}
 
 	clear(ws.mu)
@@ -149,7 +149,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		if a.w != nil {
 			w = T(a.w[t])
 		}
-		for l, s := range gather(&buf, a.seeds[t], b) {
+		for l, s := range gather(ws.row, a.seeds[t], b) {
 			lambda[l] += w * s
 		}
 		dx := a.step(ws, record(t), before(t), &lambda)
@@ -160,7 +160,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 				m, v = record(t)[c.recState+c.stateM:], record(t)[c.recState+c.stateV:]
 				dm, dv = ws.mu[c.stateM:], ws.mu[c.stateV:]
 			}
-			c.pre.adjoint(dg[:], dx, gather(&buf, a.grads[t], b), m, v, dm, dv, a.correction(t))
+			c.pre.adjoint(dg[:], dx, gather(ws.row, a.grads[t], b), m, v, dm, dv, a.correction(t))
 			copy(a.dgrad[b*lanes:min((b+1)*lanes, len(a.dgrad))], dg[:])
 		}
 	}

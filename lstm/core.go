@@ -16,7 +16,7 @@ type core[T simd.Float] struct {
 }
 
 func newCore[T simd.Float](geo *geometry, k *simd.Kernels[T], phi []T) *core[T] {
-	return &core[T]{geometry: geo, k: k, pre: newPreprocessor[T](geo.cfg), phi: phi}
+	return &core[T]{geometry: geo, k: k, pre: newPreprocessor(geo.cfg, k), phi: phi}
 }
 
 func (c *core[T]) weights(m affine) (w, bias []T) {

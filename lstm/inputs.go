@@ -18,14 +18,15 @@ func correction(t int) float64 { return 1 / (1 - math.Pow(rnnpropBeta, float64(t
 
 // preprocessor turns the gradients of one block into features.
 type preprocessor[T simd.Float] struct {
+	k      *simd.Kernels[T]
 	inputs Inputs
 	p      T
 	small  T // e^-p
 	large  T // e^p
 }
 
-func newPreprocessor[T simd.Float](cfg Config) preprocessor[T] {
-	return preprocessor[T]{inputs: cfg.Inputs, p: T(cfg.P), small: T(math.Exp(-cfg.P)), large: T(math.Exp(cfg.P))}
+func newPreprocessor[T simd.Float](cfg Config, k *simd.Kernels[T]) preprocessor[T] {
+	return preprocessor[T]{k: k, inputs: cfg.Inputs, p: T(cfg.P), small: T(math.Exp(-cfg.P)), large: T(math.Exp(cfg.P))}
 }
 
 func abs[T simd.Float](x T) T { return T(math.Abs(float64(x))) }
@@ -41,30 +42,11 @@ func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, corr T) {
 		x = x[lanes:]
 	}
 	if p.inputs&LogAndSign != 0 {
-		first, second := x[:lanes], x[lanes:2*lanes]
-		for l, gl := range g[:lanes] {
-			switch a := abs(gl); {
-			case a < p.small:
-				first[l], second[l] = -1, p.large*gl
-			case gl > 0:
-				first[l], second[l] = T(math.Log(float64(a)))/p.p, 1
-			case gl < 0:
-				first[l], second[l] = T(math.Log(float64(a)))/p.p, -1
-			default: // NaN: pass it on to where non-finite values are looked for
-				first[l], second[l] = gl, gl
-			}
-		}
+		p.k.LogAndSign(x, g, p.p, p.large)
 		x = x[2*lanes:]
 	}
 	if p.inputs&RNNProp != 0 {
-		first, second := x[:lanes], x[lanes:2*lanes]
-		for l, gl := range g[:lanes] {
-			ml := rnnpropBeta*mPrev[l] + (1-rnnpropBeta)*gl
-			vl := rnnpropBeta*vPrev[l] + (1-rnnpropBeta)*gl*gl
-			m[l], v[l] = ml, vl
-			d := sqrt(vl*corr) + rnnpropEpsilon
-			first[l], second[l] = ml*corr/d, gl/d
-		}
+		p.k.RNNProp(x, g, mPrev, vPrev, m, v, rnnpropBeta, 1-rnnpropBeta, corr, rnnpropEpsilon)
 	}
 }
 

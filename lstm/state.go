@@ -21,7 +21,7 @@ type state[T simd.Float] struct {
 	data  []T
 
 	fan       *fan.Fan
-	scratch   [][]T // a record for each worker
+	scratch   [][]T // for each worker a record, and a row of gradients
 	dst, grad []T   // of the update in progress
 	corr      T
 }
@@ -50,7 +50,7 @@ func (s *state[T]) update(dst, grad []T) {
 		workers = fan.Workers()
 	}
 	for len(s.scratch) < workers {
-		s.scratch = append(s.scratch, s.c.newRecord(1))
+		s.scratch = append(s.scratch, append(s.c.newRecord(1), make([]T, lanes)...))
 	}
 	s.steps++
 	s.dst, s.grad, s.corr = dst, grad, T(correction(s.steps))
@@ -59,8 +59,7 @@ func (s *state[T]) update(dst, grad []T) {
 }
 
 func (s *state[T]) updateBlock(rec []T, b int) {
-	var buf [lanes]T
-	g := gather(&buf, s.grad, b)
+	g := gather(rec[s.c.recSize:], s.grad, b)
 	st := s.block(b)
 	s.c.forward(rec, st, st, g, s.corr)
 	scale := T(s.c.cfg.Scale)
@@ -72,12 +71,12 @@ func (s *state[T]) updateBlock(rec []T, b int) {
 
 // gather returns the lanes of block b of x: a part of x, or a copy in buf that
 // is filled up with zeros where x ends.
-func gather[T simd.Float](buf *[lanes]T, x []T, b int) []T {
+func gather[T simd.Float](buf, x []T, b int) []T {
 	x = x[b*lanes:]
 	if len(x) >= lanes {
 		return x[:lanes]
 	}
-	*buf = [lanes]T{}
-	copy(buf[:], x)
-	return buf[:]
+	buf = buf[:lanes]
+	clear(buf[copy(buf, x):])
+	return buf
 }
