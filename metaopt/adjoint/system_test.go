@@ -192,6 +192,15 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Multipliers that overflow are an error, not a gradient.
+func TestGradientThatOverflows(t *testing.T) {
+	p := settings(t, lstm.Config{Hidden: 2})[0].problem()
+	p.Weights = slices.Repeat([]float64{1.7e308}, steps)
+	if _, err := assemble(t, p).Solve(adjoint.Mask{}); err == nil || !strings.Contains(err.Error(), "of the gradient is") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestGradientsOfNothing: while all gradients so far are 0, RNNProp inputs have no
 // slope through √v̂, and none is made up. φ does not move those gradients, so
 // central differences are as good as anywhere (TestFullMaskAgainstDifferences).
