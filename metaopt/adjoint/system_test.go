@@ -168,7 +168,7 @@ func TestErrors(t *testing.T) {
 		"at least 1":               func(p *adjoint.Problem) { p.Steps = 0 },
 		"weights for":              func(p *adjoint.Problem) { p.Weights = []float64{1} },
 		"at most 8192":             func(p *adjoint.Problem) { p.Steps, p.Weights = 500, nil },
-		"use Check":                func(p *adjoint.Problem) { p.Theta0, p.Steps = make([]float64, 1<<40>>20), 1<<62 },
+		"use Check":                func(p *adjoint.Problem) { p.Theta0, p.Steps = make([]float64, 1<<40>>20), math.MaxInt },
 		"stays finite": func(p *adjoint.Problem) {
 			p.Loss = func(t int, theta []hyperdual.Number) hyperdual.Number {
 				if t == 3 {
