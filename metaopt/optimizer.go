@@ -3,7 +3,9 @@ package metaopt
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"runtime/debug"
+	"strings"
 
 	"learnedopt/checkpoints"
 	"learnedopt/lstm"
@@ -186,7 +188,7 @@ func Version() string {
 	if !ok {
 		return "devel"
 	}
-	const path = "learnedopt"
+	path := strings.TrimSuffix(reflect.TypeFor[Optimizer]().PkgPath(), "/metaopt")
 	version := info.Main.Version
 	if info.Main.Path != path {
 		for _, dep := range info.Deps {

@@ -18,7 +18,15 @@ import (
 	"testing"
 )
 
-const module = "learnedopt/"
+// module is the module's path and a slash.
+var module = func() string {
+	data, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		panic(err)
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimPrefix(first, "module ") + "/"
+}()
 
 // A rule says what a package may import. Own packages are meant transitively:
 // whoever imports the package gets them all.
@@ -119,14 +127,14 @@ func TestViolationsAreFound(t *testing.T) {
 		want     string
 	}{
 		"clean": {tree{
-			"optimizer": {"math"}, "lstm": {"learnedopt/optimizer", "learnedopt/internal/simd"}, "internal/simd": {"math/bits"},
-			"metaopt": {"learnedopt/lstm", "gonum.org/v1/gonum/stat", "encoding/json"}, "internal/scratch": {"learnedopt/metaopt"},
+			"optimizer": {"math"}, "lstm": {module + "optimizer", module + "internal/simd"}, "internal/simd": {"math/bits"},
+			"metaopt": {module + "lstm", "gonum.org/v1/gonum/stat", "encoding/json"}, "internal/scratch": {module + "metaopt"},
 		}, ""},
-		"upward":           {tree{"lstm": {"learnedopt/metaopt"}, "metaopt": {"math"}}, "lstm imports metaopt"},
-		"through internal": {tree{"lstm": {"learnedopt/internal/x"}, "internal/x": {"learnedopt/metaopt"}, "metaopt": {"math"}}, "lstm imports metaopt"},
+		"upward":           {tree{"lstm": {module + "metaopt"}, "metaopt": {"math"}}, "lstm imports metaopt"},
+		"through internal": {tree{"lstm": {module + "internal/x"}, "internal/x": {module + "metaopt"}, "metaopt": {"math"}}, "lstm imports metaopt"},
 		"another module":   {tree{"optimizer": {"gonum.org/v1/gonum/mat"}}, "optimizer imports gonum.org/v1/gonum/mat"},
 		"only its prefix":  {tree{"metaopt": {"gonum.org/v1/gonumerous"}}, "metaopt imports gonum.org/v1/gonumerous"},
-		"from a kernel":    {tree{"internal/simd": {"learnedopt/optimizer"}, "optimizer": {"math"}}, "internal/simd imports optimizer"},
+		"from a kernel":    {tree{"internal/simd": {module + "optimizer"}, "optimizer": {"math"}}, "internal/simd imports optimizer"},
 		"unknown package":  {tree{"plots": {"math"}}, "plots has no rule"},
 	} {
 		got := strings.Join(violations(c.packages, table), "\n")
