@@ -161,7 +161,7 @@ func violations(packages tree, rules map[string]rule) (complaints []string) {
 			}
 		}
 		for _, path := range imports {
-			if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
+			if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") || strings.HasPrefix(path, module) {
 				continue // this module or the standard library
 			}
 			if !slices.ContainsFunc(r.others, func(allowed string) bool {
