@@ -36,7 +36,7 @@ func open(isa vec.ISA) *rows {
 	return r
 }
 
-// loop emits the loop over the rows, a vector at a time, and returns.
+// loop emits a loop over the rows, a vector at a time.
 func (r *rows) loop(body func()) {
 	loop := vec.Fresh("loop")
 	Label(loop)
@@ -47,8 +47,13 @@ func (r *rows) loop(body func()) {
 	ADDQ(step, r.at)
 	CMPQ(r.at, r.size)
 	JLT(LabelRef(loop))
-	VZEROUPPER()
-	RET()
+}
+
+// rewind goes back to the first row.
+func (r *rows) rewind() {
+	SUBQ(r.size, r.z)
+	SUBQ(r.size, r.z3)
+	XORQ(r.at, r.at)
 }
 
 // gate is where z keeps gate i, f, g or o.
@@ -85,26 +90,32 @@ func cell(g gates) {
 	} else {
 		g.Hold("shift", "1")
 	}
+	// Two loops: tanh(c) needs all that the gates do, and would make them wait.
 	r.loop(func() {
 		gate := isa.Vecs(4)
 		for k, x := range gate {
 			VMOVUPS(r.gate(k), x)
-			if k == 2 {
-				g.tanh(x)
-			} else {
-				g.sigmoid(x)
-			}
+		}
+		weave(g.sigmoid(gate[0]), g.sigmoid(gate[1]), g.tanh(gate[2], true), g.sigmoid(gate[3]))
+		i, f, t := gate[0], gate[1], gate[2]
+		for k, x := range gate {
 			VMOVUPS(x, r.gate(k))
 		}
-		i, f, t, o := gate[0], gate[1], gate[2], gate[3]
 		VMULPS(r.of(cPrev), f, f)
 		VFMADD231PS(i, t, f)
 		VMOVUPS(f, r.of(c))
-		g.tanh(f)
-		VMOVUPS(f, r.of(tc))
-		VMULPS(f, o, o)
-		VMOVUPS(o, r.of(h))
 	})
+	r.rewind()
+	r.loop(func() {
+		x := isa.New()
+		VMOVUPS(r.of(c), x)
+		weave(g.tanh(x, isa.Regs == 16))
+		VMOVUPS(x, r.of(tc))
+		VMULPS(r.gate(3), x, x)
+		VMOVUPS(x, r.of(h))
+	})
+	VZEROUPPER()
+	RET()
 }
 
 func cellAdjoint(u gates) {
@@ -171,4 +182,6 @@ func cellAdjoint(u gates) {
 		VMULPS(i, dg, dg)
 		VMOVUPS(dg, r.gate(2))
 	})
+	VZEROUPPER()
+	RET()
 }
