@@ -10,6 +10,10 @@ import (
 // same for any number of cores.
 const maxSlots = 64
 
+// slotsFor is the number of partial sums of n coordinates. Adding one up costs a
+// few per cent of a block: two blocks at least share it.
+func slotsFor(n int) int { return min(maxSlots, (blocks(n)+1)/2) }
+
 // adjoint computes meta-gradients by block replay: a block's K steps are run
 // again from the state at the window's start, recorded, and gone through
 // backwards, while everything stays in cache.
@@ -35,7 +39,7 @@ type workspace[T simd.Float] struct {
 	rec  []T // of the window's steps
 	mu   []T // adjoint of a block's state
 	dx   []T // adjoint of a map's input
-	dphi []T // one block's share of the meta-gradient
+	dphi []T // blocks' share of the meta-gradient, in partial sums
 	row  []T // of a block's gradients or seeds
 }
 
@@ -87,18 +91,18 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 	}
 	a.bind(start.c)
 	a.start, a.grads, a.seeds, a.w, a.mu, a.dgrad = start, grads, seeds, w, mu, dgrad
-	slots := min(maxSlots, blocks(start.n))
+	slots := slotsFor(start.n)
 	workers := min(fan.Workers(), slots)
 	for len(a.slots) < slots {
 		a.slots = append(a.slots, make([]float64, a.c.size))
 	}
 	for len(a.work) < workers {
 		a.work = append(a.work, &workspace[T]{
-			mu: make([]T, a.c.stateSize), dx: make([]T, a.c.widest()*lanes), dphi: make([]T, a.c.size), row: make([]T, lanes),
+			mu: make([]T, a.c.stateSize), dx: make([]T, a.c.widest()*lanes), dphi: make([]T, a.c.size*a.c.k.Parts), row: make([]T, lanes),
 		})
 	}
 	for _, ws := range a.work[:workers] {
-		if len(ws.rec) < steps*a.c.recSize {
+		if len(ws.rec) < (steps+1)*a.c.recSize {
 			ws.rec = a.c.newRecord(steps)
 		}
 	}
@@ -113,30 +117,40 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 
 // slot computes the share of slot i's blocks.
 func (a *adjoint[T]) slot(worker, i int) {
-	n := blocks(a.start.n)
-	slots := min(maxSlots, n)
+	n, slots := blocks(a.start.n), slotsFor(a.start.n)
 	sum, ws := a.slots[i], a.work[worker]
 	clear(sum)
-	for b := i * n / slots; b < (i+1)*n/slots; b++ {
+	steps := 0
+	for b, end := i*n/slots, (i+1)*n/slots; b < end; b++ {
 		a.block(ws, b)
-		for j, d := range ws.dphi {
-			sum[j] += float64(d)
+		if steps += len(a.grads); steps >= drainAfter || b == end-1 {
+			a.c.k.Drain(sum, ws.dphi)
+			steps = 0
 		}
 	}
 }
 
-// block leaves block b's share of the meta-gradient in ws.dphi.
+// drainAfter is after how many steps of blocks the partial sums go over to
+// float64: their rounding is then no worse than that of one block in a window of
+// so many steps.
+const drainAfter = 160
+
+// block adds block b's share of the meta-gradient to ws.dphi.
 func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	c, steps := a.c, len(a.grads)
-	record := func(t int) []T { return ws.rec[t*c.recSize:][:c.recSize] }
-	before := func(t int) []T {
+	record := func(t int) []T { return ws.rec[t*c.recSize:] }
+	before := func(t int) ([]T, *places) {
 		if t == 0 {
-			return a.start.block(b)
+			return a.start.block(b), &c.state
 		}
-		return record(t - 1)[c.recState:]
+		return record(t - 1), &c.rec
 	}
 	for t := range steps {
-		c.forward(record(t), before(t), record(t)[c.recState:], gather(ws.row, a.grads[t], b), a.correction(t))
+		prev, from := before(t)
+		c.forward(record(t), prev, from, record(t), &c.rec, gather(ws.row, a.grads[t], b), a.correction(t))
+		if c.cfg.Readout == Tanh { // else the adjoint does not need y
+			c.readOut(record(t))
+		}
 	}
 
 	clear(ws.mu)
@@ -152,13 +166,14 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		for l, s := range gather(ws.row, a.seeds[t], b) {
 			lambda[l] += w * s
 		}
-		dx := a.step(ws, record(t), before(t), &lambda)
+		prev, from := before(t)
+		dx := a.step(ws, record(t), prev, from, &lambda)
 		if a.dgrad != nil {
 			var dg [lanes]T
 			var m, v, dm, dv []T
 			if c.cfg.Inputs&RNNProp != 0 {
-				m, v = record(t)[c.recState+c.stateM:], record(t)[c.recState+c.stateV:]
-				dm, dv = ws.mu[c.stateM:], ws.mu[c.stateV:]
+				m, v = record(t)[c.rec.m:], record(t)[c.rec.v:]
+				dm, dv = ws.mu[c.state.m:], ws.mu[c.state.v:]
 			}
 			c.pre.adjoint(dg[:], dx, gather(ws.row, a.grads[t], b), m, v, dm, dv, a.correction(t))
 			copy(a.dgrad[b*lanes:min((b+1)*lanes, len(a.dgrad))], dg[:])
@@ -168,18 +183,18 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		copy(a.mu.block(b), ws.mu)
 	}
 
-	clear(ws.dphi)
 	for _, m := range c.maps {
-		c.k.Outer(ws.dphi[m.off:], ws.rec[m.recIn:], ws.rec[m.recOut:], m.in+1, m.out, steps, c.recSize)
+		c.k.Outer(ws.dphi[m.off*c.k.Parts:], ws.rec[m.recIn:], ws.rec[m.recOut:], m.in+1, m.out, steps, c.recSize)
 	}
 }
 
 func (a *adjoint[T]) correction(t int) T { return T(correction(a.start.steps + t + 1)) }
 
-// step goes backwards through one recorded step of one block. λ is the adjoint
-// of θ after the step, ws.mu that of the state, before and after the call. It
-// returns the adjoint of the features; nil if nobody needs it.
-func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, lambda *[lanes]T) []T {
+// step goes backwards through one recorded step of one block, which began in
+// the state before. λ is the adjoint of θ after the step, ws.mu that of the state,
+// before and after the call. It returns the adjoint of the features; nil if nobody
+// needs it.
+func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T) []T {
 	c := a.c
 	dy, y := rec[c.read.recOut:][:lanes], rec[c.recY:][:lanes]
 	scale := T(c.cfg.Scale)
@@ -194,7 +209,7 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, lambda *[lanes]T) [
 	deeper := a.dgrad != nil || c.dense.out > 0
 	dx := ws.dx
 	if top := len(c.layers) - 1; top >= 0 {
-		c.k.MatMul(ws.mu[c.stateH[top]:], a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, true)
+		c.k.MatMul(ws.mu[c.state.h[top]:], a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, true)
 	} else if deeper {
 		c.k.MatMul(dx, a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, false)
 	}
@@ -202,11 +217,11 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, lambda *[lanes]T) [
 		m := c.layers[i]
 		below := m.in - c.cfg.Hidden
 		trans := a.trans[maps-1-len(c.layers)+i]
-		dz, dh := rec[m.recOut:], ws.mu[c.stateH[i]:][:n]
-		c.k.CellAdjoint(dz, before[c.stateC[i]:], rec[c.recTanh[i]:], dh, ws.mu[c.stateC[i]:], c.cfg.Hidden)
+		dz, dh := rec[m.recOut:], ws.mu[c.state.h[i]:][:n]
+		c.k.CellAdjoint(dz, before[from.c[i]:], rec[c.recTanh[i]:], dh, ws.mu[c.state.c[i]:], c.cfg.Hidden)
 		c.k.MatMul(dh, trans[below:], dz, nil, m.in, c.cfg.Hidden, m.out, false)
 		if i > 0 {
-			c.k.MatMul(ws.mu[c.stateH[i-1]:], trans, dz, nil, m.in, below, m.out, true)
+			c.k.MatMul(ws.mu[c.state.h[i-1]:], trans, dz, nil, m.in, below, m.out, true)
 		} else if deeper {
 			c.k.MatMul(dx, trans, dz, nil, m.in, below, m.out, false)
 		}

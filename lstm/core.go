@@ -24,10 +24,11 @@ func (c *core[T]) weights(m affine) (w, bias []T) {
 	return w[:m.in*m.out], w[m.in*m.out:]
 }
 
-// newRecord returns the records of the given number of steps of one block.
+// newRecord returns the records of the given number of steps of one block, and
+// one more, for the h after the last.
 func (c *core[T]) newRecord(steps int) []T {
-	rec := make([]T, steps*c.recSize)
-	for t := range steps {
+	rec := make([]T, (steps+1)*c.recSize)
+	for t := range steps + 1 {
 		for _, at := range c.ones {
 			row := rec[t*c.recSize+at:][:lanes]
 			for l := range row {
@@ -38,14 +39,15 @@ func (c *core[T]) newRecord(steps int) []T {
 	return rec
 }
 
-// forward runs one step of one block: it reads the lanes' gradients g and the
-// block's state prev, fills the record and writes the state after the step to
-// next, which may be prev. The update is scale times the record's row y.
-func (c *core[T]) forward(rec, prev, next, g []T, corr T) {
+// forward runs the hidden layers of one step of one block: it reads the lanes'
+// gradients g and the block's state prev, fills the record and writes the state
+// after the step to next, which may be prev. If prev is the step before's
+// record, its h is in this one already.
+func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g []T, corr T) {
 	var mPrev, vPrev, m, v []T
 	if c.cfg.Inputs&RNNProp != 0 {
-		mPrev, vPrev = prev[c.stateM:][:lanes], prev[c.stateV:][:lanes]
-		m, v = next[c.stateM:][:lanes], next[c.stateV:][:lanes]
+		mPrev, vPrev = prev[from.m:][:lanes], prev[from.v:][:lanes]
+		m, v = next[to.m:][:lanes], next[to.v:][:lanes]
 	}
 	c.pre.forward(rec[c.recFeatures():], g, mPrev, vPrev, m, v, corr)
 	if d := c.dense; d.out > 0 {
@@ -58,16 +60,19 @@ func (c *core[T]) forward(rec, prev, next, g []T, corr T) {
 			}
 		}
 	}
-	n := c.cfg.Hidden * lanes
 	for i, l := range c.layers {
-		below := l.in*lanes - n
-		copy(rec[l.recIn+below:][:n], prev[c.stateH[i]:])
+		if from == &c.state {
+			copy(rec[c.ownInput(l):], prev[from.h[i]:][:c.cfg.Hidden*lanes])
+		}
 		w, bias := c.weights(l)
-		z, h := rec[l.recOut:], next[c.stateH[i]:][:n]
+		z := rec[l.recOut:]
 		c.k.MatMul(z, w, rec[l.recIn:], bias, l.out, l.out, l.in, false)
-		c.k.Cell(z, prev[c.stateC[i]:], next[c.stateC[i]:], rec[c.recTanh[i]:], h, c.cfg.Hidden)
-		copy(rec[c.above(i).recIn:], h)
+		c.k.Cell(z, prev[from.c[i]:], next[to.c[i]:], rec[c.recTanh[i]:], rec[c.above(i).recIn:], next[to.h[i]:], c.cfg.Hidden)
 	}
+}
+
+// readOut completes a step: the update is scale times the record's row y.
+func (c *core[T]) readOut(rec []T) {
 	w, bias := c.weights(c.read)
 	y := rec[c.recY:][:lanes]
 	c.k.MatMul(y, w, rec[c.read.recIn:], bias, 1, 1, c.read.in, false)

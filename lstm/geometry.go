@@ -33,18 +33,23 @@ type geometry struct {
 	maps   []affine // all of them, in the order of φ
 	size   int      // of φ
 
-	// State: h and c of each layer, then m and v of RNNProp.
-	stateH, stateC []int
-	stateM, stateV int
-	stateSize      int
+	state     places
+	stateSize int
 
-	// Record: for each layer tanh(c); the output y; the state after the step.
-	recTanh  []int
-	recY     int
-	recState int
-	recSize  int
+	// Record: for each layer tanh(c); the output y; the state after the step, of
+	// which h is part of the next step's record, as the input that it will be.
+	recTanh []int
+	recY    int
+	rec     places
+	recSize int
 	// ones are the rows of a record that hold the constant 1.
 	ones []int
+}
+
+// places is where the rows of a state are: h and c of each layer, m and v of RNNProp.
+type places struct {
+	h, c []int
+	m, v int
 }
 
 func newGeometry(cfg Config) *geometry {
@@ -75,21 +80,33 @@ func newGeometry(cfg Config) *geometry {
 	for l := range cfg.Layers {
 		g.layers = append(g.layers, place(fmt.Sprintf("lstm%d", l+1), width+h, 4*h, 4*h))
 		g.recTanh = append(g.recTanh, rec(h))
-		g.stateH = append(g.stateH, g.stateSize)
-		g.stateC = append(g.stateC, g.stateSize+h*lanes)
+		g.rec.c = append(g.rec.c, rec(h))
+		g.state.h = append(g.state.h, g.stateSize)
+		g.state.c = append(g.state.c, g.stateSize+h*lanes)
 		g.stateSize += 2 * h * lanes
 		width = h
 	}
 	g.read = place("readout", width, 1, 1)
 	g.recY = rec(1)
 	if cfg.Inputs&RNNProp != 0 {
-		g.stateM = g.stateSize
-		g.stateV = g.stateSize + lanes
+		g.state.m = g.stateSize
+		g.state.v = g.stateSize + lanes
 		g.stateSize += 2 * lanes
+		g.rec.m, g.rec.v = rec(1), rec(1)
 	}
-	g.recState = rec(g.stateSize / lanes)
+	if g.recSize/lanes%2 == 0 {
+		// A row of every step is in use at the same time: an odd distance
+		// spreads them over the sets of a cache.
+		rec(1)
+	}
+	for _, l := range g.layers {
+		g.rec.h = append(g.rec.h, g.recSize+g.ownInput(l))
+	}
 	return g
 }
+
+// ownInput is where a record keeps the h that a layer reads, below its other inputs.
+func (g *geometry) ownInput(l affine) int { return l.recIn + (l.in-g.cfg.Hidden)*lanes }
 
 // recFeatures is where a record keeps the features.
 func (g *geometry) recFeatures() int { return g.maps[0].recIn }

@@ -112,12 +112,12 @@ func newGraphUnroll(c *core[float64], start *state[float64]) *graphUnroll {
 	}
 	for l := range 2 {
 		u.layers = append(u.layers, [4]graphGate(u.cut(c.phi, append(widths, h), 4, h)))
-		u.hidden = append(u.hidden, [2]*G.Node{rows(h, c.stateH[l]), rows(h, c.stateC[l])})
+		u.hidden = append(u.hidden, [2]*G.Node{rows(h, c.state.h[l]), rows(h, c.state.c[l])})
 		widths = []int{h}
 	}
 	u.read = u.cut(c.phi, widths, 1, 1)[0]
 	if c.cfg.Inputs&RNNProp != 0 {
-		u.mv = [2]*G.Node{rows(1, c.stateM), rows(1, c.stateV)}
+		u.mv = [2]*G.Node{rows(1, c.state.m), rows(1, c.state.v)}
 	}
 	return u
 }

@@ -50,7 +50,7 @@ func (s *state[T]) update(dst, grad []T) {
 		workers = fan.Workers()
 	}
 	for len(s.scratch) < workers {
-		s.scratch = append(s.scratch, append(s.c.newRecord(1), make([]T, lanes)...))
+		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, lanes)...))
 	}
 	s.steps++
 	s.dst, s.grad, s.corr = dst, grad, T(correction(s.steps))
@@ -61,7 +61,8 @@ func (s *state[T]) update(dst, grad []T) {
 func (s *state[T]) updateBlock(rec []T, b int) {
 	g := gather(rec[s.c.recSize:], s.grad, b)
 	st := s.block(b)
-	s.c.forward(rec, st, st, g, s.corr)
+	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, s.corr)
+	s.c.readOut(rec)
 	scale := T(s.c.cfg.Scale)
 	dst := s.dst[b*lanes : min((b+1)*lanes, s.n)]
 	for l, y := range rec[s.c.recY:][:len(dst)] {

@@ -35,6 +35,7 @@ func TestActivations(t *testing.T) {
 	}
 	const hidden, n = 64, 64 * Lanes
 	x, z, c, tc, h := make([]float32, n), make([]float32, 4*n), make([]float32, n), make([]float32, n), make([]float32, n)
+	h2 := make([]float32, n)
 	sig, tan := make([]float64, n), make([]float64, n)
 	type worst struct {
 		tanh, sigmoid, near, atTanh, atSigmoid float64
@@ -57,7 +58,7 @@ func TestActivations(t *testing.T) {
 				copy(z[i*n:], x)
 			}
 			clear(c)
-			k.Cell(z, c, c, tc, h, hidden)
+			k.Cell(z, c, c, tc, h, h2, hidden)
 			w := &found[p]
 			for l := range x {
 				v := float64(x[l])
@@ -97,11 +98,11 @@ func TestSaturation(t *testing.T) {
 			{math.MaxFloat32, 1, 1}, {-math.MaxFloat32, 0, -1},
 			{0x1p-149, 0.5, 0x1p-149}, {-0x1p-149, 0.5, -0x1p-149}, {3e-40, 0.5, float64(float32(3e-40))},
 		} {
-			z, s := make([]float32, 4*Lanes), make([]float32, 3*Lanes)
+			z, s := make([]float32, 4*Lanes), make([]float32, 4*Lanes)
 			for i := range z {
 				z[i] = float32(v.x)
 			}
-			k.Cell(z, s, s, s[Lanes:], s[2*Lanes:], 1)
+			k.Cell(z, s, s, s[Lanes:], s[2*Lanes:], s[3*Lanes:], 1)
 			for l := range Lanes {
 				if got := float64(z[l]); got != v.sigmoid && !math.IsNaN(v.sigmoid) {
 					t.Fatalf("%s: sigmoid(%g) = %g", k.Path, v.x, got)

@@ -47,9 +47,9 @@ const tuned = 20
 func BenchmarkCell(b *testing.B) {
 	eachPath(b, func(b *testing.B, k *Kernels[float32]) {
 		n := tuned * Lanes
-		z, prev, c, tc, h := ramp(4*n), ramp(n), ramp(n), ramp(n), ramp(n)
+		z, prev, c, tc, h, h2 := ramp(4*n), ramp(n), ramp(n), ramp(n), ramp(n), ramp(n)
 		for b.Loop() {
-			k.Cell(z, prev, c, tc, h, tuned)
+			k.Cell(z, prev, c, tc, h, h2, tuned)
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/unit")
 	})
@@ -75,7 +75,7 @@ func BenchmarkOuter(b *testing.B) {
 	for _, k := range []int{tuned + 3, 2*tuned + 1} {
 		b.Run(fmt.Sprintf("%dx%d", k, m), func(b *testing.B) {
 			eachPath(b, func(b *testing.B, ker *Kernels[float32]) {
-				rec, dw := ramp(steps*stride), make([]float32, k*m)
+				rec, dw := ramp(steps*stride), make([]float32, k*m*ker.Parts)
 				for b.Loop() {
 					ker.Outer(dw, rec, rec[k*Lanes:], k, m, steps, stride)
 				}
@@ -83,6 +83,16 @@ func BenchmarkOuter(b *testing.B) {
 			})
 		})
 	}
+}
+
+func BenchmarkDrain(b *testing.B) {
+	const n = 5141
+	eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+		sum, dw := make([]float64, n), make([]float32, n*k.Parts)
+		for b.Loop() {
+			k.Drain(sum, dw)
+		}
+	})
 }
 
 func BenchmarkInputs(b *testing.B) {

@@ -11,11 +11,13 @@ package simd
 //		zi[j], zf[j], zg[j], zo[j] = i, f, g, o
 //		s := f*cPrev[j] + i*g
 //		ts := Tanh32(s)
-//		c[j], tc[j], h[j] = s, ts, o*ts
+//		c[j], tc[j] = s, ts
+//		h[j] = o * ts
+//		h2[j] = h[j]
 //	}
 //
 //go:noescape
-func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
+func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, h2 *float32, hidden int)
 
 // cellAdjointAVX512 is
 //
@@ -43,11 +45,13 @@ func cellAdjointAVX512(z *float32, cPrev *float32, tc *float32, dh *float32, dc 
 //		zi[j], zf[j], zg[j], zo[j] = i, f, g, o
 //		s := f*cPrev[j] + i*g
 //		ts := Tanh32(s)
-//		c[j], tc[j], h[j] = s, ts, o*ts
+//		c[j], tc[j] = s, ts
+//		h[j] = o * ts
+//		h2[j] = h[j]
 //	}
 //
 //go:noescape
-func cellAVX2(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
+func cellAVX2(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, h2 *float32, hidden int)
 
 // cellAdjointAVX2 is
 //

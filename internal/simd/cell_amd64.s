@@ -92,19 +92,20 @@ DATA gates<>+688(SB)/8, $0x3eef314d3eef314d
 DATA gates<>+696(SB)/8, $0x3eef314d3eef314d
 GLOBL gates<>(SB), RODATA|NOPTR, $704
 
-// func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
+// func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, h2 *float32, hidden int)
 // Requires: AVX, AVX512F
-TEXT ·cellAVX512(SB), NOSPLIT, $0-48
+TEXT ·cellAVX512(SB), NOSPLIT, $0-56
 	MOVQ         cPrev+8(FP), AX
 	MOVQ         c+16(FP), CX
 	MOVQ         tc+24(FP), DX
 	MOVQ         h+32(FP), BX
-	MOVQ         z+0(FP), SI
-	MOVQ         hidden+40(FP), DI
-	SHLQ         $0x07, DI
-	LEAQ         (DI)(DI*2), R9
-	ADDQ         SI, R9
-	XORQ         R8, R8
+	MOVQ         h2+40(FP), SI
+	MOVQ         z+0(FP), DI
+	MOVQ         hidden+48(FP), R8
+	SHLQ         $0x07, R8
+	LEAQ         (R8)(R8*2), R10
+	ADDQ         DI, R10
+	XORQ         R9, R9
 	VBROADCASTSS gates<>+320(SB), Z0
 	VBROADCASTSS gates<>+352(SB), Z1
 	VBROADCASTSS gates<>+32(SB), Z2
@@ -122,10 +123,10 @@ TEXT ·cellAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS gates<>+576(SB), Z14
 
 loop1:
-	VMOVUPS          (SI), Z15
-	VMOVUPS          (SI)(DI*1), Z16
-	VMOVUPS          (SI)(DI*2), Z17
-	VMOVUPS          (R9), Z18
+	VMOVUPS          (DI), Z15
+	VMOVUPS          (DI)(R8*1), Z16
+	VMOVUPS          (DI)(R8*2), Z17
+	VMOVUPS          (R10), Z18
 	VCMPPS           $0x05, Z0, Z15, K1
 	VCMPPS           $0x05, Z0, Z16, K2
 	VCMPPS           $0x05, Z0, Z18, K3
@@ -195,24 +196,24 @@ loop1:
 	VFMADD213PS.Z    Z21, Z21, K2, Z16
 	VDIVPS           Z25, Z24, Z17
 	VFMADD213PS.Z    Z26, Z26, K3, Z18
-	VMOVUPS          Z15, (SI)
-	VMOVUPS          Z16, (SI)(DI*1)
-	VMOVUPS          Z17, (SI)(DI*2)
-	VMOVUPS          Z18, (R9)
-	VMULPS           (AX)(R8*1), Z16, Z16
+	VMOVUPS          Z15, (DI)
+	VMOVUPS          Z16, (DI)(R8*1)
+	VMOVUPS          Z17, (DI)(R8*2)
+	VMOVUPS          Z18, (R10)
+	VMULPS           (AX)(R9*1), Z16, Z16
 	VFMADD231PS      Z15, Z17, Z16
-	VMOVUPS          Z16, (CX)(R8*1)
-	ADDQ             $0x00000040, SI
+	VMOVUPS          Z16, (CX)(R9*1)
+	ADDQ             $0x00000040, DI
+	ADDQ             $0x00000040, R10
 	ADDQ             $0x00000040, R9
-	ADDQ             $0x00000040, R8
-	CMPQ             R8, DI
+	CMPQ             R9, R8
 	JLT              loop1
-	SUBQ             DI, SI
-	SUBQ             DI, R9
-	XORQ             R8, R8
+	SUBQ             R8, DI
+	SUBQ             R8, R10
+	XORQ             R9, R9
 
 loop2:
-	VMOVUPS          (CX)(R8*1), Z0
+	VMOVUPS          (CX)(R9*1), Z0
 	VMAXPS           Z0, Z11, Z0
 	VMINPS           Z0, Z12, Z0
 	VMULPS           Z0, Z0, Z1
@@ -232,13 +233,14 @@ loop2:
 	VFNMADD231PS     Z1, Z3, Z0
 	VFMADD231PS      Z0, Z1, Z1
 	VMULPS           Z1, Z2, Z0
-	VMOVUPS          Z0, (DX)(R8*1)
-	VMULPS           (R9), Z0, Z0
-	VMOVUPS          Z0, (BX)(R8*1)
-	ADDQ             $0x00000040, SI
+	VMOVUPS          Z0, (DX)(R9*1)
+	VMULPS           (R10), Z0, Z0
+	VMOVUPS          Z0, (BX)(R9*1)
+	VMOVUPS          Z0, (SI)(R9*1)
+	ADDQ             $0x00000040, DI
+	ADDQ             $0x00000040, R10
 	ADDQ             $0x00000040, R9
-	ADDQ             $0x00000040, R8
-	CMPQ             R8, DI
+	CMPQ             R9, R8
 	JLT              loop2
 	VZEROUPPER
 	RET
@@ -298,27 +300,28 @@ loop1:
 	VZEROUPPER
 	RET
 
-// func cellAVX2(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, hidden int)
+// func cellAVX2(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, h2 *float32, hidden int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·cellAVX2(SB), NOSPLIT, $0-48
+TEXT ·cellAVX2(SB), NOSPLIT, $0-56
 	MOVQ         cPrev+8(FP), AX
 	MOVQ         c+16(FP), CX
 	MOVQ         tc+24(FP), DX
 	MOVQ         h+32(FP), BX
-	MOVQ         z+0(FP), SI
-	MOVQ         hidden+40(FP), DI
-	SHLQ         $0x07, DI
-	LEAQ         (DI)(DI*2), R9
-	ADDQ         SI, R9
-	XORQ         R8, R8
+	MOVQ         h2+40(FP), SI
+	MOVQ         z+0(FP), DI
+	MOVQ         hidden+48(FP), R8
+	SHLQ         $0x07, R8
+	LEAQ         (R8)(R8*2), R10
+	ADDQ         DI, R10
+	XORQ         R9, R9
 	VBROADCASTSS gates<>+32(SB), Y0
 	VBROADCASTSS gates<>+256(SB), Y1
 
 loop1:
-	VMOVUPS      (SI), Y2
-	VMOVUPS      (SI)(DI*1), Y3
-	VMOVUPS      (SI)(DI*2), Y4
-	VMOVUPS      (R9), Y5
+	VMOVUPS      (DI), Y2
+	VMOVUPS      (DI)(R8*1), Y3
+	VMOVUPS      (DI)(R8*2), Y4
+	VMOVUPS      (R10), Y5
 	VBROADCASTSS gates<>+288(SB), Y6
 	VMAXPS       Y2, Y6, Y2
 	VBROADCASTSS gates<>+288(SB), Y8
@@ -387,24 +390,24 @@ loop1:
 	VDIVPS       Y9, Y1, Y3
 	VDIVPS       Y12, Y11, Y4
 	VDIVPS       Y14, Y1, Y5
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, (SI)(DI*1)
-	VMOVUPS      Y4, (SI)(DI*2)
-	VMOVUPS      Y5, (R9)
-	VMULPS       (AX)(R8*1), Y3, Y3
+	VMOVUPS      Y2, (DI)
+	VMOVUPS      Y3, (DI)(R8*1)
+	VMOVUPS      Y4, (DI)(R8*2)
+	VMOVUPS      Y5, (R10)
+	VMULPS       (AX)(R9*1), Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
-	VMOVUPS      Y3, (CX)(R8*1)
-	ADDQ         $0x00000020, SI
+	VMOVUPS      Y3, (CX)(R9*1)
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, R10
 	ADDQ         $0x00000020, R9
-	ADDQ         $0x00000020, R8
-	CMPQ         R8, DI
+	CMPQ         R9, R8
 	JLT          loop1
-	SUBQ         DI, SI
-	SUBQ         DI, R9
-	XORQ         R8, R8
+	SUBQ         R8, DI
+	SUBQ         R8, R10
+	XORQ         R9, R9
 
 loop2:
-	VMOVUPS      (CX)(R8*1), Y0
+	VMOVUPS      (CX)(R9*1), Y0
 	VBROADCASTSS gates<>+384(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VBROADCASTSS gates<>+416(SB), Y2
@@ -422,13 +425,14 @@ loop2:
 	VFMADD213PS  Y1, Y2, Y3
 	VMULPS       Y0, Y3, Y3
 	VDIVPS       Y4, Y3, Y0
-	VMOVUPS      Y0, (DX)(R8*1)
-	VMULPS       (R9), Y0, Y0
-	VMOVUPS      Y0, (BX)(R8*1)
-	ADDQ         $0x00000020, SI
+	VMOVUPS      Y0, (DX)(R9*1)
+	VMULPS       (R10), Y0, Y0
+	VMOVUPS      Y0, (BX)(R9*1)
+	VMOVUPS      Y0, (SI)(R9*1)
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, R10
 	ADDQ         $0x00000020, R9
-	ADDQ         $0x00000020, R8
-	CMPQ         R8, DI
+	CMPQ         R9, R8
 	JLT          loop2
 	VZEROUPPER
 	RET

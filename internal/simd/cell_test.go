@@ -26,12 +26,13 @@ func testCell(t *testing.T, rng *rand.Rand, hidden int, alias bool, draw func(in
 		what := fmt.Sprintf("%s: hidden=%d alias=%v", all[p].Path, hidden, alias)
 		z := newGuard(4*n, rng.IntN(17), func(i int) float32 { return z0.x[i] })
 		from := newGuard(n, rng.IntN(17), func(i int) float32 { return prev.x[i] })
-		c, tc, h := newGuard(n, rng.IntN(17), nine), newGuard(n, rng.IntN(17), nine), newGuard(n, rng.IntN(17), nine)
+		c, tc := newGuard(n, rng.IntN(17), nine), newGuard(n, rng.IntN(17), nine)
+		h, h2 := newGuard(n, rng.IntN(17), nine), newGuard(n, rng.IntN(17), nine)
 		if alias {
 			c = from
 		}
-		all[p].Cell(z.x, from.x, c.x, tc.x, h.x, hidden)
-		for _, g := range []*guard{z, c, tc, h} {
+		all[p].Cell(z.x, from.x, c.x, tc.x, h.x, h2.x, hidden)
+		for _, g := range []*guard{z, c, tc, h, h2} {
 			g.check(t, what, false)
 		}
 		from.check(t, what, !alias)
@@ -62,6 +63,9 @@ func testCell(t *testing.T, rng *rand.Rand, hidden int, alias bool, draw func(in
 			tanh := math.Tanh(float64(c.x[j]))
 			fail("tc", tc.x[j], tanh, gateError*math.Abs(tanh))
 			fail("h", h.x[j], gate(3)*float64(tc.x[j]), 2*eps)
+			if math.Float32bits(h2.x[j]) != math.Float32bits(h.x[j]) {
+				t.Fatalf("%s: h2[%d] = %g, h is %g", what, j, h2.x[j], h.x[j])
+			}
 			size := math.Abs(fc) + math.Abs(ig)
 			fail("c against twin", c.x[j], float64(twin[1][j]), 5*gateError*size)
 			fail("tc against twin", tc.x[j], float64(twin[2][j]), 6*gateError*size+2*gateError*math.Abs(tanh))

@@ -39,20 +39,29 @@ type Kernels[T Float] struct {
 	//	tc = tanh(c)
 	//	h  = o∘tc
 	//
-	// c may be cPrev.
-	Cell func(z, cPrev, c, tc, h []T, hidden int)
+	// and writes h to h2 as well. c may be cPrev.
+	Cell func(z, cPrev, c, tc, h, h2 []T, hidden int)
 
 	// CellAdjoint is Cell's adjoint. z holds what Cell left there and is
 	// overwritten with the adjoint of the pre-activations; dh is the adjoint
 	// of h; dc holds the adjoint of c and is overwritten with that of cPrev.
 	CellAdjoint func(z, cPrev, tc, dh, dc []T, hidden int)
 
-	// Outer adds up the weight gradient of a whole unroll of a block:
+	// Outer adds up the weight gradient of a whole unroll of a block, in Parts
+	// partial sums for each weight:
 	//
-	//	dw[j*m+i] += Σ_{t<steps} Σ_l x_t[j][l] · z_t[i][l],   j < k, i < m
+	//	Σ_p dw[(j*m+i)*Parts+p] += Σ_{t<steps} Σ_l x_t[j][l] · z_t[i][l],   j < k, i < m
 	//
-	// where x_t starts at x[t*stride] and z_t at z[t*stride].
+	// where x_t starts at x[t*stride] and z_t at z[t*stride]. Which lane goes to
+	// which of them depends on the path.
 	Outer func(dw, x, z []T, k, m, steps, stride int)
+	Parts int
+
+	// Drain moves what Outer added up to where it is kept:
+	//
+	//	sum[i] += Σ_p dw[i*Parts+p]
+	//	dw[i*Parts+p] = 0
+	Drain func(sum []float64, dw []T)
 
 	// LogAndSign writes two features of a block's gradients into the rows of x
 	// (Andrychowicz et al. 2016, Appendix A), where 0 < p ≤ 80 and large is e^p:

@@ -136,18 +136,22 @@ func TestShortSlicesPanic(t *testing.T) {
 		}
 		mustPanic(t, errMatMul, func() { k.MatMul(f(128), f(8), f(64), nil, 3, 4, 2, false) })
 		mustPanic(t, errMatMul, func() { k.MatMul(f(128), f(8), f(64), nil, 4, -1, 2, false) })
-		for i := range 5 {
-			n := []int{256, 64, 64, 64, 64}
+		for i := range 6 {
+			n := []int{256, 64, 64, 64, 64, 64}
 			n[i]--
-			mustPanic(t, errCell, func() { k.Cell(f(n[0]), f(n[1]), f(n[2]), f(n[3]), f(n[4]), 2) })
+			mustPanic(t, errCell, func() { k.Cell(f(n[0]), f(n[1]), f(n[2]), f(n[3]), f(n[4]), f(n[5]), 2) })
+			if i == 5 {
+				break
+			}
 			mustPanic(t, errCell, func() { k.CellAdjoint(f(n[0]), f(n[1]), f(n[2]), f(n[3]), f(n[4]), 2) })
 		}
 		for i := range 3 {
-			n := []int{6, 200 + 96, 200 + 64}
+			n := []int{6 * k.Parts, 200 + 96, 200 + 64}
 			n[i]--
 			mustPanic(t, errOuter, func() { k.Outer(f(n[0]), f(n[1]), f(n[2]), 3, 2, 2, 200) })
 		}
-		mustPanic(t, errOuter, func() { k.Outer(f(6), f(999), f(999), 3, 2, 2, -1) })
+		mustPanic(t, errOuter, func() { k.Outer(f(999), f(999), f(999), 3, 2, 2, -1) })
+		mustPanic(t, errDrain, func() { k.Drain(make([]float64, 3), f(3*k.Parts-1)) })
 		for i := range 6 {
 			n := []int{64, 32, 32, 32, 32, 32}
 			n[i]--
@@ -162,12 +166,13 @@ func TestShortSlicesPanic(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	for _, k := range available() {
 		a := ramp(9 * Lanes * Lanes)
-		b, c, d, e := ramp(len(a)), ramp(len(a)), ramp(len(a)), ramp(len(a))
+		b, c, d, e, f, s := ramp(len(a)), ramp(len(a)), ramp(len(a)), ramp(len(a)), ramp(len(a)), make([]float64, 15)
 		if n := testing.AllocsPerRun(5, func() {
 			k.MatMul(c, a, b, nil, 7, 7, 5, false)
-			k.Cell(a, b, c, d, e, 3)
+			k.Cell(a, b, c, d, e, f, 3)
 			k.CellAdjoint(a, b, c, d, e, 3)
 			k.Outer(c, a, b, 3, 5, 2, 9*Lanes)
+			k.Drain(s, c)
 			k.LogAndSign(a, b, 5, 148)
 			k.RNNProp(a, b, c, d, c, d, 0.95, 0.05, 1, 1e-8)
 		}); n != 0 {

@@ -17,19 +17,24 @@ func native() []*Kernels[float32] {
 				checkMatMul(c, a, x, bias, lda, m, k)
 				matMulAVX512(first(c), first(a), first(x), first(bias), lda, m, k, acc)
 			},
-			Cell: func(z, cPrev, c, tc, h []float32, hidden int) {
-				if checkCell(z, cPrev, c, tc, h, hidden); hidden > 0 {
-					cellAVX512(first(z), first(cPrev), first(c), first(tc), first(h), hidden)
+			Cell: func(z, cPrev, c, tc, h, h2 []float32, hidden int) {
+				if checkCell(z, cPrev, c, tc, h, h2, hidden); hidden > 0 {
+					cellAVX512(first(z), first(cPrev), first(c), first(tc), first(h), first(h2), hidden)
 				}
 			},
 			CellAdjoint: func(z, cPrev, tc, dh, dc []float32, hidden int) {
-				if checkCell(z, cPrev, tc, dh, dc, hidden); hidden > 0 {
+				if checkCell(z, cPrev, tc, dh, dc, dc, hidden); hidden > 0 {
 					cellAdjointAVX512(first(z), first(cPrev), first(tc), first(dh), first(dc), hidden)
 				}
 			},
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
-				checkOuter(dw, x, z, k, m, steps, stride)
+				checkOuter(dw, x, z, k, m, steps, stride, 16)
 				outerAVX512(first(dw), first(x), first(z), k, m, steps, stride)
+			},
+			Parts: 16,
+			Drain: func(sum []float64, dw []float32) {
+				checkDrain(sum, dw, 16)
+				drainAVX512(unsafe.SliceData(sum), first(dw), len(sum))
 			},
 			LogAndSign: func(x, grad []float32, p, large float32) {
 				checkInputs(x, grad)
@@ -50,19 +55,24 @@ func native() []*Kernels[float32] {
 				checkMatMul(c, a, x, bias, lda, m, k)
 				matMulAVX2(first(c), first(a), first(x), first(bias), lda, m, k, acc)
 			},
-			Cell: func(z, cPrev, c, tc, h []float32, hidden int) {
-				if checkCell(z, cPrev, c, tc, h, hidden); hidden > 0 {
-					cellAVX2(first(z), first(cPrev), first(c), first(tc), first(h), hidden)
+			Cell: func(z, cPrev, c, tc, h, h2 []float32, hidden int) {
+				if checkCell(z, cPrev, c, tc, h, h2, hidden); hidden > 0 {
+					cellAVX2(first(z), first(cPrev), first(c), first(tc), first(h), first(h2), hidden)
 				}
 			},
 			CellAdjoint: func(z, cPrev, tc, dh, dc []float32, hidden int) {
-				if checkCell(z, cPrev, tc, dh, dc, hidden); hidden > 0 {
+				if checkCell(z, cPrev, tc, dh, dc, dc, hidden); hidden > 0 {
 					cellAdjointAVX2(first(z), first(cPrev), first(tc), first(dh), first(dc), hidden)
 				}
 			},
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
-				checkOuter(dw, x, z, k, m, steps, stride)
+				checkOuter(dw, x, z, k, m, steps, stride, 8)
 				outerAVX2(first(dw), first(x), first(z), k, m, steps, stride)
+			},
+			Parts: 8,
+			Drain: func(sum []float64, dw []float32) {
+				checkDrain(sum, dw, 8)
+				drainAVX2(unsafe.SliceData(sum), first(dw), len(sum))
 			},
 			LogAndSign: func(x, grad []float32, p, large float32) {
 				checkInputs(x, grad)

@@ -6,32 +6,56 @@ package simd
 //
 //	for j := range k {
 //		for i := range m {
-//			var s float32
 //			for t := range steps {
 //				for l := range Lanes {
-//					s += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]
+//					dw[(j*m+i)*16+l%16] += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]
 //				}
 //			}
-//			dw[j*m+i] += s
 //		}
 //	}
 //
 //go:noescape
 func outerAVX512(dw *float32, x *float32, z *float32, k int, m int, steps int, stride int)
 
+// drainAVX512 is
+//
+//	for i := range n {
+//		var s float32
+//		for p := range 16 {
+//			s += dw[16*i+p]
+//			dw[16*i+p] = 0
+//		}
+//		sum[i] += float64(s)
+//	}
+//
+//go:noescape
+func drainAVX512(sum *float64, dw *float32, n int)
+
 // outerAVX2 is
 //
 //	for j := range k {
 //		for i := range m {
-//			var s float32
 //			for t := range steps {
 //				for l := range Lanes {
-//					s += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]
+//					dw[(j*m+i)*8+l%8] += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]
 //				}
 //			}
-//			dw[j*m+i] += s
 //		}
 //	}
 //
 //go:noescape
 func outerAVX2(dw *float32, x *float32, z *float32, k int, m int, steps int, stride int)
+
+// drainAVX2 is
+//
+//	for i := range n {
+//		var s float32
+//		for p := range 8 {
+//			s += dw[8*i+p]
+//			dw[8*i+p] = 0
+//		}
+//		sum[i] += float64(s)
+//	}
+//
+//go:noescape
+func drainAVX2(sum *float64, dw *float32, n int)

@@ -3,12 +3,12 @@
 #include "textflag.h"
 
 // func outerAVX512(dw *float32, x *float32, z *float32, k int, m int, steps int, stride int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+// Requires: AVX, AVX512F
 TEXT ·outerAVX512(SB), NOSPLIT, $0-56
 	MOVQ  x+8(FP), AX
 	MOVQ  m+32(FP), CX
 	MOVQ  stride+48(FP), DX
-	SHLQ  $0x02, CX
+	SHLQ  $0x06, CX
 	SHLQ  $0x02, DX
 	MOVQ  k+24(FP), R10
 	MOVQ  dw+0(FP), R11
@@ -44,35 +44,41 @@ rows6_10:
 	JLT  narrow12
 
 wide11:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum15
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	VMOVUPS 128(DI), Z6
+	VMOVUPS 192(DI), Z7
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	VMOVUPS 128(DI), Z10
+	VMOVUPS 192(DI), Z11
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	VMOVUPS 128(DI), Z14
+	VMOVUPS 192(DI), Z15
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	VMOVUPS 128(DI), Z18
+	VMOVUPS 192(DI), Z19
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	VMOVUPS 128(DI), Z22
+	VMOVUPS 192(DI), Z23
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum15
 
 steps14:
 	VMOVUPS     (R8), Z24
@@ -149,124 +155,63 @@ steps14:
 	JG          steps14
 
 sum15:
-	MOVQ          BX, DI
-	VSHUFPS       $0x44, Z1, Z0, Z24
-	VSHUFPS       $0xee, Z1, Z0, Z0
-	VADDPS        Z24, Z0, Z0
-	VSHUFPS       $0x44, Z3, Z2, Z1
-	VSHUFPS       $0xee, Z3, Z2, Z2
-	VADDPS        Z1, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z0, Z1
-	VSHUFPS       $0xdd, Z2, Z0, Z0
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VADDPS        (DI), X0, X0
-	VMOVUPS       X0, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z5, Z4, Z0
-	VSHUFPS       $0xee, Z5, Z4, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z7, Z6, Z0
-	VSHUFPS       $0xee, Z7, Z6, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z9, Z8, Z0
-	VSHUFPS       $0xee, Z9, Z8, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z11, Z10, Z0
-	VSHUFPS       $0xee, Z11, Z10, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z13, Z12, Z0
-	VSHUFPS       $0xee, Z13, Z12, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z15, Z14, Z0
-	VSHUFPS       $0xee, Z15, Z14, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z17, Z16, Z0
-	VSHUFPS       $0xee, Z17, Z16, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z19, Z18, Z0
-	VSHUFPS       $0xee, Z19, Z18, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z21, Z20, Z0
-	VSHUFPS       $0xee, Z21, Z20, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z23, Z22, Z0
-	VSHUFPS       $0xee, Z23, Z22, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000010, BX
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000004, R12
-	JGE           wide11
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	VMOVUPS Z6, 128(DI)
+	VMOVUPS Z7, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	VMOVUPS Z10, 128(DI)
+	VMOVUPS Z11, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	VMOVUPS Z14, 128(DI)
+	VMOVUPS Z15, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, 64(DI)
+	VMOVUPS Z18, 128(DI)
+	VMOVUPS Z19, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, 64(DI)
+	VMOVUPS Z22, 128(DI)
+	VMOVUPS Z23, 192(DI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide11
 
 narrow12:
 	ADDQ $0x00000004, R12
 	JLE  done13
 
 one16:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum18
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z1
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z2
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z5
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum18
 
 steps17:
 	VMOVUPS     (R8), Z6
@@ -301,77 +246,22 @@ steps17:
 	JG          steps17
 
 sum18:
-	MOVQ          BX, DI
-	VEXTRACTF64X4 $0x01, Z0, Y6
-	VADDPS        Y0, Y6, Y6
-	VEXTRACTF32X4 $0x01, Y6, X0
-	VADDPS        X6, X0, X0
-	VPERMILPS     $0x4e, X0, X6
-	VADDPS        X0, X6, X6
-	VPERMILPS     $0xb1, X6, X0
-	VADDPS        X0, X6, X6
-	VADDSS        (DI), X6, X6
-	VMOVSS        X6, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y2, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VADDPS        Y3, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VADDPS        Y4, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VADDPS        Y5, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000004, BX
-	ADDQ          $0x00000080, SI
-	DECQ          R12
-	JG            one16
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z2, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z3, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z5, (DI)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one16
 
 done13:
 	ADDQ $0x00000300, AX
@@ -393,31 +283,36 @@ rows5_9:
 	JLT  narrow20
 
 wide19:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum23
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	VMOVUPS 128(DI), Z6
+	VMOVUPS 192(DI), Z7
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	VMOVUPS 128(DI), Z10
+	VMOVUPS 192(DI), Z11
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	VMOVUPS 128(DI), Z14
+	VMOVUPS 192(DI), Z15
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	VMOVUPS 128(DI), Z18
+	VMOVUPS 192(DI), Z19
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum23
 
 steps22:
 	VMOVUPS     (R8), Z20
@@ -484,107 +379,56 @@ steps22:
 	JG          steps22
 
 sum23:
-	MOVQ          BX, DI
-	VSHUFPS       $0x44, Z1, Z0, Z20
-	VSHUFPS       $0xee, Z1, Z0, Z0
-	VADDPS        Z20, Z0, Z0
-	VSHUFPS       $0x44, Z3, Z2, Z1
-	VSHUFPS       $0xee, Z3, Z2, Z2
-	VADDPS        Z1, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z0, Z1
-	VSHUFPS       $0xdd, Z2, Z0, Z0
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VADDPS        (DI), X0, X0
-	VMOVUPS       X0, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z5, Z4, Z0
-	VSHUFPS       $0xee, Z5, Z4, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z7, Z6, Z0
-	VSHUFPS       $0xee, Z7, Z6, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z9, Z8, Z0
-	VSHUFPS       $0xee, Z9, Z8, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z11, Z10, Z0
-	VSHUFPS       $0xee, Z11, Z10, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z13, Z12, Z0
-	VSHUFPS       $0xee, Z13, Z12, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z15, Z14, Z0
-	VSHUFPS       $0xee, Z15, Z14, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z17, Z16, Z0
-	VSHUFPS       $0xee, Z17, Z16, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z19, Z18, Z0
-	VSHUFPS       $0xee, Z19, Z18, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000010, BX
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000004, R12
-	JGE           wide19
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	VMOVUPS Z6, 128(DI)
+	VMOVUPS Z7, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	VMOVUPS Z10, 128(DI)
+	VMOVUPS Z11, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	VMOVUPS Z14, 128(DI)
+	VMOVUPS Z15, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z16, (DI)
+	VMOVUPS Z17, 64(DI)
+	VMOVUPS Z18, 128(DI)
+	VMOVUPS Z19, 192(DI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide19
 
 narrow20:
 	ADDQ $0x00000004, R12
 	JLE  done21
 
 one24:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum26
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z1
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z2
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum26
 
 steps25:
 	VMOVUPS     (R8), Z5
@@ -615,66 +459,20 @@ steps25:
 	JG          steps25
 
 sum26:
-	MOVQ          BX, DI
-	VEXTRACTF64X4 $0x01, Z0, Y5
-	VADDPS        Y0, Y5, Y5
-	VEXTRACTF32X4 $0x01, Y5, X0
-	VADDPS        X5, X0, X0
-	VPERMILPS     $0x4e, X0, X5
-	VADDPS        X0, X5, X5
-	VPERMILPS     $0xb1, X5, X0
-	VADDPS        X0, X5, X5
-	VADDSS        (DI), X5, X5
-	VMOVSS        X5, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y2, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VADDPS        Y3, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VADDPS        Y4, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000004, BX
-	ADDQ          $0x00000080, SI
-	DECQ          R12
-	JG            one24
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z2, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z3, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one24
 
 done21:
 	ADDQ $0x00000280, AX
@@ -695,27 +493,31 @@ rows4_8:
 	JLT  narrow28
 
 wide27:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum31
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	VMOVUPS 128(DI), Z6
+	VMOVUPS 192(DI), Z7
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	VMOVUPS 128(DI), Z10
+	VMOVUPS 192(DI), Z11
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	VMOVUPS 128(DI), Z14
+	VMOVUPS 192(DI), Z15
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum31
 
 steps30:
 	VMOVUPS     (R8), Z16
@@ -772,90 +574,49 @@ steps30:
 	JG          steps30
 
 sum31:
-	MOVQ          BX, DI
-	VSHUFPS       $0x44, Z1, Z0, Z16
-	VSHUFPS       $0xee, Z1, Z0, Z0
-	VADDPS        Z16, Z0, Z0
-	VSHUFPS       $0x44, Z3, Z2, Z1
-	VSHUFPS       $0xee, Z3, Z2, Z2
-	VADDPS        Z1, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z0, Z1
-	VSHUFPS       $0xdd, Z2, Z0, Z0
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VADDPS        (DI), X0, X0
-	VMOVUPS       X0, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z5, Z4, Z0
-	VSHUFPS       $0xee, Z5, Z4, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z7, Z6, Z0
-	VSHUFPS       $0xee, Z7, Z6, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z9, Z8, Z0
-	VSHUFPS       $0xee, Z9, Z8, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z11, Z10, Z0
-	VSHUFPS       $0xee, Z11, Z10, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z13, Z12, Z0
-	VSHUFPS       $0xee, Z13, Z12, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z15, Z14, Z0
-	VSHUFPS       $0xee, Z15, Z14, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000010, BX
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000004, R12
-	JGE           wide27
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	VMOVUPS Z6, 128(DI)
+	VMOVUPS Z7, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	VMOVUPS Z10, 128(DI)
+	VMOVUPS Z11, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	VMOVUPS Z14, 128(DI)
+	VMOVUPS Z15, 192(DI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide27
 
 narrow28:
 	ADDQ $0x00000004, R12
 	JLE  done29
 
 one32:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum34
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z1
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z2
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z3
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum34
 
 steps33:
 	VMOVUPS     (R8), Z4
@@ -882,55 +643,18 @@ steps33:
 	JG          steps33
 
 sum34:
-	MOVQ          BX, DI
-	VEXTRACTF64X4 $0x01, Z0, Y4
-	VADDPS        Y0, Y4, Y4
-	VEXTRACTF32X4 $0x01, Y4, X0
-	VADDPS        X4, X0, X0
-	VPERMILPS     $0x4e, X0, X4
-	VADDPS        X0, X4, X4
-	VPERMILPS     $0xb1, X4, X0
-	VADDPS        X0, X4, X4
-	VADDSS        (DI), X4, X4
-	VMOVSS        X4, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y2, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VADDPS        Y3, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000004, BX
-	ADDQ          $0x00000080, SI
-	DECQ          R12
-	JG            one32
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z2, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z3, (DI)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one32
 
 done29:
 	ADDQ $0x00000200, AX
@@ -950,23 +674,26 @@ rows3_7:
 	JLT  narrow36
 
 wide35:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum39
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	VMOVUPS 128(DI), Z6
+	VMOVUPS 192(DI), Z7
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	VMOVUPS 128(DI), Z10
+	VMOVUPS 192(DI), Z11
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum39
 
 steps38:
 	VMOVUPS     (DI), Z12
@@ -1013,73 +740,42 @@ steps38:
 	JG          steps38
 
 sum39:
-	MOVQ          BX, DI
-	VSHUFPS       $0x44, Z1, Z0, Z12
-	VSHUFPS       $0xee, Z1, Z0, Z0
-	VADDPS        Z12, Z0, Z0
-	VSHUFPS       $0x44, Z3, Z2, Z1
-	VSHUFPS       $0xee, Z3, Z2, Z2
-	VADDPS        Z1, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z0, Z1
-	VSHUFPS       $0xdd, Z2, Z0, Z0
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VADDPS        (DI), X0, X0
-	VMOVUPS       X0, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z5, Z4, Z0
-	VSHUFPS       $0xee, Z5, Z4, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z7, Z6, Z0
-	VSHUFPS       $0xee, Z7, Z6, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z9, Z8, Z0
-	VSHUFPS       $0xee, Z9, Z8, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z11, Z10, Z0
-	VSHUFPS       $0xee, Z11, Z10, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000010, BX
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000004, R12
-	JGE           wide35
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	VMOVUPS Z6, 128(DI)
+	VMOVUPS Z7, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	VMOVUPS Z10, 128(DI)
+	VMOVUPS Z11, 192(DI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide35
 
 narrow36:
 	ADDQ $0x00000004, R12
 	JLE  done37
 
 one40:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum42
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z1
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z2
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum42
 
 steps41:
 	VMOVUPS     (R8), Z3
@@ -1102,44 +798,16 @@ steps41:
 	JG          steps41
 
 sum42:
-	MOVQ          BX, DI
-	VEXTRACTF64X4 $0x01, Z0, Y3
-	VADDPS        Y0, Y3, Y3
-	VEXTRACTF32X4 $0x01, Y3, X0
-	VADDPS        X3, X0, X0
-	VPERMILPS     $0x4e, X0, X3
-	VADDPS        X0, X3, X3
-	VPERMILPS     $0xb1, X3, X0
-	VADDPS        X0, X3, X3
-	VADDSS        (DI), X3, X3
-	VMOVSS        X3, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y2, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000004, BX
-	ADDQ          $0x00000080, SI
-	DECQ          R12
-	JG            one40
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z2, (DI)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one40
 
 done37:
 	ADDQ $0x00000180, AX
@@ -1158,19 +826,21 @@ rows2_6:
 	JLT  narrow44
 
 wide43:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum47
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z4
+	VMOVUPS 64(DI), Z5
+	VMOVUPS 128(DI), Z6
+	VMOVUPS 192(DI), Z7
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum47
 
 steps46:
 	VMOVUPS     (DI), Z8
@@ -1207,56 +877,35 @@ steps46:
 	JG          steps46
 
 sum47:
-	MOVQ          BX, DI
-	VSHUFPS       $0x44, Z1, Z0, Z8
-	VSHUFPS       $0xee, Z1, Z0, Z0
-	VADDPS        Z8, Z0, Z0
-	VSHUFPS       $0x44, Z3, Z2, Z1
-	VSHUFPS       $0xee, Z3, Z2, Z2
-	VADDPS        Z1, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z0, Z1
-	VSHUFPS       $0xdd, Z2, Z0, Z0
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VADDPS        (DI), X0, X0
-	VMOVUPS       X0, (DI)
-	ADDQ          CX, DI
-	VSHUFPS       $0x44, Z5, Z4, Z0
-	VSHUFPS       $0xee, Z5, Z4, Z1
-	VADDPS        Z0, Z1, Z1
-	VSHUFPS       $0x44, Z7, Z6, Z0
-	VSHUFPS       $0xee, Z7, Z6, Z2
-	VADDPS        Z0, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z1, Z0
-	VSHUFPS       $0xdd, Z2, Z1, Z1
-	VADDPS        Z0, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VADDPS        (DI), X1, X1
-	VMOVUPS       X1, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000010, BX
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000004, R12
-	JGE           wide43
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    CX, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	VMOVUPS Z6, 128(DI)
+	VMOVUPS Z7, 192(DI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide43
 
 narrow44:
 	ADDQ $0x00000004, R12
 	JLE  done45
 
 one48:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum50
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Z1
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum50
 
 steps49:
 	VMOVUPS     (R8), Z2
@@ -1275,33 +924,14 @@ steps49:
 	JG          steps49
 
 sum50:
-	MOVQ          BX, DI
-	VEXTRACTF64X4 $0x01, Z0, Y2
-	VADDPS        Y0, Y2, Y2
-	VEXTRACTF32X4 $0x01, Y2, X0
-	VADDPS        X2, X0, X0
-	VPERMILPS     $0x4e, X0, X2
-	VADDPS        X0, X2, X2
-	VPERMILPS     $0xb1, X2, X0
-	VADDPS        X0, X2, X2
-	VADDSS        (DI), X2, X2
-	VMOVSS        X2, (DI)
-	ADDQ          CX, DI
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0xb1, X0, X1
-	VADDPS        X1, X0, X0
-	VADDSS        (DI), X0, X0
-	VMOVSS        X0, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000004, BX
-	ADDQ          $0x00000080, SI
-	DECQ          R12
-	JG            one48
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Z1, (DI)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one48
 
 done45:
 	ADDQ $0x00000100, AX
@@ -1319,15 +949,16 @@ rows1_5:
 	JLT  narrow52
 
 wide51:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum55
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 192(DI), Z3
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum55
 
 steps54:
 	VMOVUPS     (DI), Z4
@@ -1354,39 +985,28 @@ steps54:
 	JG          steps54
 
 sum55:
-	MOVQ          BX, DI
-	VSHUFPS       $0x44, Z1, Z0, Z4
-	VSHUFPS       $0xee, Z1, Z0, Z0
-	VADDPS        Z4, Z0, Z0
-	VSHUFPS       $0x44, Z3, Z2, Z1
-	VSHUFPS       $0xee, Z3, Z2, Z2
-	VADDPS        Z1, Z2, Z2
-	VSHUFPS       $0x88, Z2, Z0, Z1
-	VSHUFPS       $0xdd, Z2, Z0, Z0
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VADDPS        (DI), X0, X0
-	VMOVUPS       X0, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000010, BX
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000004, R12
-	JGE           wide51
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VMOVUPS Z2, 128(DI)
+	VMOVUPS Z3, 192(DI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide51
 
 narrow52:
 	ADDQ $0x00000004, R12
 	JLE  done53
 
 one56:
-	VXORPS Z0, Z0, Z0
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum58
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z0
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum58
 
 steps57:
 	VMOVUPS     (R8), Z1
@@ -1401,22 +1021,12 @@ steps57:
 	JG          steps57
 
 sum58:
-	MOVQ          BX, DI
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0x4e, X0, X1
-	VADDPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VADDPS        X0, X1, X1
-	VADDSS        (DI), X1, X1
-	VMOVSS        X1, (DI)
-	ADDQ          CX, DI
-	ADDQ          $0x00000004, BX
-	ADDQ          $0x00000080, SI
-	DECQ          R12
-	JG            one56
+	MOVQ    BX, DI
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one56
 
 done53:
 	ADDQ $0x00000080, AX
@@ -1428,13 +1038,80 @@ done3:
 	VZEROUPPER
 	RET
 
+// func drainAVX512(sum *float64, dw *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·drainAVX512(SB), NOSPLIT, $0-24
+	MOVQ   sum+0(FP), AX
+	MOVQ   dw+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Z0, Z0, Z0
+	SUBQ   $0x00000004, DX
+	JLT    tail3
+
+four1:
+	VMOVUPS       (CX), Z1
+	VMOVUPS       Z0, (CX)
+	VMOVUPS       64(CX), Z2
+	VMOVUPS       Z0, 64(CX)
+	VMOVUPS       128(CX), Z3
+	VMOVUPS       Z0, 128(CX)
+	VMOVUPS       192(CX), Z4
+	VMOVUPS       Z0, 192(CX)
+	VSHUFPS       $0x44, Z2, Z1, Z5
+	VSHUFPS       $0xee, Z2, Z1, Z1
+	VADDPS        Z5, Z1, Z1
+	VSHUFPS       $0x44, Z4, Z3, Z2
+	VSHUFPS       $0xee, Z4, Z3, Z3
+	VADDPS        Z2, Z3, Z3
+	VSHUFPS       $0x88, Z3, Z1, Z2
+	VSHUFPS       $0xdd, Z3, Z1, Z1
+	VADDPS        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y1, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X1
+	VADDPS        X2, X1, X1
+	VCVTPS2PD     X1, Y1
+	VADDPD        (AX), Y1, Y1
+	VMOVUPD       Y1, (AX)
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000020, AX
+	SUBQ          $0x00000004, DX
+	JGE           four1
+
+tail3:
+	ADDQ $0x00000004, DX
+	JLE  done4
+
+one2:
+	VMOVUPS       (CX), Z1
+	VMOVUPS       Z0, (CX)
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPS        Y1, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X1
+	VADDPS        X2, X1, X1
+	VPERMILPS     $0x4e, X1, X2
+	VADDPS        X1, X2, X2
+	VPERMILPS     $0xb1, X2, X1
+	VADDPS        X1, X2, X2
+	VCVTSS2SD     X2, X2, X1
+	VADDSD        (AX), X1, X1
+	VMOVSD        X1, (AX)
+	ADDQ          $0x00000040, CX
+	ADDQ          $0x00000008, AX
+	DECQ          DX
+	JG            one2
+
+done4:
+	VZEROUPPER
+	RET
+
 // func outerAVX2(dw *float32, x *float32, z *float32, k int, m int, steps int, stride int)
 // Requires: AVX, FMA3
 TEXT ·outerAVX2(SB), NOSPLIT, $0-56
 	MOVQ  x+8(FP), AX
 	MOVQ  m+32(FP), CX
 	MOVQ  stride+48(FP), DX
-	SHLQ  $0x02, CX
+	SHLQ  $0x05, CX
 	SHLQ  $0x02, DX
 	MOVQ  k+24(FP), R10
 	MOVQ  dw+0(FP), R11
@@ -1464,23 +1141,26 @@ rows3_7:
 	JLT  narrow9
 
 wide8:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum12
+	MOVQ    BX, DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	VMOVUPS 64(DI), Y6
+	VMOVUPS 96(DI), Y7
+	ADDQ    CX, DI
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	VMOVUPS 64(DI), Y10
+	VMOVUPS 96(DI), Y11
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum12
 
 steps11:
 	VMOVUPS     (DI), Y12
@@ -1565,67 +1245,42 @@ steps11:
 	JG          steps11
 
 sum12:
-	MOVQ         BX, DI
-	VSHUFPS      $0x44, Y1, Y0, Y12
-	VSHUFPS      $0xee, Y1, Y0, Y0
-	VADDPS       Y12, Y0, Y0
-	VSHUFPS      $0x44, Y3, Y2, Y1
-	VSHUFPS      $0xee, Y3, Y2, Y2
-	VADDPS       Y1, Y2, Y2
-	VSHUFPS      $0x88, Y2, Y0, Y1
-	VSHUFPS      $0xdd, Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VADDPS       (DI), X1, X1
-	VMOVUPS      X1, (DI)
-	ADDQ         CX, DI
-	VSHUFPS      $0x44, Y5, Y4, Y0
-	VSHUFPS      $0xee, Y5, Y4, Y1
-	VADDPS       Y0, Y1, Y1
-	VSHUFPS      $0x44, Y7, Y6, Y0
-	VSHUFPS      $0xee, Y7, Y6, Y2
-	VADDPS       Y0, Y2, Y2
-	VSHUFPS      $0x88, Y2, Y1, Y0
-	VSHUFPS      $0xdd, Y2, Y1, Y1
-	VADDPS       Y0, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X1, X0, X0
-	VADDPS       (DI), X0, X0
-	VMOVUPS      X0, (DI)
-	ADDQ         CX, DI
-	VSHUFPS      $0x44, Y9, Y8, Y0
-	VSHUFPS      $0xee, Y9, Y8, Y1
-	VADDPS       Y0, Y1, Y1
-	VSHUFPS      $0x44, Y11, Y10, Y0
-	VSHUFPS      $0xee, Y11, Y10, Y2
-	VADDPS       Y0, Y2, Y2
-	VSHUFPS      $0x88, Y2, Y1, Y0
-	VSHUFPS      $0xdd, Y2, Y1, Y1
-	VADDPS       Y0, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X1, X0, X0
-	VADDPS       (DI), X0, X0
-	VMOVUPS      X0, (DI)
-	ADDQ         CX, DI
-	ADDQ         $0x00000010, BX
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000004, R12
-	JGE          wide8
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	VMOVUPS Y6, 64(DI)
+	VMOVUPS Y7, 96(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	VMOVUPS Y10, 64(DI)
+	VMOVUPS Y11, 96(DI)
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide8
 
 narrow9:
 	ADDQ $0x00000004, R12
 	JLE  done10
 
 one13:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum15
+	MOVQ    BX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Y1
+	ADDQ    CX, DI
+	VMOVUPS (DI), Y2
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum15
 
 steps14:
 	VMOVUPS     (R8), Y3
@@ -1662,38 +1317,16 @@ steps14:
 	JG          steps14
 
 sum15:
-	MOVQ         BX, DI
-	VEXTRACTF128 $0x01, Y0, X3
-	VADDPS       X0, X3, X3
-	VPERMILPS    $0x4e, X3, X0
-	VADDPS       X3, X0, X0
-	VPERMILPS    $0xb1, X0, X3
-	VADDPS       X3, X0, X0
-	VADDSS       (DI), X0, X0
-	VMOVSS       X0, (DI)
-	ADDQ         CX, DI
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x4e, X0, X1
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDPS       X0, X1, X1
-	VADDSS       (DI), X1, X1
-	VMOVSS       X1, (DI)
-	ADDQ         CX, DI
-	VEXTRACTF128 $0x01, Y2, X0
-	VADDPS       X2, X0, X0
-	VPERMILPS    $0x4e, X0, X1
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDPS       X0, X1, X1
-	VADDSS       (DI), X1, X1
-	VMOVSS       X1, (DI)
-	ADDQ         CX, DI
-	ADDQ         $0x00000004, BX
-	ADDQ         $0x00000080, SI
-	DECQ         R12
-	JG           one13
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one13
 
 done10:
 	ADDQ $0x00000180, AX
@@ -1712,19 +1345,21 @@ rows2_6:
 	JLT  narrow17
 
 wide16:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum20
+	MOVQ    BX, DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	ADDQ    CX, DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	VMOVUPS 64(DI), Y6
+	VMOVUPS 96(DI), Y7
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum20
 
 steps19:
 	VMOVUPS     (DI), Y8
@@ -1789,52 +1424,35 @@ steps19:
 	JG          steps19
 
 sum20:
-	MOVQ         BX, DI
-	VSHUFPS      $0x44, Y1, Y0, Y8
-	VSHUFPS      $0xee, Y1, Y0, Y0
-	VADDPS       Y8, Y0, Y0
-	VSHUFPS      $0x44, Y3, Y2, Y1
-	VSHUFPS      $0xee, Y3, Y2, Y2
-	VADDPS       Y1, Y2, Y2
-	VSHUFPS      $0x88, Y2, Y0, Y1
-	VSHUFPS      $0xdd, Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VADDPS       (DI), X1, X1
-	VMOVUPS      X1, (DI)
-	ADDQ         CX, DI
-	VSHUFPS      $0x44, Y5, Y4, Y0
-	VSHUFPS      $0xee, Y5, Y4, Y1
-	VADDPS       Y0, Y1, Y1
-	VSHUFPS      $0x44, Y7, Y6, Y0
-	VSHUFPS      $0xee, Y7, Y6, Y2
-	VADDPS       Y0, Y2, Y2
-	VSHUFPS      $0x88, Y2, Y1, Y0
-	VSHUFPS      $0xdd, Y2, Y1, Y1
-	VADDPS       Y0, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X1, X0, X0
-	VADDPS       (DI), X0, X0
-	VMOVUPS      X0, (DI)
-	ADDQ         CX, DI
-	ADDQ         $0x00000010, BX
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000004, R12
-	JGE          wide16
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	VMOVUPS Y6, 64(DI)
+	VMOVUPS Y7, 96(DI)
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide16
 
 narrow17:
 	ADDQ $0x00000004, R12
 	JLE  done18
 
 one21:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum23
+	MOVQ    BX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    CX, DI
+	VMOVUPS (DI), Y1
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum23
 
 steps22:
 	VMOVUPS     (R8), Y2
@@ -1863,29 +1481,14 @@ steps22:
 	JG          steps22
 
 sum23:
-	MOVQ         BX, DI
-	VEXTRACTF128 $0x01, Y0, X2
-	VADDPS       X0, X2, X2
-	VPERMILPS    $0x4e, X2, X0
-	VADDPS       X2, X0, X0
-	VPERMILPS    $0xb1, X0, X2
-	VADDPS       X2, X0, X0
-	VADDSS       (DI), X0, X0
-	VMOVSS       X0, (DI)
-	ADDQ         CX, DI
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x4e, X0, X1
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDPS       X0, X1, X1
-	VADDSS       (DI), X1, X1
-	VMOVSS       X1, (DI)
-	ADDQ         CX, DI
-	ADDQ         $0x00000004, BX
-	ADDQ         $0x00000080, SI
-	DECQ         R12
-	JG           one21
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one21
 
 done18:
 	ADDQ $0x00000100, AX
@@ -1903,15 +1506,16 @@ rows1_5:
 	JLT  narrow25
 
 wide24:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum28
+	MOVQ    BX, DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum28
 
 steps27:
 	VMOVUPS     (DI), Y4
@@ -1956,37 +1560,28 @@ steps27:
 	JG          steps27
 
 sum28:
-	MOVQ         BX, DI
-	VSHUFPS      $0x44, Y1, Y0, Y4
-	VSHUFPS      $0xee, Y1, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VSHUFPS      $0x44, Y3, Y2, Y1
-	VSHUFPS      $0xee, Y3, Y2, Y2
-	VADDPS       Y1, Y2, Y2
-	VSHUFPS      $0x88, Y2, Y0, Y1
-	VSHUFPS      $0xdd, Y2, Y0, Y0
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VADDPS       (DI), X1, X1
-	VMOVUPS      X1, (DI)
-	ADDQ         CX, DI
-	ADDQ         $0x00000010, BX
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000004, R12
-	JGE          wide24
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    $0x00000080, BX
+	ADDQ    $0x00000200, SI
+	SUBQ    $0x00000004, R12
+	JGE     wide24
 
 narrow25:
 	ADDQ $0x00000004, R12
 	JLE  done26
 
 one29:
-	VXORPS Y0, Y0, Y0
-	MOVQ   AX, DI
-	MOVQ   SI, R8
-	MOVQ   steps+40(FP), R9
-	TESTQ  R9, R9
-	JLE    sum31
+	MOVQ    BX, DI
+	VMOVUPS (DI), Y0
+	MOVQ    AX, DI
+	MOVQ    SI, R8
+	MOVQ    steps+40(FP), R9
+	TESTQ   R9, R9
+	JLE     sum31
 
 steps30:
 	VMOVUPS     (R8), Y1
@@ -2007,20 +1602,12 @@ steps30:
 	JG          steps30
 
 sum31:
-	MOVQ         BX, DI
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0x4e, X1, X0
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0xb1, X0, X1
-	VADDPS       X1, X0, X0
-	VADDSS       (DI), X0, X0
-	VMOVSS       X0, (DI)
-	ADDQ         CX, DI
-	ADDQ         $0x00000004, BX
-	ADDQ         $0x00000080, SI
-	DECQ         R12
-	JG           one29
+	MOVQ    BX, DI
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000080, SI
+	DECQ    R12
+	JG      one29
 
 done26:
 	ADDQ $0x00000080, AX
@@ -2029,5 +1616,68 @@ done26:
 	JG   next1
 
 done3:
+	VZEROUPPER
+	RET
+
+// func drainAVX2(sum *float64, dw *float32, n int)
+// Requires: AVX
+TEXT ·drainAVX2(SB), NOSPLIT, $0-24
+	MOVQ   sum+0(FP), AX
+	MOVQ   dw+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	SUBQ   $0x00000004, DX
+	JLT    tail3
+
+four1:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      Y0, 32(CX)
+	VMOVUPS      64(CX), Y3
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      96(CX), Y4
+	VMOVUPS      Y0, 96(CX)
+	VSHUFPS      $0x44, Y2, Y1, Y5
+	VSHUFPS      $0xee, Y2, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSHUFPS      $0x44, Y4, Y3, Y2
+	VSHUFPS      $0xee, Y4, Y3, Y3
+	VADDPS       Y2, Y3, Y3
+	VSHUFPS      $0x88, Y3, Y1, Y2
+	VSHUFPS      $0xdd, Y3, Y1, Y1
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VCVTPS2PD    X2, Y1
+	VADDPD       (AX), Y1, Y1
+	VMOVUPD      Y1, (AX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000020, AX
+	SUBQ         $0x00000004, DX
+	JGE          four1
+
+tail3:
+	ADDQ $0x00000004, DX
+	JLE  done4
+
+one2:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      Y0, (CX)
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X2, X2
+	VPERMILPS    $0x4e, X2, X1
+	VADDPS       X2, X1, X1
+	VPERMILPS    $0xb1, X1, X2
+	VADDPS       X2, X1, X1
+	VCVTSS2SD    X1, X1, X1
+	VADDSD       (AX), X1, X1
+	VMOVSD       X1, (AX)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000008, AX
+	DECQ         DX
+	JG           one2
+
+done4:
 	VZEROUPPER
 	RET

@@ -8,6 +8,8 @@ func Reference[T Float]() *Kernels[T] {
 		Cell:        cell[T],
 		CellAdjoint: cellAdjoint[T],
 		Outer:       outer[T],
+		Parts:       1,
+		Drain:       drain[T],
 		LogAndSign:  logAndSign[T],
 		RNNProp:     rnnProp[T],
 	}
@@ -68,22 +70,24 @@ func matMul[T Float](c, a, x, bias []T, lda, m, k int, acc bool) {
 	}
 }
 
-func cell[T Float](z, cPrev, c, tc, h []T, hidden int) {
-	checkCell(z, cPrev, c, tc, h, hidden)
+func cell[T Float](z, cPrev, c, tc, h, h2 []T, hidden int) {
+	checkCell(z, cPrev, c, tc, h, h2, hidden)
 	n := hidden * Lanes
 	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
-	cPrev, c, tc, h = cPrev[:n], c[:n], tc[:n], h[:n]
+	cPrev, c, tc, h, h2 = cPrev[:n], c[:n], tc[:n], h[:n], h2[:n]
 	for j := range zi {
 		i, f, g, o := sigmoid(zi[j]), sigmoid(zf[j]), tanh(zg[j]), sigmoid(zo[j])
 		zi[j], zf[j], zg[j], zo[j] = i, f, g, o
 		s := f*cPrev[j] + i*g
 		ts := tanh(s)
-		c[j], tc[j], h[j] = s, ts, o*ts
+		c[j], tc[j] = s, ts
+		h[j] = o * ts
+		h2[j] = h[j]
 	}
 }
 
 func cellAdjoint[T Float](z, cPrev, tc, dh, dc []T, hidden int) {
-	checkCell(z, cPrev, tc, dh, dc, hidden)
+	checkCell(z, cPrev, tc, dh, dc, dc, hidden)
 	n := hidden * Lanes
 	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
 	cPrev, tc, dh, dc = cPrev[:n], tc[:n], dh[:n], dc[:n]
@@ -99,7 +103,7 @@ func cellAdjoint[T Float](z, cPrev, tc, dh, dc []T, hidden int) {
 }
 
 func outer[T Float](dw, x, z []T, k, m, steps, stride int) {
-	checkOuter(dw, x, z, k, m, steps, stride)
+	checkOuter(dw, x, z, k, m, steps, stride, 1)
 	for j := range k {
 		i := 0
 		for ; i+4 <= m; i += 4 {
@@ -132,4 +136,13 @@ func outer[T Float](dw, x, z []T, k, m, steps, stride int) {
 			dw[j*m+i] += s
 		}
 	}
+}
+
+func drain[T Float](sum []float64, dw []T) {
+	checkDrain(sum, dw, 1)
+	dw = dw[:len(sum)]
+	for i, d := range dw {
+		sum[i] += float64(d)
+	}
+	clear(dw)
 }

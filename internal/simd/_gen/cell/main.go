@@ -72,7 +72,7 @@ func (r *rows) of(array Register) Mem { return Mem{Base: array, Index: r.at, Sca
 
 func cell(g gates) {
 	isa := g.ISA
-	isa.Function("cell", "func(z, cPrev, c, tc, h *float32, hidden int)",
+	isa.Function("cell", "func(z, cPrev, c, tc, h, h2 *float32, hidden int)",
 		"	n := hidden * Lanes",
 		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
 		"	for j := range zi {",
@@ -80,10 +80,12 @@ func cell(g gates) {
 		"		zi[j], zf[j], zg[j], zo[j] = i, f, g, o",
 		"		s := f*cPrev[j] + i*g",
 		"		ts := Tanh32(s)",
-		"		c[j], tc[j], h[j] = s, ts, o*ts",
+		"		c[j], tc[j] = s, ts",
+		"		h[j] = o * ts",
+		"		h2[j] = h[j]",
 		"	}",
 	)
-	cPrev, c, tc, h := vec.Arg("cPrev"), vec.Arg("c"), vec.Arg("tc"), vec.Arg("h")
+	cPrev, c, tc, h, h2 := vec.Arg("cPrev"), vec.Arg("c"), vec.Arg("tc"), vec.Arg("h"), vec.Arg("h2")
 	r := open(isa)
 	if isa.Regs == 32 {
 		g.Hold("least", "max", "shift", "-log2e", "ln2", "e5", "e4", "e3", "e2", "e1", "1", "-clamp", "clamp", "p4", "d4")
@@ -113,6 +115,7 @@ func cell(g gates) {
 		VMOVUPS(x, r.of(tc))
 		VMULPS(r.gate(3), x, x)
 		VMOVUPS(x, r.of(h))
+		VMOVUPS(x, r.of(h2))
 	})
 	VZEROUPPER()
 	RET()

@@ -1,7 +1,10 @@
-// Command outer generates the Outer kernels.
+// Command outer generates the Outer and Drain kernels.
 package main
 
 import (
+	"fmt"
+	"math/bits"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -11,36 +14,34 @@ import (
 
 func main() {
 	for _, isa := range vec.All {
-		generate(isa)
+		outer(isa)
+		drain(isa)
 	}
 	Generate()
 }
 
 // kernel is the function being generated: a tile of rows of x by rows of z
-// keeps its products in registers, a vector each, through all steps; they are
-// summed over lanes at the end.
+// keeps its partial sums in registers, a vector each, through all steps.
 type kernel struct {
 	vec.ISA
-	dw, x, z, m, steps, stride Register // m, stride in bytes
+	dw, x, z, m, steps, stride Register // in bytes: m of a row of dw
 	t                          struct{ x, z, left Register }
 }
 
-func generate(isa vec.ISA) {
+func outer(isa vec.ISA) {
 	isa.Function("outer", "func(dw, x, z *float32, k, m, steps, stride int)",
 		"	for j := range k {",
 		"		for i := range m {",
-		"			var s float32",
 		"			for t := range steps {",
 		"				for l := range Lanes {",
-		"					s += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]",
+		fmt.Sprintf("					dw[(j*m+i)*%[1]d+l%%%[1]d] += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]", isa.Lanes()),
 		"				}",
 		"			}",
-		"			dw[j*m+i] += s",
 		"		}",
 		"	}",
 	)
 	g := kernel{ISA: isa, x: vec.Arg("x"), m: vec.Arg("m"), stride: vec.Arg("stride"), dw: GP64(), z: GP64()}
-	SHLQ(Imm(2), g.m)
+	SHLQ(Imm(uint64(bits.TrailingZeros(uint(isa.Bytes)))), g.m)
 	SHLQ(Imm(2), g.stride)
 	g.t.x, g.t.z, g.t.left = GP64(), GP64(), GP64()
 	k := vec.Arg("k")
@@ -81,10 +82,22 @@ func generate(isa vec.ISA) {
 // tile adds rows × cols elements to dw and moves on by cols.
 func (g *kernel) tile(rows, cols int) {
 	acc := make([][]VecVirtual, rows)
+	at := GP64()
+	each := func(f func(acc VecVirtual, m Mem)) {
+		MOVQ(g.dw, at)
+		for r := range rows {
+			for c := range cols {
+				f(acc[r][c], Mem{Base: at, Disp: c * g.Bytes})
+			}
+			if r < rows-1 {
+				ADDQ(g.m, at)
+			}
+		}
+	}
 	for r := range acc {
 		acc[r] = g.Vecs(cols)
-		vec.Zero(acc[r]...)
 	}
+	each(func(acc VecVirtual, m Mem) { VMOVUPS(m, acc) })
 	loop, sum := vec.Fresh("steps"), vec.Fresh("sum")
 	MOVQ(g.x, g.t.x)
 	MOVQ(g.z, g.t.z)
@@ -124,31 +137,72 @@ func (g *kernel) tile(rows, cols int) {
 	DECQ(g.t.left)
 	JG(LabelRef(loop))
 	Label(sum)
-
-	// dw advances row by row; t.x is free now.
-	at := g.t.x
-	MOVQ(g.dw, at)
-	if cols == 1 {
-		for r := range rows {
-			s := g.total(acc[r][0])
-			VADDSS(Mem{Base: at}, s, s)
-			VMOVSS(s, Mem{Base: at})
-			ADDQ(g.m, at)
-		}
-	} else {
-		for r := range rows {
-			s := g.four(acc[r])
-			VADDPS(Mem{Base: at}, s, s)
-			VMOVUPS(s, Mem{Base: at})
-			ADDQ(g.m, at)
-		}
-	}
-	ADDQ(vec.N(4*cols), g.dw)
+	each(func(acc VecVirtual, m Mem) { VMOVUPS(acc, m) })
+	ADDQ(vec.N(cols*g.Bytes), g.dw)
 	ADDQ(vec.N(cols*vec.Row), g.z)
 }
 
+func drain(isa vec.ISA) {
+	isa.Function("drain", "func(sum *float64, dw *float32, n int)",
+		"	for i := range n {",
+		"		var s float32",
+		"		for p := range "+fmt.Sprint(isa.Lanes())+" {",
+		fmt.Sprintf("			s += dw[%d*i+p]", isa.Lanes()),
+		fmt.Sprintf("			dw[%d*i+p] = 0", isa.Lanes()),
+		"		}",
+		"		sum[i] += float64(s)",
+		"	}",
+	)
+	g := folder{isa}
+	sum, dw, left := vec.Arg("sum"), vec.Arg("dw"), vec.Arg("n")
+	zero := isa.New()
+	vec.Zero(zero)
+	take := func(n int) []VecVirtual {
+		v := isa.Vecs(n)
+		for i, r := range v {
+			m := Mem{Base: dw, Disp: i * isa.Bytes}
+			VMOVUPS(m, r)
+			VMOVUPS(zero, m)
+		}
+		return v
+	}
+	step := func(n int) {
+		ADDQ(vec.N(n*isa.Bytes), dw)
+		ADDQ(vec.N(8*n), sum)
+	}
+	four, one, tail, done := vec.Fresh("four"), vec.Fresh("one"), vec.Fresh("tail"), vec.Fresh("done")
+	SUBQ(vec.N(4), left)
+	JLT(LabelRef(tail))
+	Label(four)
+	s, d := g.four(take(4)), YMM()
+	VCVTPS2PD(s, d)
+	VADDPD(Mem{Base: sum}, d, d)
+	VMOVUPD(d, Mem{Base: sum})
+	step(4)
+	SUBQ(vec.N(4), left)
+	JGE(LabelRef(four))
+	Label(tail)
+	ADDQ(vec.N(4), left)
+	JLE(LabelRef(done))
+	Label(one)
+	t := g.total(take(1)[0])
+	e := XMM()
+	VCVTSS2SD(t, t, e)
+	VADDSD(Mem{Base: sum}, e, e)
+	VMOVSD(e, Mem{Base: sum})
+	step(1)
+	DECQ(left)
+	JG(LabelRef(one))
+	Label(done)
+	VZEROUPPER()
+	RET()
+}
+
+// folder sums lanes.
+type folder struct{ vec.ISA }
+
 // fold adds the upper halves of a vector to the lower until it is an X register.
-func (g *kernel) fold(v VecVirtual) VecVirtual {
+func (g folder) fold(v VecVirtual) VecVirtual {
 	if g.Bytes == 64 {
 		h := YMM()
 		VEXTRACTF64X4(Imm(1), v, h)
@@ -166,7 +220,7 @@ func (g *kernel) fold(v VecVirtual) VecVirtual {
 }
 
 // total is the sum of a vector's lanes.
-func (g *kernel) total(v VecVirtual) VecVirtual {
+func (g folder) total(v VecVirtual) VecVirtual {
 	s, t := g.fold(v), XMM()
 	VPERMILPS(Imm(0b01_00_11_10), s, t)
 	VADDPS(s, t, t)
@@ -176,7 +230,7 @@ func (g *kernel) total(v VecVirtual) VecVirtual {
 }
 
 // four is the sums of four vectors' lanes.
-func (g *kernel) four(v []VecVirtual) VecVirtual {
+func (g folder) four(v []VecVirtual) VecVirtual {
 	pair := func(a, b VecVirtual, lo, hi uint64) VecVirtual {
 		s, t := g.New(), g.New()
 		VSHUFPS(Imm(lo), b, a, s)
