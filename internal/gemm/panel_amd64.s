@@ -3,28 +3,33 @@
 #include "textflag.h"
 
 // func panelAVX512(c *float32, a *float32, b *float32, cr int, ar int, ac int, br int, m int, n int, k int, acc bool)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·panelAVX512(SB), NOSPLIT, $0-81
-	MOVQ  a+8(FP), AX
-	MOVQ  c+0(FP), DX
-	MOVQ  ar+32(FP), BX
-	MOVQ  ac+40(FP), SI
-	MOVQ  br+48(FP), DI
-	SHLQ  $0x02, BX
-	SHLQ  $0x02, SI
-	SHLQ  $0x02, DI
-	LEAQ  (BX)(BX*2), R8
-	MOVQ  n+64(FP), CX
-	CMPQ  CX, $0x00000010
-	JG    wider2
-	SUBQ  $0x00000000, CX
-	MOVQ  $0x00000001, R9
-	SHLQ  CL, R9
-	DECQ  R9
-	KMOVW R9, K1
-	MOVQ  m+56(FP), R12
-	TESTQ R12, R12
-	JLE   done5
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·panelAVX512(SB), NOSPLIT, $8-81
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ORL     $0x00008040, AX
+	MOVL    AX, 4(SP)
+	LDMXCSR 4(SP)
+	MOVQ    a+8(FP), AX
+	MOVQ    c+0(FP), DX
+	MOVQ    ar+32(FP), BX
+	MOVQ    ac+40(FP), SI
+	MOVQ    br+48(FP), DI
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	LEAQ    (BX)(BX*2), R8
+	MOVQ    n+64(FP), CX
+	CMPQ    CX, $0x00000010
+	JG      wider2
+	SUBQ    $0x00000000, CX
+	MOVQ    $0x00000001, R9
+	SHLQ    CL, R9
+	DECQ    R9
+	KMOVW   R9, K1
+	MOVQ    m+56(FP), R12
+	TESTQ   R12, R12
+	JLE     done5
 
 next3:
 	CMPQ R12, $0x00000010
@@ -1179,31 +1184,37 @@ done42:
 	JMP done1
 
 done1:
+	LDMXCSR (SP)
 	VZEROUPPER
 	RET
 
 // func panelAVX2(c *float32, a *float32, b *float32, cr int, ar int, ac int, br int, m int, n int, k int, acc bool)
-// Requires: AVX, FMA3
-TEXT ·panelAVX2(SB), NOSPLIT, $0-81
-	MOVQ  a+8(FP), AX
-	MOVQ  c+0(FP), CX
-	MOVQ  ar+32(FP), BX
-	MOVQ  ac+40(FP), SI
-	MOVQ  br+48(FP), DI
-	SHLQ  $0x02, BX
-	SHLQ  $0x02, SI
-	SHLQ  $0x02, DI
-	LEAQ  (BX)(BX*2), R8
-	MOVQ  n+64(FP), DX
-	CMPQ  DX, $0x00000008
-	JG    wider2
-	LEAQ  masks<>+0(SB), R13
-	MOVQ  $0x00000008, R9
-	SUBQ  DX, R9
-	LEAQ  (R13)(R9*4), R13
-	MOVQ  m+56(FP), R12
-	TESTQ R12, R12
-	JLE   done5
+// Requires: AVX, FMA3, SSE
+TEXT ·panelAVX2(SB), NOSPLIT, $8-81
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ORL     $0x00008040, AX
+	MOVL    AX, 4(SP)
+	LDMXCSR 4(SP)
+	MOVQ    a+8(FP), AX
+	MOVQ    c+0(FP), CX
+	MOVQ    ar+32(FP), BX
+	MOVQ    ac+40(FP), SI
+	MOVQ    br+48(FP), DI
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	LEAQ    (BX)(BX*2), R8
+	MOVQ    n+64(FP), DX
+	CMPQ    DX, $0x00000008
+	JG      wider2
+	LEAQ    masks<>+0(SB), R13
+	MOVQ    $0x00000008, R9
+	SUBQ    DX, R9
+	LEAQ    (R13)(R9*4), R13
+	MOVQ    m+56(FP), R12
+	TESTQ   R12, R12
+	JLE     done5
 
 next3:
 	CMPQ R12, $0x00000010
@@ -2574,6 +2585,7 @@ done71:
 	JMP done1
 
 done1:
+	LDMXCSR (SP)
 	VZEROUPPER
 	RET
 

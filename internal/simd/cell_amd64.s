@@ -93,8 +93,13 @@ DATA gates<>+696(SB)/8, $0x3eef314d3eef314d
 GLOBL gates<>(SB), RODATA|NOPTR, $704
 
 // func cellAVX512(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, h2 *float32, hidden int)
-// Requires: AVX, AVX512F
-TEXT ·cellAVX512(SB), NOSPLIT, $0-56
+// Requires: AVX, AVX512F, SSE
+TEXT ·cellAVX512(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         cPrev+8(FP), AX
 	MOVQ         c+16(FP), CX
 	MOVQ         tc+24(FP), DX
@@ -242,12 +247,18 @@ loop2:
 	ADDQ             $0x00000040, R9
 	CMPQ             R9, R8
 	JLT              loop2
+	LDMXCSR          (SP)
 	VZEROUPPER
 	RET
 
 // func cellAdjointAVX512(z *float32, cPrev *float32, tc *float32, dh *float32, dc *float32, hidden int)
-// Requires: AVX, AVX512F
-TEXT ·cellAdjointAVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, SSE
+TEXT ·cellAdjointAVX512(SB), NOSPLIT, $8-48
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         cPrev+8(FP), AX
 	MOVQ         tc+16(FP), CX
 	MOVQ         dh+24(FP), DX
@@ -297,12 +308,18 @@ loop1:
 	ADDQ         $0x00000040, R8
 	CMPQ         R8, DI
 	JLT          loop1
+	LDMXCSR      (SP)
 	VZEROUPPER
 	RET
 
 // func cellAVX2(z *float32, cPrev *float32, c *float32, tc *float32, h *float32, h2 *float32, hidden int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·cellAVX2(SB), NOSPLIT, $0-56
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·cellAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         cPrev+8(FP), AX
 	MOVQ         c+16(FP), CX
 	MOVQ         tc+24(FP), DX
@@ -434,12 +451,18 @@ loop2:
 	ADDQ         $0x00000020, R9
 	CMPQ         R9, R8
 	JLT          loop2
+	LDMXCSR      (SP)
 	VZEROUPPER
 	RET
 
 // func cellAdjointAVX2(z *float32, cPrev *float32, tc *float32, dh *float32, dc *float32, hidden int)
-// Requires: AVX, FMA3
-TEXT ·cellAdjointAVX2(SB), NOSPLIT, $0-48
+// Requires: AVX, FMA3, SSE
+TEXT ·cellAdjointAVX2(SB), NOSPLIT, $8-48
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         cPrev+8(FP), AX
 	MOVQ         tc+16(FP), CX
 	MOVQ         dh+24(FP), DX
@@ -489,5 +512,6 @@ loop1:
 	ADDQ         $0x00000020, R8
 	CMPQ         R8, DI
 	JLT          loop1
+	LDMXCSR      (SP)
 	VZEROUPPER
 	RET

@@ -81,6 +81,7 @@ func TestCell(t *testing.T) {
 	}
 	for range 50 {
 		testCell(t, rng, 1+rng.IntN(8), rng.IntN(2) == 0, odd(rng))
+		testCell(t, rng, 1+rng.IntN(8), rng.IntN(2) == 0, tiny(rng))
 	}
 }
 
@@ -142,5 +143,6 @@ func TestCellAdjoint(t *testing.T) {
 	}
 	for range 50 {
 		testCellAdjoint(t, rng, 1+rng.IntN(8), odd(rng))
+		testCellAdjoint(t, rng, 1+rng.IntN(8), tiny(rng))
 	}
 }

@@ -71,8 +71,12 @@ func (g *guard) wide() []float64 {
 // eps is half a unit in the last place of 1.
 const eps = 0x1p-24
 
-// near says whether got is want within tol, and the same where want is no
-// finite number of float32.
+// flush bounds what taking subnormal numbers for 0 does to a result of up to 64
+// operations.
+const flush = 64 * 0x1p-126
+
+// near says whether got is want within tol and flush, and the same where want
+// is no finite number of float32.
 func near(got float32, want, tol float64) bool {
 	g := float64(got)
 	switch {
@@ -81,7 +85,7 @@ func near(got float32, want, tol float64) bool {
 	case math.IsInf(float64(float32(want)), 0):
 		return g == float64(float32(want))
 	}
-	return math.Abs(g-want) <= tol+0x1p-149
+	return math.Abs(g-want) <= tol+flush
 }
 
 // normal draws from a normal distribution; rng may be shared by many guards.
@@ -92,8 +96,16 @@ func normal(rng *rand.Rand) func(int) float32 {
 // odd draws mostly ordinary numbers, and now and then one of those that
 // arithmetic treats in its own way.
 func odd(rng *rand.Rand) func(int) float32 {
-	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
-		0x1p-149, -0x1p-149, 0x1p-127, -0x1p-130, 0x1p-126}
+	return mostly(rng, 0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 0x1p-126)
+}
+
+// tiny draws mostly ordinary numbers, and now and then a subnormal one: apart
+// from infinities, which make a number of 0 and another of a subnormal.
+func tiny(rng *rand.Rand) func(int) float32 {
+	return mostly(rng, 0x1p-149, -0x1p-149, 0x1p-127, -0x1p-130, 0x1p-126)
+}
+
+func mostly(rng *rand.Rand, special ...float32) func(int) float32 {
 	return func(int) float32 {
 		if rng.IntN(40) == 0 {
 			return special[rng.IntN(len(special))]

@@ -73,8 +73,13 @@ DATA logs<>+536(SB)/8, $0xb95e8083b95e8083
 GLOBL logs<>(SB), RODATA|NOPTR, $544
 
 // func logAndSignAVX512(x *float32, grad *float32, p float32, large float32)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logAndSignAVX512(SB), NOSPLIT, $0-24
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·logAndSignAVX512(SB), NOSPLIT, $8-24
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         x+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	VBROADCASTSS p+16(FP), Z0
@@ -120,12 +125,18 @@ loop1:
 	ADDQ             $0x00000040, DX
 	CMPQ             DX, $0x00000080
 	JLT              loop1
+	LDMXCSR          (SP)
 	VZEROUPPER
 	RET
 
 // func rnnPropAVX512(x *float32, grad *float32, mPrev *float32, vPrev *float32, m *float32, v *float32, keep float32, take float32, correction float32, epsilon float32)
-// Requires: AVX, AVX512F
-TEXT ·rnnPropAVX512(SB), NOSPLIT, $0-64
+// Requires: AVX, AVX512F, SSE
+TEXT ·rnnPropAVX512(SB), NOSPLIT, $8-64
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         x+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         mPrev+16(FP), DX
@@ -158,12 +169,18 @@ loop1:
 	ADDQ        $0x00000040, R8
 	CMPQ        R8, $0x00000080
 	JLT         loop1
+	LDMXCSR     (SP)
 	VZEROUPPER
 	RET
 
 // func logAndSignAVX2(x *float32, grad *float32, p float32, large float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·logAndSignAVX2(SB), NOSPLIT, $0-24
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·logAndSignAVX2(SB), NOSPLIT, $8-24
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         x+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	VBROADCASTSS p+16(FP), Y0
@@ -209,12 +226,18 @@ loop1:
 	ADDQ         $0x00000020, DX
 	CMPQ         DX, $0x00000080
 	JLT          loop1
+	LDMXCSR      (SP)
 	VZEROUPPER
 	RET
 
 // func rnnPropAVX2(x *float32, grad *float32, mPrev *float32, vPrev *float32, m *float32, v *float32, keep float32, take float32, correction float32, epsilon float32)
-// Requires: AVX, FMA3
-TEXT ·rnnPropAVX2(SB), NOSPLIT, $0-64
+// Requires: AVX, FMA3, SSE
+TEXT ·rnnPropAVX2(SB), NOSPLIT, $8-64
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ORL          $0x00008040, AX
+	MOVL         AX, 4(SP)
+	LDMXCSR      4(SP)
 	MOVQ         x+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         mPrev+16(FP), DX
@@ -247,5 +270,6 @@ loop1:
 	ADDQ        $0x00000020, R8
 	CMPQ        R8, $0x00000080
 	JLT         loop1
+	LDMXCSR     (SP)
 	VZEROUPPER
 	RET

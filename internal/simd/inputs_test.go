@@ -28,6 +28,9 @@ func testLogAndSign(t *testing.T, rng *rand.Rand, p float32, draw func(int) floa
 			twin = x.x
 		}
 		for l, v := range g.x {
+			if math.Abs(float64(v)) < 0x1p-126 {
+				continue // TestSubnormals
+			}
 			first := max(math.Log(math.Abs(float64(v)))/float64(p), -1)
 			second := min(max(float64(v)*float64(large), -1), 1)
 			if !near(x.x[l], first, 2*logULP*eps*math.Abs(first)) || !near(x.x[l], float64(twin[l]), 4*logULP*eps*math.Abs(first)) {

@@ -18,7 +18,9 @@ const Lanes = 32
 type Float interface{ float32 | float64 }
 
 // Kernels is one implementation of the kernels. Slices may be longer than
-// what a kernel reads or writes; shorter ones panic.
+// what a kernel reads or writes; shorter ones panic. The assembly takes, and
+// gives, 0 for subnormal numbers, those below 1.2e-38: gates that saturate
+// make them, and each would cost as much as a hundred others.
 type Kernels[T Float] struct {
 	// Path names the implementation: "avx512", "avx2" or "go".
 	Path string

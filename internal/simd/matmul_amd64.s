@@ -3,8 +3,13 @@
 #include "textflag.h"
 
 // func matMulAVX512(c *float32, a *float32, x *float32, bias *float32, lda int, m int, k int, acc bool)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·matMulAVX512(SB), NOSPLIT, $0-57
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·matMulAVX512(SB), NOSPLIT, $8-57
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ORL     $0x00008040, AX
+	MOVL    AX, 4(SP)
+	LDMXCSR 4(SP)
 	MOVQ    x+16(FP), AX
 	MOVQ    lda+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -1459,12 +1464,18 @@ store84:
 	JG      next3
 
 done5:
+	LDMXCSR (SP)
 	VZEROUPPER
 	RET
 
 // func matMulAVX2(c *float32, a *float32, x *float32, bias *float32, lda int, m int, k int, acc bool)
-// Requires: AVX, FMA3
-TEXT ·matMulAVX2(SB), NOSPLIT, $0-57
+// Requires: AVX, FMA3, SSE
+TEXT ·matMulAVX2(SB), NOSPLIT, $8-57
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ORL     $0x00008040, AX
+	MOVL    AX, 4(SP)
+	LDMXCSR 4(SP)
 	MOVQ    x+16(FP), AX
 	MOVQ    lda+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -2167,9 +2178,10 @@ store52:
 	JG      next3
 
 done5:
-	ADDQ $0x00000040, AX
-	ADDQ $0x00000040, R13
-	CMPQ R13, $0x00000080
-	JLT  part2
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, R13
+	CMPQ    R13, $0x00000080
+	JLT     part2
+	LDMXCSR (SP)
 	VZEROUPPER
 	RET

@@ -93,6 +93,7 @@ func TestMatMulSpecialValues(t *testing.T) {
 	for range 300 {
 		m, k := 1+rng.IntN(30), 1+rng.IntN(12)
 		testMatMul(t, rng, m, k, m+rng.IntN(3), odd(rng))
+		testMatMul(t, rng, m, k, m+rng.IntN(3), tiny(rng))
 	}
 }
 

@@ -3,17 +3,22 @@
 #include "textflag.h"
 
 // func outerAVX512(dw *float32, x *float32, z *float32, k int, m int, steps int, stride int)
-// Requires: AVX, AVX512F
-TEXT ·outerAVX512(SB), NOSPLIT, $0-56
-	MOVQ  x+8(FP), AX
-	MOVQ  m+32(FP), CX
-	MOVQ  stride+48(FP), DX
-	SHLQ  $0x06, CX
-	SHLQ  $0x02, DX
-	MOVQ  k+24(FP), R10
-	MOVQ  dw+0(FP), R11
-	TESTQ R10, R10
-	JLE   done3
+// Requires: AVX, AVX512F, SSE
+TEXT ·outerAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ORL     $0x00008040, AX
+	MOVL    AX, 4(SP)
+	LDMXCSR 4(SP)
+	MOVQ    x+8(FP), AX
+	MOVQ    m+32(FP), CX
+	MOVQ    stride+48(FP), DX
+	SHLQ    $0x06, CX
+	SHLQ    $0x02, DX
+	MOVQ    k+24(FP), R10
+	MOVQ    dw+0(FP), R11
+	TESTQ   R10, R10
+	JLE     done3
 
 next1:
 	CMPQ R10, $0x0000000c
@@ -1035,6 +1040,7 @@ done53:
 	JG   next1
 
 done3:
+	LDMXCSR (SP)
 	VZEROUPPER
 	RET
 
@@ -1106,17 +1112,22 @@ done4:
 	RET
 
 // func outerAVX2(dw *float32, x *float32, z *float32, k int, m int, steps int, stride int)
-// Requires: AVX, FMA3
-TEXT ·outerAVX2(SB), NOSPLIT, $0-56
-	MOVQ  x+8(FP), AX
-	MOVQ  m+32(FP), CX
-	MOVQ  stride+48(FP), DX
-	SHLQ  $0x05, CX
-	SHLQ  $0x02, DX
-	MOVQ  k+24(FP), R10
-	MOVQ  dw+0(FP), R11
-	TESTQ R10, R10
-	JLE   done3
+// Requires: AVX, FMA3, SSE
+TEXT ·outerAVX2(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ORL     $0x00008040, AX
+	MOVL    AX, 4(SP)
+	LDMXCSR 4(SP)
+	MOVQ    x+8(FP), AX
+	MOVQ    m+32(FP), CX
+	MOVQ    stride+48(FP), DX
+	SHLQ    $0x05, CX
+	SHLQ    $0x02, DX
+	MOVQ    k+24(FP), R10
+	MOVQ    dw+0(FP), R11
+	TESTQ   R10, R10
+	JLE     done3
 
 next1:
 	CMPQ R10, $0x00000006
@@ -1616,6 +1627,7 @@ done26:
 	JG   next1
 
 done3:
+	LDMXCSR (SP)
 	VZEROUPPER
 	RET
 

@@ -92,6 +92,7 @@ func TestOuterSpecialValues(t *testing.T) {
 	for range 200 {
 		k, m := 1+rng.IntN(14), 1+rng.IntN(10)
 		testOuter(t, rng, k, m, 1+rng.IntN(2), 14*Lanes, odd(rng))
+		testOuter(t, rng, k, m, 1+rng.IntN(2), 14*Lanes, tiny(rng))
 	}
 }
 

@@ -85,6 +85,7 @@ func cell(g gates) {
 		"		h2[j] = h[j]",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	cPrev, c, tc, h, h2 := vec.Arg("cPrev"), vec.Arg("c"), vec.Arg("tc"), vec.Arg("h"), vec.Arg("h2")
 	r := open(isa)
 	if isa.Regs == 32 {
@@ -117,8 +118,7 @@ func cell(g gates) {
 		VMOVUPS(x, r.of(h))
 		VMOVUPS(x, r.of(h2))
 	})
-	VZEROUPPER()
-	RET()
+	vec.End()
 }
 
 func cellAdjoint(u gates) {
@@ -136,6 +136,7 @@ func cellAdjoint(u gates) {
 		"		dc[j] = d * f",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	cPrev, tc, dh, dc := vec.Arg("cPrev"), vec.Arg("tc"), vec.Arg("dh"), vec.Arg("dc")
 	r := open(isa)
 	one := u.Reg("1", isa.New())
@@ -185,6 +186,5 @@ func cellAdjoint(u gates) {
 		VMULPS(i, dg, dg)
 		VMOVUPS(dg, r.gate(2))
 	})
-	VZEROUPPER()
-	RET()
+	vec.End()
 }

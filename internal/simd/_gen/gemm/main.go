@@ -50,6 +50,7 @@ func generate(isa vec.ISA) {
 		"		}",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	g := kernel{ISA: isa}
 	g.a, g.c, g.b = vec.Arg("a"), vec.Arg("c"), GP64()
 	g.ar, g.ac, g.br = vec.Arg("ar"), vec.Arg("ac"), vec.Arg("br")
@@ -81,8 +82,7 @@ func generate(isa vec.ISA) {
 		Label(wider)
 	}
 	Label(done)
-	VZEROUPPER()
-	RET()
+	vec.End()
 }
 
 // setMask makes the mask of the last vector of n columns.

@@ -47,8 +47,7 @@ func row(isa vec.ISA, body func(at Register)) {
 	ADDQ(vec.N(isa.Bytes), at)
 	CMPQ(at, vec.N(vec.Row))
 	JLT(LabelRef(loop))
-	VZEROUPPER()
-	RET()
+	vec.End()
 }
 
 // scalar is an argument in every lane.
@@ -77,6 +76,7 @@ func logAndSign(isa vec.ISA, c *vec.Constants) {
 		"		x[Lanes+l] = min(max(large*gl, -1), 1)",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	x, grad := vec.Arg("x"), vec.Arg("grad")
 	p, large := scalar(isa, "p"), scalar(isa, "large")
 	c.Hold("1", "-1", "√½")
@@ -136,6 +136,7 @@ func rnnProp(isa vec.ISA) {
 		"		x[l], x[Lanes+l] = ml*correction/d, gl/d",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	x, grad := vec.Arg("x"), vec.Arg("grad")
 	mPrev, vPrev, m, v := vec.Arg("mPrev"), vec.Arg("vPrev"), vec.Arg("m"), vec.Arg("v")
 	keep, take := scalar(isa, "keep"), scalar(isa, "take")

@@ -54,6 +54,7 @@ func generate(isa vec.ISA) {
 		"		}",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	g := kernel{ISA: isa}
 	x := vec.Arg("x")
 	g.lda, g.k = vec.Arg("lda"), vec.Arg("k")
@@ -94,8 +95,7 @@ func generate(isa vec.ISA) {
 		CMPQ(part, vec.N(vec.Row))
 		JLT(LabelRef(again))
 	}
-	VZEROUPPER()
-	RET()
+	vec.End()
 }
 
 func (g *kernel) tile(rows int) {

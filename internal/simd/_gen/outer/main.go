@@ -40,6 +40,7 @@ func outer(isa vec.ISA) {
 		"		}",
 		"	}",
 	)
+	vec.FlushSubnormals()
 	g := kernel{ISA: isa, x: vec.Arg("x"), m: vec.Arg("m"), stride: vec.Arg("stride"), dw: GP64(), z: GP64()}
 	SHLQ(Imm(uint64(bits.TrailingZeros(uint(isa.Bytes)))), g.m)
 	SHLQ(Imm(2), g.stride)
@@ -75,8 +76,7 @@ func outer(isa vec.ISA) {
 			ADDQ(g.m, row)
 		}
 	})
-	VZEROUPPER()
-	RET()
+	vec.End()
 }
 
 // tile adds rows × cols elements to dw and moves on by cols.
