@@ -10,7 +10,7 @@ import (
 const parallelBlocks = 16
 
 // grain is how many blocks a core takes at a time.
-const grain = 8
+const grain = 2
 
 // state is a run's memory in number type T: for each block of coordinates, the
 // rows that geometry places.
