@@ -53,7 +53,7 @@ func widen(rows [][]float32) [][]float64 {
 // terms below 1, so 1e-5 of the largest component is generous to rounding and
 // deaf to nothing else.
 func TestFloat32AgainstFloat64(t *testing.T) {
-	for _, cfg := range append(configs, Config{}, Config{Inputs: RNNProp, Readout: Tanh, Dense: 20}) {
+	for _, cfg := range append(configs, Config{}, Config{Inputs: RNNProp, Readout: Tanh, Dense: 20}, Config{Hidden: 64, Layers: 4}, Config{Hidden: 5, Layers: 4}) {
 		t.Run(name(cfg), func(t *testing.T) {
 			const n, steps = 75, 20
 			net, c := pair(t, cfg, 3)
