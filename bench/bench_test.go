@@ -48,9 +48,6 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s is %v", name, v)
 		}
 	}
-	if r.MetaStep.MNIST < 10*r.LossGrad.MNIST {
-		t.Errorf("a meta-step of %v s with twenty gradients of %v s", r.MetaStep.MNIST, r.LossGrad.MNIST)
-	}
 	// 80 floats of state a coordinate; one gradient a step, and the state twice.
 	if m := float64(r.Memory.Update); m < 320e6 || m > 340e6 {
 		t.Errorf("the state of a million coordinates takes %v bytes", m)
