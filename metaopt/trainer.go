@@ -128,6 +128,7 @@ type Trainer struct {
 	bestAt    int
 	stale     int // validations since the best
 	validated int // meta-step of the last validation, -1 before the first
+	lastScore Score
 	began     time.Time
 }
 
@@ -261,7 +262,7 @@ func (t *Trainer) skip(s *slot) error {
 // is the best so far.
 func (t *Trainer) Validate(ctx context.Context) (Score, error) {
 	if t.validated == t.metaSteps {
-		return t.bestScore, nil
+		return t.lastScore, nil
 	}
 	outcomes, err := optimizer.RunAll(ctx, optimizer.Job{
 		Rules:    []optimizer.Rule{t.net},
@@ -274,7 +275,7 @@ func (t *Trainer) Validate(ctx context.Context) (Score, error) {
 		return Score{}, err
 	}
 	score := NewScore(outcomes[0])
-	t.validated = t.metaSteps
+	t.validated, t.lastScore = t.metaSteps, score
 	t.stale++
 	better := t.best == nil || score.betterThan(t.bestScore)
 	if better {

@@ -192,3 +192,35 @@ func TestTrainConfigRejects(t *testing.T) {
 		}
 	}
 }
+
+// TestValidateAgainSaysTheSame asks twice for the score of a network that is not
+// the best: the second answer, which costs nothing, must be the first.
+func TestValidateAgainSaysTheSame(t *testing.T) {
+	cfg := small()
+	cfg.MetaLearningRate = 0.003
+	trainer, _ := train(t, cfg) // a good network
+	cfg.Initial, cfg.MetaLearningRate = trainer.Network(), 1
+	worse, err := metaopt.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer worse.Close()
+	best, err := worse.Validate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worse.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first, err := worse.Validate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := worse.Validate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first == best || again != first {
+		t.Errorf("the best is %+v; after a bad meta-step %+v, asked again %+v", best, first, again)
+	}
+}
