@@ -32,6 +32,14 @@ type TrainConfig struct {
 	Time      time.Duration
 	// MetaLearningRate is Adam's on φ. Default 0.003.
 	MetaLearningRate float64
+	// WarmUp is the number of meta-steps over which the meta learning rate rises
+	// linearly to MetaLearningRate. Default 0: none.
+	WarmUp int
+	// FinalFraction is the fraction of MetaLearningRate that it decays to after
+	// the warm-up, along a cosine that ends at meta-step DecaySteps, by default
+	// the last one. Default 1: constant.
+	FinalFraction float64
+	DecaySteps    int
 	// Clip bounds the Euclidean norm of the meta-gradient. Default 1; +Inf
 	// turns it off.
 	Clip float64
@@ -78,6 +86,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 	if cfg.Estimator == nil {
 		cfg.Estimator = &TruncatedBackprop{}
 	}
+	cfg.scheduleDefaults()
 	return cfg
 }
 
@@ -104,8 +113,8 @@ func (cfg TrainConfig) Validate() error {
 	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
 		return errors.New("metaopt: validation interval, runs, patience and skip limit must not be negative")
 	}
-	if cfg.Initial != nil {
-		return nil
+	if err := cfg.validateSchedule(); err != nil || cfg.Initial != nil {
+		return err
 	}
 	return cfg.Network.Validate()
 }
@@ -208,6 +217,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 	}
 	norm := t.clip(1 / float64(finite))
 	t.meta.Update(t.update, t.grad)
+	t.applySchedule()
 	for i, u := range t.update {
 		t.phi[i] += u
 	}
