@@ -10,6 +10,7 @@ import (
 type trainFlags struct {
 	task    taskFlags
 	network networkFlags
+	plan    planFlags
 	cfg     metaopt.TrainConfig // what has a flag
 	second  bool
 	part    int // of the coordinates, in the adjoint
@@ -61,6 +62,7 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	fs.Var(count{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
 	fs.Var(count{&f.cfg.Unroll, 1}, "unroll", "inner steps of a window, which is one meta-step; it divides --steps")
 	fs.Var(factor{&f.cfg.MetaLearningRate, false}, "meta-lr", "meta learning rate (Adam's)")
+	f.plan.add(cmd, &f.cfg)
 	fs.Var(factor{&f.cfg.Clip, true}, "clip", "largest norm of the meta-gradient, inf for any")
 	fs.BoolVar(&f.second, "second-derivatives", false, "differentiate through the gradients that the network reads, too")
 	fs.Var(count{&f.part, 0}, "adjoint-coordinates", "coordinates, drawn at random, that the meta-gradient is estimated from (all unless set)")

@@ -16,13 +16,14 @@ type trainRecord struct {
 	Seed    uint64        `json:"seed"`
 	Network networkRecord `json:"network"`
 	// Init is the file that training started from.
-	Init              string  `json:"init,omitempty"`
-	Steps             int     `json:"steps"`
-	Unroll            int     `json:"unroll"`
-	MetaSteps         int     `json:"meta_steps_limit,omitempty"`
-	Seconds           float64 `json:"seconds_limit,omitempty"`
-	MetaLearningRate  float64 `json:"meta_learning_rate"`
-	SecondDerivatives bool    `json:"second_derivatives"`
+	Init             string  `json:"init,omitempty"`
+	Steps            int     `json:"steps"`
+	Unroll           int     `json:"unroll"`
+	MetaSteps        int     `json:"meta_steps_limit,omitempty"`
+	Seconds          float64 `json:"seconds_limit,omitempty"`
+	MetaLearningRate float64 `json:"meta_learning_rate"`
+	planRecord
+	SecondDerivatives bool `json:"second_derivatives"`
 	// AdjointCoordinates is 0 if all are used.
 	AdjointCoordinates int `json:"adjoint_coordinates"`
 	MetaBatch          int `json:"meta_batch"`
@@ -55,7 +56,7 @@ func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, tb 
 	return trainRecord{
 		Task: cfg.Family.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init,
 		Steps: cfg.Steps, Unroll: cfg.Unroll, MetaSteps: cfg.MetaSteps, Seconds: cfg.Time.Seconds(),
-		MetaLearningRate: cfg.MetaLearningRate, SecondDerivatives: tb.SecondDerivatives,
+		MetaLearningRate: cfg.MetaLearningRate, planRecord: recordPlan(cfg), SecondDerivatives: tb.SecondDerivatives,
 		AdjointCoordinates: tb.Coordinates, MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
 		ValidEvery: cfg.ValidEvery, ValidRuns: cfg.ValidRuns, Patience: cfg.Patience, SkipLimit: cfg.SkipLimit,
 	}
@@ -120,6 +121,7 @@ func (r trainRecord) command(name string, validated int) string {
 	}
 	args = append(args, "--steps", strconv.Itoa(r.Steps), "--unroll", strconv.Itoa(r.Unroll),
 		"--meta-steps", strconv.Itoa(max(validated, 1)), "--meta-lr", float(r.MetaLearningRate), "--clip", clipText(r.Clip))
+	args = append(args, r.planRecord.args()...)
 	if r.SecondDerivatives {
 		args = append(args, "--second-derivatives")
 	}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+)
+
+// reproduces trains once more by the command in a file; the bytes must be the same.
+func reproduces(t *testing.T, path string) {
+	t.Helper()
+	o, err := metaopt.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := t.TempDir()
+	succeed(t, append(strings.Fields(o.Provenance.Command)[1:], "--out", again, "--runs", "2", "--tune-runs", "1")...)
+	if readFile(t, path) != readFile(t, filepath.Join(again, optimizerFile)) {
+		t.Errorf("not the same bytes by %s", o.Provenance.Command)
+	}
+}
+
+// A training that decays until meta-step 1000 and is ended by time earlier must be
+// reproduced with the same decay.
+func TestScheduleIsReproduced(t *testing.T) {
+	dir := t.TempDir()
+	succeed(t, append([]string{"meta-train", "--time", "100ms", "--warm-up", "7", "--meta-lr-decay", "0.1", "--decay-steps", "1000",
+		"--out", dir}, small...)...)
+	path := filepath.Join(dir, optimizerFile)
+	reproduces(t, path)
+	plain, decayed := readFile(t, trained(t)), readFile(t, trained(t, "--meta-lr-decay", "0.1"))
+	if plain == decayed {
+		t.Error("the decay changes nothing")
+	}
+	start := lines(t, filepath.Join(dir, logFile))[0]
+	if start["warm_up"] != 7.0 || start["meta_learning_rate_decay"] != 0.1 || start["decay_steps"] != 1000.0 {
+		t.Errorf("the log begins with %v", start)
+	}
+	fail(t, exitUsage, append([]string{"meta-train", "--time", "1s", "--meta-lr-decay", "0.5"}, small...), "only time limits")
+}
