@@ -24,9 +24,9 @@ type Estimator interface {
 
 // TruncatedBackprop differentiates one window at a time,
 //
-//	L(φ) = Σ_{t=1..K} w_t f_t(θ_t),
+//	L(φ) = Σ_{t=1..K} f_t(θ_t)
 //
-// with θ_0 and s_0, where the window starts, taken as given (Andrychowicz et
+// or another objective, with θ_0 and s_0, where the window starts, taken as given (Andrychowicz et
 // al. 2016, section 2.1). The original code adds f_0(θ_0), which does not depend on
 // φ. It holds working memory and belongs to one goroutine; the zero value is the
 // paper's estimator.
@@ -36,8 +36,8 @@ type TruncatedBackprop struct {
 	// product a step: exact where the problem is an optimizer.HessianVector, else
 	// a central difference of gradients on the same data.
 	SecondDerivatives bool
-	// Weights are w_1 … w_K. Default: 1 each.
-	Weights []float64
+	// Objective is L. Default Sum.
+	Objective Objective
 	// Coordinates bounds the coordinates that are gone through backwards in a
 	// window. Without second derivatives each coordinate's share of dL/dφ is
 	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
@@ -45,6 +45,7 @@ type TruncatedBackprop struct {
 	Coordinates int
 
 	adjoint lstm.Adjoint
+	weights []float64 // ∂L/∂f(θ_t) of the window, t = 1 … K
 	start   *lstm.State
 	grads   [][]float32
 	// With second derivatives: the points and states of the window.
@@ -66,9 +67,6 @@ var _ Estimator = (*TruncatedBackprop)(nil)
 
 // Estimate implements Estimator.
 func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
-	if tb.Weights != nil && len(tb.Weights) != k {
-		return Window{}, fmt.Errorf("metaopt: %d weights for a window of %d steps", len(tb.Weights), k)
-	}
 	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
 		return Window{}, fmt.Errorf("metaopt: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
 	}
@@ -82,10 +80,13 @@ func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *E
 	if err != nil || w.Diverged != nil {
 		return w, err
 	}
+	if _, err := weigh(ctx, tb.Objective, tb.weights[:k], ep, first, &w); err != nil || w.Diverged != nil {
+		return w, err
+	}
 	if m := tb.Coordinates; m > 0 && m < len(ep.Theta) {
 		tb.sampled(dphi, first, ep, k, m)
 	} else {
-		tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.Weights)
+		tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.weights[:k])
 	}
 	return w, nil
 }
@@ -122,7 +123,7 @@ func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, 
 		}
 	}
 	clear(tb.partOfDphi)
-	tb.adjoint.Unroll(tb.partOfDphi, tb.partState, tb.partGrads[:k+1], tb.Weights)
+	tb.adjoint.Unroll(tb.partOfDphi, tb.partState, tb.partGrads[:k+1], tb.weights[:k])
 	scale := float64(n) / float64(m)
 	for i, d := range tb.partOfDphi {
 		dphi[i] += scale * d
@@ -131,7 +132,7 @@ func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, 
 
 // Fresh implements Estimator.
 func (tb *TruncatedBackprop) Fresh() Estimator {
-	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, Weights: tb.Weights, Coordinates: tb.Coordinates}
+	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, Objective: tb.Objective, Coordinates: tb.Coordinates}
 }
 
 // full is Estimate with second derivatives. With λ and μ the multipliers of the
@@ -147,15 +148,10 @@ func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episo
 	if err != nil || w.Diverged != nil {
 		return w, err
 	}
-	weight := func(t int) float32 { // of f(θ_t)
-		switch {
-		case t == 0:
-			return 0
-		case tb.Weights == nil:
-			return 1
-		}
-		return float32(tb.Weights[t-1])
+	if _, err := weigh(ctx, tb.Objective, tb.weights[:k], ep, first, &w); err != nil || w.Diverged != nil {
+		return w, err
 	}
+	weight := func(t int) float32 { return float32(tb.weights[t-1]) } // of f(θ_t)
 	tb.mu.Zero()
 	for i, g := range tb.grads[k] {
 		tb.lambda[i] = weight(k) * g
@@ -173,7 +169,7 @@ func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episo
 			tb.lambda[i] += wt*g + tb.hv[i]
 		}
 	}
-	ep.seek(ep.Step + 1) // the gradient at ep.Step is already known
+	ep.resume()
 	return w, nil
 }
 
@@ -224,6 +220,9 @@ func (tb *TruncatedBackprop) reserve(ep *Episode, k int) {
 	}
 	for len(tb.grads) < k+1 {
 		tb.grads = append(tb.grads, make([]float32, n))
+	}
+	if len(tb.weights) < k {
+		tb.weights = make([]float64, k)
 	}
 	if !tb.SecondDerivatives || len(tb.states) >= k {
 		return

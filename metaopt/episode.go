@@ -17,12 +17,16 @@ type Episode struct {
 	Step  int
 	// Seed is for what an estimator draws at random.
 	Seed uint64
+	// Length is the number of steps T that the episode will have; 0 if nobody knows.
+	Length int
 
 	update []float32
 	// The gradient at a window's end opens the next one.
 	loss float64
 	grad []float32
 	open bool
+
+	reference *reference
 }
 
 // NewEpisode returns the run of net on problem, at its starting point.
@@ -40,6 +44,15 @@ func NewEpisode(net *lstm.Network, problem optimizer.Problem) *Episode {
 func (ep *Episode) seek(step int) {
 	if s, ok := ep.Problem.(optimizer.Seeker); ok {
 		s.Seek(step)
+	}
+}
+
+// resume puts the problem where Unroll goes on.
+func (ep *Episode) resume() {
+	if ep.open {
+		ep.seek(ep.Step + 1) // the gradient at ep.Step is already known
+	} else {
+		ep.seek(ep.Step)
 	}
 }
 

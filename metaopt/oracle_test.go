@@ -168,7 +168,7 @@ func TestCentralDifferencesStandInForHessian(t *testing.T) {
 		} else {
 			ep = metaopt.NewEpisode(net, &quartic{seed: 3, n: 7})
 		}
-		tb := &metaopt.TruncatedBackprop{SecondDerivatives: second, Weights: []float64{1, 2, 0.5, 1}}
+		tb := &metaopt.TruncatedBackprop{SecondDerivatives: second, Objective: metaopt.Weights{1, 2, 0.5, 1}}
 		var d [2][]float64
 		for k := range d {
 			d[k] = make([]float64, len(phi))

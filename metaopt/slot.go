@@ -35,6 +35,7 @@ func (t *Trainer) begin(s *slot) error {
 	}
 	s.episode, s.index, s.sum = NewEpisode(t.net, p), t.episodes, episodeSum{}
 	s.episode.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
+	s.episode.Length = t.cfg.Steps
 	t.episodes++
 	return nil
 }

@@ -149,7 +149,10 @@ func (s setting) engine(t *testing.T, m adjoint.Mask) []float64 {
 		k = steps
 	}
 	ep := metaopt.NewEpisode(s.net, &quartic{start: s.start})
-	tb := &metaopt.TruncatedBackprop{SecondDerivatives: !m.FirstOrder, Weights: s.weightsOf(k)}
+	tb := &metaopt.TruncatedBackprop{SecondDerivatives: !m.FirstOrder}
+	if w := s.weightsOf(k); w != nil {
+		tb.Objective = metaopt.Weights(w)
+	}
 	dphi := make([]float64, len(s.net.Params()))
 	for range steps / k {
 		if w, err := tb.Estimate(t.Context(), dphi, ep, k); err != nil || w.Diverged != nil {
