@@ -147,8 +147,8 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	}
 	for t := range steps {
 		prev, from := before(t)
-		c.forward(record(t), prev, from, record(t), &c.rec, gather(ws.row, a.grads[t], b), a.correction(t))
-		if c.cfg.Readout == Tanh { // else the adjoint does not need y
+		c.forward(record(t), prev, from, record(t), &c.rec, gather(ws.row, a.grads[t], b), a.tick(t))
+		if c.cfg.Readout != Linear { // else the adjoint does not need y
 			c.readOut(record(t))
 		}
 	}
@@ -175,7 +175,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 				m, v = record(t)[c.rec.m:], record(t)[c.rec.v:]
 				dm, dv = ws.mu[c.state.m:], ws.mu[c.state.v:]
 			}
-			c.pre.adjoint(dg[:], dx, gather(ws.row, a.grads[t], b), m, v, dm, dv, a.correction(t))
+			c.pre.adjoint(dg[:], dx, gather(ws.row, a.grads[t], b), m, v, dm, dv, a.tick(t).corr)
 			copy(a.dgrad[b*lanes:min((b+1)*lanes, len(a.dgrad))], dg[:])
 		}
 	}
@@ -188,7 +188,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	}
 }
 
-func (a *adjoint[T]) correction(t int) T { return T(correction(a.start.steps + t + 1)) }
+func (a *adjoint[T]) tick(t int) tick[T] { return tickOf[T](a.start.steps + t + 1) }
 
 // step goes backwards through one recorded step of one block, which began in
 // the state before. λ is the adjoint of θ after the step, ws.mu that of the state,
@@ -196,12 +196,17 @@ func (a *adjoint[T]) correction(t int) T { return T(correction(a.start.steps + t
 // needs it.
 func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T) []T {
 	c := a.c
-	dy, y := rec[c.read.recOut:][:lanes], rec[c.recY:][:lanes]
+	outs := c.read.out
+	dy, y := rec[c.read.recOut:][:outs*lanes], rec[c.recY:][:outs*lanes]
 	scale := T(c.cfg.Scale)
 	for l, s := range lambda {
 		dy[l] = scale * s
-		if c.cfg.Readout == Tanh {
+		switch c.cfg.Readout {
+		case Tanh:
 			dy[l] *= 1 - y[l]*y[l]
+		case Exp:
+			dy[lanes+l] = dy[l] * y[l]
+			dy[l] *= y[lanes+l]
 		}
 	}
 	maps := len(a.trans)
@@ -209,9 +214,9 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 	deeper := a.dgrad != nil || c.dense.out > 0
 	dx := ws.dx
 	if top := len(c.layers) - 1; top >= 0 {
-		c.k.MatMul(ws.mu[c.state.h[top]:], a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, true)
+		c.k.MatMul(ws.mu[c.state.h[top]:], a.trans[maps-1], dy, nil, c.read.in, c.read.in, outs, true)
 	} else if deeper {
-		c.k.MatMul(dx, a.trans[maps-1], dy, nil, c.read.in, c.read.in, 1, false)
+		c.k.MatMul(dx, a.trans[maps-1], dy, nil, c.read.in, c.read.in, outs, false)
 	}
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		m := c.layers[i]

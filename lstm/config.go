@@ -30,10 +30,16 @@ const (
 	//
 	//	(m̂/(√v̂+ε), g/(√v̂+ε)),   β1 = β2 = 0.95, ε = 1e-8
 	RNNProp
+	// Clock is the time in the run, t ≥ 1 at the first step, the same for all
+	// coordinates, two features after the time inputs of Metz et al. 2020
+	// (arXiv:2009.11243):
+	//
+	//	(ln(t)/5 - 1, 1/t)
+	Clock
 	inputsEnd
 )
 
-var inputNames = []string{"raw", "logsign", "rnnprop"}
+var inputNames = []string{"raw", "logsign", "rnnprop", "clock"}
 
 // String returns the set as "logsign+rnnprop"; the empty set is "".
 func (in Inputs) String() string {
@@ -64,10 +70,18 @@ func ParseInputs(s string) (Inputs, error) {
 	return in, nil
 }
 
+// outputs returns the width of the map that ends the network.
+func (r Readout) outputs() int {
+	if r == Exp {
+		return 2
+	}
+	return 1
+}
+
 // features returns the number of features.
 func (in Inputs) features() int {
 	n := 0
-	for i, width := range [...]int{1, 2, 2} {
+	for i, width := range [...]int{1, 2, 2, 2} {
 		if in&(1<<i) != 0 {
 			n += width
 		}
@@ -83,12 +97,16 @@ const (
 	Linear Readout = iota
 	// Tanh is u = scale·tanh(w·h + b), as in Lv et al. 2017, equation 5.
 	Tanh
+	// Exp is u = scale·d·exp(m) with (d, m) = w·h + b: a direction and the logarithm
+	// of its length, as in Metz et al. 2020 (arXiv:2009.11243). Updates of very
+	// different sizes are equally easy to express.
+	Exp
 	readoutEnd
 )
 
-var readoutNames = []string{"linear", "tanh"}
+var readoutNames = []string{"linear", "tanh", "exp"}
 
-// String returns "linear" or "tanh".
+// String returns "linear", "tanh" or "exp".
 func (r Readout) String() string {
 	if r >= readoutEnd {
 		return fmt.Sprintf("readout(%d)", uint8(r))
@@ -103,7 +121,7 @@ func ParseReadout(s string) (Readout, error) {
 			return Readout(i), nil
 		}
 	}
-	return 0, fmt.Errorf("lstm: unknown read-out %q; use linear or tanh", s)
+	return 0, fmt.Errorf("lstm: unknown read-out %q; use linear, tanh or exp", s)
 }
 
 // Config is the shape of a network. The zero value is the network of
@@ -115,6 +133,14 @@ type Config struct {
 	// P is the p of LogAndSign. Default 5, as in the original code (the paper has
 	// 10, with which the optimizers on quadratics came out worse here).
 	P float64
+	// SignP is the p of LogAndSign's second feature where it is not that of the first: the
+	// features are then
+	//
+	//	max(-1, ln|g|/P), clip(e^SignP·g, ±1)
+	//
+	// A large P sees small gradients, a small SignP keeps their order of size.
+	// Default P.
+	SignP float64
 	// Dense is the width of a fully connected layer with ELU activation
 	// between the features and the first LSTM layer, as in the code of Lv et
 	// al. 2017. Default 0: no such layer.
@@ -147,6 +173,9 @@ func (c Config) WithDefaults() Config {
 	if c.P == 0 {
 		c.P = 5
 	}
+	if c.SignP == 0 {
+		c.SignP = c.P
+	}
 	if !c.NoLSTM {
 		if c.Hidden == 0 {
 			c.Hidden = 20
@@ -169,6 +198,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("lstm: unknown bits in inputs %#x", uint8(c.Inputs))
 	case !(c.P > 0 && c.P <= maxP):
 		return fmt.Errorf("lstm: p of log-and-sign is %v; it must be in (0, %d]", c.P, maxP)
+	case !(c.SignP > 0 && c.SignP <= maxP):
+		return fmt.Errorf("lstm: p of log-and-sign's sign is %v; it must be in (0, %d]", c.SignP, maxP)
 	case c.Dense < 0 || c.Dense > maxHidden:
 		return fmt.Errorf("lstm: dense layer of %d units; it must be in [0, %d]", c.Dense, maxHidden)
 	case c.NoLSTM && (c.Hidden != 0 || c.Layers != 0):

@@ -43,13 +43,13 @@ func (c *core[T]) newRecord(steps int) []T {
 // gradients g and the block's state prev, fills the record and writes the state
 // after the step to next, which may be prev. If prev is the step before's
 // record, its h is in this one already.
-func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g []T, corr T) {
+func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g []T, now tick[T]) {
 	var mPrev, vPrev, m, v []T
 	if c.cfg.Inputs&RNNProp != 0 {
 		mPrev, vPrev = prev[from.m:][:lanes], prev[from.v:][:lanes]
 		m, v = next[to.m:][:lanes], next[to.v:][:lanes]
 	}
-	c.pre.forward(rec[c.recFeatures():], g, mPrev, vPrev, m, v, corr)
+	c.pre.forward(rec[c.recFeatures():], g, mPrev, vPrev, m, v, now)
 	if d := c.dense; d.out > 0 {
 		w, bias := c.weights(d)
 		out := rec[c.afterDense().recIn:][:d.out*lanes]
@@ -71,14 +71,23 @@ func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g [
 	}
 }
 
-// readOut completes a step: the update is scale times the record's row y.
+// readOut completes a step: the update is scale times the record's row y. Exp keeps
+// exp(m) in the row below.
 func (c *core[T]) readOut(rec []T) {
 	w, bias := c.weights(c.read)
+	out := c.read.out
 	y := rec[c.recY:][:lanes]
-	c.k.MatMul(y, w, rec[c.read.recIn:], bias, 1, 1, c.read.in, false)
-	if c.cfg.Readout == Tanh {
+	c.k.MatMul(rec[c.recY:], w, rec[c.read.recIn:], bias, out, out, c.read.in, false)
+	switch c.cfg.Readout {
+	case Tanh:
 		for l, v := range y {
 			y[l] = T(math.Tanh(float64(v)))
+		}
+	case Exp:
+		size := rec[c.recY+lanes:][:lanes]
+		for l, m := range size {
+			size[l] = T(math.Exp(float64(m)))
+			y[l] *= size[l]
 		}
 	}
 }

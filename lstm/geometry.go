@@ -86,8 +86,8 @@ func newGeometry(cfg Config) *geometry {
 		g.stateSize += 2 * h * lanes
 		width = h
 	}
-	g.read = place("readout", width, 1, 1)
-	g.recY = rec(1)
+	g.read = place("readout", width, cfg.Readout.outputs(), cfg.Readout.outputs())
+	g.recY = rec(g.read.out)
 	if cfg.Inputs&RNNProp != 0 {
 		g.state.m = g.stateSize
 		g.state.v = g.stateSize + lanes

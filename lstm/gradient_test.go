@@ -16,6 +16,8 @@ var configs = []Config{
 	{Hidden: 4, Layers: 1, Inputs: Raw, Scale: 1},
 	{Hidden: 2, Layers: 3, Inputs: Raw | LogAndSign | RNNProp, P: 2},
 	{Hidden: 3, Dense: 4, Inputs: RNNProp, Readout: Tanh},
+	{Hidden: 3, Inputs: LogAndSign | RNNProp | Clock, P: 4, SignP: 1, Readout: Exp},
+	{Hidden: 3, Inputs: Clock | LogAndSign, P: 1, SignP: 3, Readout: Exp, Dense: 3},
 	{NoLSTM: true, Inputs: Raw | LogAndSign},
 	{NoLSTM: true, Dense: 3, Inputs: RNNProp, Readout: Tanh},
 }

@@ -16,17 +16,32 @@ const (
 // unbiased, t ≥ 1.
 func correction(t int) float64 { return 1 / (1 - math.Pow(rnnpropBeta, float64(t))) }
 
+// A tick is what the time of a step is to the network.
+type tick[T simd.Float] struct {
+	corr  T    // correction
+	clock [2]T // the features
+}
+
+// tickOf returns the tick of the t-th step of a run, t ≥ 1.
+func tickOf[T simd.Float](t int) tick[T] {
+	return tick[T]{T(correction(t)), [2]T{T(math.Log(float64(t))/clockScale - 1), T(1 / float64(t))}}
+}
+
+// clockScale makes Clock's first feature go from -1 to 0.84 in 10,000 steps.
+const clockScale = 5
+
 // preprocessor turns the gradients of one block into features.
 type preprocessor[T simd.Float] struct {
 	k      *simd.Kernels[T]
 	inputs Inputs
 	p      T
 	small  T // e^-p
-	large  T // e^p
+	large  T // e^q, q being SignP
+	close  T // e^-q
 }
 
 func newPreprocessor[T simd.Float](cfg Config, k *simd.Kernels[T]) preprocessor[T] {
-	return preprocessor[T]{k: k, inputs: cfg.Inputs, p: T(cfg.P), small: T(math.Exp(-cfg.P)), large: T(math.Exp(cfg.P))}
+	return preprocessor[T]{k: k, inputs: cfg.Inputs, p: T(cfg.P), small: T(math.Exp(-cfg.P)), large: T(math.Exp(cfg.SignP)), close: T(math.Exp(-cfg.SignP))}
 }
 
 func abs[T simd.Float](x T) T { return T(math.Abs(float64(x))) }
@@ -35,8 +50,7 @@ func sqrt[T simd.Float](x T) T { return T(math.Sqrt(float64(x))) }
 
 // forward writes the features of the lanes' gradients g into the rows of x,
 // and the new moving averages into m and v, which may be mPrev and vPrev.
-// corr is the correction of this step.
-func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, corr T) {
+func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, now tick[T]) {
 	if p.inputs&Raw != 0 {
 		copy(x[:lanes], g)
 		x = x[lanes:]
@@ -46,7 +60,13 @@ func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, corr T) {
 		x = x[2*lanes:]
 	}
 	if p.inputs&RNNProp != 0 {
-		p.k.RNNProp(x, g, mPrev, vPrev, m, v, rnnpropBeta, 1-rnnpropBeta, corr, rnnpropEpsilon)
+		p.k.RNNProp(x, g, mPrev, vPrev, m, v, rnnpropBeta, 1-rnnpropBeta, now.corr, rnnpropEpsilon)
+		x = x[2*lanes:]
+	}
+	if p.inputs&Clock != 0 {
+		for l := range lanes {
+			x[l], x[lanes+l] = now.clock[0], now.clock[1]
+		}
 	}
 }
 
@@ -63,10 +83,11 @@ func (p *preprocessor[T]) adjoint(dg, dx, g, m, v, dm, dv []T, corr T) {
 	if p.inputs&LogAndSign != 0 {
 		first, second := dx[:lanes], dx[lanes:2*lanes]
 		for l, gl := range g[:lanes] {
-			if abs(gl) < p.small {
-				dg[l] += p.large * second[l]
-			} else {
+			if abs(gl) >= p.small {
 				dg[l] += first[l] / (p.p * gl)
+			}
+			if abs(gl) < p.close {
+				dg[l] += p.large * second[l]
 			}
 		}
 		dx = dx[2*lanes:]

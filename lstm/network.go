@@ -83,7 +83,7 @@ type Tensor struct {
 // them: "dense/w" [X,E] and "dense/b" [E] if there is a dense layer; for each
 // LSTM layer k = 1… "lstmk/w" [D+H,4H], which multiplies the layer's D inputs and
 // then its H previous outputs, and "lstmk/b" [4H], gates in the order i, f, g, o;
-// "readout/w" [H,1] and "readout/b" [1].
+// "readout/w" [H,R] and "readout/b" [R], R being 2 for Exp and else 1.
 func (net *Network) Tensors() []Tensor {
 	tensors := net.core.tensors()
 	at := 0

@@ -23,7 +23,7 @@ type state[T simd.Float] struct {
 	fan       *fan.Fan
 	scratch   [][]T // for each worker a record, and a row of gradients
 	dst, grad []T   // of the update in progress
-	corr      T
+	now       tick[T]
 }
 
 func (s *state[T]) init(c *core[T], n int) {
@@ -53,7 +53,7 @@ func (s *state[T]) update(dst, grad []T) {
 		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, lanes)...))
 	}
 	s.steps++
-	s.dst, s.grad, s.corr = dst, grad, T(correction(s.steps))
+	s.dst, s.grad, s.now = dst, grad, tickOf[T](s.steps)
 	s.fan.Run((blocks(s.n)+grain-1)/grain, workers)
 	s.dst, s.grad = nil, nil
 }
@@ -61,7 +61,7 @@ func (s *state[T]) update(dst, grad []T) {
 func (s *state[T]) updateBlock(rec []T, b int) {
 	g := gather(rec[s.c.recSize:], s.grad, b)
 	st := s.block(b)
-	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, s.corr)
+	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, s.now)
 	s.c.readOut(rec)
 	scale := T(s.c.cfg.Scale)
 	dst := s.dst[b*lanes : min((b+1)*lanes, s.n)]

@@ -71,6 +71,7 @@ const kind = "lstm-optimizer"
 type fileConfig struct {
 	Inputs  string  `msgpack:"inputs"`
 	P       float64 `msgpack:"p"`
+	SignP   float64 `msgpack:"sign_p,omitempty"` // where it is not P
 	Dense   int     `msgpack:"dense"`
 	Hidden  int     `msgpack:"hidden"`
 	Layers  int     `msgpack:"layers"`
@@ -123,8 +124,12 @@ func Load(path string) (*Optimizer, error) {
 func (o *Optimizer) file() (*checkpoints.File, error) {
 	cfg := o.Network.Config()
 	f := &checkpoints.File{Kind: kind, Provenance: o.Provenance}
+	signP := cfg.SignP
+	if signP == cfg.P {
+		signP = 0
+	}
 	err := f.EncodeConfig(fileConfig{
-		Inputs: cfg.Inputs.String(), P: cfg.P, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Inputs: cfg.Inputs.String(), P: cfg.P, SignP: signP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
 		Readout: cfg.Readout.String(), Scale: cfg.Scale,
 	})
 	if err != nil {
@@ -144,7 +149,7 @@ func fromFile(f *checkpoints.File) (*Optimizer, error) {
 	if err := f.DecodeConfig(&fc); err != nil {
 		return nil, err
 	}
-	cfg := lstm.Config{P: fc.P, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale}
+	cfg := lstm.Config{P: fc.P, SignP: fc.SignP, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale}
 	var err error
 	if cfg.Inputs, err = lstm.ParseInputs(fc.Inputs); err != nil {
 		return nil, err

@@ -58,9 +58,16 @@ func (net network) step(g dual.Number, s []dual.Number, t int) (u dual.Number, n
 			x = append(x, now[j])
 		}
 	}
-	y, _ := affine(phi, x, 1)
-	if cfg.Readout == lstm.Tanh {
+	outputs := 1
+	if cfg.Readout == lstm.Exp {
+		outputs = 2
+	}
+	y, _ := affine(phi, x, outputs)
+	switch cfg.Readout {
+	case lstm.Tanh:
 		y[0] = dual.Tanh(y[0])
+	case lstm.Exp:
+		y[0] = dual.Mul(y[0], dual.Exp(y[1]))
 	}
 	return dual.Scale(cfg.Scale, y[0]), next
 }
@@ -72,14 +79,14 @@ func features(cfg lstm.Config, g dual.Number, averages []dual.Number, t int) (x,
 		x = append(x, g)
 	}
 	if cfg.Inputs&lstm.LogAndSign != 0 {
-		switch {
-		case math.Abs(g.Real) < math.Exp(-cfg.P):
-			x = append(x, real(-1), dual.Scale(math.Exp(cfg.P), g))
-		case g.Real > 0:
-			x = append(x, dual.Scale(1/cfg.P, dual.Log(g)), real(1))
-		default:
-			x = append(x, dual.Scale(1/cfg.P, dual.Log(dual.Scale(-1, g))), real(-1))
+		size, sign := real(-1), real(math.Copysign(1, g.Real))
+		if math.Abs(g.Real) >= math.Exp(-cfg.P) {
+			size = dual.Scale(1/cfg.P, dual.Log(dual.Scale(sign.Real, g)))
 		}
+		if math.Abs(g.Real) < math.Exp(-cfg.SignP) {
+			sign = dual.Scale(math.Exp(cfg.SignP), g)
+		}
+		x = append(x, size, sign)
 	}
 	if cfg.Inputs&lstm.RNNProp != 0 {
 		m := dual.Add(dual.Scale(beta, averages[0]), dual.Scale(1-beta, g))
@@ -92,6 +99,9 @@ func features(cfg lstm.Config, g dual.Number, averages []dual.Number, t int) (x,
 		}
 		inv := dual.Inv(dual.Add(root, real(epsilon)))
 		x = append(x, dual.Mul(dual.Scale(unbias, m), inv), dual.Mul(g, inv))
+	}
+	if cfg.Inputs&lstm.Clock != 0 {
+		x = append(x, real(math.Log(float64(t+1))/5-1), real(1/float64(t+1)))
 	}
 	return x, next
 }
