@@ -125,7 +125,11 @@ func printInspection(w io.Writer, in inspection) error {
 	n, p := in.Network, in.Provenance
 	inputs := n.Inputs
 	if strings.Contains(inputs, "logsign") {
-		inputs += fmt.Sprintf(" (p = %g)", n.P)
+		p := fmt.Sprintf("p = %g", n.P)
+		if n.SignP != n.P {
+			p += fmt.Sprintf(", %g of the sign", n.SignP)
+		}
+		inputs += " (" + p + ")"
 	}
 	layers := fmt.Sprintf("%d LSTM × %d", n.Layers, n.Hidden)
 	if n.Layers == 0 {

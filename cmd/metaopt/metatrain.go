@@ -1,8 +1,11 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
+	"learnedopt/baselines"
 	"learnedopt/metaopt"
 )
 
@@ -16,6 +19,7 @@ type trainFlags struct {
 	part    int // of the coordinates, in the adjoint
 	runs    int
 	tune    int
+	rules   []string
 	out     string
 	name    string
 	quiet   bool
@@ -72,6 +76,8 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	fs.Var(count{&f.cfg.Patience, 0}, "patience", "end after so many validations without a new best (never unless set)")
 	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of the final comparison")
 	fs.Var(count{&f.tune, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
+	complete(cmd, "rules", append(baselines.Names(), "none")...)
 	return cmd
 }

@@ -17,21 +17,23 @@ type networkFlags struct {
 }
 
 // shapeFlags are those that --init rules out.
-var shapeFlags = []string{"inputs", "readout", "scale", "p", "hidden", "lstm-layers"}
+var shapeFlags = []string{"inputs", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 func (n *networkFlags) add(cmd *cobra.Command) {
 	n.cfg = lstm.Config{}.WithDefaults()
+	n.cfg.SignP = 0
 	fs := cmd.Flags()
 	n.inputs = defaultInputs
-	fs.Var(text{&n.inputs, "NAMES"}, "inputs", "what the network reads of a gradient: logsign, rnnprop, raw, joined with +")
-	fs.Var(choice{&n.readout, []string{"linear", "tanh"}}, "readout", "function that ends the network: linear or tanh (tanh for rnnprop alone, else linear, unless set)")
+	fs.Var(text{&n.inputs, "NAMES"}, "inputs", "what the network reads of a gradient: logsign, rnnprop, raw, clock, joined with +")
+	fs.Var(choice{&n.readout, []string{"linear", "tanh", "exp"}}, "readout", "function that ends the network: linear, tanh or exp (tanh for rnnprop alone, else linear, unless set)")
 	fs.Var(factor{&n.cfg.Scale, false}, "scale", "factor of the read-out")
 	fs.Var(factor{&n.cfg.P, false}, "p", "p of logsign: gradients below exp(-p) count as small")
+	fs.Var(factor{&n.cfg.SignP, false}, "sign-p", "p of logsign's sign (that of --p unless set)")
 	fs.Var(count{&n.cfg.Hidden, 1}, "hidden", "units of each LSTM layer")
 	fs.Var(count{&n.cfg.Layers, 1}, "lstm-layers", "LSTM layers")
 	fs.Var(text{&n.init, "FILE"}, "init", "start from the network in a .mopt file")
-	complete(cmd, "inputs", "logsign", "rnnprop", "raw", "logsign+rnnprop")
-	complete(cmd, "readout", "linear", "tanh")
+	complete(cmd, "inputs", "logsign", "rnnprop", "raw", "logsign+rnnprop", "logsign+rnnprop+clock")
+	complete(cmd, "readout", "linear", "tanh", "exp")
 	if err := cmd.MarkFlagFilename("init", "mopt"); err != nil {
 		panic("metaopt: " + err.Error())
 	}
@@ -60,6 +62,10 @@ func (n *networkFlags) config(set func(string) bool) (lstm.Config, *metaopt.Opti
 	if cfg.Inputs&lstm.LogAndSign == 0 && set("p") {
 		return cfg, nil, usagef("--p does not apply to --inputs %s; it is the p of logsign", n.inputs)
 	}
+	if cfg.Inputs&lstm.LogAndSign == 0 && set("sign-p") {
+		return cfg, nil, usagef("--sign-p does not apply to --inputs %s; it is the p of logsign's sign", n.inputs)
+	}
+	cfg.SignP = cfg.WithDefaults().SignP
 	readout := n.readout
 	if readout == "" {
 		readout = lstm.Linear.String()
@@ -78,6 +84,9 @@ func networkArgs(cfg lstm.Config) []string {
 	args := []string{"--inputs", cfg.Inputs.String()}
 	if cfg.Inputs&lstm.LogAndSign != 0 {
 		args = append(args, "--p", float(cfg.P))
+		if cfg.SignP != 0 && cfg.SignP != cfg.P {
+			args = append(args, "--sign-p", float(cfg.SignP))
+		}
 	}
 	return append(args, "--hidden", strconv.Itoa(cfg.Hidden), "--lstm-layers", strconv.Itoa(cfg.Layers),
 		"--readout", cfg.Readout.String(), "--scale", float(cfg.Scale))

@@ -38,6 +38,7 @@ type trainRecord struct {
 type networkRecord struct {
 	Inputs  string  `json:"inputs"`
 	P       float64 `json:"p"`
+	SignP   float64 `json:"sign_p"`
 	Dense   int     `json:"dense"`
 	Hidden  int     `json:"hidden"`
 	Layers  int     `json:"layers"`
@@ -47,7 +48,7 @@ type networkRecord struct {
 
 func recordNetwork(cfg lstm.Config) networkRecord {
 	return networkRecord{
-		Inputs: cfg.Inputs.String(), P: cfg.P, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Inputs: cfg.Inputs.String(), P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
 		Readout: cfg.Readout.String(), Scale: cfg.Scale,
 	}
 }
@@ -114,7 +115,7 @@ func (r trainRecord) command(name string, validated int) string {
 		args = append(args, "--init", r.Init)
 	} else {
 		n := r.Network
-		cfg := lstm.Config{P: n.P, Hidden: n.Hidden, Layers: n.Layers, Scale: n.Scale}
+		cfg := lstm.Config{P: n.P, SignP: n.SignP, Hidden: n.Hidden, Layers: n.Layers, Scale: n.Scale}
 		cfg.Inputs, _ = lstm.ParseInputs(n.Inputs)
 		cfg.Readout, _ = lstm.ParseReadout(n.Readout)
 		args = append(args, networkArgs(cfg)...)

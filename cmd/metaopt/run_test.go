@@ -32,7 +32,7 @@ func TestUsageErrors(t *testing.T) {
 		{"meta-train --seed -1", "--seed"},
 		{"meta-train --inputs nothing", "use raw, logsign, rnnprop"},
 		{"meta-train --inputs raw --p 5", "--p does not apply"},
-		{"meta-train --readout cubic", "linear or tanh"},
+		{"meta-train --readout cubic", "linear, tanh or exp"},
 		{"meta-train --hidden 100000", "100000 hidden units"},
 		{"meta-train --quiet=maybe", "--quiet"},
 		{"meta-train --out", "--out"},

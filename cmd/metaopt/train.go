@@ -20,6 +20,7 @@ type training struct {
 	trainer *metaopt.Trainer
 	record  trainRecord
 	init    *metaopt.Optimizer
+	rules   []string // to compare with
 	dir     string
 	log     *runLog
 	meter   *meter
@@ -81,6 +82,9 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 		shape lstm.Config
 		err   error
 	)
+	if t.rules, err = parseRules(f.rules); err != nil {
+		return nil, err
+	}
 	if shape, t.init, err = f.network.config(set); err != nil {
 		return nil, err
 	}
@@ -184,15 +188,17 @@ func (t *training) summarize() {
 // compare tunes the hand-designed rules, compares and writes the results; the
 // files first, since standard output may be a pipe that closes.
 func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
-	name := distinctNames([]string{t.path(optimizerFile)}, []*metaopt.Optimizer{o}, defaultRules)[0]
+	name := distinctNames([]string{t.path(optimizerFile)}, []*metaopt.Optimizer{o}, t.rules)[0]
 	family, err := t.flags.task.family()
 	if err != nil {
 		return err
 	}
-	t.note("tuning %s, then comparing on fresh instances", strings.Join(defaultRules, ", "))
+	if len(t.rules) > 0 {
+		t.note("tuning %s, then comparing on fresh instances", strings.Join(t.rules, ", "))
+	}
 	res, err := versus{
 		family: family, steps: t.record.Steps, runs: t.flags.runs, tuneRuns: t.flags.tune, seed: t.record.Seed,
-		learned: []metaopt.Contender{{Name: name, Kind: metaopt.Learned, Rule: o.Network}}, rules: defaultRules,
+		learned: []metaopt.Contender{{Name: name, Kind: metaopt.Learned, Rule: o.Network}}, rules: t.rules,
 	}.run(ctx, t.app)
 	if err != nil {
 		return err
