@@ -29,9 +29,11 @@ type Event struct {
 	FinalLoss Number `json:"final_loss,omitzero"`
 	GradNorm  Number `json:"grad_norm,omitzero"`
 	Clipped   int    `json:"clipped,omitempty"`
-	// Of a validation: its score and whether it is the best so far.
-	Valid *Score `json:"valid,omitempty"`
-	Best  bool   `json:"best,omitempty"`
+	// Of a validation: its score and whether it is the best so far; and the
+	// scores at each horizon, if it has others than the episodes'.
+	Valid    *Score         `json:"valid,omitempty"`
+	Horizons []HorizonScore `json:"horizons,omitempty"`
+	Best     bool           `json:"best,omitempty"`
 	// Of a divergence: where it was.
 	Diverged *optimizer.DivergedError `json:"diverged,omitempty"`
 }

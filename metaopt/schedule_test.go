@@ -118,3 +118,48 @@ func TestScheduleRejects(t *testing.T) {
 		}
 	}
 }
+
+// TestValidationAtOtherHorizons says each horizon's score in events, and prefixes are
+// the runs of that length.
+func TestValidationAtOtherHorizons(t *testing.T) {
+	validate := func(horizons ...int) (metaopt.Score, []metaopt.HorizonScore) {
+		cfg := small()
+		cfg.ValidSteps = horizons
+		var event metaopt.Event
+		cfg.OnEvent = func(e metaopt.Event) { event = e }
+		trainer, err := metaopt.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		score, err := trainer.Validate(t.Context())
+		if err != nil || *event.Valid != score {
+			t.Fatalf("%+v, %+v, %v", score, event.Valid, err)
+		}
+		return score, event.Horizons
+	}
+	_, all := validate(7, 20, 50)
+	for i, steps := range []int{7, 20, 50} {
+		if alone, _ := validate(steps); all[i].Steps != steps || all[i].Score != alone {
+			t.Errorf("%+v, alone %+v", all[i], alone)
+		}
+	}
+	plain, none := validate()
+	if plain != all[1].Score || none != nil {
+		t.Errorf("the default is %+v with %v, want that of 20 steps", plain, none)
+	}
+}
+
+func TestSelectionRejects(t *testing.T) {
+	for word, change := range map[string]func(*metaopt.TrainConfig){
+		"positive":  func(c *metaopt.TrainConfig) { c.ValidSteps = []int{0, 10} },
+		"ascend":    func(c *metaopt.TrainConfig) { c.ValidSteps = []int{10, 10} },
+		"geometric": func(c *metaopt.TrainConfig) { c.Selection = "best" },
+	} {
+		cfg := small()
+		change(&cfg)
+		if _, err := metaopt.NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("error %v, want one that says %q", err, word)
+		}
+	}
+}

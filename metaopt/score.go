@@ -21,6 +21,9 @@ type Score struct {
 	// five, both averaged over instances.
 	MeanLoss  Number `json:"mean_loss"`
 	FinalLoss Number `json:"final_loss"`
+	// Geometric is the geometric mean over instances that SelectGeometric or
+	// SelectGeometricBoth asked for, above 0; else 0.
+	Geometric Number `json:"geometric,omitzero"`
 	// Diverged is the number of runs that left the finite numbers.
 	Diverged int `json:"diverged"`
 }
@@ -38,21 +41,29 @@ func NewScore(outcomes []optimizer.Outcome) Score {
 	return s
 }
 
-// betterThan orders scores by mean loss, and those of runs that diverged by how
+// Loss is what networks are selected by: Geometric if there is one, else MeanLoss.
+func (s Score) Loss() Number {
+	if s.Geometric != 0 {
+		return s.Geometric
+	}
+	return s.MeanLoss
+}
+
+// betterThan orders scores by their loss, and those of runs that diverged by how
 // many did.
 func (s Score) betterThan(t Score) bool {
 	if s.Diverged != t.Diverged {
 		return s.Diverged < t.Diverged
 	}
-	return s.MeanLoss < t.MeanLoss
+	return s.Loss() < t.Loss()
 }
 
-// finiteLoss is the mean loss, or 0, a file's sign of none, if it is not finite.
+// finiteLoss is the loss, or 0, a file's sign of none, if it is not finite.
 func (s Score) finiteLoss() float64 {
-	if !s.MeanLoss.Finite() {
+	if !s.Loss().Finite() {
 		return 0
 	}
-	return float64(s.MeanLoss)
+	return float64(s.Loss())
 }
 
 func meanLoss(out optimizer.Outcome) float64 { return mean(out, len(out.Losses)) }

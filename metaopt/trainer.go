@@ -49,9 +49,13 @@ type TrainConfig struct {
 	// Estimator computes meta-gradients. Default &TruncatedBackprop{}.
 	Estimator Estimator
 	// ValidEvery is the number of meta-steps between validations, ValidRuns
-	// the number of instances of each. Default 50 and 8. The φ of the best mean
-	// loss is kept.
+	// the number of instances of each. Default 50 and 8. The φ of the best score
+	// is kept.
 	ValidEvery, ValidRuns int
+	// ValidSteps are the horizons that validation evaluates, ascending. Default:
+	// Steps alone. Selection says which score is the best. Default SelectMean.
+	ValidSteps []int
+	Selection  string
 	// Patience ends the training after so many validations in a row without a
 	// new best. Default 0: never.
 	Patience int
@@ -86,6 +90,9 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 	if cfg.Estimator == nil {
 		cfg.Estimator = &TruncatedBackprop{}
 	}
+	if cfg.Selection == "" {
+		cfg.Selection = SelectMean
+	}
 	cfg.scheduleDefaults()
 	return cfg
 }
@@ -113,7 +120,7 @@ func (cfg TrainConfig) Validate() error {
 	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
 		return errors.New("metaopt: validation interval, runs, patience and skip limit must not be negative")
 	}
-	if err := cfg.validateSchedule(); err != nil || cfg.Initial != nil {
+	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection()); err != nil || cfg.Initial != nil {
 		return err
 	}
 	return cfg.Network.Validate()
@@ -274,24 +281,17 @@ func (t *Trainer) Validate(ctx context.Context) (Score, error) {
 	if t.validated == t.metaSteps {
 		return t.lastScore, nil
 	}
-	outcomes, err := optimizer.RunAll(ctx, optimizer.Job{
-		Rules:    []optimizer.Rule{t.net},
-		Family:   t.cfg.Family,
-		Instance: streams(t.cfg.Seed, "valid"),
-		Runs:     t.cfg.ValidRuns,
-		Steps:    t.cfg.Steps,
-	})
+	score, horizons, err := t.score(ctx)
 	if err != nil {
 		return Score{}, err
 	}
-	score := NewScore(outcomes[0])
 	t.validated, t.lastScore = t.metaSteps, score
 	t.stale++
 	better := t.best == nil || score.betterThan(t.bestScore)
 	if better {
 		t.best, t.bestScore, t.bestAt, t.stale = t.net, score, t.metaSteps, 0
 	}
-	t.emit(Event{Kind: EventValidation, Valid: &score, Best: better})
+	t.emit(Event{Kind: EventValidation, Valid: &score, Horizons: horizons, Best: better})
 	return score, nil
 }
 
