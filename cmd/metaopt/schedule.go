@@ -1,15 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"learnedopt/metaopt"
 )
 
 // planFlags are those of how a meta-training goes on: the meta learning rate's
-// schedule.
+// schedule, and what is kept.
 type planFlags struct{}
 
 func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
@@ -17,6 +20,9 @@ func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
 	fs.Var(count{&cfg.WarmUp, 0}, "warm-up", "meta-steps over which the meta learning rate rises to --meta-lr")
 	fs.Var(factor{&cfg.FinalFraction, false}, "meta-lr-decay", "fraction of --meta-lr that it ends at, along a cosine (1 is none)")
 	fs.Var(count{&cfg.DecaySteps, 0}, "decay-steps", "meta-step at which the decay ends (the last one unless set)")
+	fs.Var(counts{&cfg.ValidSteps}, "valid-steps", "horizons of a validation, as 100,200,1000 (--steps unless set)")
+	fs.Var(choice{&cfg.Selection, metaopt.Selections()}, "selection", "which score of a validation is the best: the mean loss over instances and horizons, the geometric mean, or the geometric mean of mean and final losses")
+	complete(cmd, "selection", metaopt.Selections()...)
 }
 
 // planRecord is the plan in log.jsonl and result.json.
@@ -24,10 +30,16 @@ type planRecord struct {
 	WarmUp        int     `json:"warm_up"`
 	FinalFraction float64 `json:"meta_learning_rate_decay"`
 	DecaySteps    int     `json:"decay_steps,omitempty"`
+	// ValidSteps is empty where validation has the episodes' horizon.
+	ValidSteps []int  `json:"valid_steps,omitempty"`
+	Selection  string `json:"selection"`
 }
 
 func recordPlan(cfg metaopt.TrainConfig) planRecord {
-	return planRecord{WarmUp: cfg.WarmUp, FinalFraction: cfg.FinalFraction, DecaySteps: cfg.DecaySteps}
+	return planRecord{
+		WarmUp: cfg.WarmUp, FinalFraction: cfg.FinalFraction, DecaySteps: cfg.DecaySteps,
+		ValidSteps: cfg.ValidSteps, Selection: cfg.Selection,
+	}
 }
 
 // args are the flags that make the plan again. The decay's end is one of them, as a
@@ -40,5 +52,42 @@ func (r planRecord) args() []string {
 	if r.FinalFraction != 1 {
 		args = append(args, "--meta-lr-decay", float(r.FinalFraction), "--decay-steps", strconv.Itoa(r.DecaySteps))
 	}
+	if len(r.ValidSteps) > 0 {
+		args = append(args, "--valid-steps", counts{&r.ValidSteps}.String())
+	}
+	if r.Selection != metaopt.SelectMean {
+		args = append(args, "--selection", r.Selection)
+	}
 	return args
 }
+
+// counts is a flag's list of positive whole numbers that ascend.
+type counts struct{ p *[]int }
+
+var _ pflag.Value = counts{}
+
+func (c counts) String() string {
+	if c.p == nil {
+		return ""
+	}
+	var words []string
+	for _, n := range *c.p {
+		words = append(words, strconv.Itoa(n))
+	}
+	return strings.Join(words, ",")
+}
+
+func (c counts) Set(s string) error {
+	var all []int
+	for word := range strings.SplitSeq(s, ",") {
+		v, err := strconv.Atoi(word)
+		if err != nil || v < 1 || len(all) > 0 && v <= all[len(all)-1] {
+			return fmt.Errorf("it must be positive whole numbers that ascend, as 100,200,1000")
+		}
+		all = append(all, v)
+	}
+	*c.p = all
+	return nil
+}
+
+func (c counts) Type() string { return "N,N" }

@@ -40,3 +40,21 @@ func TestScheduleIsReproduced(t *testing.T) {
 	}
 	fail(t, exitUsage, append([]string{"meta-train", "--time", "1s", "--meta-lr-decay", "0.5"}, small...), "only time limits")
 }
+
+func TestValidationHorizonsAreReproducedAndLogged(t *testing.T) {
+	path := trained(t, "--valid-steps", "5,10,40", "--selection", "geometric", "--meta-steps", "40", "--meta-lr", "0.03")
+	reproduces(t, path)
+	log := lines(t, filepath.Join(filepath.Dir(path), logFile))
+	horizons, _ := log[1]["horizons"].([]any)
+	if log[1]["event"] != "validation" || len(horizons) != 3 || horizons[2].(map[string]any)["steps"] != 40.0 ||
+		horizons[2].(map[string]any)["geometric"] == nil {
+		t.Errorf("the first validation is %v", log[1])
+	}
+	result := readJSON(t, readFile(t, filepath.Join(filepath.Dir(path), resultFile)))["train"].(map[string]any)
+	valid := log[1]["valid"].(map[string]any)
+	if result["selection"] != "geometric" || len(result["valid_steps"].([]any)) != 3 || result["start_valid_loss"] != valid["geometric"] {
+		t.Errorf("train is %v after %v", result, valid)
+	}
+	fail(t, exitUsage, append([]string{"meta-train", "--valid-steps", "20,10"}, small...), "ascend")
+	fail(t, exitUsage, append([]string{"meta-train", "--selection", "luck"}, small...), "geometric-both")
+}

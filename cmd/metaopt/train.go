@@ -163,13 +163,13 @@ func (t *training) hear(e metaopt.Event) {
 		t.outcome.Skipped++
 	case metaopt.EventValidation:
 		if t.outcome.validated < 0 {
-			t.outcome.StartLoss = e.Valid.MeanLoss
+			t.outcome.StartLoss = e.Valid.Loss()
 		}
 		t.outcome.validated = e.MetaStep
 		if e.Best {
-			t.outcome.BestMetaStep, t.outcome.ValidLoss = e.MetaStep, e.Valid.MeanLoss
+			t.outcome.BestMetaStep, t.outcome.ValidLoss = e.MetaStep, e.Valid.Loss()
 		}
-		t.meter.describe("meta-training, valid loss " + loss(e.Valid.MeanLoss))
+		t.meter.describe("meta-training, valid loss " + loss(e.Valid.Loss()))
 	}
 }
 
