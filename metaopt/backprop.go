@@ -22,6 +22,14 @@ type Estimator interface {
 	Fresh() Estimator
 }
 
+// validateEstimator says what is wrong with an estimator that can say so.
+func validateEstimator(e Estimator) error {
+	if v, ok := e.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
 // TruncatedBackprop differentiates one window at a time,
 //
 //	L(φ) = Σ_{t=1..K} f_t(θ_t)
@@ -65,10 +73,18 @@ type TruncatedBackprop struct {
 
 var _ Estimator = (*TruncatedBackprop)(nil)
 
+// Validate says what is wrong with the estimator.
+func (tb *TruncatedBackprop) Validate() error {
+	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
+		return fmt.Errorf("metaopt: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
+	}
+	return nil
+}
+
 // Estimate implements Estimator.
 func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
-	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
-		return Window{}, fmt.Errorf("metaopt: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
+	if err := tb.Validate(); err != nil {
+		return Window{}, err
 	}
 	tb.reserve(ep, k)
 	if tb.SecondDerivatives {

@@ -25,6 +25,7 @@ type Episode struct {
 	loss float64
 	grad []float32
 	open bool
+	one  [][]float32 // grad, many times
 
 	reference *reference
 }

@@ -109,8 +109,7 @@ func (w Weights) Weigh(_ context.Context, weights []float64, _ *Episode, _ int, 
 	return sum, nil
 }
 
-// weigh is the objective's view of a window that ended well, at the episode's present
-// step; nil is Sum. A divergence that it meets is the window's.
+// weigh is the objective's view of a window that ended well; nil is Sum. A divergence that it meets is the window's.
 func weigh(ctx context.Context, o Objective, weights []float64, ep *Episode, first int, w *Window) (float64, error) {
 	if o == nil {
 		o = Sum{}
@@ -124,7 +123,7 @@ func weigh(ctx context.Context, o Objective, weights []float64, ep *Episode, fir
 	case err != nil:
 		return 0, err
 	case math.IsNaN(value) || math.IsInf(value, 0):
-		w.Diverged = &optimizer.DivergedError{Step: ep.Step, What: "meta-loss", Coordinate: -1, Value: value}
+		w.Diverged = &optimizer.DivergedError{Step: first + len(w.Losses) - 1, What: "meta-loss", Coordinate: -1, Value: value}
 	}
 	return value, nil
 }

@@ -120,7 +120,7 @@ func (cfg TrainConfig) Validate() error {
 	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
 		return errors.New("metaopt: validation interval, runs, patience and skip limit must not be negative")
 	}
-	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection()); err != nil || cfg.Initial != nil {
+	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
 		return err
 	}
 	return cfg.Network.Validate()
