@@ -83,6 +83,12 @@ type Window struct {
 // coordinates. before, if not nil, is called ahead of each step t < K, when
 // Theta and State are θ_t and s_t.
 func (ep *Episode) Unroll(ctx context.Context, grads [][]float32, before func(t int)) (Window, error) {
+	return ep.unroll(ctx, grads, before, nil)
+}
+
+// unroll is Unroll in which move, if not nil, may put another update in the place of
+// the network's in ep.update.
+func (ep *Episode) unroll(ctx context.Context, grads [][]float32, before, move func(t int)) (Window, error) {
 	steps := len(grads) - 1
 	if steps < 1 {
 		panic(errWindow)
@@ -118,6 +124,9 @@ func (ep *Episode) Unroll(ctx context.Context, grads [][]float32, before func(t 
 		ep.State.Update(ep.update, grads[t])
 		if w.Diverged = optimizer.Check(ep.Step, "update", ep.update); w.Diverged != nil {
 			return w, nil
+		}
+		if move != nil {
+			move(t)
 		}
 		for i, u := range ep.update {
 			ep.Theta[i] += u
