@@ -12,6 +12,7 @@ const (
 	EventEpisode    = "episode"
 	EventValidation = "validation"
 	EventDiverged   = "diverged"
+	EventStage      = "stage"
 )
 
 // An Event is something that happened in a meta-training; as JSON, a line of its
@@ -34,6 +35,8 @@ type Event struct {
 	Valid    *Score         `json:"valid,omitempty"`
 	Horizons []HorizonScore `json:"horizons,omitempty"`
 	Best     bool           `json:"best,omitempty"`
+	// Of a curriculum's stage that ends.
+	Stage *StageChange `json:"stage,omitempty"`
 	// Of a divergence: where it was.
 	Diverged *optimizer.DivergedError `json:"diverged,omitempty"`
 }

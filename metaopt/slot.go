@@ -15,6 +15,7 @@ type slot struct {
 	estimator Estimator
 	episode   *Episode
 	index     int // of the episode
+	steps     int // its length
 	sum       episodeSum
 
 	// The present window.
@@ -36,6 +37,7 @@ func (t *Trainer) begin(s *slot) error {
 	s.episode, s.index, s.sum = NewEpisode(t.net, p), t.episodes, episodeSum{}
 	s.episode.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
 	s.episode.Length = t.cfg.Steps
+	s.steps = t.length(e)
 	t.episodes++
 	return nil
 }

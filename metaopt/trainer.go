@@ -26,6 +26,19 @@ type TrainConfig struct {
 	// Steps is the length T of an episode, Unroll that of a window, K, which must divide
 	// it. Default 100 and 20.
 	Steps, Unroll int
+	// Horizons, if set, is a curriculum (Chen et al. 2020, section 3.1): episodes of
+	// stage s have Horizons[s] steps, all divisible by Unroll, and Steps is not read but
+	// becomes the last. Validation is at the next stage's horizon, the last stage's
+	// own. A stage ends after 3 validations or more, when StagePatience of them in a
+	// row, by default 1, brought no new best; then the best φ is restored and the
+	// next stage begins with new moments of Adam. Train ends after the last stage
+	// or one that never improved.
+	Horizons      []int
+	StagePatience int
+	// RandomSteps draws an episode's length log-uniformly from the multiples of Unroll up to
+	// Steps, or to the stage's horizon, so that short and long runs both
+	// occur (Wichrowska et al. 2017, section 4).
+	RandomSteps bool
 	// MetaSteps and Time limit the training; 0 is no limit. A training that is
 	// limited by time ends after as many meta-steps as the machine makes of it.
 	MetaSteps int
@@ -53,7 +66,7 @@ type TrainConfig struct {
 	// is kept.
 	ValidEvery, ValidRuns int
 	// ValidSteps are the horizons that validation evaluates, ascending. Default:
-	// Steps alone. Selection says which score is the best. Default SelectMean.
+	// Steps alone, or as the curriculum says. Selection says which score is the best. Default SelectMean.
 	ValidSteps []int
 	Selection  string
 	// Patience ends the training after so many validations in a row without a
@@ -94,6 +107,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 		cfg.Selection = SelectMean
 	}
 	cfg.scheduleDefaults()
+	cfg.lengthDefaults()
 	return cfg
 }
 
@@ -120,7 +134,7 @@ func (cfg TrainConfig) Validate() error {
 	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
 		return errors.New("metaopt: validation interval, runs, patience and skip limit must not be negative")
 	}
-	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
+	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
 		return err
 	}
 	return cfg.Network.Validate()
@@ -145,6 +159,7 @@ type Trainer struct {
 	stale     int // validations since the best
 	validated int // meta-step of the last validation, -1 before the first
 	lastScore Score
+	stages    stages
 	began     time.Time
 }
 
@@ -235,7 +250,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 			continue
 		}
 		s.sum.add(s.window.Losses, norm, norm > t.cfg.Clip)
-		if s.episode.Step >= t.cfg.Steps {
+		if s.episode.Step >= s.steps {
 			t.emit(s.sum.event(s.index))
 			if err := s.end(); err != nil {
 				return err
@@ -287,9 +302,12 @@ func (t *Trainer) Validate(ctx context.Context) (Score, error) {
 	}
 	t.validated, t.lastScore = t.metaSteps, score
 	t.stale++
-	better := t.best == nil || score.betterThan(t.bestScore)
+	better := t.best == nil || score.betterThan(t.stages.reference)
+	if t.best != nil {
+		t.stages.validations++
+	}
 	if better {
-		t.best, t.bestScore, t.bestAt, t.stale = t.net, score, t.metaSteps, 0
+		t.keep(score)
 	}
 	t.emit(Event{Kind: EventValidation, Valid: &score, Horizons: horizons, Best: better})
 	return score, nil
@@ -323,6 +341,9 @@ func (t *Trainer) train(ctx context.Context) error {
 		if out || cfg.Patience > 0 && t.stale >= cfg.Patience {
 			return nil
 		}
+		if done, err := t.advance(ctx); done || err != nil {
+			return err
+		}
 		if err := t.Step(ctx); err != nil {
 			return err
 		}
@@ -338,7 +359,7 @@ func (t *Trainer) Best() *Optimizer {
 	return &Optimizer{
 		Network: t.best,
 		Provenance: Provenance{
-			Task: t.cfg.Family.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.Steps, Unroll: t.cfg.Unroll,
+			Task: t.cfg.Family.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.horizon(t.stages.kept), Unroll: t.cfg.Unroll,
 			MetaLearningRate: t.cfg.MetaLearningRate, ValidLoss: t.bestScore.finiteLoss(), Version: Version(),
 		},
 	}

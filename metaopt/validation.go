@@ -142,23 +142,15 @@ func (cfg TrainConfig) validateSelection() error {
 	return nil
 }
 
-// validHorizons are those that validation evaluates now.
-func (t *Trainer) validHorizons() []int {
-	if len(t.cfg.ValidSteps) > 0 {
-		return t.cfg.ValidSteps
-	}
-	return []int{t.cfg.Steps}
-}
-
 // score runs the network on the validation instances. The scores of horizons are
-// nil if there is only the one that episodes have.
+// nil if there is only the one that all episodes have.
 func (t *Trainer) score(ctx context.Context) (Score, []HorizonScore, error) {
 	horizons := t.validHorizons()
 	score, parts, err := validation{
 		family: t.cfg.Family, instance: streams(t.cfg.Seed, "valid"), runs: t.cfg.ValidRuns,
 		horizons: horizons, selection: t.cfg.Selection,
 	}.run(ctx, t.net)
-	if len(horizons) == 1 && horizons[0] == t.cfg.Steps {
+	if len(t.cfg.Horizons) == 0 && len(horizons) == 1 && horizons[0] == t.cfg.Steps {
 		parts = nil
 	}
 	return score, parts, err
