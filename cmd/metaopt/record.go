@@ -89,7 +89,7 @@ type endEvent struct {
 
 // outcome is how a training ended.
 type outcome struct {
-	// Reason is "time", "meta-steps", "patience", "interrupted", "diverged" or "error".
+	// Reason is "time", "meta-steps", "patience", "curriculum", "interrupted", "diverged" or "error".
 	Reason  string  `json:"reason"`
 	Error   string  `json:"error,omitempty"`
 	Seconds float64 `json:"seconds"`
@@ -101,6 +101,8 @@ type outcome struct {
 	StartLoss metaopt.Number `json:"start_valid_loss"`
 	// Skipped windows were not finite.
 	Skipped int `json:"skipped"`
+	// KeptSteps is the horizon that the kept network was trained at, of a curriculum.
+	KeptSteps int `json:"kept_steps,omitempty"`
 
 	validated int // meta-step of the last validation
 }
@@ -120,7 +122,8 @@ func (r trainRecord) command(name string, validated int) string {
 		cfg.Readout, _ = lstm.ParseReadout(n.Readout)
 		args = append(args, networkArgs(cfg)...)
 	}
-	args = append(args, "--steps", strconv.Itoa(r.Steps), "--unroll", strconv.Itoa(r.Unroll),
+	args = append(args, r.lengthArgs()...)
+	args = append(args, "--unroll", strconv.Itoa(r.Unroll),
 		"--meta-steps", strconv.Itoa(max(validated, 1)), "--meta-lr", float(r.MetaLearningRate), "--clip", clipText(r.Clip))
 	args = append(args, r.planRecord.args()...)
 	if r.SecondDerivatives {

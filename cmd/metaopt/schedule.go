@@ -12,7 +12,7 @@ import (
 )
 
 // planFlags are those of how a meta-training goes on: the meta learning rate's
-// schedule, and what is kept.
+// schedule, the lengths of episodes, and what is kept.
 type planFlags struct{}
 
 func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
@@ -23,6 +23,20 @@ func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
 	fs.Var(counts{&cfg.ValidSteps}, "valid-steps", "horizons of a validation, as 100,200,1000 (--steps unless set)")
 	fs.Var(choice{&cfg.Selection, metaopt.Selections()}, "selection", "which score of a validation is the best: the mean loss over instances and horizons, the geometric mean, or the geometric mean of mean and final losses")
 	complete(cmd, "selection", metaopt.Selections()...)
+	fs.Var(counts{&cfg.Horizons}, "horizons", "curriculum in place of --steps: inner steps of an episode, stage by stage, as 100,200,500")
+	fs.Var(count{&cfg.StagePatience, 1}, "stage-patience", "validations without a new best that end a stage of --horizons, after 3 or more")
+	fs.BoolVar(&cfg.RandomSteps, "random-steps", false, "draw every episode's length log-uniformly from --unroll to --steps")
+}
+
+// check refuses flags that exclude each other. set says which the user set.
+func (p *planFlags) check(set func(string) bool) error {
+	switch {
+	case set("horizons") && set("steps"):
+		return usagef("--horizons says how long episodes are, as --steps does; set one of them")
+	case set("stage-patience") && !set("horizons"):
+		return usagef("--stage-patience is that of a stage of --horizons; set both, or --patience")
+	}
+	return nil
 }
 
 // planRecord is the plan in log.jsonl and result.json.
@@ -33,13 +47,29 @@ type planRecord struct {
 	// ValidSteps is empty where validation has the episodes' horizon.
 	ValidSteps []int  `json:"valid_steps,omitempty"`
 	Selection  string `json:"selection"`
+	// Horizons and StagePatience are those of a curriculum, whose longest is Steps.
+	Horizons      []int `json:"horizons,omitempty"`
+	StagePatience int   `json:"stage_patience,omitempty"`
+	RandomSteps   bool  `json:"random_steps,omitempty"`
 }
 
 func recordPlan(cfg metaopt.TrainConfig) planRecord {
-	return planRecord{
+	r := planRecord{
 		WarmUp: cfg.WarmUp, FinalFraction: cfg.FinalFraction, DecaySteps: cfg.DecaySteps,
-		ValidSteps: cfg.ValidSteps, Selection: cfg.Selection,
+		ValidSteps: cfg.ValidSteps, Selection: cfg.Selection, Horizons: cfg.Horizons, RandomSteps: cfg.RandomSteps,
 	}
+	if len(r.Horizons) > 0 {
+		r.StagePatience = cfg.StagePatience
+	}
+	return r
+}
+
+// lengthArgs are the flags that make episodes as long again.
+func (r trainRecord) lengthArgs() []string {
+	if len(r.Horizons) == 0 {
+		return []string{"--steps", strconv.Itoa(r.Steps)}
+	}
+	return []string{"--horizons", counts{&r.Horizons}.String(), "--stage-patience", strconv.Itoa(r.StagePatience)}
 }
 
 // args are the flags that make the plan again. The decay's end is one of them, as a
@@ -57,6 +87,9 @@ func (r planRecord) args() []string {
 	}
 	if r.Selection != metaopt.SelectMean {
 		args = append(args, "--selection", r.Selection)
+	}
+	if r.RandomSteps {
+		args = append(args, "--random-steps")
 	}
 	return args
 }

@@ -58,3 +58,44 @@ func TestValidationHorizonsAreReproducedAndLogged(t *testing.T) {
 	fail(t, exitUsage, append([]string{"meta-train", "--valid-steps", "20,10"}, small...), "ascend")
 	fail(t, exitUsage, append([]string{"meta-train", "--selection", "luck"}, small...), "geometric-both")
 }
+
+// TestCurriculumIsReproduced ends one curriculum by itself and one by time, both
+// with random lengths.
+func TestCurriculumIsReproduced(t *testing.T) {
+	for _, limit := range [][]string{{"--meta-steps", "5000"}, {"--time", "60ms"}} {
+		dir := t.TempDir()
+		args := append([]string{"meta-train", "--horizons", "10,20,40", "--stage-patience", "2", "--random-steps", "--out", dir}, limit...)
+		for i := 0; i < len(small); i += 2 {
+			if small[i] != "--steps" {
+				args = append(args, small[i:i+2]...)
+			}
+		}
+		succeed(t, args...)
+		path := filepath.Join(dir, optimizerFile)
+		reproduces(t, path)
+		o, err := metaopt.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := readJSON(t, readFile(t, filepath.Join(dir, resultFile)))
+		train := result["train"].(map[string]any)
+		if train["kept_steps"] != float64(o.Provenance.Steps) || result["comparison"].(map[string]any)["steps"] != train["kept_steps"] {
+			t.Errorf("train is %v, the file says %d steps", train, o.Provenance.Steps)
+		}
+		if limit[0] == "--time" {
+			continue
+		}
+		log := lines(t, filepath.Join(dir, logFile))
+		var stages []map[string]any
+		for _, line := range log {
+			if line["event"] == "stage" {
+				stages = append(stages, line["stage"].(map[string]any))
+			}
+		}
+		if len(stages) == 0 || stages[0]["from_steps"] != 10.0 || stages[len(stages)-1]["to_steps"] != 0.0 || train["reason"] != "curriculum" {
+			t.Errorf("stages %v, train is %v", stages, train)
+		}
+	}
+	fail(t, exitUsage, append([]string{"meta-train", "--horizons", "10,20"}, small...), "--horizons", "--steps")
+	fail(t, exitUsage, append([]string{"meta-train", "--stage-patience", "2"}, small...), "--stage-patience")
+}

@@ -82,6 +82,9 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 		shape lstm.Config
 		err   error
 	)
+	if err := f.plan.check(set); err != nil {
+		return nil, err
+	}
 	if t.rules, err = parseRules(f.rules); err != nil {
 		return nil, err
 	}
@@ -129,6 +132,8 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 		out.Reason = "meta-steps"
 	case err == nil && limit > 0 && out.Seconds >= limit.Seconds():
 		out.Reason = "time"
+	case err == nil && len(t.record.Horizons) > 0:
+		out.Reason = "curriculum"
 	case err == nil:
 		out.Reason = "patience"
 	case ctx.Err() != nil:
@@ -143,6 +148,9 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 	}
 	if o == nil {
 		return nil, err
+	}
+	if len(t.record.Horizons) > 0 {
+		out.KeptSteps = o.Provenance.Steps
 	}
 	o.Provenance.Name = t.flags.name
 	o.Provenance.Command = t.record.command(t.flags.name, out.validated)
@@ -177,6 +185,9 @@ func (t *training) summarize() {
 	out := t.outcome
 	t.note("%d meta-steps in %.0f s; validation loss %s at meta-step %d, %s before the first",
 		out.MetaSteps, out.Seconds, loss(out.ValidLoss), out.BestMetaStep, loss(out.StartLoss))
+	if out.KeptSteps > 0 {
+		t.note("the curriculum's network that is kept was trained at %d steps; the two losses are at the horizons of their stages", out.KeptSteps)
+	}
 	if out.Skipped > 0 {
 		t.note("%d windows were not finite and were skipped; a lower --meta-lr or --scale may help", out.Skipped)
 	}
@@ -197,7 +208,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 		t.note("tuning %s, then comparing on fresh instances", strings.Join(t.rules, ", "))
 	}
 	res, err := versus{
-		family: family, steps: t.record.Steps, runs: t.flags.runs, tuneRuns: t.flags.tune, seed: t.record.Seed,
+		family: family, steps: o.Provenance.Steps, runs: t.flags.runs, tuneRuns: t.flags.tune, seed: t.record.Seed,
 		learned: []metaopt.Contender{{Name: name, Kind: metaopt.Learned, Rule: o.Network}}, rules: t.rules,
 	}.run(ctx, t.app)
 	if err != nil {
@@ -221,7 +232,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 		return err
 	}
 	fmt.Fprintf(t.stdout, "\nWritten to %s: %s\n", t.dir, strings.Join(runFiles, ", "))
-	t.note("next: metaopt compare %s --steps %d", t.path(optimizerFile), 2*t.record.Steps)
+	t.note("next: metaopt compare %s --steps %d", t.path(optimizerFile), 2*o.Provenance.Steps)
 	return nil
 }
 
