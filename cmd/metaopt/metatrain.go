@@ -11,18 +11,17 @@ import (
 
 // trainFlags is what meta-train was asked for.
 type trainFlags struct {
-	task    taskFlags
-	network networkFlags
-	plan    planFlags
-	cfg     metaopt.TrainConfig // what has a flag
-	second  bool
-	part    int // of the coordinates, in the adjoint
-	runs    int
-	tune    int
-	rules   []string
-	out     string
-	name    string
-	quiet   bool
+	task     taskFlags
+	network  networkFlags
+	plan     planFlags
+	cfg      metaopt.TrainConfig // what has a flag
+	gradient estimatorFlags
+	runs     int
+	tune     int
+	rules    []string
+	out      string
+	name     string
+	quiet    bool
 }
 
 func newMetaTrain(a *app) *cobra.Command {
@@ -49,9 +48,6 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 				}
 				f.cfg.Time = 0
 			}
-			if f.second && f.part > 0 {
-				return usagef("--adjoint-coordinates needs independent coordinates, which --second-derivatives does away with; set one of them")
-			}
 			return f.run(cmd.Context(), a, set)
 		},
 	}
@@ -68,8 +64,7 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	fs.Var(factor{&f.cfg.MetaLearningRate, false}, "meta-lr", "meta learning rate (Adam's)")
 	f.plan.add(cmd, &f.cfg)
 	fs.Var(factor{&f.cfg.Clip, true}, "clip", "largest norm of the meta-gradient, inf for any")
-	fs.BoolVar(&f.second, "second-derivatives", false, "differentiate through the gradients that the network reads, too")
-	fs.Var(count{&f.part, 0}, "adjoint-coordinates", "coordinates, drawn at random, that the meta-gradient is estimated from (all unless set)")
+	f.gradient.add(cmd)
 	fs.Var(count{&f.cfg.Batch, 1}, "meta-batch", "episodes that run side by side; a meta-step follows their mean")
 	fs.Var(count{&f.cfg.ValidEvery, 1}, "valid-every", "meta-steps between validations")
 	fs.Var(count{&f.cfg.ValidRuns, 1}, "valid-runs", "instances of a validation")

@@ -23,10 +23,8 @@ type trainRecord struct {
 	Seconds          float64 `json:"seconds_limit,omitempty"`
 	MetaLearningRate float64 `json:"meta_learning_rate"`
 	planRecord
-	SecondDerivatives bool `json:"second_derivatives"`
-	// AdjointCoordinates is 0 if all are used.
-	AdjointCoordinates int `json:"adjoint_coordinates"`
-	MetaBatch          int `json:"meta_batch"`
+	estimatorRecord
+	MetaBatch int `json:"meta_batch"`
 	// Clip is null if there is no bound.
 	Clip       metaopt.Number `json:"clip"`
 	ValidEvery int            `json:"valid_every"`
@@ -53,12 +51,12 @@ func recordNetwork(cfg lstm.Config) networkRecord {
 	}
 }
 
-func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, tb *metaopt.TruncatedBackprop) trainRecord {
+func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, gradient estimatorRecord) trainRecord {
 	return trainRecord{
 		Task: cfg.Family.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init,
 		Steps: cfg.Steps, Unroll: cfg.Unroll, MetaSteps: cfg.MetaSteps, Seconds: cfg.Time.Seconds(),
-		MetaLearningRate: cfg.MetaLearningRate, planRecord: recordPlan(cfg), SecondDerivatives: tb.SecondDerivatives,
-		AdjointCoordinates: tb.Coordinates, MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
+		MetaLearningRate: cfg.MetaLearningRate, planRecord: recordPlan(cfg), estimatorRecord: gradient,
+		MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
 		ValidEvery: cfg.ValidEvery, ValidRuns: cfg.ValidRuns, Patience: cfg.Patience, SkipLimit: cfg.SkipLimit,
 	}
 }
@@ -126,12 +124,7 @@ func (r trainRecord) command(name string, validated int) string {
 	args = append(args, "--unroll", strconv.Itoa(r.Unroll),
 		"--meta-steps", strconv.Itoa(max(validated, 1)), "--meta-lr", float(r.MetaLearningRate), "--clip", clipText(r.Clip))
 	args = append(args, r.planRecord.args()...)
-	if r.SecondDerivatives {
-		args = append(args, "--second-derivatives")
-	}
-	if r.AdjointCoordinates > 0 {
-		args = append(args, "--adjoint-coordinates", strconv.Itoa(r.AdjointCoordinates))
-	}
+	args = append(args, r.estimatorRecord.args()...)
 	if r.MetaBatch > 1 {
 		args = append(args, "--meta-batch", strconv.Itoa(r.MetaBatch))
 	}
@@ -159,7 +152,7 @@ func clipText(clip metaopt.Number) string {
 // shellQuote quotes an argument that a shell would take apart.
 func shellQuote(s string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_+=./:,", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_+=./:,@", r)
 	}
 	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s

@@ -98,14 +98,19 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	if cfg.Family, err = f.task.family(); err != nil {
 		return nil, err
 	}
-	backprop := &metaopt.TruncatedBackprop{SecondDerivatives: f.second, Coordinates: f.part}
-	cfg.Estimator = backprop
+	gradient, err := f.gradient.record(set)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Estimator, err = gradient.build(); err != nil {
+		return nil, err
+	}
 	cfg.OnEvent = t.hear
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, asUsage(err)
 	}
-	t.record = recordTraining(cfg, shape, f.network.init, backprop)
+	t.record = recordTraining(cfg, shape, f.network.init, gradient)
 	t.trainer, err = metaopt.NewTrainer(cfg)
 	return t, err
 }
