@@ -10,7 +10,7 @@ import (
 )
 
 // ES estimates the gradient of a window's smoothed objective by antithetic evolution
-// strategies (Salimans et al. 2017, arXiv:1703.03864, section 2): with σ the
+// strategies (Salimans et al. 2017, arXiv:1703.03864): with σ the
 // perturbation and P pairs,
 //
 //	ĝ = 1/P Σ_p ε_p (L(φ+ε_p) − L(φ−ε_p))/(2σ²),   ε_p ~ N(0, σ²I) fresh in each window.
@@ -32,8 +32,8 @@ type ES struct {
 	side *Episode
 }
 
-// PES is persistent evolution strategies (Vicol et al. 2021, arXiv:2112.13835,
-// algorithm 2): ES whose 2P sides go on through the whole episode, each pair p with the sum ξ_p
+// PES is persistent evolution strategies (Vicol et al. 2021, arXiv:2112.13835):
+// ES whose 2P sides go on through the whole episode, each pair p with the sum ξ_p
 // of the perturbations it has had since the episode began,
 //
 //	ξ_p += ε_p,   ĝ = 1/P Σ_p ξ_p (L_p⁺ − L_p⁻)/(2σ²).

@@ -11,7 +11,7 @@ import (
 
 // Imitation has the network imitate a hand-designed rule in some episodes, chosen at
 // random, and estimates the meta-gradients of the others as another estimator
-// does (Chen et al. 2020, arXiv:2010.09089, section 4). In an episode of imitation the
+// does (Chen et al. 2020, arXiv:2010.09089). In an episode of imitation the
 // teacher moves θ, the network reads the gradients that the teacher meets, and with û_t
 // the teacher's update and u_t the network's the window's objective is the error relative to
 // the size of the teacher's updates,

@@ -26,7 +26,7 @@ type Sum struct{}
 type Last struct{}
 
 // Log is L = Σ ln(f(θ_t) + 1e-8): what counts is the factor by which a loss falls,
-// at any size of it (Wichrowska et al. 2017, arXiv:1703.04813, section 4.2). A loss that is
+// at any size of it (Wichrowska et al. 2017, arXiv:1703.04813). A loss that is
 // not positive is an error.
 type Log struct{}
 

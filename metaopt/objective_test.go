@@ -1,6 +1,7 @@
 package metaopt_test
 
 import (
+	"context"
 	"math"
 	"slices"
 	"testing"
@@ -181,4 +182,39 @@ func TestObjectivesReject(t *testing.T) {
 			t.Errorf("a reference that diverges: %v, %+v, dphi %v", err, w.Diverged, dphi)
 		}
 	}
+}
+
+// TestEpisodesKnowTheirLength: of lengths drawn at random, each is the step after
+// which another episode begins.
+func TestEpisodesKnowTheirLength(t *testing.T) {
+	cfg := small()
+	cfg.Steps, cfg.RandomSteps, cfg.MetaSteps = 40, true, 60
+	e := &watcher{}
+	cfg.Estimator = e
+	train(t, cfg)
+	lengths := map[int]bool{}
+	for i, w := range e.windows[1:] {
+		last := e.windows[i]
+		if ended := last.end == last.length; ended != (w.end == cfg.Unroll) {
+			t.Errorf("an episode of %d steps goes on or ends at %d", last.length, last.end)
+		}
+		lengths[last.length] = true
+	}
+	if len(lengths) < 3 {
+		t.Errorf("only the lengths %v occur", lengths)
+	}
+}
+
+// watcher is truncated backprop that notes the episodes' steps and lengths.
+type watcher struct {
+	metaopt.TruncatedBackprop
+	windows []struct{ end, length int }
+}
+
+func (w *watcher) Fresh() metaopt.Estimator { return w }
+
+func (w *watcher) Estimate(ctx context.Context, dphi []float64, ep *metaopt.Episode, k int) (metaopt.Window, error) {
+	window, err := w.TruncatedBackprop.Estimate(ctx, dphi, ep, k)
+	w.windows = append(w.windows, struct{ end, length int }{ep.Step, ep.Length})
+	return window, err
 }

@@ -36,8 +36,8 @@ func (t *Trainer) begin(s *slot) error {
 	}
 	s.episode, s.index, s.sum = NewEpisode(t.net, p), t.episodes, episodeSum{}
 	s.episode.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
-	s.episode.Length = t.cfg.Steps
 	s.steps = t.length(e)
+	s.episode.Length = s.steps
 	t.episodes++
 	return nil
 }
