@@ -15,9 +15,9 @@ package baselines
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
+	"learnedopt/internal/nearest"
 	"learnedopt/optimizer"
 )
 
@@ -51,40 +51,12 @@ func New(name string, learningRate float64) (optimizer.Rule, error) {
 		rule = Adam{LearningRate: learningRate}
 	default:
 		return nil, fmt.Errorf("baselines: unknown rule %q; did you mean %q? the rules are %s",
-			name, nearest(name), strings.Join(Names(), ", "))
+			name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 	}
 	if err := rule.Validate(); err != nil {
 		return nil, err
 	}
 	return rule, nil
-}
-
-// nearest returns the valid name at the least edit distance.
-func nearest(name string) string {
-	return slices.MinFunc(Names(), func(a, b string) int {
-		return distance(strings.ToLower(name), a) - distance(strings.ToLower(name), b)
-	})
-}
-
-// distance is Levenshtein's: insertions, deletions and substitutions.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitution := diagonal
-			if a[i] != b[j] {
-				substitution++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j]+1, diagonal+1, substitution)
-		}
-	}
-	return row[len(b)]
 }
 
 // or returns value, or the default where value is zero.

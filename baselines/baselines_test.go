@@ -170,20 +170,6 @@ func TestStateIsPinned(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"adam", "adam", 0}, {"", "sgd", 3}, {"sgd", "", 3}, {"sgd", "sdg", 2},
-		{"kitten", "sitting", 3}, {"adam", "dam", 1}, {"dam", "adam", 1}, {"abc", "xyz", 3},
-	} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func Example() {
 	rule := Adam{LearningRate: 0.1}
 	theta := []float32{1, -2}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"learnedopt/internal/nearest"
 	"learnedopt/optimizer"
 )
 
@@ -50,7 +51,7 @@ func New(name string, o Options) (optimizer.Family, error) {
 	case "digits":
 		return classifierOf(name, o, "Units Layers Activation Batch", Digits)
 	}
-	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest(name, Names()), strings.Join(Names(), ", "))
+	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 }
 
 // small returns a family of small functions if its options are right.
@@ -103,31 +104,4 @@ func (o Options) only(task, applies string) error {
 		}
 	}
 	return nil
-}
-
-// nearest returns the name with the smallest edit distance to s.
-func nearest(s string, names []string) string {
-	return slices.MinFunc(names, func(a, b string) int { return editDistance(s, a) - editDistance(s, b) })
-}
-
-// editDistance is the number of insertions, deletions and substitutions that
-// turn a into b (Levenshtein 1966).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

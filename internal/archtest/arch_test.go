@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages that pull in no module worth the name: all
 // that someone gets who only loads an optimizer.
-var light = []string{"internal/simd", "internal/stream", "internal/fan"}
+var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest"}
 
 // rules has an entry for every package of the module, except that packages
 // below internal/ that no one here can reach are their own business.
@@ -62,7 +62,7 @@ var rules = map[string]rule{
 	// Whoever loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan"},
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"metaopt/adjoint": {
@@ -93,9 +93,10 @@ var rules = map[string]rule{
 		own:    []string{"internal/gemm", "internal/simd"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
 	},
-	"internal/simd":   {others: []string{"golang.org/x/sys/cpu"}},
-	"internal/stream": {},
-	"internal/fan":    {},
+	"internal/simd":    {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream":  {},
+	"internal/fan":     {},
+	"internal/nearest": {},
 }
 
 // A tree maps a package's folder to what its files import, tests left out.
