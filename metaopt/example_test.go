@@ -25,6 +25,24 @@ func Example() {
 	// Output: y = 0.8 x + 0.3
 }
 
+// An optimizer that comes with the library, without a file.
+func ExamplePretrained() {
+	opt, err := metaopt.Pretrained("quadratic-uniform")
+	if err != nil {
+		log.Fatal(err)
+	}
+	theta, grad := make([]float32, 2), make([]float32, 2)
+	run := opt.Start(len(theta))
+	for range 100 {
+		lineGradient(grad, theta)
+		if err := run.Step(theta, grad); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Printf("%s: y = %.1f x + %.1f\n", opt.Name(), theta[0], theta[1])
+	// Output: quadratic-uniform: y = 0.8 x + 0.3
+}
+
 // lineGradient is the gradient of Σ (a·x + b - y)²/4.
 func lineGradient(grad, theta []float32) {
 	clear(grad)
