@@ -35,11 +35,15 @@ func newCompare(a *app) *cobra.Command {
 same fresh instances of a task: the same starting points and minibatches. The
 hand-designed rules' learning rates are tuned first, on instances of their own.
 
+pretrained:NAME in place of a file is an optimizer that ships with the program:
+` + strings.Join(metaopt.PretrainedNames(), ", ") + `.
+
 Without --task the task is the one that the files were meta-trained on; task flags
 like --units change it.`,
 		Example: `  metaopt compare optimizer.mopt --steps 200 --plot curves.png
-  metaopt compare a.mopt b.mopt --task mnist --units 40 --rules adam,nesterov --json -`,
-		ValidArgsFunction: completeFiles("mopt"),
+  metaopt compare a.mopt b.mopt --task mnist --units 40 --rules adam,nesterov --json -
+  metaopt compare pretrained:` + metaopt.PretrainedNames()[0] + ` --steps 1000`,
+		ValidArgsFunction: completeOptimizers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.quiet = f.quiet
 			if len(args) == 0 && !cmd.Flags().Changed("rules") {

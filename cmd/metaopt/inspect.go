@@ -22,6 +22,8 @@ type inspection struct {
 	Parameters int              `json:"parameters"`
 	Provenance provenanceRecord `json:"provenance"`
 	Tensors    []tensorRecord   `json:"tensors"`
+	// Card is the model card of an optimizer that ships with the program.
+	Card string `json:"card,omitempty"`
 }
 
 type provenanceRecord struct {
@@ -50,17 +52,22 @@ func newInspect(a *app) *cobra.Command {
 	var (
 		plot   string
 		asJSON bool
+		asCard bool
 	)
 	cmd := &cobra.Command{
 		Use:   "inspect FILE.mopt",
 		Short: "Show an optimizer's shape, provenance and parameters",
 		Long: `Show what a file of a learned optimizer holds: the network's shape, how it was
 meta-trained, and every tensor's size. With --plot, draw the update that the network
-answers to a gradient after it has read the same gradient for 1, 10 and 50 steps.`,
+answers to a gradient after it has read the same gradient for 1, 10 and 50 steps.
+
+pretrained:NAME in place of a file is an optimizer that ships with the program; --card
+prints its model card, which says also where it fails.`,
 		Example: `  metaopt inspect optimizer.mopt
-  metaopt inspect optimizer.mopt --plot update.svg`,
+  metaopt inspect optimizer.mopt --plot update.svg
+  metaopt inspect pretrained:` + metaopt.PretrainedNames()[0] + ` --card`,
 		Args:              exactArgs("a FILE.mopt"),
-		ValidArgsFunction: completeFiles("mopt"),
+		ValidArgsFunction: completeOptimizers,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if plot != "" {
 				if _, err := report.FormatOf(plot); err != nil {
@@ -79,14 +86,25 @@ answers to a gradient after it has read the same gradient for 1, 10 and 50 steps
 					return err
 				}
 			}
-			if asJSON {
-				return a.writeJSON("-", inspect(args[0], o))
+			in := inspect(args[0], o)
+			if in.Card, err = card(args[0]); err != nil {
+				return err
 			}
-			return printInspection(a.stdout, inspect(args[0], o))
+			switch {
+			case asJSON:
+				return a.writeJSON("-", in)
+			case !asCard:
+				return printInspection(a.stdout, in)
+			case in.Card == "":
+				return usagef("%s has no model card; --card is for %sNAME", args[0], pretrainedPrefix)
+			}
+			_, err = io.WriteString(a.stdout, in.Card)
+			return err
 		},
 	}
 	cmd.Flags().Var(text{&plot, "FILE"}, "plot", "draw updates against gradients in a file, .png or .svg")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asCard, "card", false, "print the model card of pretrained:NAME alone")
 	return cmd
 }
 
@@ -155,6 +173,9 @@ func printInspection(w io.Writer, in inspection) error {
 		lines = append(lines, [2]string{"valid loss", fmt.Sprintf("%.4g", p.ValidLoss)})
 	}
 	lines = append(lines, [2]string{"source", p.Source}, [2]string{"version", p.Version}, [2]string{"command", p.Command})
+	if in.Card != "" {
+		lines = append(lines, [2]string{"model card", "metaopt inspect " + in.File + " --card"})
+	}
 	for _, line := range lines {
 		if line[1] != "" {
 			fmt.Fprintf(w, "%-11s %s\n", line[0], line[1])

@@ -11,8 +11,11 @@ import (
 	"learnedopt/metaopt"
 )
 
-// load is metaopt.Load, with the remedy.
+// load is metaopt.Load, with the remedy, or metaopt.Pretrained for pretrained:NAME.
 func load(path string) (*metaopt.Optimizer, error) {
+	if o, ok, err := loadPretrained(path); ok {
+		return o, err
+	}
 	o, err := metaopt.Load(path)
 	switch {
 	case err == nil:

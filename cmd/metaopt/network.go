@@ -31,10 +31,10 @@ func (n *networkFlags) add(cmd *cobra.Command) {
 	fs.Var(factor{&n.cfg.SignP, false}, "sign-p", "p of logsign's sign (that of --p unless set)")
 	fs.Var(count{&n.cfg.Hidden, 1}, "hidden", "units of each LSTM layer")
 	fs.Var(count{&n.cfg.Layers, 1}, "lstm-layers", "LSTM layers")
-	fs.Var(text{&n.init, "FILE"}, "init", "start from the network in a .mopt file")
+	fs.Var(text{&n.init, "FILE"}, "init", "start from the network in a .mopt file, or from pretrained:NAME")
 	complete(cmd, "inputs", "logsign", "rnnprop", "raw", "logsign+rnnprop", "logsign+rnnprop+clock")
 	complete(cmd, "readout", "linear", "tanh", "exp")
-	if err := cmd.MarkFlagFilename("init", "mopt"); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc("init", completeOptimizers); err != nil {
 		panic("metaopt: " + err.Error())
 	}
 }

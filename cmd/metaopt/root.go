@@ -18,6 +18,7 @@ Start here:
                                      and compare it with tuned hand-designed rules
   metaopt compare FILE.mopt          compare a finished one again, or elsewhere
   metaopt inspect FILE.mopt          see what is in its file
+FILE.mopt may be pretrained:NAME, one that comes with the program: metaopt compare --help
 
 In a checkout without an installed metaopt: go run ./cmd/metaopt meta-train
 All commands: metaopt --help

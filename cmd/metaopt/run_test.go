@@ -137,7 +137,7 @@ func TestCompletion(t *testing.T) {
 		"compare --rules ":       "nesterov\n",
 		"compare --activation ":  "relu\n",
 		"data fetch ":            "fashion-mnist\n",
-		"inspect ":               "mopt\n",
+		"inspect x":              "mopt\n",
 		"import ":                "l2l\n",
 		"meta-train --readout ":  "tanh\n",
 		"meta-train --lstm-laye": "--lstm-layers",

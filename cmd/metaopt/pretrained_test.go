@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+)
+
+const shipped = pretrainedPrefix + "quadratic-uniform"
+
+// What ships is what a file with the same bytes is, wherever a file can be named.
+func TestPretrainedInPlaceOfAFile(t *testing.T) {
+	file := "../../metaopt/pretrained/quadratic-uniform.mopt"
+	var rules [2]metaopt.Comparison
+	for i, path := range []string{shipped, file} {
+		a := succeed(t, "compare", path, "--rules", "none", "--batch", "4", "--steps", "5", "--runs", "2", "--json", "-")
+		if err := json.Unmarshal([]byte(a.stdout), &rules[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ours, files := rules[0].Rules[0], rules[1].Rules[0]; ours.Name != "quadratic-uniform" || !slices.Equal(ours.Curve, files.Curve) {
+		t.Errorf("%s is %s, with the losses %v; the file's are %v", shipped, ours.Name, ours.Curve, files.Curve)
+	}
+	succeed(t, "check-gradient", "--init", shipped, "--batch", "2", "--steps", "4", "--episodes", "1")
+	dir := t.TempDir()
+	args := append([]string{"meta-train", "--init", shipped, "--meta-steps", "1", "--out", dir}, small...)
+	args = slices.Delete(args, slices.Index(args, "--hidden"), slices.Index(args, "--hidden")+2)
+	succeed(t, args...)
+	if a := succeed(t, "inspect", dir+"/"+optimizerFile); !strings.Contains(a.stdout, "--init "+shipped+" ") {
+		t.Errorf("the command does not begin from %s:\n%s", shipped, a.stdout)
+	}
+	fail(t, exitUsage, []string{"compare", shipped, shipped}, "twice", shipped)
+	for _, line := range []string{"compare pretrained:quadratc", "inspect pretrained:", "meta-train --init pretrained:x", "check-gradient --init pretrained:x"} {
+		fail(t, exitUsage, strings.Fields(line), append(metaopt.PretrainedNames(), "did you mean")...)
+	}
+}
+
+func TestInspectPrintsTheCard(t *testing.T) {
+	want, err := metaopt.ModelCard("quadratic-uniform")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := succeed(t, "inspect", shipped, "--card"); a.stdout != want {
+		t.Errorf("--card prints\n%s", a.stdout)
+	}
+	if a := succeed(t, "inspect", shipped); !strings.Contains(a.stdout, "metaopt inspect "+shipped+" --card\n") || !strings.Contains(a.stdout, "lstm1/w") {
+		t.Errorf("inspect names no card:\n%s", a.stdout)
+	}
+	if in := readJSON(t, succeed(t, "inspect", shipped, "--json").stdout); in["card"] != want || in["file"] != shipped {
+		t.Errorf("--json has the card %v", in["card"])
+	}
+	path := trained(t)
+	if a := succeed(t, "inspect", path); strings.Contains(a.stdout, "card") {
+		t.Errorf("a file has a card:\n%s", a.stdout)
+	}
+	fail(t, exitUsage, []string{"inspect", path, "--card"}, path, "pretrained:NAME")
+}
+
+func TestPretrainedIsCompleted(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"pre.mopt", "other.mopt", "pretext.txt"} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("presets", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for begun, want := range map[string]string{
+		"":                     shipped + " other.mopt pre.mopt presets/",
+		"pre":                  shipped + " pre.mopt presets/",
+		"pret":                 shipped,
+		"pretrained:quadratic": shipped,
+		"pretrained:x":         "",
+		"o":                    "mopt", // the shell lists these files
+	} {
+		for _, line := range [][]string{{"compare"}, {"inspect"}, {"meta-train", "--init"}, {"check-gradient", "--init"}} {
+			a := succeed(t, append(append([]string{"__complete"}, line...), begun)...)
+			list, _, _ := strings.Cut("\n"+a.stdout, "\n:")
+			offers := strings.Fields(strings.ReplaceAll(list, `\`, "/"))
+			offers = slices.DeleteFunc(offers, func(s string) bool { return strings.HasPrefix(s, pretrainedPrefix) && s != shipped })
+			if got := strings.Join(offers, " "); got != want {
+				t.Errorf("%v %q is completed by %q, want %q", line, begun, got, want)
+			}
+		}
+	}
+}
