@@ -8,7 +8,8 @@ import (
 // An Outcome is what one run did.
 type Outcome struct {
 	// Losses are f(θ_0) … f(θ_T): T+1 values for T steps, fewer after a
-	// divergence. The last entry of a diverged run may be non-finite.
+	// divergence. The last entry of a diverged run may be non-finite, and any at
+	// which a LossState found a way out.
 	Losses []float64
 	// Theta is the point where the run ended; after a divergence, the last
 	// finite one.
@@ -21,6 +22,8 @@ type Outcome struct {
 // point, with a fresh state and the problem's data from step 0:
 //
 //	θ_{t+1} = θ_t + u_t,   (u_t, s_{t+1}) = m(∇f_t(θ_t), s_t)
+//
+// A rule whose state is a LossState takes its steps by StepLoss instead.
 //
 // A divergence ends the run and is recorded in the outcome; it is not an
 // error. The error is the context's, or the problem's own.
@@ -36,6 +39,7 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 	grad, update := make([]float32, n), make([]float32, n)
 	problem.Init(out.Theta)
 	state := rule.Start(n)
+	byLoss, _ := state.(LossState)
 	for t := 0; ; t++ {
 		if err := ctx.Err(); err != nil {
 			return out, err
@@ -45,6 +49,12 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 			return out, err
 		}
 		out.Losses = append(out.Losses, loss)
+		if byLoss != nil && t < steps {
+			if out.Diverged = byLoss.StepLoss(out.Theta, grad, loss); out.Diverged != nil {
+				return out, nil
+			}
+			continue
+		}
 		if out.Diverged = CheckLoss(t, loss); out.Diverged != nil || t == steps {
 			return out, nil
 		}
