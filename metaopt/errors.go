@@ -9,6 +9,7 @@ import (
 // Panics of callers' mistakes.
 const (
 	errWindow = "metaopt: window of no steps"
+	errGuard  = "metaopt: no rule to guard, or a guard that is not valid"
 	errLength = "metaopt: slice length is not the number of coordinates"
 )
 

@@ -67,6 +67,8 @@ type Result struct {
 	MeanLossCI95 [2]Number `json:"mean_loss_ci95"`
 	FinalLoss    Number    `json:"final_loss"`
 	Diverged     int       `json:"diverged"`
+	// HandedOver is the number of runs that a Guard handed over, nil if there is none.
+	HandedOver *int `json:"handed_over,omitempty"`
 	// ValidLoss and TestAccuracy are measured after the last step where the
 	// problem is a Scorer and no run diverged; else nil.
 	ValidLoss    *float64 `json:"valid_loss,omitempty"`
@@ -96,8 +98,11 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 		Progress: cfg.Progress,
 	}
 	scores := make([][]split, len(cfg.Contenders))
+	handovers := make([]*handoverCount, len(cfg.Contenders))
 	for r, c := range cfg.Contenders {
-		job.Rules = append(job.Rules, c.Rule)
+		rule, count := countHandovers(c.Rule)
+		handovers[r] = count
+		job.Rules = append(job.Rules, rule)
 		scores[r] = make([]split, cfg.Runs)
 	}
 	job.Finish = func(r, i int, p optimizer.Problem, out optimizer.Outcome) (err error) {
@@ -119,6 +124,7 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 			res.LearningRate = &c.LearningRate
 		}
 		res.addScores(scores[r])
+		res.HandedOver = handovers[r].total()
 		cmp.Rules = append(cmp.Rules, res)
 	}
 	return cmp, nil
@@ -145,7 +151,7 @@ func newResult(outcomes []optimizer.Outcome, steps int, seed uint64) Result {
 		sum := 0.0
 		for i, out := range outcomes {
 			column[i] = math.Inf(1)
-			if t < len(out.Losses) {
+			if t < len(out.Losses) && Number(out.Losses[t]).Finite() {
 				column[i] = out.Losses[t]
 			}
 			sum += column[i]

@@ -22,6 +22,8 @@ type Optimizer struct {
 	Network *lstm.Network
 	// Provenance says how it was meta-trained, and may carry a name.
 	Provenance Provenance
+
+	guard *Guard
 }
 
 // Name returns the name that the provenance carries, or "learned".
@@ -38,17 +40,26 @@ type Run struct {
 	state  optimizer.State
 	update []float32
 	steps  int
+
+	guarded *guardState // nil unless there is a guard
 }
 
 // Start returns a fresh run over n coordinates. It panics if n is not positive.
 func (o *Optimizer) Start(n int) *Run {
+	if o.guard != nil {
+		return &Run{guarded: Guarded{o.Network, *o.guard}.start(n)}
+	}
 	return &Run{state: o.Network.Start(n), update: make([]float32, n)}
 }
 
 // Step takes one step: it reads the gradient at theta and adds the update to
 // theta. Wrong lengths panic. If the gradient is not finite, theta and the run
-// stay as they were and the error is a *optimizer.DivergedError.
+// stay as they were and the error is a *optimizer.DivergedError. A guarded run needs
+// StepLoss.
 func (r *Run) Step(theta, grad []float32) error {
+	if r.guarded != nil {
+		return errNoLoss
+	}
 	if len(theta) != len(r.update) || len(grad) != len(r.update) {
 		panic(errLength)
 	}

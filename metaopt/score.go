@@ -70,12 +70,16 @@ func meanLoss(out optimizer.Outcome) float64 { return mean(out, len(out.Losses))
 
 func finalLoss(out optimizer.Outcome) float64 { return mean(out, min(lastSteps, len(out.Losses))) }
 
-// mean is the mean of the last n losses, +Inf after a divergence.
+// mean is the mean of the last n losses, +Inf after a divergence and where one of them is
+// not finite.
 func mean(out optimizer.Outcome, n int) float64 {
 	if out.Diverged != nil {
 		return math.Inf(1)
 	}
-	return stat.Mean(out.Losses[len(out.Losses)-n:], nil)
+	if m := stat.Mean(out.Losses[len(out.Losses)-n:], nil); Number(m).Finite() {
+		return m
+	}
+	return math.Inf(1)
 }
 
 // resamples is how many bootstrap samples an interval is read from.
