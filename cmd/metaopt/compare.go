@@ -17,6 +17,7 @@ import (
 // compareFlags is what compare was asked for.
 type compareFlags struct {
 	task       taskFlags
+	guard      guardFlags
 	steps      int
 	runs       int
 	tuneRuns   int
@@ -42,12 +43,16 @@ Without --task the task is the one that the files were meta-trained on; task fla
 like --units change it.`,
 		Example: `  metaopt compare optimizer.mopt --steps 200 --plot curves.png
   metaopt compare a.mopt b.mopt --task mnist --units 40 --rules adam,nesterov --json -
+  metaopt compare optimizer.mopt --steps 10000 --guard=adam:0.01
   metaopt compare pretrained:` + metaopt.PretrainedNames()[0] + ` --steps 1000`,
 		ValidArgsFunction: completeOptimizers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.quiet = f.quiet
 			if len(args) == 0 && !cmd.Flags().Changed("rules") {
 				return usagef("%s needs a FILE.mopt, or hand-designed rules alone with --rules; see %[1]s --help", cmd.CommandPath())
+			}
+			if err := f.guard.parse(cmd.Flags().Changed); err != nil {
+				return err
 			}
 			return f.run(cmd.Context(), a, args, cmd.Flags().Changed("task"))
 		},
@@ -60,6 +65,7 @@ like --units change it.`,
 	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
 	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
+	f.guard.add(cmd)
 	fs.Var(text{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
 	fs.Var(text{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
@@ -71,6 +77,9 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	rules, err := parseRules(f.rules)
 	if err != nil {
 		return err
+	}
+	if f.guard.fallback != "" && len(paths) == 0 {
+		return usagef("--guard is for learned rules; name a FILE.mopt")
 	}
 	if len(rules) == 0 && len(paths) == 0 {
 		return usagef("there is nothing to compare; name a FILE.mopt, or rules with --rules")
@@ -99,6 +108,7 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	for i, o := range optimizers {
 		v.learned = append(v.learned, metaopt.Contender{Name: names[i], Kind: metaopt.Learned, Rule: o.Network})
 	}
+	v.learned = append(v.learned, f.guard.variants(v.learned)...)
 	a.note("comparing on %s: %d steps", family.Name(), f.steps)
 	res, err := v.run(ctx, a)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"learnedopt/metaopt"
 	"learnedopt/report"
@@ -51,15 +52,17 @@ func printComparison(w io.Writer, c *metaopt.Comparison) error {
 		return err
 	}
 	fmt.Fprint(w, "\nMean loss: over all steps, start included. Final loss: over the last five.\n")
-	if text := verdict(rules); text != "" {
-		fmt.Fprintln(w, text)
+	for _, text := range []string{verdict(rules), handovers(rules, c.Runs)} {
+		if text != "" {
+			fmt.Fprintln(w, text)
+		}
 	}
 	return nil
 }
 
 // displayName marks a learned rule whose name does not say so.
 func displayName(r metaopt.Result) string {
-	if r.Kind == metaopt.Learned && r.Name != metaopt.Learned {
+	if r.Kind == metaopt.Learned && strings.TrimSuffix(r.Name, guardSuffix) != metaopt.Learned {
 		return r.Name + " (learned)"
 	}
 	return r.Name

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+)
+
+// defaultFallback is the fallback of --guard alone.
+const defaultFallback = "adam:0.001"
+
+// guardFlags ask for guarded variants of the learned rules.
+type guardFlags struct {
+	fallback string
+	guard    metaopt.Guard
+}
+
+func (g *guardFlags) add(cmd *cobra.Command) {
+	defaults := metaopt.Guard{}.WithDefaults()
+	g.guard.Window, g.guard.Patience, g.guard.Tolerance = defaults.Window, defaults.Patience, defaults.Tolerance
+	fs := cmd.Flags()
+	fs.Var(text{&g.fallback, "RULE"}, "guard",
+		"add each learned rule under a guard that hands over to a hand-designed one, as --guard=adam:0.01, if it keeps failing ("+defaultFallback+" unless named)")
+	fs.Lookup("guard").NoOptDefVal = defaultFallback
+	fs.Var(count{&g.guard.Window, 1}, "guard-window", "steps that the guard's loss is averaged over")
+	fs.Var(count{&g.guard.Patience, 1}, "guard-patience", "steps in a row with too high a loss, then it hands over")
+	fs.Var(factor{&g.guard.Tolerance, false}, "guard-tolerance", "how far the loss may lie above its best, as a part of the first loss")
+	fs.Var(count{&g.guard.Stall, 1}, "guard-stall", "hand over also after so many steps without a new best (never unless set)")
+	complete(cmd, "guard", baselines.Names()...)
+}
+
+// parse reads the fallback. set says which flags the user set.
+func (g *guardFlags) parse(set func(string) bool) error {
+	if g.fallback == "" {
+		for _, flag := range []string{"guard-window", "guard-patience", "guard-tolerance", "guard-stall"} {
+			if set(flag) {
+				return usagef("--%s sets a guard that there is none of; add --guard", flag)
+			}
+		}
+		return nil
+	}
+	name, rate, rated := strings.Cut(g.fallback, ":")
+	learningRate := 0.0
+	if rated {
+		var err error
+		if learningRate, err = strconv.ParseFloat(rate, 64); err != nil || !(learningRate > 0) {
+			return usagef("--guard %q: %q is no learning rate; name a rule and a positive number, as %s", g.fallback, rate, defaultFallback)
+		}
+	}
+	var err error
+	if g.guard.Fallback, err = baselines.New(name, learningRate); err != nil {
+		return usagef("--guard: %w", err)
+	}
+	return nil
+}
+
+// variants returns the guarded variants of learned rules, none without a guard.
+func (g *guardFlags) variants(learned []metaopt.Contender) []metaopt.Contender {
+	if g.guard.Fallback == nil {
+		return nil
+	}
+	var guarded []metaopt.Contender
+	taken := func(name string) bool {
+		return slices.ContainsFunc(slices.Concat(learned, guarded), func(c metaopt.Contender) bool { return c.Name == name })
+	}
+	for _, c := range learned {
+		for c.Name += guardSuffix; taken(c.Name); {
+			c.Name += guardSuffix
+		}
+		c.Rule = metaopt.Guarded{Rule: c.Rule, Guard: g.guard}
+		guarded = append(guarded, c)
+	}
+	return guarded
+}
+
+// guardSuffix ends the name of a guarded variant.
+const guardSuffix = "+guard"
+
+// handovers says how often each guard handed over.
+func handovers(rules []metaopt.Result, runs int) string {
+	var said []string
+	for _, r := range rules {
+		if r.HandedOver != nil {
+			said = append(said, fmt.Sprintf("%s handed over to its fallback in %d of %d runs.", r.Name, *r.HandedOver, runs))
+		}
+	}
+	return strings.Join(said, "\n")
+}

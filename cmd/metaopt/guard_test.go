@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+)
+
+// wildFile is an optimizer that diverges: one that ships, with steps a hundred times too long.
+func wildFile(t *testing.T) string {
+	t.Helper()
+	o, err := metaopt.Pretrained("quadratic-uniform")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := o.Network.Config()
+	cfg.Scale *= 100
+	if o.Network, err = lstm.NewNetwork(cfg, o.Network.Params()); err != nil {
+		t.Fatal(err)
+	}
+	o.Provenance.Name = ""
+	path := filepath.Join(t.TempDir(), "wild.mopt")
+	if err := metaopt.Save(path, o); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCompareWithAGuard(t *testing.T) {
+	path := wildFile(t)
+	line := []string{"compare", path, shipped, "--rules", "none", "--batch", "4", "--steps", "60", "--runs", "3"}
+	compare := func(flags ...string) (c metaopt.Comparison, table string) {
+		t.Helper()
+		a := succeed(t, append(append(line, flags...), "--json", "-")...)
+		if err := json.Unmarshal([]byte(a.stdout), &c); err != nil {
+			t.Fatal(err)
+		}
+		return c, a.stderr
+	}
+	bare, table := compare()
+	if len(bare.Rules) != 2 || strings.Contains(table, "guard") {
+		t.Errorf("without --guard:\n%s", table)
+	}
+	c, table := compare("--guard=adam:0.1")
+	var names []string
+	for _, r := range c.Rules {
+		names = append(names, r.Name)
+	}
+	if want := []string{"learned", "quadratic-uniform", "learned+guard", "quadratic-uniform+guard"}; !slices.Equal(names, want) {
+		t.Fatalf("rules %q, want %q", names, want)
+	}
+	for i := range 2 {
+		if !slices.Equal(c.Rules[i].Curve, bare.Rules[i].Curve) || c.Rules[i].HandedOver != nil {
+			t.Errorf("--guard changes %s", names[i])
+		}
+	}
+	if n := c.Rules[2].HandedOver; n == nil || *n != 3 || !(c.Rules[2].FinalLoss < c.Rules[0].FinalLoss/10) {
+		t.Errorf("%v handovers; %v under guard, %v without", n, c.Rules[2].FinalLoss, c.Rules[0].FinalLoss)
+	}
+	if n := c.Rules[3].HandedOver; n == nil || *n != 0 || !slices.Equal(c.Rules[3].Curve, c.Rules[1].Curve) {
+		t.Errorf("%v handovers of a rule that works", n)
+	}
+	for _, want := range []string{"learned+guard handed over to its fallback in 3 of 3 runs.", "quadratic-uniform+guard handed over to its fallback in 0 of 3 runs."} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table lacks %q:\n%s", want, table)
+		}
+	}
+	// Each setting arrives: another fallback, and guards too patient or too tolerant to act.
+	slow, _ := compare("--guard")
+	if slow.Rules[2].FinalLoss == c.Rules[2].FinalLoss || *slow.Rules[2].HandedOver != 3 {
+		t.Errorf("--guard alone ends where adam:0.1 does: %v", slow.Rules[2].FinalLoss)
+	}
+	for _, flags := range [][]string{{"--guard-patience", "60"}, {"--guard-tolerance", "1e30"}} {
+		if never, _ := compare(append(flags, "--guard")...); *never.Rules[2].HandedOver != 0 {
+			t.Errorf("%v: handed over", flags)
+		}
+	}
+	if stalled, _ := compare("--guard", "--guard-window", "1", "--guard-stall", "1"); *stalled.Rules[3].HandedOver != 3 {
+		t.Error("no step without a new best in 60")
+	}
+}
+
+func TestGuardUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"--guard=foo":                    `did you mean`,
+		"--guard=adam:fast":              `"fast" is no learning rate`,
+		"--guard=adam:-1":                `"-1" is no learning rate`,
+		"--guard=adam:0":                 `"0" is no learning rate`,
+		"--guard --guard-window 0":       "--guard-window",
+		"--guard --guard-tolerance -0.5": "--guard-tolerance",
+		"--guard-patience 5":             "add --guard",
+	} {
+		fail(t, exitUsage, append([]string{"compare", shipped}, strings.Fields(line)...), want)
+	}
+	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--guard"}, "learned rules")
+}
+
+func TestGuardedNamesAreDistinct(t *testing.T) {
+	g := guardFlags{guard: metaopt.Guard{}.WithDefaults()}
+	got := g.variants([]metaopt.Contender{{Name: "a"}, {Name: "a+guard"}})
+	if got[0].Name != "a+guard+guard" || got[1].Name == got[0].Name {
+		t.Errorf("named %q and %q", got[0].Name, got[1].Name)
+	}
+}
