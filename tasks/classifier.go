@@ -30,9 +30,14 @@ type ClassifierConfig struct {
 	Activation string
 	// Batch is the number B of examples in a minibatch; 0 means 128.
 	Batch int
+	// InitScale is the standard deviation of the initial weights and biases; 0
+	// means 0.01.
+	InitScale float64
 	// Split is the part that minibatches are drawn from; its zero value is Train.
 	Split Split
 }
+
+const maxInitScale = 1000
 
 // Activations are the names of the hidden layers' non-linearities.
 func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} }
@@ -41,6 +46,9 @@ func (c ClassifierConfig) withDefaults() ClassifierConfig {
 	c.Units, c.Layers, c.Batch = orDefault(c.Units, 20), orDefault(c.Layers, 1), orDefault(c.Batch, defaultBatch)
 	if c.Activation == "" {
 		c.Activation = "sigmoid"
+	}
+	if c.InitScale == 0 {
+		c.InitScale = startDeviation
 	}
 	return c
 }
@@ -55,6 +63,8 @@ func (c ClassifierConfig) Validate() error {
 		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means 1)", c.Layers)
 	case c.Batch < 1 || c.Batch > 1<<16:
 		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means %d)", c.Batch, 1<<16, defaultBatch)
+	case !(c.InitScale > 0 && c.InitScale <= maxInitScale):
+		return fmt.Errorf("tasks: initial scale %v, want above 0 and at most %d (0 means %v)", c.InitScale, maxInitScale, startDeviation)
 	case !slices.Contains(Activations(), c.Activation):
 		return fmt.Errorf("tasks: activation %q is none of %s", c.Activation, strings.Join(Activations(), ", "))
 	case c.Split < 0 || c.Split >= splits:
@@ -71,7 +81,7 @@ func (c ClassifierConfig) Validate() error {
 //
 // on images x of F pixels in [0, 1] and C classes. θ holds each layer's W
 // (inputs×outputs, row-major) and then its b: 784·20 + 20 + 20·10 + 10 = 15,910
-// coordinates by default. Weights and biases start at N(0, 0.01²), as in
+// coordinates by default. Weights and biases start at N(0, InitScale²), as in
 // DeepMind's code. A minibatch is B examples drawn with replacement; a problem's
 // starting point and all its minibatches follow from one seed that Sample draws.
 //
@@ -107,11 +117,14 @@ func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
 }
 
 // Name implements optimizer.Family, for example
-// "mnist units=20 layers=1 activation=sigmoid batch=128". A split other than
-// Train is named at the end.
+// "mnist units=20 layers=1 activation=sigmoid batch=128". An initial scale other than
+// 0.01 and a split other than Train are named at the end.
 func (f *Classifier) Name() string {
 	c := f.config
 	name := fmt.Sprintf("%s units=%d layers=%d activation=%s batch=%d", f.data.name, c.Units, c.Layers, c.Activation, c.Batch)
+	if c.InitScale != startDeviation {
+		name += " init-scale=" + formatScale(c.InitScale)
+	}
 	if c.Split != Train {
 		name += " split=" + c.Split.String()
 	}
@@ -179,7 +192,7 @@ func (p *classifier) Init(theta []float32) {
 	checkLengths(len(theta), p.Dim(), errTheta)
 	rng := stream.New(p.seed, "init", 0)
 	for i := range theta {
-		theta[i] = float32(startDeviation * rng.NormFloat64())
+		theta[i] = float32(p.family.config.InitScale * rng.NormFloat64())
 	}
 }
 

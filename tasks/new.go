@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"learnedopt/internal/nearest"
 	"learnedopt/optimizer"
@@ -15,6 +16,8 @@ type Options struct {
 	// Units, Layers and Activation shape classifiers: see ClassifierConfig.
 	Units, Layers int
 	Activation    string
+	// InitScale is the standard deviation of a classifier's initial weights and biases.
+	InitScale float64
 	// Batch is the size of a minibatch, or the number of functions optimized
 	// side by side.
 	Batch int
@@ -33,23 +36,51 @@ func Names() []string {
 // New returns the family of a name. An unknown name is an error that lists the
 // names, and an option that the task does not read is an error that names it.
 func New(name string, o Options) (optimizer.Family, error) {
+	families, err := newAll(name, []Options{o})
+	return first(families), err
+}
+
+// newAll returns a family for each of the options. Classifiers share their data.
+func newAll(name string, all []Options) ([]optimizer.Family, error) {
+	each := func(one func(o Options) (optimizer.Family, error)) (families []optimizer.Family, err error) {
+		for _, o := range all {
+			f, err := one(o)
+			if err != nil {
+				return nil, err
+			}
+			families = append(families, f)
+		}
+		return families, nil
+	}
 	switch name {
 	case "quadratic":
-		return small(name, o, Quadratic{Dims: o.Dims, Batch: o.Batch})
+		return each(func(o Options) (optimizer.Family, error) {
+			return small(name, o, Quadratic{Dims: o.Dims, Batch: o.Batch})
+		})
 	case "quadratic-uniform":
-		return small(name, o, QuadraticUniform{Dims: o.Dims, Batch: o.Batch})
+		return each(func(o Options) (optimizer.Family, error) {
+			return small(name, o, QuadraticUniform{Dims: o.Dims, Batch: o.Batch})
+		})
 	case "rosenbrock":
-		return small(name, o, Rosenbrock{Dims: o.Dims, Batch: o.Batch})
+		return each(func(o Options) (optimizer.Family, error) {
+			return small(name, o, Rosenbrock{Dims: o.Dims, Batch: o.Batch})
+		})
 	case "mnist", "fashion-mnist":
-		return classifierOf(name, o, "Units Layers Activation Batch DataDir", func() (*Dataset, error) {
-			dir, err := DataDir(o.DataDir)
+		load := sync.OnceValues(func() (*Dataset, error) {
+			dir, err := DataDir(all[0].DataDir)
 			if err != nil {
 				return nil, err
 			}
 			return LoadIDXDataset(dir, name)
 		})
+		return each(func(o Options) (optimizer.Family, error) {
+			return classifierOf(name, o, "Units Layers Activation InitScale Batch DataDir", load)
+		})
 	case "digits":
-		return classifierOf(name, o, "Units Layers Activation Batch", Digits)
+		load := sync.OnceValues(Digits)
+		return each(func(o Options) (optimizer.Family, error) {
+			return classifierOf(name, o, "Units Layers Activation InitScale Batch", load)
+		})
 	}
 	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 }
@@ -73,7 +104,7 @@ func classifierOf(name string, o Options, applies string, load func() (*Dataset,
 	if err := o.only(name, applies); err != nil {
 		return nil, err
 	}
-	c := ClassifierConfig{Units: o.Units, Layers: o.Layers, Activation: o.Activation, Batch: o.Batch}
+	c := ClassifierConfig{Units: o.Units, Layers: o.Layers, Activation: o.Activation, Batch: o.Batch, InitScale: o.InitScale}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -95,7 +126,7 @@ func (o Options) only(task, applies string) error {
 		set  bool
 	}{
 		{"Units", o.Units != 0}, {"Layers", o.Layers != 0}, {"Activation", o.Activation != ""},
-		{"Batch", o.Batch != 0}, {"Dims", o.Dims != 0}, {"DataDir", o.DataDir != ""},
+		{"InitScale", o.InitScale != 0}, {"Batch", o.Batch != 0}, {"Dims", o.Dims != 0}, {"DataDir", o.DataDir != ""},
 	}
 	for _, option := range set {
 		if option.set && !slices.Contains(strings.Fields(applies), option.name) {

@@ -4,95 +4,153 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"learnedopt/optimizer"
 	"learnedopt/tasks"
 )
 
 // taskFlags are a task's name and options as flags. Options that are not set
-// stay zero.
+// stay empty.
 type taskFlags struct {
 	name    string
-	options tasks.Options
+	choices tasks.Choices
 }
 
 // add adds the flags to cmd; name is the default task.
 func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 	t.name = name
-	fs, o := cmd.Flags(), &t.options
+	fs, c := cmd.Flags(), &t.choices
 	fs.Var(text{&t.name, "NAME"}, "task", usage+": "+oneOf(tasks.Names()))
-	fs.Var(count{&o.Units, 1}, "units", "classifiers: units of each hidden layer (20 unless set)")
-	fs.Var(count{&o.Layers, 1}, "layers", "classifiers: hidden layers (1 unless set)")
-	activations := []string{"sigmoid", "relu", "tanh", "elu"}
-	fs.Var(choice{&o.Activation, activations}, "activation", "classifiers: "+oneOf(activations)+" (sigmoid unless set)")
-	fs.Var(count{&o.Batch, 1}, "batch", "size of a minibatch, or functions optimized side by side (128 unless set)")
-	fs.Var(count{&o.Dims, 1}, "dims", "quadratics, Rosenbrock: dimensions of a function (10, 2 unless set)")
-	fs.Var(text{&o.DataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.Var(list[int]{&c.Units, positive}, "units", "classifiers: units of each hidden layer (20 unless set)")
+	fs.Var(list[int]{&c.Layers, positive}, "layers", "classifiers: hidden layers (1 unless set)")
+	fs.Var(list[string]{&c.Activation, activation}, "activation", "classifiers: "+oneOf(tasks.Activations())+" (sigmoid unless set)")
+	fs.Var(list[float64]{&c.InitScale, scale}, "init-scale", "classifiers: standard deviation of the initial weights (0.01 unless set)")
+	fs.Var(list[int]{&c.Batch, positive}, "batch", "size of a minibatch, or functions optimized side by side (128 unless set)")
+	fs.Var(list[int]{&c.Dims, positive}, "dims", "quadratics, Rosenbrock: dimensions of a function (10, 2 unless set)")
+	fs.Var(text{&c.DataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	complete(cmd, "task", tasks.Names()...)
-	complete(cmd, "activation", activations...)
+	complete(cmd, "activation", tasks.Activations()...)
+}
+
+// A list is a flag of one value or several, joined by commas: a mixture.
+type list[T any] struct {
+	p     *[]T
+	parse func(string) (T, error)
+}
+
+func (l list[T]) String() string {
+	if l.p == nil {
+		return ""
+	}
+	var words []string
+	for _, v := range *l.p {
+		words = append(words, fmt.Sprint(v))
+	}
+	return strings.Join(words, ",")
+}
+
+func (l list[T]) Set(s string) error {
+	var values []T
+	for word := range strings.SplitSeq(s, ",") {
+		v, err := l.parse(word)
+		if err != nil {
+			return err
+		}
+		values = append(values, v)
+	}
+	*l.p = values
+	return nil
+}
+
+func (l list[T]) Type() string {
+	switch any(*new(T)).(type) {
+	case int:
+		return "N[,N]"
+	case float64:
+		return "F[,F]"
+	}
+	return "NAME[,NAME]"
+}
+
+func positive(s string) (n int, err error) {
+	err = count{&n, 1}.Set(s)
+	return n, err
+}
+
+func scale(s string) (x float64, err error) {
+	err = factor{&x, false}.Set(s)
+	return x, err
+}
+
+func activation(s string) (name string, err error) {
+	err = choice{&name, tasks.Activations()}.Set(s)
+	return name, err
 }
 
 // family returns the task that the flags name.
-func (t *taskFlags) family() (optimizer.Family, error) { return newFamily(t.name, t.options) }
+func (t *taskFlags) family() (optimizer.Family, error) { return newFamily(t.name, t.choices) }
 
 // familyOf returns the task whose canonical name a file carries, with the
 // options that are set in place of the file's. It must be a task of this program, exactly.
 func (t *taskFlags) familyOf(canonical string) (optimizer.Family, error) {
-	name, o, err := parseTask(canonical)
+	name, c, err := parseTask(canonical)
 	if err != nil {
 		return nil, err
 	}
-	o.DataDir = t.options.DataDir
-	family, err := newFamily(name, o)
+	c.DataDir = t.choices.DataDir
+	family, err := newFamily(name, c)
 	if err != nil {
 		return nil, err
 	}
 	if family.Name() != canonical {
 		return nil, usagef("the task %q is not the %q that this program knows", canonical, family.Name())
 	}
-	return newFamily(name, overlay(o, t.options))
+	return newFamily(name, overlay(c, t.choices))
 }
 
-// overlay returns o with the options that are set in over.
-func overlay(o, over tasks.Options) tasks.Options {
-	for _, field := range []struct{ to, from *int }{
-		{&o.Units, &over.Units}, {&o.Layers, &over.Layers}, {&o.Batch, &over.Batch}, {&o.Dims, &over.Dims},
+// overlay returns c with the options that are set in over.
+func overlay(c, over tasks.Choices) tasks.Choices {
+	for _, field := range []struct{ to, from *[]int }{
+		{&c.Units, &over.Units}, {&c.Layers, &over.Layers}, {&c.Batch, &over.Batch}, {&c.Dims, &over.Dims},
 	} {
-		if *field.from != 0 {
+		if len(*field.from) > 0 {
 			*field.to = *field.from
 		}
 	}
-	if over.Activation != "" {
-		o.Activation = over.Activation
+	if len(over.Activation) > 0 {
+		c.Activation = over.Activation
 	}
-	return o
+	if len(over.InitScale) > 0 {
+		c.InitScale = over.InitScale
+	}
+	return c
 }
 
-// parseTask is the inverse of a family's name: "mnist units=20 … batch=128".
-func parseTask(canonical string) (name string, o tasks.Options, err error) {
+// parseTask is the inverse of a family's name: "mnist units=10,20 … batch=128".
+func parseTask(canonical string) (name string, c tasks.Choices, err error) {
 	words := strings.Fields(canonical)
 	if len(words) == 0 {
-		return "", o, usagef("no task is named")
+		return "", c, usagef("no task is named")
 	}
-	ints := map[string]*int{"units": &o.Units, "layers": &o.Layers, "batch": &o.Batch, "dims": &o.Dims}
+	lists := map[string]pflag.Value{
+		"units": list[int]{&c.Units, positive}, "layers": list[int]{&c.Layers, positive},
+		"activation": list[string]{&c.Activation, activation}, "init-scale": list[float64]{&c.InitScale, scale},
+		"batch": list[int]{&c.Batch, positive}, "dims": list[int]{&c.Dims, positive},
+	}
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
-		switch {
-		case key == "activation":
-			o.Activation = value
-		case ints[key] != nil:
-			if *ints[key], err = strconv.Atoi(value); err != nil {
-				return "", o, usagef("the task %q has no readable %s", canonical, key)
-			}
-		default:
-			return "", o, usagef("%q is not a task of this program", canonical)
+		if lists[key] == nil {
+			return "", c, usagef("%q is not a task of this program", canonical)
+		}
+		if lists[key].Set(value) != nil {
+			return "", c, usagef("the task %q has no readable %s", canonical, key)
 		}
 	}
-	return words[0], o, nil
+	return words[0], c, nil
 }
 
 // taskArgs is a family's canonical name as flags: "--task mnist --units 20 …".
@@ -108,12 +166,12 @@ func taskArgs(canonical string) []string {
 
 // optionFlags are the names of tasks.Options as flags.
 var optionFlags = strings.NewReplacer("Units", "--units", "Layers", "--layers", "Activation", "--activation",
-	"Batch", "--batch", "Dims", "--dims", "DataDir", "--data-dir")
+	"InitScale", "--init-scale", "Batch", "--batch", "Dims", "--dims", "DataDir", "--data-dir")
 
-// newFamily is tasks.New, with errors that speak of flags. Missing or broken
+// newFamily is tasks.NewOf, with errors that speak of flags. Missing or broken
 // data are a failure, all else is the command line's fault.
-func newFamily(name string, o tasks.Options) (optimizer.Family, error) {
-	family, err := tasks.New(name, o)
+func newFamily(name string, c tasks.Choices) (optimizer.Family, error) {
+	family, err := tasks.NewOf(name, c)
 	if err == nil {
 		return family, nil
 	}
