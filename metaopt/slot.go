@@ -20,6 +20,7 @@ type slot struct {
 
 	// The present window.
 	dphi   []float64
+	norm   float64 // of dphi
 	window Window
 	err    error
 }
@@ -36,10 +37,21 @@ func (t *Trainer) begin(s *slot) error {
 	}
 	s.episode, s.index, s.sum = NewEpisode(t.net, p), t.episodes, episodeSum{}
 	s.episode.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
-	s.steps = t.length(e)
+	s.steps = t.staggered(e)
 	s.episode.Length = s.steps
 	t.episodes++
 	return nil
+}
+
+// staggered is the length of episode e: of the meta-batch's first episodes a part, so
+// that they end one after another.
+func (t *Trainer) staggered(e uint64) int {
+	steps, batch := t.length(e), uint64(t.cfg.Batch)
+	if e >= batch {
+		return steps
+	}
+	windows := uint64(steps / t.cfg.Unroll)
+	return int((windows*(e+1)+batch-1)/batch) * t.cfg.Unroll
 }
 
 // estimate takes the next window of every slot, all at the same time.

@@ -53,11 +53,14 @@ type TrainConfig struct {
 	// the last one. Default 1: constant.
 	FinalFraction float64
 	DecaySteps    int
-	// Clip bounds the Euclidean norm of the meta-gradient. Default 1; +Inf
-	// turns it off.
+	// Clip bounds the Euclidean norm of each episode's meta-gradient, before the mean over
+	// the meta-batch: their norms are heavy-tailed, and one episode must not outvote the
+	// others. Default 1; +Inf turns it off.
 	Clip float64
 	// Batch is the number of episodes that run side by side, the meta-batch: a
-	// meta-step follows the mean of their meta-gradients. Default 1.
+	// meta-step follows the mean of their meta-gradients. The first ones are cut short, so
+	// that from then on they stand at different steps, and a meta-step sees the
+	// beginning and the end of runs. Default 1.
 	Batch int
 	// Estimator computes meta-gradients. Default &TruncatedBackprop{}.
 	Estimator Estimator
@@ -217,7 +220,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 	}
 	t.estimate(ctx)
 	clear(t.dphi)
-	finite := 0
+	finite := 0.0
 	for _, s := range t.slots {
 		if s.err != nil {
 			return s.err
@@ -230,14 +233,17 @@ func (t *Trainer) Step(ctx context.Context) error {
 		}
 		t.skipped = 0
 		finite++
+		scale := t.clip(s)
 		for i, d := range s.dphi {
-			t.dphi[i] += d
+			t.dphi[i] += scale * d
 		}
 	}
 	if finite == 0 {
 		return nil
 	}
-	norm := t.clip(1 / float64(finite))
+	for i, d := range t.dphi {
+		t.grad[i] = float32(d / finite)
+	}
 	t.meta.Update(t.update, t.grad)
 	t.applySchedule()
 	for i, u := range t.update {
@@ -249,7 +255,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 		if s.episode == nil { // given up above
 			continue
 		}
-		s.sum.add(s.window.Losses, norm, norm > t.cfg.Clip)
+		s.sum.add(s.window.Losses, s.norm, s.norm > t.cfg.Clip)
 		if s.episode.Step >= s.steps {
 			t.emit(s.sum.event(s.index))
 			if err := s.end(); err != nil {
@@ -260,21 +266,17 @@ func (t *Trainer) Step(ctx context.Context) error {
 	return nil
 }
 
-// clip writes the meta-gradient, scaled and then clipped, into t.grad and returns
-// its norm before clipping.
-func (t *Trainer) clip(scale float64) float64 {
-	norm := 0.0
-	for _, d := range t.dphi {
-		norm += scale * d * scale * d
+// clip returns the factor that clips a slot's meta-gradient.
+func (t *Trainer) clip(s *slot) float64 {
+	s.norm = 0
+	for _, d := range s.dphi {
+		s.norm += d * d
 	}
-	norm = math.Sqrt(norm)
-	if norm > t.cfg.Clip {
-		scale *= t.cfg.Clip / norm
+	s.norm = math.Sqrt(s.norm)
+	if s.norm > t.cfg.Clip {
+		return t.cfg.Clip / s.norm
 	}
-	for i, d := range t.dphi {
-		t.grad[i] = float32(scale * d)
-	}
-	return norm
+	return 1
 }
 
 // skip gives up a slot's episode.
