@@ -16,8 +16,9 @@ type networkFlags struct {
 	init            string
 }
 
-// shapeFlags are those that --init rules out.
-var shapeFlags = []string{"inputs", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+// shapeFlags are those that --init rules out. With --init, --inputs may name more
+// than the file has.
+var shapeFlags = []string{"readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 func (n *networkFlags) add(cmd *cobra.Command) {
 	n.cfg = lstm.Config{}.WithDefaults()
@@ -52,6 +53,11 @@ func (n *networkFlags) config(set func(string) bool) (lstm.Config, *metaopt.Opti
 		if err != nil {
 			return lstm.Config{}, nil, err
 		}
+		if set("inputs") {
+			if err := n.extend(o); err != nil {
+				return lstm.Config{}, nil, err
+			}
+		}
 		return o.Network.Config(), o, nil
 	}
 	cfg := n.cfg
@@ -77,6 +83,16 @@ func (n *networkFlags) config(set func(string) bool) (lstm.Config, *metaopt.Opti
 		return cfg, nil, usagef("--readout: %w", err)
 	}
 	return cfg, nil, asUsage(cfg.Validate())
+}
+
+// extend makes the network that training starts from read more.
+func (n *networkFlags) extend(o *metaopt.Optimizer) error {
+	inputs, err := lstm.ParseInputs(n.inputs)
+	if err != nil {
+		return usagef("--inputs: %w", err)
+	}
+	o.Network, err = o.Network.Extend(inputs)
+	return asUsage(err)
 }
 
 // networkArgs are the flags that make a network of this shape.

@@ -112,7 +112,7 @@ type outcome struct {
 func (r trainRecord) command(name string, validated int) string {
 	args := append([]string{"metaopt", "meta-train"}, taskArgs(r.Task)...)
 	if r.Init != "" {
-		args = append(args, "--init", r.Init)
+		args = append(args, "--init", r.Init, "--inputs", r.Network.Inputs)
 	} else {
 		n := r.Network
 		cfg := lstm.Config{P: n.P, SignP: n.SignP, Hidden: n.Hidden, Layers: n.Layers, Scale: n.Scale}

@@ -1,0 +1,63 @@
+package lstm
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestExtend expects a network that reads more to do the same at first, and to
+// differ once the new weights do.
+func TestExtend(t *testing.T) {
+	for _, cfg := range []Config{
+		{Hidden: 3},
+		{Hidden: 3, Inputs: Raw | RNNProp, Dense: 4, Readout: Exp},
+		{NoLSTM: true, Inputs: RNNProp},
+	} {
+		net, err := Random(cfg, rand.New(rand.NewPCG(1, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := Raw | LogAndSign | RNNProp | Clock
+		wide, err := net.Extend(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := wide.Config().Inputs; got != all {
+			t.Errorf("extended to %v, got %v", all, got)
+		}
+		phi := wide.Params()
+		for i, p := range phi {
+			if p == 0 {
+				phi[i] = 0.5
+			}
+		}
+		if n := wide.core.size - net.core.size; n != (7-net.core.features)*net.core.maps[0].out {
+			t.Errorf("%d parameters more", n)
+		}
+		const n = 40
+		a, b, c := net.NewState(n), wide.NewState(n), wide.With(phi).NewState(n)
+		rng := rand.New(rand.NewPCG(2, 2))
+		x, y, z, g := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
+		for range 4 {
+			for i := range g {
+				g[i] = float32(rng.NormFloat64())
+			}
+			a.Update(x, g)
+			b.Update(y, g)
+			c.Update(z, g)
+			for i := range x { // up to the order of a sum
+				if !near(float64(x[i]), float64(y[i]), 1e-6) {
+					t.Fatalf("%s: %v became %v", name(cfg), x, y)
+				}
+			}
+			if slices.Equal(x, z) {
+				t.Fatalf("%s: the new inputs do nothing", name(cfg))
+			}
+		}
+	}
+	net, _ := Random(Config{Hidden: 2, Inputs: RNNProp}, rand.New(rand.NewPCG(1, 1)))
+	if _, err := net.Extend(LogAndSign); err == nil {
+		t.Error("an input was dropped without a word")
+	}
+}
