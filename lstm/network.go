@@ -2,8 +2,6 @@ package lstm
 
 import (
 	"fmt"
-	"math"
-	"math/rand/v2"
 
 	"learnedopt/internal/simd"
 	"learnedopt/optimizer"
@@ -32,22 +30,6 @@ func NewNetwork(cfg Config, phi []float32) (*Network, error) {
 		return nil, fmt.Errorf("lstm: parameter %d is %v", i, phi[i])
 	}
 	return &Network{newCore(geo, simd.Float32(), append([]float32(nil), phi...))}, nil
-}
-
-// Random returns a network with parameters drawn from rng, every one uniform on
-// ±1/√H, as PyTorch initialises its LSTM cells, with H the hidden units (the
-// number of features where there are none).
-func Random(cfg Config, rng *rand.Rand) (*Network, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	geo := newGeometry(cfg)
-	bound := 1 / math.Sqrt(float64(max(geo.cfg.Hidden, 1)))
-	phi := make([]float32, geo.size)
-	for i := range phi {
-		phi[i] = float32(bound * (2*rng.Float64() - 1))
-	}
-	return &Network{newCore(geo, simd.Float32(), phi)}, nil
 }
 
 // Size returns the number of parameters of a network of the given shape.

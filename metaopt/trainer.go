@@ -23,6 +23,8 @@ type TrainConfig struct {
 	// Default: a random one of that shape. If Initial is set, Network is not read.
 	Network lstm.Config
 	Initial *lstm.Network
+	// Init says how that random network is drawn. Default: as PyTorch does.
+	Init lstm.Init
 	// Steps is the length T of an episode, Unroll that of a window, K, which must divide
 	// it. Default 100 and 20.
 	Steps, Unroll int
@@ -140,7 +142,7 @@ func (cfg TrainConfig) Validate() error {
 	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
 		return err
 	}
-	return cfg.Network.Validate()
+	return errors.Join(cfg.Network.Validate(), cfg.Init.Validate())
 }
 
 // A Trainer meta-trains one network. It belongs to one goroutine.
@@ -175,7 +177,7 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 	t := &Trainer{cfg: cfg, net: cfg.Initial, validated: -1, began: time.Now()}
 	if t.net == nil {
 		var err error
-		if t.net, err = lstm.Random(cfg.Network, stream.New(cfg.Seed, "init", 0)); err != nil {
+		if t.net, err = cfg.Init.Random(cfg.Network, stream.New(cfg.Seed, "init", 0)); err != nil {
 			return nil, err
 		}
 	}

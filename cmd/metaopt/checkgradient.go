@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/internal/stream"
-	"learnedopt/lstm"
 	"learnedopt/metaopt"
 	"learnedopt/metaopt/adjoint"
 	"learnedopt/report"
@@ -66,7 +65,7 @@ func (f *checkFlags) run(ctx context.Context, a *app, set func(string) bool) err
 	cfg := f.cfg
 	if from != nil {
 		cfg.Network = from.Network
-	} else if cfg.Network, err = lstm.Random(shape, stream.New(cfg.Seed, "init", 0)); err != nil {
+	} else if cfg.Network, err = f.network.start.Random(shape, stream.New(cfg.Seed, "init", 0)); err != nil {
 		return err
 	}
 	if cfg.Family, err = f.task.family(); err != nil {

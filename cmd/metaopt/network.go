@@ -14,11 +14,12 @@ type networkFlags struct {
 	inputs, readout string
 	cfg             lstm.Config
 	init            string
+	start           lstm.Init
 }
 
 // shapeFlags are those that --init rules out. With --init, --inputs may name more
 // than the file has.
-var shapeFlags = []string{"readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+var shapeFlags = []string{"gain", "input-gain", "memory", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 func (n *networkFlags) add(cmd *cobra.Command) {
 	n.cfg = lstm.Config{}.WithDefaults()
@@ -32,6 +33,10 @@ func (n *networkFlags) add(cmd *cobra.Command) {
 	fs.Var(factor{&n.cfg.SignP, false}, "sign-p", "p of logsign's sign (that of --p unless set)")
 	fs.Var(count{&n.cfg.Hidden, 1}, "hidden", "units of each LSTM layer")
 	fs.Var(count{&n.cfg.Layers, 1}, "lstm-layers", "LSTM layers")
+	n.start = n.start.WithDefaults()
+	fs.Var(factor{&n.start.Gain, false}, "gain", "factor of the LSTM layers' initial weights")
+	fs.Var(factor{&n.start.InputGain, false}, "input-gain", "factor of the initial weights of what the network reads, beside --gain")
+	fs.Var(optional{&n.start.Memory}, "memory", "longest initial memory of the LSTM's units, in steps (forget biases like the others unless set)")
 	fs.Var(text{&n.init, "FILE"}, "init", "start from the network in a .mopt file, or from pretrained:NAME")
 	complete(cmd, "inputs", "logsign", "rnnprop", "raw", "logsign+rnnprop", "logsign+rnnprop+clock")
 	complete(cmd, "readout", "linear", "tanh", "exp")
@@ -107,5 +112,34 @@ func networkArgs(cfg lstm.Config) []string {
 	return append(args, "--hidden", strconv.Itoa(cfg.Hidden), "--lstm-layers", strconv.Itoa(cfg.Layers),
 		"--readout", cfg.Readout.String(), "--scale", float(cfg.Scale))
 }
+
+// initArgs are the flags that draw a network like this.
+func initArgs(in lstm.Init) (args []string) {
+	in = in.WithDefaults()
+	if in.Gain != 1 {
+		args = append(args, "--gain", float(in.Gain))
+	}
+	if in.InputGain != 1 {
+		args = append(args, "--input-gain", float(in.InputGain))
+	}
+	if in.Memory != 0 {
+		args = append(args, "--memory", float(in.Memory))
+	}
+	return args
+}
+
+// optional is a factor that is not set unless it is.
+type optional struct{ p *float64 }
+
+func (o optional) String() string {
+	if o.p == nil || *o.p == 0 {
+		return ""
+	}
+	return float(*o.p)
+}
+
+func (o optional) Set(s string) error { return factor{o.p, false}.Set(s) }
+
+func (o optional) Type() string { return "F" }
 
 func float(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }

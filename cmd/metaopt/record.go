@@ -16,12 +16,14 @@ type trainRecord struct {
 	Seed    uint64        `json:"seed"`
 	Network networkRecord `json:"network"`
 	// Init is the file that training started from.
-	Init             string  `json:"init,omitempty"`
-	Steps            int     `json:"steps"`
-	Unroll           int     `json:"unroll"`
-	MetaSteps        int     `json:"meta_steps_limit,omitempty"`
-	Seconds          float64 `json:"seconds_limit,omitempty"`
-	MetaLearningRate float64 `json:"meta_learning_rate"`
+	Init string `json:"init,omitempty"`
+	// Start is how the network was drawn if there was no such file.
+	Start            startRecord `json:"start"`
+	Steps            int         `json:"steps"`
+	Unroll           int         `json:"unroll"`
+	MetaSteps        int         `json:"meta_steps_limit,omitempty"`
+	Seconds          float64     `json:"seconds_limit,omitempty"`
+	MetaLearningRate float64     `json:"meta_learning_rate"`
 	planRecord
 	estimatorRecord
 	MetaBatch int `json:"meta_batch"`
@@ -31,6 +33,13 @@ type trainRecord struct {
 	ValidRuns  int            `json:"valid_runs"`
 	Patience   int            `json:"patience"`
 	SkipLimit  int            `json:"skip_limit"`
+}
+
+// startRecord is an lstm.Init.
+type startRecord struct {
+	Gain      float64 `json:"gain"`
+	InputGain float64 `json:"input_gain"`
+	Memory    float64 `json:"memory,omitempty"`
 }
 
 type networkRecord struct {
@@ -53,7 +62,7 @@ func recordNetwork(cfg lstm.Config) networkRecord {
 
 func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, gradient estimatorRecord) trainRecord {
 	return trainRecord{
-		Task: cfg.Family.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init,
+		Task: cfg.Family.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init, Start: startRecord(cfg.Init.WithDefaults()),
 		Steps: cfg.Steps, Unroll: cfg.Unroll, MetaSteps: cfg.MetaSteps, Seconds: cfg.Time.Seconds(),
 		MetaLearningRate: cfg.MetaLearningRate, planRecord: recordPlan(cfg), estimatorRecord: gradient,
 		MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
@@ -119,6 +128,7 @@ func (r trainRecord) command(name string, validated int) string {
 		cfg.Inputs, _ = lstm.ParseInputs(n.Inputs)
 		cfg.Readout, _ = lstm.ParseReadout(n.Readout)
 		args = append(args, networkArgs(cfg)...)
+		args = append(args, initArgs(lstm.Init(r.Start))...)
 	}
 	args = append(args, r.lengthArgs()...)
 	args = append(args, "--unroll", strconv.Itoa(r.Unroll),

@@ -91,7 +91,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	if shape, t.init, err = f.network.config(set); err != nil {
 		return nil, err
 	}
-	cfg.Network = shape
+	cfg.Network, cfg.Init = shape, f.network.start
 	if t.init != nil {
 		cfg.Initial = t.init.Network
 	}
