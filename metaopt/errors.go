@@ -11,6 +11,7 @@ const (
 	errWindow = "metaopt: window of no steps"
 	errGuard  = "metaopt: no rule to guard, or a guard that is not valid"
 	errLength = "metaopt: slice length is not the number of coordinates"
+	errPairs  = "metaopt: a rule has not one mean loss for each run"
 )
 
 // A MetaDivergedError ends a meta-training that met too many windows in a row

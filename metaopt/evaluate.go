@@ -52,6 +52,8 @@ type Comparison struct {
 	Runs  int      `json:"runs"`
 	Seed  uint64   `json:"seed"`
 	Rules []Result `json:"rules"`
+	// Paired has an entry for each learned rule: see Pair.
+	Paired []Paired `json:"paired,omitempty"`
 }
 
 // A Result is how one contender did.
@@ -61,14 +63,17 @@ type Result struct {
 	// LearningRate is the tuned one, nil where there is none.
 	LearningRate *float64 `json:"learning_rate"`
 	// MeanLoss is the mean of f(θ_0) … f(θ_T), FinalLoss that of the last five, averaged
-	// over instances, MeanLossCI95 a bootstrap interval over instances. A run that
-	// diverged makes them infinite, null in JSON.
-	MeanLoss     Number    `json:"mean_loss"`
-	MeanLossCI95 [2]Number `json:"mean_loss_ci95"`
-	FinalLoss    Number    `json:"final_loss"`
-	Diverged     int       `json:"diverged"`
+	// over instances, MeanLossCI95 and FinalLossCI95 bootstrap intervals over instances. A
+	// run that diverged makes them infinite, null in JSON.
+	MeanLoss      Number    `json:"mean_loss"`
+	MeanLossCI95  [2]Number `json:"mean_loss_ci95"`
+	FinalLoss     Number    `json:"final_loss"`
+	FinalLossCI95 [2]Number `json:"final_loss_ci95"`
+	Diverged      int       `json:"diverged"`
 	// HandedOver is the number of runs that a Guard handed over, nil if there is none.
 	HandedOver *int `json:"handed_over,omitempty"`
+	// MeanLosses are the mean losses of each instance, in order: what rules are paired by.
+	MeanLosses []Number `json:"mean_losses"`
 	// ValidLoss and TestAccuracy are measured after the last step where the
 	// problem is a Scorer and no run diverged; else nil.
 	ValidLoss    *float64 `json:"valid_loss,omitempty"`
@@ -127,6 +132,7 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 		res.HandedOver = handovers[r].total()
 		cmp.Rules = append(cmp.Rules, res)
 	}
+	cmp.Pair()
 	return cmp, nil
 }
 
@@ -139,13 +145,16 @@ type split struct {
 func newResult(outcomes []optimizer.Outcome, steps int, seed uint64) Result {
 	score := NewScore(outcomes)
 	res := Result{MeanLoss: score.MeanLoss, FinalLoss: score.FinalLoss, Diverged: score.Diverged}
-	means := make([]float64, len(outcomes))
+	means, finals := make([]float64, len(outcomes)), make([]float64, len(outcomes))
 	for i, out := range outcomes {
-		means[i] = meanLoss(out)
+		means[i], finals[i] = meanLoss(out), finalLoss(out)
+		res.MeanLosses = append(res.MeanLosses, Number(means[i]))
 	}
 	// The same resamples for every rule and step: intervals differ by the data alone.
 	lo, hi := bootstrap(means, stream.New(seed, "bootstrap", 0))
 	res.MeanLossCI95 = [2]Number{Number(lo), Number(hi)}
+	lo, hi = bootstrap(finals, stream.New(seed, "bootstrap", 0))
+	res.FinalLossCI95 = [2]Number{Number(lo), Number(hi)}
 	column := make([]float64, len(outcomes))
 	for t := range steps + 1 {
 		sum := 0.0
