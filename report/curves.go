@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 )
@@ -35,6 +36,11 @@ type CurveOptions struct {
 	Horizon float64
 	// LinearY makes the loss axis linear.
 	LinearY bool
+	// YMin and YMax, where positive, end the loss axis there and not where the
+	// curves do: pictures can then be laid side by side.
+	YMin, YMax float64
+	// Points are values from elsewhere, drawn beside the curves.
+	Points []Points
 }
 
 const (
@@ -61,33 +67,41 @@ func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
 			return nil, err
 		}
 	}
-	yLo, yHi, ok := yRange(series, o.LinearY)
+	for _, marks := range o.Points {
+		if err := marks.check(); err != nil {
+			return nil, err
+		}
+	}
+	yLo, yHi, ok := o.yRange(series, o.Points)
 	if !ok {
 		return nil, fmt.Errorf("report: %q: none of the %d series has a value that can be drawn", title, len(series))
 	}
 	p := newPlot(title, or(o.XLabel, "inner step"), or(o.YLabel, "loss f(θ_t)"))
 	p.Y.Min, p.Y.Max = yLo, yHi
-	p.Y.Tick.Marker = linearTicks{}
-	if !o.LinearY {
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
-	}
 	p.X.Min, p.X.Max = xRange(series)
-	p.X.Tick.Marker = linearTicks{}
-
 	picture := &Plot{plot: p, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
 	if o.Horizon > p.X.Min && o.Horizon < p.X.Max {
 		picture.mark = &mark{x: o.Horizon, text: "training horizon"}
 		p.Title.Padding += markRoom
+	}
+	picture.labels = addCurves(p, series, o.LinearY)
+	picture.labels = append(picture.labels, addPoints(p, o.Points)...)
+	return picture, nil
+}
+
+// addCurves draws curves and their bands into axes whose range is set, and
+// returns their labels.
+func addCurves(p *plot.Plot, series []Series, linear bool) (labels []label) {
+	p.X.Tick.Marker, p.Y.Tick.Marker = linearTicks{}, linearTicks{}
+	drawable := finite
+	if !linear {
+		p.Y.Scale, p.Y.Tick.Marker, drawable = plot.LogScale{}, logTicks{}, positive
 	}
 	learned := make([]bool, len(series))
 	for i, s := range series {
 		learned[i] = s.Learned
 	}
 	styles := lineStyles(learned)
-	drawable := positive
-	if o.LinearY {
-		drawable = finite
-	}
 	p.Add(grid{})
 	for _, pass := range []struct{ learned, bands bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
 		for i := range series {
@@ -98,16 +112,16 @@ func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
 				if s.Learned {
 					alpha = 60
 				}
-				p.Add(band{pieces: s.bandPieces(yLo, yHi), colour: shade(styles[i].Color, alpha)})
+				p.Add(band{pieces: s.bandPieces(p.Y.Min, p.Y.Max), colour: shade(styles[i].Color, alpha)})
 			} else {
 				pieces, diverged := s.pieces(drawable)
 				p.Add(curve{pieces: pieces, style: styles[i], cross: diverged})
-				picture.labels = append(picture.labels, s.label(pieces, diverged, p.X.Max))
-				picture.labels[len(picture.labels)-1].style = styles[i]
+				labels = append(labels, s.label(pieces, diverged, p.X.Max))
+				labels[len(labels)-1].style = styles[i]
 			}
 		}
 	}
-	return picture, nil
+	return labels
 }
 
 func (s *Series) check() error {
@@ -239,6 +253,29 @@ func xRange(series []Series) (lo, hi float64) {
 		lo, hi = lo-0.5, hi+0.5
 	}
 	return lo, hi
+}
+
+// yRange fits the loss axis to curves and points, as far as o does not end it.
+func (o CurveOptions) yRange(series []Series, points []Points) (lo, hi float64, ok bool) {
+	all := slices.Clone(series)
+	for _, marks := range points {
+		all = append(all, Series{Mean: marks.Y, X: marks.X})
+	}
+	lo, hi, ok = yRange(all, o.LinearY)
+	if o.YMin > 0 {
+		lo = o.YMin
+	}
+	if o.YMax > 0 {
+		hi = o.YMax
+	}
+	if ok && !(lo < hi) { // the curves are all on one side of the end that is set
+		if lo, hi = o.YMin, o.YMax; lo <= 0 {
+			lo = hi / 10
+		} else if hi <= lo {
+			hi = lo * 10
+		}
+	}
+	return lo, hi, ok
 }
 
 // yRange fits the loss axis to the curves, and as far as there is room to the bands.

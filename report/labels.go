@@ -16,9 +16,10 @@ type label struct {
 	text  string
 	style draw.LineStyle
 	bold  bool
-	y     float64 // of the curve's end, in data coordinates
-	lead  bool    // the curve ends at the axes' right border: lead there
-	alone bool    // the curve has no point to be drawn
+	y     float64          // of the curve's end, in data coordinates
+	lead  bool             // the curve ends at the axes' right border: lead there
+	alone bool             // the curve has no point to be drawn
+	glyph *draw.GlyphStyle // of points, in place of a line
 }
 
 const (
@@ -76,7 +77,11 @@ func drawLabels(c, data *draw.Canvas, p *plot.Plot, labels []label) {
 			c.StrokeLines(thin, []vg.Point{{X: x + 1, Y: ends[i]}, {X: x + leaderWidth - 1, Y: y}})
 		}
 		x += leaderWidth
-		c.StrokeLine2(l.style, x, y, x+sampleWidth, y)
+		if l.glyph != nil {
+			c.DrawGlyph(*l.glyph, vg.Point{X: x + sampleWidth/2, Y: y})
+		} else {
+			c.StrokeLine2(l.style, x, y, x+sampleWidth, y)
+		}
 		c.FillText(labelText(l), vg.Point{X: x + sampleWidth + labelGap, Y: y + labelLift}, l.text)
 	}
 }

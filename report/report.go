@@ -32,6 +32,9 @@ type Plot struct {
 	width, height float64 // in CSS pixels, 96 an inch
 	labels        []label
 	mark          *mark
+	// Of small multiples: the axes left of plot, and the title of all.
+	before []*plot.Plot
+	title  string
 }
 
 // Width and height of a picture where none are asked for, in CSS pixels.
@@ -108,6 +111,10 @@ func (p *Plot) draw(c draw.Canvas) {
 	c.Fill(c.Rectangle.Path())
 	c = draw.Crop(c, 10*pixel, -14*pixel, 8*pixel, -12*pixel)
 	left := draw.Crop(c, 0, -labelColumn(p.labels), 0, 0)
+	if p.title != "" {
+		left = p.drawTitle(left)
+	}
+	left = p.drawBefore(left)
 	p.plot.Draw(left)
 	data := p.plot.DataCanvas(left)
 	if p.mark != nil {
