@@ -11,6 +11,7 @@ const (
 	errLength    = "baselines: slice length differs from the number of coordinates"
 	errDimension = "baselines: number of coordinates is not positive"
 	errInvalid   = "baselines: invalid rule; Validate says what is wrong"
+	errGrid      = "baselines: number of learning rates a decade is not positive"
 )
 
 // ErrState is wrapped by every error of a state's UnmarshalBinary.

@@ -29,13 +29,21 @@ type TuneConfig struct {
 	Progress func(done, total int)
 }
 
-// DefaultGrid returns four learning rates a decade from 1e-4 to 10:
+// DefaultGrid is GridOf(4): 21 learning rates.
+func DefaultGrid() []float64 { return GridOf(4) }
+
+// GridOf returns n learning rates a decade from 1e-4 to 10, 5n+1 in all:
 //
-//	10^(e/4),   e = −16 … 4
-func DefaultGrid() []float64 {
-	grid := make([]float64, 0, 21)
-	for e := -16; e <= 4; e++ {
-		grid = append(grid, math.Pow(10, float64(e)/4))
+//	10^(e/n),   e = −4n … n
+//
+// It panics if n is not positive.
+func GridOf(n int) []float64 {
+	if n < 1 {
+		panic(errGrid)
+	}
+	grid := make([]float64, 0, 5*n+1)
+	for e := -4 * n; e <= n; e++ {
+		grid = append(grid, math.Pow(10, float64(e)/float64(n)))
 	}
 	return grid
 }

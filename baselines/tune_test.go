@@ -258,3 +258,25 @@ func ExampleTune() {
 	fmt.Printf("%s: best of %d learning rates %.3f, at the edge: %v\n", tuned.Name, len(tuned.Grid), tuned.LearningRate, tuned.AtEdge)
 	// Output: nesterov: best of 21 learning rates 0.316, at the edge: false
 }
+
+// The grid that files of results name by its learning rates a decade.
+func TestGridOf(t *testing.T) {
+	if got := GridOf(1); len(got) != 6 || got[0] != 1e-4 || got[3] != 0.1 || got[5] != 10 {
+		t.Errorf("one a decade: %v", got)
+	}
+	grid := GridOf(3)
+	if len(grid) != 16 || grid[0] != 1e-4 || grid[15] != 10 || grid[11] != math.Pow(10, -1.0/3) {
+		t.Errorf("three a decade: %v", grid)
+	}
+	for i, lr := range DefaultGrid() {
+		if want := math.Pow(10, float64(i-16)/4); lr != want {
+			t.Errorf("default learning rate %d is %v, want %v", i, lr, want)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no learning rate a decade: no panic")
+		}
+	}()
+	GridOf(0)
+}
