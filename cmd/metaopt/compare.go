@@ -21,14 +21,16 @@ type compareFlags struct {
 	steps      int
 	runs       int
 	tuneRuns   int
+	grid       int
 	seed       uint64
 	rules      []string
 	json, plot string
+	markdown   bool
 	quiet      bool
 }
 
 func newCompare(a *app) *cobra.Command {
-	f := compareFlags{steps: library.Steps, runs: defaultRuns, tuneRuns: defaultTuneRuns}
+	f := compareFlags{steps: library.Steps, runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid}
 	cmd := &cobra.Command{
 		Use:   "compare [FILE.mopt ...]",
 		Short: "Compare learned optimizers with tuned hand-designed rules",
@@ -63,11 +65,13 @@ like --units change it.`,
 	fs.Var(count{&f.steps, 1}, "steps", "inner steps of a run")
 	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
 	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10")
 	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
 	f.guard.add(cmd)
 	fs.Var(text{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
 	fs.Var(text{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
+	fs.BoolVar(&f.markdown, "markdown", false, "print the table in Markdown")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
 	return cmd
@@ -103,7 +107,7 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	if err != nil {
 		return err
 	}
-	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, seed: f.seed, rules: rules}
+	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, grid: f.grid, seed: f.seed, rules: rules}
 	names := distinctNames(paths, optimizers, rules)
 	for i, o := range optimizers {
 		v.learned = append(v.learned, metaopt.Contender{Name: names[i], Kind: metaopt.Learned, Rule: o.Network})
@@ -138,6 +142,9 @@ func (f *compareFlags) write(a *app, c *metaopt.Comparison, horizon int) error {
 		if table = a.stderr; a.quiet {
 			table = io.Discard
 		}
+	}
+	if f.markdown {
+		return writeComparison(table, c, report.Markdown)
 	}
 	return printComparison(table, c)
 }

@@ -63,6 +63,9 @@ func TestCompareJSONOnStandardOutputIsNothingElse(t *testing.T) {
 	if !strings.Contains(a.stderr, "adam") {
 		t.Error("no table on stderr")
 	}
+	if b := succeed(t, "compare", "--rules", "adam,sgd", "--batch", "4", "--steps", "5", "--runs", "2", "--tune-runs", "1", "--markdown"); !strings.Contains(b.stdout, "\n| adam ") {
+		t.Errorf("no Markdown:\n%s", b.stdout)
+	}
 	var again metaopt.Comparison
 	if err := json.Unmarshal([]byte(a.stdout), &again); err != nil || again.Rules[0].Name != "adam" {
 		t.Errorf("%+v, %v", again, err)

@@ -15,6 +15,8 @@ const (
 	// Of a comparison: fresh instances, and those that learning rates are tuned on.
 	defaultRuns     = 20
 	defaultTuneRuns = 10
+	// Learning rates a decade that are tried: baselines.DefaultGrid.
+	defaultGrid = 4
 )
 
 // library holds the library's own defaults, which are the command's.

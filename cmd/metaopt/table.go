@@ -20,8 +20,15 @@ func ranked(c *metaopt.Comparison) []metaopt.Result {
 	return rules
 }
 
+// tableWriter is report.Table or report.Markdown.
+type tableWriter func(w io.Writer, header []string, rows [][]string) error
+
 // printComparison prints the table, and in a sentence who won.
 func printComparison(w io.Writer, c *metaopt.Comparison) error {
+	return writeComparison(w, c, report.Table)
+}
+
+func writeComparison(w io.Writer, c *metaopt.Comparison, table tableWriter) error {
 	fmt.Fprintf(w, "%s: %d steps, averages over %d fresh instances\n\n", c.Task, c.Steps, c.Runs)
 	rules := ranked(c)
 	scored := slices.ContainsFunc(rules, func(r metaopt.Result) bool { return r.ValidLoss != nil })
@@ -48,11 +55,15 @@ func printComparison(w io.Writer, c *metaopt.Comparison) error {
 		}
 		rows = append(rows, row)
 	}
-	if err := report.Table(w, header, rows); err != nil {
+	if err := table(w, header, rows); err != nil {
 		return err
 	}
 	fmt.Fprint(w, "\nMean loss: over all steps, start included. Final loss: over the last five.\n")
-	for _, text := range []string{verdict(rules), handovers(rules, c.Runs)} {
+	sentences := []string{verdict(rules, len(c.Paired) > 0)}
+	for _, p := range c.Paired {
+		sentences = append(sentences, pairedText(p))
+	}
+	for _, text := range append(sentences, handovers(rules, c.Runs)) {
 		if text != "" {
 			fmt.Fprintln(w, text)
 		}
@@ -79,9 +90,27 @@ func loss(x metaopt.Number) string {
 	return fmt.Sprintf("%.4g", float64(x))
 }
 
+// pairedText says what the paired comparison found.
+func pairedText(p metaopt.Paired) string {
+	text := fmt.Sprintf("%s against %s on the same instances: %s", p.Name, p.Against, p.Verdict)
+	switch {
+	case p.RatioCI95[1].Finite():
+		text += fmt.Sprintf(", %s × its mean loss (95%% interval of the pairs %s–%s)", loss(p.Ratio), loss(p.RatioCI95[0]), loss(p.RatioCI95[1]))
+	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
+		text += fmt.Sprintf(", its mean loss %+.4g (95%% interval of the pairs %+.4g to %+.4g)", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
+	default:
+		text += ", for what diverged"
+	}
+	if p.Verdict == metaopt.Undecided && p.DifferenceCI95[1].Finite() {
+		text += ": more --runs would tell"
+	}
+	return text + "."
+}
+
 // verdict compares the best learned with the best tuned rule; "" if there are
-// not both, or one of them has no finite loss.
-func verdict(rules []metaopt.Result) string {
+// not both, or one of them has no finite loss. Where the two were not paired it
+// looks at their intervals.
+func verdict(rules []metaopt.Result, paired bool) string {
 	best := func(kind string) *metaopt.Result {
 		i := slices.IndexFunc(rules, func(r metaopt.Result) bool { return r.Kind == kind })
 		if i < 0 || !rules[i].MeanLoss.Finite() {
@@ -98,7 +127,7 @@ func verdict(rules []metaopt.Result) string {
 	if learned.MeanLoss >= tuned.MeanLoss {
 		text = fmt.Sprintf("The tuned %s has the lowest mean loss: %s below %s.", tuned.Name, percentBelow(tuned, learned), learned.Name)
 	}
-	if learned.MeanLossCI95[0] <= tuned.MeanLossCI95[1] && tuned.MeanLossCI95[0] <= learned.MeanLossCI95[1] {
+	if !paired && learned.MeanLossCI95[0] <= tuned.MeanLossCI95[1] && tuned.MeanLossCI95[0] <= learned.MeanLossCI95[1] {
 		text += " Their intervals overlap: more --runs would tell."
 	}
 	return text

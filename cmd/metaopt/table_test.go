@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"learnedopt/metaopt"
+	"learnedopt/report"
 	"learnedopt/tasks"
 )
 
@@ -123,6 +124,31 @@ func TestDistinctNames(t *testing.T) {
 		}
 		if got := distinctNames(c.paths, all, c.rules); !slices.Equal(got, c.want) {
 			t.Errorf("%q with names %q beside %q are called %q, want %q", c.paths, c.names, c.rules, got, c.want)
+		}
+	}
+}
+
+// What the pairs say stands below the table, in place of the overlap of intervals.
+func TestTableSaysWhatThePairsSay(t *testing.T) {
+	inf := metaopt.Number(math.Inf(1))
+	c := &metaopt.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: []metaopt.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
+	c.Paired = []metaopt.Paired{
+		{Name: "mine", Against: "sgd", Ratio: 1.01, RatioCI95: [2]metaopt.Number{0.9, 1.1}, DifferenceCI95: [2]metaopt.Number{-1, 1}, Verdict: metaopt.Undecided},
+		{Name: "low", Against: "sgd", Ratio: 0.5, RatioCI95: [2]metaopt.Number{0.4, 0.6}, DifferenceCI95: [2]metaopt.Number{-2, -1}, Verdict: metaopt.Won},
+		{Name: "wild", Against: "sgd", Ratio: inf, RatioCI95: [2]metaopt.Number{1, inf}, DifferenceCI95: [2]metaopt.Number{1, inf}, Verdict: metaopt.Lost},
+	}
+	var b strings.Builder
+	if err := writeComparison(&b, c, report.Markdown); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| rule ", "|---", "\nThe tuned sgd has the lowest mean loss: 1.0% below mine.\n",
+		"\nmine against sgd on the same instances: undecided, 1.0100 × its mean loss (95% interval of the pairs 0.9000–1.1000): more --runs would tell.\n",
+		"\nlow against sgd on the same instances: won, 0.5000 × its mean loss (95% interval of the pairs 0.4000–0.6000).\n",
+		"\nwild against sgd on the same instances: lost, for what diverged.\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ type versus struct {
 	steps    int
 	runs     int
 	tuneRuns int
+	grid     int // learning rates a decade; 0 means defaultGrid
 	seed     uint64
 	learned  []metaopt.Contender
 	rules    []string
@@ -40,23 +42,33 @@ func (v versus) run(ctx context.Context, a *app) (result, error) {
 			return res, err
 		}
 	}
-	for _, t := range res.tuned {
-		if t.Rule == nil {
-			continue // it diverged everywhere, and a note said so
-		}
-		contenders = append(contenders, metaopt.Contender{Name: t.Name, Kind: metaopt.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
-	}
-	m := a.meter(int64(v.runs*len(contenders)), "comparing")
-	defer m.close()
+	contenders = append(contenders, contendersOf(res.tuned)...)
 	var err error
-	res.comparison, err = metaopt.Evaluate(ctx, metaopt.EvalConfig{
-		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
-	})
+	res.comparison, err = v.evaluate(ctx, a, contenders)
 	return res, err
 }
 
+// contendersOf leaves out what diverged everywhere, of which a note spoke.
+func contendersOf(tuned []baselines.Tuned) []metaopt.Contender {
+	var contenders []metaopt.Contender
+	for _, t := range tuned {
+		if t.Rule != nil {
+			contenders = append(contenders, metaopt.Contender{Name: t.Name, Kind: metaopt.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
+		}
+	}
+	return contenders
+}
+
+func (v versus) evaluate(ctx context.Context, a *app, contenders []metaopt.Contender) (*metaopt.Comparison, error) {
+	m := a.meter(int64(v.runs*len(contenders)), "comparing")
+	defer m.close()
+	return metaopt.Evaluate(ctx, metaopt.EvalConfig{
+		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
+	})
+}
+
 func (v versus) tune(ctx context.Context, a *app) ([]baselines.Tuned, error) {
-	grid := baselines.DefaultGrid()
+	grid := baselines.GridOf(cmp.Or(v.grid, defaultGrid))
 	m := a.meter(int64(v.tuneRuns*len(v.rules)*len(grid)), "tuning learning rates")
 	tuned, err := baselines.TuneAll(ctx, v.rules, baselines.TuneConfig{
 		Family: v.family, Steps: v.steps, Runs: v.tuneRuns, Grid: grid, Seed: v.seed, Progress: m.progress,

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"learnedopt/metaopt"
+	"learnedopt/report"
+)
+
+// architectures runs and draws the last loss against the number of units, with a panel for
+// each number of layers.
+func (r *reproduction) architectures(ctx context.Context, f figure) error {
+	entrants, err := r.learned(f.task)
+	if err != nil {
+		return err
+	}
+	if r.quick {
+		f.grid = slices.DeleteFunc(slices.Clone(f.grid), func(a architecture) bool { return !a.coarse })
+	}
+	out := figureResult{Figure: f.name, Number: f.number}
+	for i, a := range f.grid {
+		if !r.asPublished(f.task) {
+			f.grid = slices.Clone(f.grid)
+			f.grid[i].paper = paperStep{}
+		}
+		o := f.options
+		o.Units, o.Layers = []int{a.units}, []int{a.layers}
+		v, err := r.versus(f.task, o, f.steps)
+		if err != nil {
+			return err
+		}
+		r.note("%s, %s, %d of %d: %s", f.name, f.number, i+1, len(f.grid), v.family.Name())
+		res, err := r.store.compare(ctx, v, entrants)
+		if err != nil {
+			return err
+		}
+		out.Comparisons, out.Tuning = append(out.Comparisons, res.comparison), append(out.Tuning, res.tuned)
+		out.Paper = append(out.Paper, nil)
+		if p := f.grid[i].paper; p.LSTM != 0 {
+			p.Step = f.steps
+			out.Paper[i] = []paperStep{p}
+		}
+		for _, e := range entrants {
+			out.Commands = append(out.Commands, v.compareCommand(e.path))
+		}
+	}
+	var names []string
+	for _, e := range entrants {
+		names = append(names, e.name)
+	}
+	plot, err := f.plotGrid(out.Comparisons, names)
+	if err != nil {
+		return err
+	}
+	return r.write(f, out, plot, func(w io.Writer, table tableWriter) error {
+		return f.printGrid(w, table, out.Comparisons, names)
+	})
+}
+
+// gridRule is the result of a rule, nil where it could not be tuned.
+func gridRule(c *metaopt.Comparison, name, kind string) *metaopt.Result {
+	i := slices.IndexFunc(c.Rules, func(r metaopt.Result) bool { return r.Name == name && r.Kind == kind })
+	if i < 0 {
+		return nil
+	}
+	return &c.Rules[i]
+}
+
+// plotGrid draws the last losses of comparisons, one for each of f.grid.
+func (f figure) plotGrid(comparisons []*metaopt.Comparison, learned []string) (*report.Plot, error) {
+	layers := map[int]int{} // to the panel
+	var panels []report.Panel
+	published := slices.ContainsFunc(f.grid, func(a architecture) bool { return a.paper.LSTM != 0 })
+	for i, a := range f.grid {
+		at, ok := layers[a.layers]
+		if !ok {
+			at = len(panels)
+			layers[a.layers] = at
+			panel := report.Panel{Title: fmt.Sprintf("%d hidden layers", a.layers)}
+			if a.layers == 1 {
+				panel.Title = "1 hidden layer"
+			}
+			for _, name := range learned {
+				panel.Series = append(panel.Series, report.Series{
+					Name: displayName(metaopt.Result{Name: name, Kind: metaopt.Learned}), Learned: true,
+				})
+			}
+			for _, name := range defaultRules {
+				panel.Series = append(panel.Series, report.Series{Name: name})
+			}
+			if published {
+				panel.Points = []report.Points{{Name: paperLSTM, Learned: true}, {Name: paperBest}}
+			}
+			panels = append(panels, panel)
+		}
+		panel := &panels[at]
+		for k := range panel.Series {
+			s := &panel.Series[k]
+			name, kind := s.Name, metaopt.Baseline
+			if s.Learned {
+				name, kind = learned[k], metaopt.Learned
+			}
+			mean, lo, hi := math.NaN(), math.NaN(), math.NaN()
+			if r := gridRule(comparisons[i], name, kind); r != nil {
+				last := len(r.Curve) - 1
+				mean, lo, hi = float64(r.Curve[last]), float64(r.CurveCI95[0][last]), float64(r.CurveCI95[1][last])
+			}
+			s.X, s.Mean, s.Lo, s.Hi = append(s.X, float64(a.units)), append(s.Mean, mean), append(s.Lo, lo), append(s.Hi, hi)
+		}
+		if a.paper.LSTM != 0 {
+			_, best := a.paper.best()
+			for k, y := range []float64{a.paper.LSTM, best} {
+				panel.Points[k].X, panel.Points[k].Y = append(panel.Points[k].X, float64(a.units)), append(panel.Points[k].Y, y)
+			}
+		}
+	}
+	title := fmt.Sprintf("%s: loss after %d steps (mean of %d instances)", f.number, f.steps, comparisons[0].Runs)
+	return report.Panels(title, panels, report.CurveOptions{
+		XLabel: "units of each hidden layer", YLabel: fmt.Sprintf("loss f(θ_%d)", f.steps), Width: 1000,
+	})
+}
+
+// printGrid writes a row for each architecture.
+func (f figure) printGrid(w io.Writer, table tableWriter, comparisons []*metaopt.Comparison, learned []string) error {
+	fmt.Fprintf(w, "Loss after %d steps, averages over %d fresh instances\n\n", f.steps, comparisons[0].Runs)
+	header := []string{"layers", "units"}
+	for _, name := range learned {
+		header = append(header, displayName(metaopt.Result{Name: name, Kind: metaopt.Learned}))
+	}
+	header = append(append(header, defaultRules...), "learned / best", paperLSTM, paperBest, "paper's LSTM / best")
+	var rows [][]string
+	for i, a := range f.grid {
+		cells := []string{fmt.Sprint(a.layers), fmt.Sprint(a.units)}
+		bestLearned, bestTuned := math.Inf(1), math.Inf(1)
+		add := func(name, kind string, best *float64) {
+			value := math.NaN()
+			if r := gridRule(comparisons[i], name, kind); r != nil {
+				value = float64(r.Curve[len(r.Curve)-1])
+				*best = min(*best, value)
+			}
+			cells = append(cells, short(value))
+		}
+		for _, name := range learned {
+			add(name, metaopt.Learned, &bestLearned)
+		}
+		for _, name := range defaultRules {
+			add(name, metaopt.Baseline, &bestTuned)
+		}
+		lstm, best := math.NaN(), math.NaN()
+		if a.paper.LSTM != 0 {
+			lstm = a.paper.LSTM
+			_, best = a.paper.best()
+		}
+		rows = append(rows, append(cells, short(bestLearned/bestTuned), short(lstm), short(best), short(lstm/best)))
+	}
+	if err := table(w, header, rows); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(f.grid, func(a architecture) bool { return a.paper.LSTM != 0 }) {
+		fmt.Fprintf(w, "\n%s\n", paperNote)
+	}
+	return nil
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/report"
+)
+
+const quadraticFile = "../../metaopt/testdata/quadratic.mopt"
+
+// modified returns when each file of the cache was written.
+func modified(t *testing.T, out string) map[string]int64 {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(out, "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := map[string]int64{}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		times[e.Name()] = info.ModTime().UnixNano()
+	}
+	return times
+}
+
+// The figure, its files, and what a second run takes from the cache.
+func TestReproduceAFigureAndAgain(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	args := []string{"reproduce", "quadratics", "--optimizer", quadraticFile, "--quick", "--runs", "2", "--tune-runs", "1", "--out", out}
+	a := succeed(t, args...)
+	for _, want := range []string{"Fig. 4, left", "quadratic dims=10 batch=128: 100 steps", "step 20", "paper's", "0.039", "0.215",
+		"the paper's LSTM / adam: 0.765.", "on the same instances", "within 5%"} {
+		if !strings.Contains(a.stdout, want) {
+			t.Errorf("no %q in\n%s", want, a.stdout)
+		}
+	}
+	dir := filepath.Join(out, "quadratics")
+	table := readFile(t, filepath.Join(dir, tableFile))
+	for _, want := range []string{"| rule ", "(curves.svg)", "metaopt compare " + quadraticFile + " --task quadratic --dims 10 --batch 128 --steps 100 --runs 2 --tune-runs 1 --grid 1 --seed 0"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	if svg := readFile(t, filepath.Join(dir, "curves.svg")); !strings.Contains(svg, paperLSTM) || !strings.Contains(svg, paperBest) || !strings.Contains(svg, "f(θ_t) / f(θ_0)") {
+		t.Error("the picture lacks the paper's values")
+	}
+	var res figureResult
+	if err := json.Unmarshal([]byte(readFile(t, filepath.Join(dir, resultFile))), &res); err != nil || len(res.Comparisons) != 1 || len(res.Tuning[0]) != 4 || len(res.Paper[0]) != 2 {
+		t.Errorf("%v, %+v", err, res)
+	}
+
+	// The printed command gives what the figure has, digit for digit.
+	command := strings.Fields(table[strings.Index(table, "metaopt compare"):strings.LastIndex(table, "\n```")])
+	var same metaopt.Comparison
+	if err := json.Unmarshal([]byte(succeed(t, append(command[1:], "--json", "-")...).stdout), &same); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range res.Comparisons[0].Rules {
+		if s := same.Rules[i]; s.Name != r.Name || s.MeanLoss != r.MeanLoss || !slices.Equal(s.Curve, r.Curve) {
+			t.Errorf("%s: mean loss %v, by the printed command %s %v", r.Name, r.MeanLoss, s.Name, s.MeanLoss)
+		}
+	}
+	if !slices.Equal(same.Paired, res.Comparisons[0].Paired) {
+		t.Errorf("paired %+v, by the printed command %+v", res.Comparisons[0].Paired, same.Paired)
+	}
+
+	before := modified(t, out)
+	if b := succeed(t, args...); b.stdout != a.stdout {
+		t.Errorf("again:\n%s\nfirst:\n%s", b.stdout, a.stdout)
+	}
+	if after := modified(t, out); len(before) != 6 || len(after) != 6 {
+		t.Errorf("the cache holds %v", after)
+	} else {
+		for name, at := range before {
+			if after[name] != at {
+				t.Errorf("%s was computed again", name)
+			}
+		}
+	}
+	// The table's row is the same question, another optimizer only one more.
+	other := trained(t, "--name", "other", "--task", "quadratic")
+	b := succeed(t, "reproduce", "table", "--rows", "quadratic-100", "--optimizer", other, "--quick", "--runs", "2", "--tune-runs", "1", "--out", out)
+	after := modified(t, out)
+	for name, at := range before {
+		if after[name] != at {
+			t.Errorf("%s was computed again for another optimizer", name)
+		}
+	}
+	if len(after) != 7 || !strings.Contains(b.stdout, "last ≤ 0.7 × tuned") {
+		t.Errorf("the cache holds %v after\n%s", after, b.stdout)
+	}
+	// Another seed is another question.
+	succeed(t, append(args, "--seed", "1")...)
+	for name, at := range modified(t, out) {
+		if at == before[name] {
+			t.Errorf("%s is that of another seed", name)
+		}
+	}
+}
+
+func TestReproduceRefuses(t *testing.T) {
+	fail(t, exitUsage, []string{"reproduce", "quadratic"}, "did you mean", "quadratics")
+	fail(t, exitUsage, []string{"reproduce", "mnist", "relu"}, "one figure")
+	fail(t, exitUsage, []string{"reproduce", "mnist", "--rows", "mnist-100"}, "--rows")
+	fail(t, exitUsage, []string{"reproduce", "table", "--rows", "mnist-1000000"}, "did you mean", "mnist-10000")
+	empty := t.TempDir()
+	fail(t, exitFailure, []string{"reproduce", "mnist", "--optimizer", quadraticFile, "--data-dir", empty, "--out", filepath.Join(empty, "out")}, "metaopt data fetch mnist")
+	if _, err := os.Stat(filepath.Join(empty, "out")); err == nil {
+		t.Error("a folder was made without data")
+	}
+	a := succeed(t, "reproduce")
+	for _, name := range append(figureNames(), tableName) {
+		if !strings.Contains(a.stdout, "\n"+name+" ") {
+			t.Errorf("the list lacks %s:\n%s", name, a.stdout)
+		}
+	}
+}
+
+// The paper's values, as its figures have them: learned below the best hand-designed rule by these ratios.
+func TestPapersRatios(t *testing.T) {
+	for name, want := range map[string]float64{"quadratics": 0.765, "mnist": 0.766, "mnist-200": 0.808, "units-40": 0.645, "two-layers": 0.471, "relu": 6.944} {
+		f := figures[slices.Index(figureNames(), name)]
+		last := f.paper[len(f.paper)-1]
+		if _, best := last.best(); last.Step != f.steps || math.Abs(last.LSTM/best-want) > 5e-4 {
+			t.Errorf("%s: %v at step %d, want %v at %d", name, last.LSTM/best, last.Step, want, f.steps)
+		}
+	}
+}
+
+func TestEffort(t *testing.T) {
+	for _, c := range [][5]int{ // steps, instances and rates asked for, and what is done
+		{100, 10, 4, 10, 4}, {500, 10, 4, 10, 4}, {1000, 10, 4, 5, 4}, {10000, 10, 4, 2, 3}, {10000, 1, 1, 1, 1}, {10000, 100, 2, 5, 2},
+	} {
+		if runs, grid := effort(c[0], c[1], c[2]); runs != c[3] || grid != c[4] {
+			t.Errorf("%d steps: %d instances, %d a decade; want %v", c[0], runs, grid, c[3:])
+		}
+	}
+	if rates := len(baselines.GridOf(3)); rates < 15 {
+		t.Errorf("%d learning rates, want 15", rates)
+	}
+}
+
+// Each kind of bound, met and missed.
+func TestBounds(t *testing.T) {
+	result := func(mean, final, last float64) metaopt.Result {
+		return metaopt.Result{MeanLoss: metaopt.Number(mean), FinalLoss: metaopt.Number(final), Curve: []metaopt.Number{1, metaopt.Number(last)}}
+	}
+	tuned := []metaopt.Result{result(0.5, 0.4, 0.3), result(0.6, 0.2, 0.25)}
+	ours := result(0.43, 0.2, 0.2)
+	for _, c := range []struct {
+		goal goal
+		text string
+		met  bool
+	}{
+		{goal{mean: 0.44}, "mean ≤ 0.44", true},
+		{goal{mean: 0.42}, "mean ≤ 0.42", false},
+		{goal{final: 0.19}, "last five ≤ 0.19", false},
+		{goal{meanRatio: 0.85}, "mean ≤ 0.85 × tuned = 0.425", false},
+		{goal{meanRatio: 0.9}, "mean ≤ 0.9 × tuned = 0.45", true},
+		{goal{finalRatio: 1}, "last five ≤ tuned = 0.2", true},
+		{goal{lastRatio: 0.7}, "last ≤ 0.7 × tuned = 0.175", false},
+		{goal{finite: true}, "no divergence", true},
+	} {
+		got := c.goal.bounds(ours, tuned)
+		if len(got) != 1 || got[0].text != c.text || got[0].met() != c.met {
+			t.Errorf("%+v: %+v, want %q met %v", c.goal, got, c.text, c.met)
+		}
+	}
+	inf := result(math.Inf(1), math.Inf(1), math.Inf(1))
+	inf.Diverged = 1
+	if g := (goal{meanRatio: 0.85}).bounds(inf, []metaopt.Result{inf}); g[0].met() {
+		t.Error("what diverged is as good as what diverged")
+	}
+	for _, b := range (goal{mean: 1, finite: true, finalRatio: 1}).bounds(inf, tuned) {
+		if b.met() {
+			t.Errorf("%q is met by what diverged", b.text)
+		}
+	}
+	for _, row := range resultRows() {
+		if row.goal == (goal{}) {
+			t.Errorf("%s has no target", row.name)
+		}
+	}
+	if n := len(resultRows()); n != 22 {
+		t.Errorf("%d rows, want 5 of MNIST, 3 of each of five architectures, 2 of quadratics", n)
+	}
+}
+
+// Of several targets each gets its own optimizers.
+func TestOptimizersForTheirTasks(t *testing.T) {
+	made := func(name, task string) entrant {
+		return entrant{name: name, optimizer: &metaopt.Optimizer{Provenance: metaopt.Provenance{Task: task}}}
+	}
+	r := &reproduction{shipped: map[string]entrant{}}
+	r.entrants = []entrant{made("m", "mnist units=20"), made("q", "quadratic dims=10"), made("u", "quadratic-uniform dims=10")}
+	for task, want := range map[string]string{"mnist": "m", "quadratic": "q", "quadratic-uniform": "u"} {
+		if got, err := r.learned(task); err != nil || len(got) != 1 || got[0].name != want {
+			t.Errorf("%s gets %v, %v; want %s", task, got, err, want)
+		}
+	}
+	r.entrants = r.entrants[:1]
+	if got, err := r.learned("quadratic-uniform"); err != nil || len(got) != 1 || got[0].path != "pretrained:quadratic-uniform" {
+		t.Errorf("quadratics get %v, %v; want a pretrained one", got, err)
+	}
+	r.one = true
+	if got, err := r.learned("quadratic"); err != nil || len(got) != 1 || got[0].name != "m" {
+		t.Errorf("one figure gets %v, %v; want what was named", got, err)
+	}
+}
+
+// gridComparisons are made-up results: 1/units, more with more layers.
+func gridComparisons(f figure) []*metaopt.Comparison {
+	var all []*metaopt.Comparison
+	for _, a := range f.grid {
+		c := &metaopt.Comparison{Runs: 20}
+		for k, name := range append([]string{"mine"}, defaultRules...) {
+			kind := metaopt.Baseline
+			if k == 0 {
+				kind = metaopt.Learned
+			}
+			x := metaopt.Number(0.1 + float64(a.layers*(k+2))/float64(a.units+5))
+			c.Rules = append(c.Rules, metaopt.Result{Name: name, Kind: kind, Curve: []metaopt.Number{2, x},
+				CurveCI95: [2][]metaopt.Number{{2, 0.9 * x}, {2, 1.1 * x}}})
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func TestArchitectures(t *testing.T) {
+	f := figures[slices.Index(figureNames(), "architectures")]
+	comparisons := gridComparisons(f)
+	comparisons[0].Rules = slices.Delete(comparisons[0].Rules, 1, 2) // sgd could not be tuned
+	var b strings.Builder
+	if err := f.printGrid(&b, report.Table, comparisons, []string{"mine"}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(b.String(), "\n")
+	if fields := strings.Fields(lines[3]); !slices.Equal(fields, []string{"1", "5", "0.3", "–", "0.5", "0.6", "0.7", "0.6", "0.59", "0.575", "1.03"}) {
+		t.Errorf("the first row is %q in\n%s", fields, b.String())
+	}
+	if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") {
+		t.Errorf("not for people:\n%s", b.String())
+	}
+	plot, err := f.plotGrid(comparisons, []string{"mine"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var svg strings.Builder
+	if err := plot.Encode(&svg, report.SVG); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 hidden layer", "2 hidden layers", "mine (learned)", "nesterov", paperBest, "f(θ_100)"} {
+		if !strings.Contains(svg.String(), want) {
+			t.Errorf("the picture lacks %q", want)
+		}
+	}
+}
+
+// The figures of MNIST on the digits, which need no download and have no values of the paper.
+func TestReproduceOnDigits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders the digits; not with -short")
+	}
+	out := t.TempDir()
+	a := succeed(t, "reproduce", "mnist", "--optimizer", quadraticFile, "--data", "digits", "--quick", "--runs", "1", "--tune-runs", "1", "--out", out)
+	if !strings.Contains(a.stdout, "digits units=20") || strings.Contains(a.stdout, "paper's") {
+		t.Errorf("not the digits alone:\n%s", a.stdout)
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/report"
+)
+
+// A rowResult is a finished row of the table for one learned optimizer.
+type rowResult struct {
+	Row        string              `json:"row"`
+	Optimizer  string              `json:"optimizer"`
+	Hash       string              `json:"sha256"`
+	Command    string              `json:"command"`
+	Reached    bool                `json:"reached"`
+	Bounds     []string            `json:"bounds"`
+	Comparison *metaopt.Comparison `json:"comparison"`
+	Tuning     []baselines.Tuned   `json:"tuning"`
+	cells      []string
+}
+
+var resultHeader = []string{"row", "steps", "best tuned hand-designed", "best published learned", "ours: mean [95%] / last five [95%]",
+	"mean, ours / best tuned [95%]", "target", "reached?", "command"}
+
+// chosenRows are those of --rows, in the order of the table.
+func (r *reproduction) chosenRows() []resultRow {
+	return slices.DeleteFunc(resultRows(), func(row resultRow) bool { return len(r.rows) > 0 && !slices.Contains(r.rows, row.name) })
+}
+
+// table fills in the rows, and writes what there is after each.
+func (r *reproduction) table(ctx context.Context) error {
+	dir := filepath.Join(r.out, tableName)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("%w; choose another folder with --out", err)
+	}
+	var done []rowResult
+	rows := r.chosenRows()
+	for i, row := range rows {
+		v, err := r.versus(row.task, row.options, row.steps)
+		if err != nil {
+			return err
+		}
+		entrants, err := r.learned(row.task)
+		if err != nil {
+			return err
+		}
+		r.note("row %d of %d: %s", i+1, len(rows), row.name)
+		res, err := r.store.compare(ctx, v, entrants)
+		if err != nil {
+			return err
+		}
+		plot, err := plotComparison(res.comparison, horizonOf(entrants))
+		if err != nil {
+			return err
+		}
+		if err := plot.Save(filepath.Join(dir, row.name+".svg")); err != nil {
+			return err
+		}
+		for _, e := range entrants {
+			done = append(done, row.result(v, e, res, len(entrants) > 1, r.asPublished(row.task)))
+		}
+		if err := r.writeTable(dir, done); err != nil {
+			return err
+		}
+	}
+	if err := r.printRows(r.stdout, report.Table, done); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.stdout, "\nWritten to %s: %s, %s, a picture of each row\n", dir, tableFile, resultFile)
+	return nil
+}
+
+func (r *reproduction) writeTable(dir string, done []rowResult) error {
+	if err := r.writeJSON(filepath.Join(dir, resultFile), done); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := r.printRows(&b, report.Markdown, done); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, tableFile), b.Bytes())
+}
+
+func (r *reproduction) printRows(w io.Writer, table tableWriter, done []rowResult) error {
+	var cells [][]string
+	for _, d := range done {
+		cells = append(cells, d.cells)
+	}
+	if err := table(w, resultHeader, cells); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, `
+Mean of f(θ_0) … f(θ_T) / mean of the last five, over %d fresh instances; learning rates tuned for the mean on
+%d other instances, %d learning rates from 1e-4 to 10. Over more than 500 steps fewer instances
+and, over more than 1000, at most 3 learning rates a decade: as the commands say.
+`, r.runs, r.tuneRuns, 5*r.grid+1)
+	return err
+}
+
+// result puts a row together.
+func (row resultRow) result(v versus, e entrant, res result, several, published bool) rowResult {
+	c := res.comparison
+	ours := *gridRule(c, e.name, metaopt.Learned)
+	tuned := slices.DeleteFunc(slices.Clone(c.Rules), func(r metaopt.Result) bool { return r.Kind != metaopt.Baseline })
+	slices.SortStableFunc(tuned, func(p, q metaopt.Result) int {
+		return cmp.Or(cmp.Compare(p.Diverged, q.Diverged), cmp.Compare(p.MeanLoss, q.MeanLoss))
+	})
+	out := rowResult{
+		Row: row.name, Optimizer: e.name, Hash: e.hash, Command: v.compareCommand(e.path), Reached: true, Comparison: c, Tuning: res.tuned,
+	}
+	best := "–"
+	if len(tuned) > 0 {
+		best = tunedText(tuned)
+	}
+	var targets, missed []string
+	for _, b := range row.goal.bounds(ours, tuned) {
+		text := b.text
+		targets = append(targets, text)
+		if !b.met() {
+			out.Reached = false
+			name, _, bounded := strings.Cut(text, " ≤")
+			if !bounded {
+				name = "diverged"
+			}
+			missed = append(missed, name+" "+short(b.value))
+		}
+		out.Bounds = append(out.Bounds, fmt.Sprintf("%s: %s", text, short(b.value)))
+	}
+	reached := "yes"
+	if !out.Reached {
+		reached = "no: " + strings.Join(missed, ", ")
+	}
+	cell := fmt.Sprintf("%s [%s] / %s [%s]", loss3(ours.MeanLoss), rangeText(ours.MeanLossCI95[0], ours.MeanLossCI95[1], 1),
+		loss3(ours.FinalLoss), rangeText(ours.FinalLossCI95[0], ours.FinalLossCI95[1], 1))
+	if ours.Diverged > 0 {
+		cell = fmt.Sprintf("diverged in %d of %d", ours.Diverged, c.Runs)
+	}
+	if several {
+		cell = e.name + ": " + cell
+	}
+	paired := "–"
+	for _, p := range c.Paired {
+		if p.Name == e.name && p.RatioCI95[1].Finite() {
+			paired = fmt.Sprintf("%s [%s] %s", loss3(p.Ratio), rangeText(p.RatioCI95[0], p.RatioCI95[1], 1), p.Verdict)
+		} else if p.Name == e.name {
+			paired = p.Verdict
+		}
+	}
+	known := "–"
+	if row.published != "" && published {
+		known = row.published
+	}
+	out.cells = []string{row.title, fmt.Sprint(row.steps), best, known, cell, paired, strings.Join(targets, ", "), reached, "`" + out.Command + "`"}
+	return out
+}
+
+// tunedText names the rule of the least mean loss, and the one of the least last
+// five if it is another.
+func tunedText(tuned []metaopt.Result) string {
+	best := tuned[0]
+	text := fmt.Sprintf("%s %s: %s / %s", best.Name, rate(best), loss3(best.MeanLoss), loss3(best.FinalLoss))
+	final := slices.MinFunc(tuned, func(p, q metaopt.Result) int { return cmp.Compare(p.FinalLoss, q.FinalLoss) })
+	if final.FinalLoss < best.FinalLoss {
+		text += fmt.Sprintf("; last five of %s %s: %s", final.Name, rate(final), loss3(final.FinalLoss))
+	}
+	return text
+}
+
+func rate(r metaopt.Result) string {
+	if r.LearningRate == nil {
+		return "–"
+	}
+	return short(*r.LearningRate)
+}
+
+// loss3 prints three digits.
+func loss3(x metaopt.Number) string { return short(float64(x)) }

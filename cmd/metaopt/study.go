@@ -1,0 +1,152 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+)
+
+// A store keeps what was computed in files, so that a long reproduction can be
+// interrupted and continued, and so that another learned rule does not make the
+// hand-designed ones be tuned again. A file counts only for the very same question.
+type store struct {
+	*app
+	dir string
+	// fresh answers everything anew.
+	fresh bool
+}
+
+// A question is what the answer in a store's file depends on.
+type question struct {
+	// What is "tuning" of a Rule, or "evaluation" of the rules in Rule.
+	What string `json:"what"`
+	Rule string `json:"rule"`
+	Task string `json:"task"`
+	// Optimizer is the SHA-256 of the learned rule's file.
+	Optimizer string `json:"optimizer,omitempty"`
+	Steps     int    `json:"steps"`
+	Runs      int    `json:"runs"`
+	Grid      int    `json:"grid,omitempty"`
+	Seed      uint64 `json:"seed"`
+}
+
+type answered[T any] struct {
+	Question question `json:"question"`
+	Answer   T        `json:"answer"`
+}
+
+// ask returns the answer in the store's file of this name if it is to the same
+// question; else it computes and keeps it.
+func ask[T any](s *store, name string, q question, compute func() (T, error)) (T, error) {
+	path := filepath.Join(s.dir, name+".json")
+	if data, err := os.ReadFile(path); err == nil && !s.fresh {
+		var kept answered[T]
+		if err := json.Unmarshal(data, &kept); err != nil {
+			s.note("%s is damaged and is computed again: %v", path, err)
+		} else if kept.Question == q {
+			return kept.Answer, nil
+		}
+	}
+	answer, err := compute()
+	if err != nil {
+		return answer, err
+	}
+	data, err := json.Marshal(answered[T]{q, answer})
+	if err != nil {
+		return answer, fmt.Errorf("%s: %w", path, err)
+	}
+	return answer, writeFile(path, append(data, '\n'))
+}
+
+// An entrant is a learned optimizer in a reproduction.
+type entrant struct {
+	name, path string
+	optimizer  *metaopt.Optimizer
+	hash       string
+}
+
+// newEntrant reads a file, or pretrained:NAME.
+func newEntrant(path string) (entrant, error) {
+	o, err := load(path)
+	if err != nil {
+		return entrant{}, err
+	}
+	h := sha256.New()
+	if err := metaopt.Write(h, o); err != nil {
+		return entrant{}, err
+	}
+	return entrant{name: o.Name(), path: path, optimizer: o, hash: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// file is the beginning of the names of v's files.
+func (v versus) file() string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+			return r
+		}
+		return '-'
+	}, v.family.Name())
+	return fmt.Sprintf("%s-steps-%d", plain, v.steps)
+}
+
+// compare does what versus.run does for the entrants, each tuning and each
+// evaluation by itself and from the store if it is there.
+func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (result, error) {
+	var res result
+	about := question{Task: v.family.Name(), Steps: v.steps, Seed: v.seed}
+	var tunedTo []string
+	for _, rule := range v.rules {
+		q := about
+		q.What, q.Rule, q.Runs, q.Grid = "tuning", rule, v.tuneRuns, cmp.Or(v.grid, defaultGrid)
+		tuned, err := ask(s, v.file()+"-tuning-"+rule, q, func() (baselines.Tuned, error) {
+			one := v
+			one.rules = []string{rule}
+			tuned, err := one.tune(ctx, s.app)
+			if err != nil {
+				return baselines.Tuned{}, err
+			}
+			return tuned[0], nil
+		})
+		if err != nil {
+			return res, err
+		}
+		res.tuned = append(res.tuned, tuned)
+		tunedTo = append(tunedTo, fmt.Sprintf("%s %v", rule, tuned.LearningRate))
+	}
+	about.What, about.Runs = "evaluation", v.runs
+	res.comparison = &metaopt.Comparison{Task: about.Task, Steps: v.steps, Runs: v.runs, Seed: v.seed}
+	for _, e := range entrants {
+		q := about
+		q.Optimizer = e.hash
+		c, err := ask(s, v.file()+"-learned-"+e.hash[:12], q, func() (*metaopt.Comparison, error) {
+			return v.evaluate(ctx, s.app, []metaopt.Contender{{Name: e.name, Kind: metaopt.Learned, Rule: e.optimizer.Network}})
+		})
+		if err != nil {
+			return res, err
+		}
+		c.Rules[0].Name = e.name // a file may be called otherwise today
+		res.comparison.Rules = append(res.comparison.Rules, c.Rules...)
+	}
+	if contenders := contendersOf(res.tuned); len(contenders) > 0 {
+		q := about
+		q.Rule = strings.Join(tunedTo, ", ")
+		c, err := ask(s, v.file()+"-hand-designed", q, func() (*metaopt.Comparison, error) {
+			return v.evaluate(ctx, s.app, contenders)
+		})
+		if err != nil {
+			return res, err
+		}
+		res.comparison.Rules = append(res.comparison.Rules, c.Rules...)
+	}
+	res.comparison.Pair()
+	return res, nil
+}
