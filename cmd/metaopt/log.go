@@ -8,10 +8,12 @@ import (
 )
 
 // A runLog is log.jsonl: one JSON object a line, written at once. The first line is
-// the start, the last one the end; between them are metaopt.Events.
+// the start, the last one the end; between them are metaopt.Events. Of several
+// seeds each has these lines, which say whose they are, and the choice follows.
 type runLog struct {
-	f   *os.File
-	err error // the first
+	f    *os.File
+	seed *uint64 // of the lines to come, if there are several
+	err  error   // the first
 }
 
 func openLog(dir string) (*runLog, error) {
@@ -29,6 +31,9 @@ func (l *runLog) add(event any) {
 		return
 	}
 	data, err := json.Marshal(event)
+	if _, start := event.(startEvent); err == nil && l.seed != nil && !start { // which says it by itself
+		data = fmt.Appendf(nil, `{"seed":%d,%s`, *l.seed, data[1:])
+	}
 	if err == nil {
 		_, err = l.f.Write(append(data, '\n'))
 	}

@@ -13,7 +13,9 @@ import (
 
 // planFlags are those of how a meta-training goes on: the meta learning rate's
 // schedule, the lengths of episodes, and what is kept.
-type planFlags struct{}
+type planFlags struct {
+	seeds int // from the training's seed on
+}
 
 func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
 	fs := cmd.Flags()
@@ -26,6 +28,8 @@ func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
 	fs.Var(counts{&cfg.Horizons}, "horizons", "curriculum in place of --steps: inner steps of an episode, stage by stage, as 100,200,500")
 	fs.Var(count{&cfg.StagePatience, 1}, "stage-patience", "validations without a new best that end a stage of --horizons, after 3 or more")
 	fs.BoolVar(&cfg.RandomSteps, "random-steps", false, "draw every episode's length log-uniformly from --unroll to --steps")
+	p.seeds = 1
+	fs.Var(count{&p.seeds, 1}, "seeds", "train from so many seeds, --seed and those that follow, and keep the best network")
 }
 
 // check refuses flags that exclude each other. set says which the user set.
@@ -35,6 +39,8 @@ func (p *planFlags) check(set func(string) bool) error {
 		return usagef("--horizons says how long episodes are, as --steps does; set one of them")
 	case set("stage-patience") && !set("horizons"):
 		return usagef("--stage-patience is that of a stage of --horizons; set both, or --patience")
+	case p.seeds > 1 && !set("meta-steps"):
+		return usagef("--seeds needs --meta-steps, the limit of each: how far a time limit gets differs from run to run, and the command in the file could not train the same again")
 	}
 	return nil
 }
@@ -51,6 +57,8 @@ type planRecord struct {
 	Horizons      []int `json:"horizons,omitempty"`
 	StagePatience int   `json:"stage_patience,omitempty"`
 	RandomSteps   bool  `json:"random_steps,omitempty"`
+	// BestOf is the number of seeds that the network was chosen from, if more than one.
+	BestOf int `json:"best_of,omitempty"`
 }
 
 func recordPlan(cfg metaopt.TrainConfig) planRecord {
@@ -90,6 +98,9 @@ func (r planRecord) args() []string {
 	}
 	if r.RandomSteps {
 		args = append(args, "--random-steps")
+	}
+	if r.BestOf > 1 {
+		args = append(args, "--seeds", strconv.Itoa(r.BestOf))
 	}
 	return args
 }

@@ -25,6 +25,8 @@ type training struct {
 	log     *runLog
 	meter   *meter
 	outcome outcome
+	cfg     metaopt.TrainConfig
+	seeds   []seedResult // if there are several
 }
 
 // runResult is result.json.
@@ -40,6 +42,7 @@ type trainResult struct {
 	Version string `json:"version"`
 	trainRecord
 	outcome
+	Seeds []seedResult `json:"seeds,omitempty"`
 }
 
 // run trains, saves and compares. set says which flags the user set.
@@ -55,9 +58,7 @@ func (f *trainFlags) run(ctx context.Context, a *app, set func(string) bool) err
 	if t.log, err = openLog(t.dir); err != nil {
 		return err
 	}
-	t.log.add(newStartEvent(t.record))
-	o, err := t.train(ctx)
-	t.log.add(endEvent{"end", t.outcome})
+	o, err := t.trainAll(ctx)
 	if logErr := t.log.close(); err == nil {
 		err = logErr
 	}
@@ -111,6 +112,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 		return nil, asUsage(err)
 	}
 	t.record = recordTraining(cfg, shape, f.network.init, gradient)
+	t.cfg = cfg
 	t.trainer, err = metaopt.NewTrainer(cfg)
 	return t, err
 }
@@ -219,7 +221,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	if err != nil {
 		return err
 	}
-	train := trainResult{Command: o.Provenance.Command, Version: o.Provenance.Version, trainRecord: t.record, outcome: t.outcome}
+	train := trainResult{Command: o.Provenance.Command, Version: o.Provenance.Version, trainRecord: t.record, outcome: t.outcome, Seeds: t.seeds}
 	if err := t.writeJSON(t.path(resultFile), runResult{res.comparison, res.tuned, train}); err != nil {
 		return err
 	}

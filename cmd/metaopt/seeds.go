@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// seedResult is what one of several seeds gave, in log.jsonl and result.json.
+type seedResult struct {
+	Seed   uint64 `json:"seed"`
+	Chosen bool   `json:"chosen"`
+	// Select is the score that seeds are compared by; nil if there is no network or
+	// no comparison.
+	Select *metaopt.RuleScore `json:"select,omitempty"`
+	outcome
+}
+
+// selectEvent is the line of log.jsonl that follows the last seed's.
+type selectEvent struct {
+	Event string       `json:"event"`
+	Runs  int          `json:"runs"`
+	Seeds []seedResult `json:"seeds"`
+}
+
+// trainOnce trains from the seed of the record and logs it.
+func (t *training) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
+	t.log.add(newStartEvent(t.record))
+	o, err := t.train(ctx)
+	t.log.add(endEvent{"end", t.outcome})
+	return o, err
+}
+
+// trainAll trains from every seed, and keeps the network that does best on instances that
+// nothing else uses. A seed that diverges takes part with the best that it had. If all of
+// them do, or on any other error, the training ends with the network of the best
+// validation so far.
+func (t *training) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
+	n := t.flags.plan.seeds
+	if n < 2 {
+		return t.trainOnce(ctx)
+	}
+	var (
+		base        = t.record
+		results     []seedResult
+		found       []*metaopt.Optimizer // nil where a seed has none
+		failure     error
+		allDiverged = true
+	)
+	for k := range n {
+		err := t.reseed(base.Seed + uint64(k))
+		if err != nil {
+			return nil, err
+		}
+		t.note("seed %d, %d of %d", t.record.Seed, k+1, n)
+		o, err := t.trainOnce(ctx)
+		results = append(results, seedResult{Seed: t.record.Seed, outcome: t.outcome})
+		found = append(found, o)
+		var diverged *metaopt.MetaDivergedError
+		if err != nil {
+			failure = err
+			if !errors.As(err, &diverged) {
+				return t.bestValidated(results, found), err
+			}
+			t.note("seed %d: %v", t.record.Seed, err)
+		}
+		allDiverged = allDiverged && err != nil
+	}
+	t.log.seed = nil
+	base.BestOf = n
+	t.record = base
+	if allDiverged {
+		return t.bestValidated(results, found), failure
+	}
+	chosen, err := t.choose(ctx, results, found)
+	if err != nil {
+		return t.bestValidated(results, found), err
+	}
+	o := found[chosen]
+	// A training's own limit, since every seed may have ended elsewhere.
+	o.Provenance.Command = base.command(t.flags.name, base.MetaSteps)
+	t.outcome, t.seeds = results[chosen].outcome, results
+	return o, nil
+}
+
+// reseed prepares the training from another seed.
+func (t *training) reseed(seed uint64) (err error) {
+	t.cfg.Seed, t.record.Seed = seed, seed
+	t.outcome = outcome{validated: -1}
+	t.log.seed = &seed
+	t.trainer, err = metaopt.NewTrainer(t.cfg)
+	return err
+}
+
+// choose compares the networks, one at least, fills in their scores and returns the index
+// of the best.
+func (t *training) choose(ctx context.Context, results []seedResult, found []*metaopt.Optimizer) (int, error) {
+	var (
+		rules []optimizer.Rule
+		from  []int
+	)
+	for k, o := range found {
+		if o != nil {
+			rules, from = append(rules, o.Network), append(from, k)
+		}
+	}
+	cfg := metaopt.SelectConfig{
+		Family: t.cfg.Family, Runs: max(defaultRuns, t.cfg.ValidRuns), Horizons: t.record.selectHorizons(),
+		Selection: t.cfg.Selection, Seed: t.record.Seed,
+	}
+	t.note("choosing among %d networks on %d instances", len(rules), cfg.Runs)
+	best, scores, err := metaopt.Select(ctx, cfg, rules)
+	if err != nil {
+		return 0, err
+	}
+	for i, k := range from {
+		results[k].Select = &scores[i]
+		results[k].Chosen = i == best
+		t.note("seed %d: loss %s", results[k].Seed, loss(scores[i].Loss()))
+	}
+	t.log.add(selectEvent{"select", cfg.Runs, results})
+	return from[best], nil
+}
+
+// selectHorizons are those that seeds are compared at: all that validation or a
+// curriculum has, or the episodes'.
+func (r trainRecord) selectHorizons() []int {
+	switch {
+	case len(r.ValidSteps) > 0:
+		return r.ValidSteps
+	case len(r.Horizons) > 0:
+		return r.Horizons
+	}
+	return []int{r.Steps}
+}
+
+// bestValidated is what an unfinished training keeps: the network with the lowest validation
+// loss, with the command that trains its seed alone.
+func (t *training) bestValidated(results []seedResult, found []*metaopt.Optimizer) *metaopt.Optimizer {
+	best := -1
+	for k, o := range found {
+		if o != nil && (best < 0 || results[k].ValidLoss < results[best].ValidLoss) {
+			best = k
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	t.outcome = results[best].outcome
+	return found[best]
+}
