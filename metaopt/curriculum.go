@@ -26,11 +26,12 @@ type StageChange struct {
 
 // stages is where a curriculum stands.
 type stages struct {
-	now         int   // index into Horizons
-	kept        int   // the stage that found the best φ
-	reference   Score // of this stage: what a validation has to be below
-	validations int   // in this stage
-	improved    bool  // in this stage
+	now         int    // index into Horizons
+	first       uint64 // the first episode of this stage
+	kept        int    // the stage that found the best φ
+	reference   Score  // of this stage: what a validation has to be below
+	validations int    // in this stage
+	improved    bool   // in this stage
 }
 
 // horizon is the number of steps of an episode in stage s.
@@ -140,5 +141,6 @@ func (t *Trainer) restore() error {
 	t.phi = t.net.Params()
 	t.meta = baselines.Adam{LearningRate: t.cfg.MetaLearningRate}.Start(len(t.phi))
 	t.skipped = 0
+	t.stages.first = uint64(t.episodes)
 	return t.Close()
 }

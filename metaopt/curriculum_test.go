@@ -167,6 +167,34 @@ func TestCurriculumStartsAdamAnew(t *testing.T) {
 	}
 }
 
+// A meta-batch's episodes stand at different steps in every stage: four of 50 steps in
+// windows of 5 have 3, 5, 8 and 10 of them at first.
+func TestCurriculumStaggersEveryStage(t *testing.T) {
+	cfg := staged()
+	cfg.Horizons, cfg.Batch = []int{25, 50}, 4
+	trainer := begin(t, cfg)
+	for range 9 {
+		if err := trainer.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trainer.best = trainer.net
+	if err := trainer.restore(); err != nil {
+		t.Fatal(err)
+	}
+	trainer.stages.now = 1
+	if err := trainer.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var steps []int
+	for _, s := range trainer.slots {
+		steps = append(steps, s.steps)
+	}
+	if want := []int{15, 25, 40, 50}; !slices.Equal(steps, want) {
+		t.Errorf("episodes of %v steps, want %v", steps, want)
+	}
+}
+
 func TestCurriculumEndsWithAStageThatNeverImproves(t *testing.T) {
 	for patience, want := range map[int]int{1: 30, 3: 30, 5: 50} {
 		cfg := staged()

@@ -43,10 +43,11 @@ func (t *Trainer) begin(s *slot) error {
 	return nil
 }
 
-// staggered is the length of episode e: of the meta-batch's first episodes a part, so
-// that they end one after another.
+// staggered is the length of episode e: of the meta-batch's first episodes, of the training
+// or a stage, a part, so that they end one after another.
 func (t *Trainer) staggered(e uint64) int {
 	steps, batch := t.length(e), uint64(t.cfg.Batch)
+	e -= t.stages.first
 	if e >= batch {
 		return steps
 	}
