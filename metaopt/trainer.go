@@ -19,6 +19,10 @@ type TrainConfig struct {
 	// Family draws the problems to train on: episode e gets the stream
 	// (Seed, "train", e), validation instance i the stream (Seed, "valid", i).
 	Family optimizer.Family
+	// Valid, if set, draws the validation instances in its place, and is the task of
+	// the provenance: Family is then the same task made harder (tasks.RandomScaling,
+	// tasks.Joint).
+	Valid optimizer.Family
 	// Network is the shape of the network, Initial the network to start from.
 	// Default: a random one of that shape. If Initial is set, Network is not read.
 	Network lstm.Config
@@ -104,6 +108,9 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 	}
 	if cfg.Clip == 0 {
 		cfg.Clip = 1
+	}
+	if cfg.Valid == nil {
+		cfg.Valid = cfg.Family
 	}
 	if cfg.Estimator == nil {
 		cfg.Estimator = &TruncatedBackprop{}
@@ -363,7 +370,7 @@ func (t *Trainer) Best() *Optimizer {
 	return &Optimizer{
 		Network: t.best,
 		Provenance: Provenance{
-			Task: t.cfg.Family.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.horizon(t.stages.kept), Unroll: t.cfg.Unroll,
+			Task: t.cfg.Valid.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.horizon(t.stages.kept), Unroll: t.cfg.Unroll,
 			MetaLearningRate: t.cfg.MetaLearningRate, ValidLoss: t.bestScore.finiteLoss(), Version: Version(),
 		},
 	}

@@ -147,7 +147,7 @@ func (cfg TrainConfig) validateSelection() error {
 func (t *Trainer) score(ctx context.Context) (Score, []HorizonScore, error) {
 	horizons := t.validHorizons()
 	score, parts, err := validation{
-		family: t.cfg.Family, instance: streams(t.cfg.Seed, "valid"), runs: t.cfg.ValidRuns,
+		family: t.cfg.Valid, instance: streams(t.cfg.Seed, "valid"), runs: t.cfg.ValidRuns,
 		horizons: horizons, selection: t.cfg.Selection,
 	}.run(ctx, t.net)
 	if len(t.cfg.Horizons) == 0 && len(horizons) == 1 && horizons[0] == t.cfg.Steps {

@@ -3,10 +3,8 @@ package tasks
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
@@ -92,15 +90,18 @@ type Classifier struct {
 	data   *Dataset
 	config ClassifierConfig
 	widths []int // F, H, …, H, C
-
-	mu   sync.Mutex
-	free []*network
+	pool   *pool
 }
 
 var _ optimizer.Family = (*Classifier)(nil)
 
 // NewClassifier returns the family of classifiers of a shape on a data set.
 func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
+	return newClassifier(data, c, newPool(1))
+}
+
+// newClassifier is NewClassifier with a pool that others may share.
+func newClassifier(data *Dataset, c ClassifierConfig, pool *pool) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
 	if data.Len(c.Split) == 0 {
 		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), c.Split)
 	}
-	f := &Classifier{data: data, config: c, widths: []int{data.rows * data.cols}}
+	f := &Classifier{data: data, config: c, widths: []int{data.rows * data.cols}, pool: pool}
 	for range c.Layers {
 		f.widths = append(f.widths, c.Units)
 	}
@@ -148,27 +149,10 @@ func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 
 // take returns an idle compiled network, or a new one.
 func (f *Classifier) take() (*network, error) {
-	f.mu.Lock()
-	if n := len(f.free); n > 0 {
-		net := f.free[n-1]
-		f.free = f.free[:n-1]
-		f.mu.Unlock()
+	if net := f.pool.take(f); net != nil {
 		return net, nil
 	}
-	f.mu.Unlock()
 	return newNetwork(f.data, f.config, f.widths)
-}
-
-// put keeps a network for the next Sample; one for each processor is enough.
-func (f *Classifier) put(net *network) error {
-	f.mu.Lock()
-	if len(f.free) < runtime.GOMAXPROCS(0) {
-		f.free = append(f.free, net)
-		f.mu.Unlock()
-		return nil
-	}
-	f.mu.Unlock()
-	return net.graph.Close()
 }
 
 // classifier is one sampled problem.
@@ -216,7 +200,7 @@ func (p *classifier) Close() error {
 	}
 	net := p.net
 	p.net = nil
-	return p.family.put(net)
+	return p.family.pool.put(p.family, net)
 }
 
 func (p *classifier) open() *Graph {

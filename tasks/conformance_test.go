@@ -24,7 +24,7 @@ func families(t *testing.T) []optimizer.Family {
 	}
 	for _, c := range []ClassifierConfig{
 		{Units: 4, Batch: 16}, {Units: 5, Layers: 2, Activation: "tanh", Batch: 16}, {Units: 4, Activation: "elu", Batch: 16},
-		{Units: 6, Activation: "relu", Batch: 16, Split: Valid},
+		{Units: 6, Activation: "relu", Batch: 16, InitScale: 0.1, Split: Valid},
 	} {
 		f, err := NewClassifier(data, c)
 		if err != nil {
@@ -32,7 +32,14 @@ func families(t *testing.T) []optimizer.Family {
 		}
 		list = append(list, f)
 	}
-	return list
+	shapes, err := NewMixture("shapes", list[len(list)-4:len(list)-2]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Wide scalings would need other steps for the differences.
+	small := RandomScaling{Convex{}, 1}
+	return append(list, shapes, Convex{}, small, RandomScaling{Quadratic{Dims: 3, Batch: 2}, 0.5}, RandomScaling{shapes, 0.5},
+		Joint{[]optimizer.Family{Quadratic{Dims: 2, Batch: 3}, Convex{Dims: 4}}}, Joint{[]optimizer.Family{shapes, small}})
 }
 
 // regression is a graph fed with new data at each step: mean (x·w − y)².

@@ -5,6 +5,8 @@
 //	Rosenbrock                    the curved valley, many starts at a time
 //	Classifier                    a small MLP on images (MNIST, Fashion-MNIST, Digits)
 //	Graph, GraphFamily            any Gorgonia expression graph
+//	Mixture                       one of several families at each sample
+//	RandomScaling, Joint, Convex  what meta-training on a family may add to it
 //
 // Every problem works on one flat []float32 of n coordinates and satisfies
 // optimizer.Problem. New looks a family up by its name.

@@ -183,3 +183,5 @@ func minibatch(d *Dataset, split Split, seed uint64, t, size int) (x [][]float32
 	}
 	return x, labels
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }

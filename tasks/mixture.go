@@ -49,7 +49,7 @@ type Choices struct {
 	DataDir       string
 }
 
-// maxCombinations bounds a mixture: each keeps compiled graphs.
+// maxCombinations bounds a mixture.
 const maxCombinations = 256
 
 // Options returns the combinations.
@@ -71,9 +71,12 @@ func (c Choices) Options() ([]Options, error) {
 }
 
 // cross replaces every combination by one for each value.
-func cross[T any](all *[]Options, values []T, set func(*Options, T)) error {
+func cross[T comparable](all *[]Options, values []T, set func(*Options, T)) error {
 	if len(values) == 0 {
 		return nil
+	}
+	if len(values) > 1 && slices.ContainsFunc(values, func(v T) bool { return v == *new(T) }) {
+		return fmt.Errorf("tasks: a list of settings has the value %#v, which stands for a default; write it out", *new(T))
 	}
 	if len(*all)*len(values) > maxCombinations {
 		return fmt.Errorf("tasks: a mixture of more than %d combinations; shorten the lists", maxCombinations)

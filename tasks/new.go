@@ -40,18 +40,22 @@ func New(name string, o Options) (optimizer.Family, error) {
 	return first(families), err
 }
 
-// newAll returns a family for each of the options. Classifiers share their data.
+// newAll returns a family for each of the options; equal options have the same one.
+// Classifiers share their data and their pool of compiled networks.
 func newAll(name string, all []Options) ([]optimizer.Family, error) {
 	each := func(one func(o Options) (optimizer.Family, error)) (families []optimizer.Family, err error) {
+		made := map[Options]optimizer.Family{}
 		for _, o := range all {
-			f, err := one(o)
-			if err != nil {
-				return nil, err
+			if made[o] == nil {
+				if made[o], err = one(o); err != nil {
+					return nil, err
+				}
 			}
-			families = append(families, f)
+			families = append(families, made[o])
 		}
 		return families, nil
 	}
+	pool := newPool(len(all))
 	switch name {
 	case "quadratic":
 		return each(func(o Options) (optimizer.Family, error) {
@@ -74,12 +78,12 @@ func newAll(name string, all []Options) ([]optimizer.Family, error) {
 			return LoadIDXDataset(dir, name)
 		})
 		return each(func(o Options) (optimizer.Family, error) {
-			return classifierOf(name, o, "Units Layers Activation InitScale Batch DataDir", load)
+			return classifierOf(name, o, "Units Layers Activation InitScale Batch DataDir", load, pool)
 		})
 	case "digits":
 		load := sync.OnceValues(Digits)
 		return each(func(o Options) (optimizer.Family, error) {
-			return classifierOf(name, o, "Units Layers Activation InitScale Batch", load)
+			return classifierOf(name, o, "Units Layers Activation InitScale Batch", load, pool)
 		})
 	}
 	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
@@ -100,7 +104,7 @@ func small(name string, o Options, f interface {
 }
 
 // classifierOf checks the options before it loads the data.
-func classifierOf(name string, o Options, applies string, load func() (*Dataset, error)) (optimizer.Family, error) {
+func classifierOf(name string, o Options, applies string, load func() (*Dataset, error), pool *pool) (optimizer.Family, error) {
 	if err := o.only(name, applies); err != nil {
 		return nil, err
 	}
@@ -112,7 +116,7 @@ func classifierOf(name string, o Options, applies string, load func() (*Dataset,
 	if err != nil {
 		return nil, err
 	}
-	f, err := NewClassifier(data, c)
+	f, err := newClassifier(data, c, pool)
 	if err != nil {
 		return nil, err
 	}

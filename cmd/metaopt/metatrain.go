@@ -16,6 +16,7 @@ type trainFlags struct {
 	plan     planFlags
 	cfg      metaopt.TrainConfig // what has a flag
 	gradient estimatorFlags
+	augment  augmentFlags
 	runs     int
 	tune     int
 	rules    []string
@@ -65,6 +66,7 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	f.plan.add(cmd, &f.cfg)
 	fs.Var(factor{&f.cfg.Clip, true}, "clip", "largest norm of the meta-gradient, inf for any")
 	f.gradient.add(cmd)
+	f.augment.add(cmd)
 	fs.Var(count{&f.cfg.Batch, 1}, "meta-batch", "episodes that run side by side; a meta-step follows their mean")
 	fs.Var(count{&f.cfg.ValidEvery, 1}, "valid-every", "meta-steps between validations")
 	fs.Var(count{&f.cfg.ValidRuns, 1}, "valid-runs", "instances of a validation")

@@ -26,6 +26,7 @@ type trainRecord struct {
 	MetaLearningRate float64     `json:"meta_learning_rate"`
 	planRecord
 	estimatorRecord
+	augmentRecord
 	MetaBatch int `json:"meta_batch"`
 	// Clip is null if there is no bound.
 	Clip       metaopt.Number `json:"clip"`
@@ -62,7 +63,7 @@ func recordNetwork(cfg lstm.Config) networkRecord {
 
 func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, gradient estimatorRecord) trainRecord {
 	return trainRecord{
-		Task: cfg.Family.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init, Start: startRecord(cfg.Init.WithDefaults()),
+		Task: cfg.Valid.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init, Start: startRecord(cfg.Init.WithDefaults()),
 		Steps: cfg.Steps, Unroll: cfg.Unroll, MetaSteps: cfg.MetaSteps, Seconds: cfg.Time.Seconds(),
 		MetaLearningRate: cfg.MetaLearningRate, planRecord: recordPlan(cfg), estimatorRecord: gradient,
 		MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
@@ -135,6 +136,7 @@ func (r trainRecord) command(name string, validated int) string {
 		"--meta-steps", strconv.Itoa(max(validated, 1)), "--meta-lr", float(r.MetaLearningRate), "--clip", clipText(r.Clip))
 	args = append(args, r.planRecord.args()...)
 	args = append(args, r.estimatorRecord.args()...)
+	args = append(args, r.augmentRecord.args()...)
 	if r.MetaBatch > 1 {
 		args = append(args, "--meta-batch", strconv.Itoa(r.MetaBatch))
 	}

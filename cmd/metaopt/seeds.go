@@ -107,7 +107,7 @@ func (t *training) choose(ctx context.Context, results []seedResult, found []*me
 		}
 	}
 	cfg := metaopt.SelectConfig{
-		Family: t.cfg.Family, Runs: max(defaultRuns, t.cfg.ValidRuns), Horizons: t.record.selectHorizons(),
+		Family: t.cfg.Valid, Runs: max(defaultRuns, t.cfg.ValidRuns), Horizons: t.record.selectHorizons(),
 		Selection: t.cfg.Selection, Seed: t.record.Seed,
 	}
 	t.note("choosing among %d networks on %d instances", len(rules), cfg.Runs)

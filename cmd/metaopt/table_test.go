@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"learnedopt/metaopt"
 	"learnedopt/report"
 	"learnedopt/tasks"
@@ -73,16 +75,18 @@ func TestLossDigits(t *testing.T) {
 
 // A file's task is read back exactly, for every task that needs no data.
 func TestTaskNamesRoundTrip(t *testing.T) {
-	for name, o := range map[string]tasks.Options{
-		"quadratic":         {Dims: 3, Batch: 7},
+	for name, c := range map[string]tasks.Choices{
+		"quadratic":         {Dims: []int{3}, Batch: []int{7}},
 		"quadratic-uniform": {},
-		"rosenbrock":        {Batch: 2},
-		"digits":            {Units: 3, Layers: 2, Activation: "elu", Batch: 9},
+		"rosenbrock":        {Batch: []int{2, 4, 2}, Dims: []int{3, 2}},
+		"digits": {
+			Units: []int{3, 8}, Layers: []int{2}, Activation: []string{"elu", "relu"}, Batch: []int{9}, InitScale: []float64{0.01, 0.125},
+		},
 	} {
 		if name == "digits" && testing.Short() {
 			continue
 		}
-		family, err := tasks.New(name, o)
+		family, err := tasks.NewOf(name, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,13 +95,32 @@ func TestTaskNamesRoundTrip(t *testing.T) {
 			t.Errorf("%s is read back as %v, %v", family.Name(), again, err)
 		}
 		var flags taskFlags
-		cmd := newMetaTrain(&app{})
+		cmd := &cobra.Command{}
+		flags.add(cmd, defaultTask, "task")
 		if err := cmd.ParseFlags(taskArgs(family.Name())); err != nil {
 			t.Errorf("%s: %v", family.Name(), err)
 		}
-		flags.name = cmd.Flag("task").Value.String()
-		if flags.name != name {
-			t.Errorf("%s becomes --task %s", family.Name(), flags.name)
+		if again, err := flags.family(); err != nil || again.Name() != family.Name() {
+			t.Errorf("%s as flags is %v, %v", family.Name(), again, err)
+		}
+	}
+}
+
+// A flag takes the place of a file's list.
+func TestTaskFlagsOverrideLists(t *testing.T) {
+	var flags taskFlags
+	cmd := &cobra.Command{}
+	flags.add(cmd, defaultTask, "task")
+	if err := cmd.ParseFlags([]string{"--dims", "7"}); err != nil {
+		t.Fatal(err)
+	}
+	family, err := flags.familyOf("quadratic dims=2,10,10 batch=3,4")
+	if err != nil || family.Name() != "quadratic dims=7 batch=3,4" {
+		t.Errorf("--dims 7 gives %v, %v", family, err)
+	}
+	for _, canonical := range []string{"quadratic dims=2,x batch=3", "quadratic dims=2, batch=3", "quadratic dims=02 batch=3"} {
+		if family, err := flags.familyOf(canonical); err == nil {
+			t.Errorf("%q is read as %s", canonical, family.Name())
 		}
 	}
 }

@@ -25,12 +25,12 @@ func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 	t.name = name
 	fs, c := cmd.Flags(), &t.choices
 	fs.Var(text{&t.name, "NAME"}, "task", usage+": "+oneOf(tasks.Names()))
-	fs.Var(list[int]{&c.Units, positive}, "units", "classifiers: units of each hidden layer (20 unless set)")
-	fs.Var(list[int]{&c.Layers, positive}, "layers", "classifiers: hidden layers (1 unless set)")
-	fs.Var(list[string]{&c.Activation, activation}, "activation", "classifiers: "+oneOf(tasks.Activations())+" (sigmoid unless set)")
-	fs.Var(list[float64]{&c.InitScale, scale}, "init-scale", "classifiers: standard deviation of the initial weights (0.01 unless set)")
-	fs.Var(list[int]{&c.Batch, positive}, "batch", "size of a minibatch, or functions optimized side by side (128 unless set)")
-	fs.Var(list[int]{&c.Dims, positive}, "dims", "quadratics, Rosenbrock: dimensions of a function (10, 2 unless set)")
+	fs.Var(list[int]{&c.Units, positive}, "units", "classifiers: units of each hidden layer (20 unless set); of a list each instance draws one")
+	fs.Var(list[int]{&c.Layers, positive}, "layers", "classifiers: hidden layers, or a list (1 unless set)")
+	fs.Var(list[string]{&c.Activation, activation}, "activation", "classifiers: "+oneOf(tasks.Activations())+", or a list (sigmoid unless set)")
+	fs.Var(list[float64]{&c.InitScale, scale}, "init-scale", "classifiers: standard deviation of the initial weights, or a list (0.01 unless set)")
+	fs.Var(list[int]{&c.Batch, positive}, "batch", "size of a minibatch, or functions optimized side by side, or a list (128 unless set)")
+	fs.Var(list[int]{&c.Dims, positive}, "dims", "quadratics, Rosenbrock: dimensions of a function, or a list (10, 2 unless set)")
 	fs.Var(text{&c.DataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	complete(cmd, "task", tasks.Names()...)
 	complete(cmd, "activation", tasks.Activations()...)

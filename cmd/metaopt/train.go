@@ -96,7 +96,10 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	if t.init != nil {
 		cfg.Initial = t.init.Network
 	}
-	if cfg.Family, err = f.task.family(); err != nil {
+	if cfg.Valid, err = f.task.family(); err != nil {
+		return nil, err
+	}
+	if cfg.Family, err = f.augment.family(cfg.Valid); err != nil {
 		return nil, err
 	}
 	gradient, err := f.gradient.record(set)
@@ -113,6 +116,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	}
 	t.record = recordTraining(cfg, shape, f.network.init, gradient)
 	t.cfg = cfg
+	t.record.augmentRecord = f.augment.augmentRecord
 	t.trainer, err = metaopt.NewTrainer(cfg)
 	return t, err
 }

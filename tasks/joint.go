@@ -1,0 +1,153 @@
+package tasks
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+
+	"learnedopt/optimizer"
+)
+
+// Joint is a family of problems of several families at once, laid side by side in
+// one θ:
+//
+//	f(θ^1, …, θ^K) = Σ_k s_k f^k(θ^k),   ∇_k f = s_k ∇f^k(θ^k).
+//
+// s_k is part k's GradientScale, 1 where it is not Scaled: each part's gradient is what
+// it would be alone, and together they are that of the sum. For a coordinatewise rule
+// running the joint problem is running every part, and meta-training on it is
+// meta-training on the sum of their losses.
+type Joint struct {
+	// Families are the parts, at least one, sampled in this order.
+	Families []optimizer.Family
+}
+
+var _ optimizer.Family = Joint{}
+
+// Validate reports what is wrong with the configuration.
+func (j Joint) Validate() error {
+	if len(j.Families) == 0 {
+		return errors.New("tasks: a joint problem of no families")
+	}
+	for _, f := range j.Families {
+		if f == nil {
+			return errors.New("tasks: a joint problem with a part that is nil")
+		}
+	}
+	return nil
+}
+
+// Name implements optimizer.Family: the parts' names, joined by " + ".
+func (j Joint) Name() string {
+	var names []string
+	for _, f := range j.Families {
+		names = append(names, f.Name())
+	}
+	return strings.Join(names, " + ")
+}
+
+// Sample implements optimizer.Family. The problem is a HessianVector if all its
+// parts are.
+func (j Joint) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if err := j.Validate(); err != nil {
+		return nil, err
+	}
+	p, exact := &joint{}, exactJoint{}
+	for _, f := range j.Families {
+		part, err := f.Sample(rng)
+		if err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+		p.parts = append(p.parts, part)
+		p.dim += part.Dim()
+		if h, ok := part.(optimizer.HessianVector); ok {
+			exact.hessians = append(exact.hessians, h)
+		}
+	}
+	if len(exact.hessians) == len(p.parts) {
+		exact.joint = p
+		return exact, nil
+	}
+	return p, nil
+}
+
+type joint struct {
+	parts []optimizer.Problem
+	dim   int
+}
+
+var (
+	_ optimizer.Problem = (*joint)(nil)
+	_ optimizer.Seeker  = (*joint)(nil)
+	_ io.Closer         = (*joint)(nil)
+)
+
+// Dim implements optimizer.Problem.
+func (p *joint) Dim() int { return p.dim }
+
+// Init implements optimizer.Problem.
+func (p *joint) Init(theta []float32) {
+	checkLengths(len(theta), p.dim, errTheta)
+	for _, part := range p.parts {
+		n := part.Dim()
+		part.Init(theta[:n:n])
+		theta = theta[n:]
+	}
+}
+
+// LossGrad implements optimizer.Problem.
+func (p *joint) LossGrad(theta, grad []float32) (float64, error) {
+	checkLengths(len(theta), p.dim, errTheta)
+	checkLengths(len(grad), p.dim, errGrad)
+	sum := 0.0
+	for _, part := range p.parts {
+		n := part.Dim()
+		loss, err := part.LossGrad(theta[:n:n], grad[:n:n])
+		if err != nil {
+			return 0, err
+		}
+		sum += gradientScale(part) * loss
+		theta, grad = theta[n:], grad[n:]
+	}
+	return sum, nil
+}
+
+// Seek implements optimizer.Seeker.
+func (p *joint) Seek(t int) {
+	for _, part := range p.parts {
+		seekTo(part, t)
+	}
+}
+
+// Close closes the parts.
+func (p *joint) Close() error {
+	var errs []error
+	for _, part := range p.parts {
+		errs = append(errs, closeProblem(part))
+	}
+	return errors.Join(errs...)
+}
+
+// exactJoint adds the block-diagonal second derivatives.
+type exactJoint struct {
+	*joint
+	hessians []optimizer.HessianVector
+}
+
+var _ optimizer.HessianVector = exactJoint{}
+
+// HessianVector implements optimizer.HessianVector.
+func (p exactJoint) HessianVector(dst, theta, v []float32) error {
+	checkLengths(len(theta), p.dim, errTheta)
+	checkLengths(len(v), p.dim, errVector)
+	checkLengths(len(dst), p.dim, errVector)
+	for k, h := range p.hessians {
+		n := p.parts[k].Dim()
+		if err := h.HessianVector(dst[:n:n], theta[:n:n], v[:n:n]); err != nil {
+			return err
+		}
+		dst, theta, v = dst[n:], theta[n:], v[n:]
+	}
+	return nil
+}

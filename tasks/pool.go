@@ -1,0 +1,61 @@
+package tasks
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// A pool keeps compiled networks of closed problems for the next ones. The
+// classifiers of a mixture share one, so that what is kept does not grow with
+// the number of shapes and processors.
+type pool struct {
+	limit int
+
+	mu   sync.Mutex
+	idle []idle // the longest idle first
+}
+
+type idle struct {
+	family *Classifier
+	net    *network
+}
+
+// sharedNetworks bounds the number of idle networks of a mixture beside one for
+// each processor.
+const sharedNetworks = 64
+
+// newPool returns a pool for some shapes: a network for each processor is enough
+// for one shape.
+func newPool(shapes int) *pool {
+	return &pool{limit: runtime.GOMAXPROCS(0) + min(shapes-1, sharedNetworks)}
+}
+
+// take returns an idle network of the family, nil if there is none.
+func (p *pool) take(f *Classifier) *network {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, e := range slices.Backward(p.idle) {
+		if e.family == f {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			return e.net
+		}
+	}
+	return nil
+}
+
+// put keeps a network, in place of the longest idle one if the pool is full.
+func (p *pool) put(f *Classifier, net *network) error {
+	p.mu.Lock()
+	p.idle = append(p.idle, idle{f, net})
+	var old *network
+	if len(p.idle) > p.limit {
+		old = p.idle[0].net
+		p.idle = slices.Delete(p.idle, 0, 1)
+	}
+	p.mu.Unlock()
+	if old == nil {
+		return nil
+	}
+	return old.graph.Close()
+}

@@ -1,0 +1,216 @@
+package tasks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// RandomScaling is a family with every problem's coordinates scaled at random
+// (Lv et al. 2017, section 4),
+//
+//	f_c(θ) = f(c ∘ θ),   ∇f_c(θ) = c ∘ ∇f(c ∘ θ),   c_i = exp(u_i), u_i ~ U[−R, R] iid,
+//
+// from θ_0 / c, with the same values as f on its way from θ_0. A rule that is to do well
+// for all c cannot rely on the size of a gradient. It is meant for meta-training.
+//
+// The problem f is the one that Family would sample from the same rng; c is
+// drawn for each sample anew. Its HessianVector, Scaled, io.Closer and, if it has both,
+// Scored and Score are passed through.
+type RandomScaling struct {
+	Family optimizer.Family
+	// Range is R; 0 means 3.
+	Range float64
+}
+
+var _ optimizer.Family = RandomScaling{}
+
+// maxScalingRange keeps c inside float32.
+const maxScalingRange = 20
+
+// Validate reports what is wrong with the configuration.
+func (s RandomScaling) Validate() error {
+	switch {
+	case s.Family == nil:
+		return errors.New("tasks: no family to scale at random")
+	case !(s.Range >= 0 && s.Range <= maxScalingRange):
+		return fmt.Errorf("tasks: random scaling by exp(±%v), want above 0 and at most %d (0 means 3)", s.Range, maxScalingRange)
+	}
+	return nil
+}
+
+func (s RandomScaling) span() float64 {
+	if s.Range == 0 {
+		return 3
+	}
+	return s.Range
+}
+
+// Name implements optimizer.Family, for example "quadratic dims=10 batch=128 random-scaling=3".
+func (s RandomScaling) Name() string {
+	return s.Family.Name() + " random-scaling=" + formatScale(s.span())
+}
+
+// Sample implements optimizer.Family.
+func (s RandomScaling) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	p, err := s.Family.Sample(rng)
+	if err != nil {
+		return nil, err
+	}
+	n := p.Dim()
+	r := &rescaled{problem: p, c: make([]float32, n), x: make([]float32, n), v: make([]float32, n)}
+	draw := stream.New(rng.Uint64(), "random scaling", 0)
+	for i := range r.c {
+		r.c[i] = float32(math.Exp(s.span() * (2*draw.Float64() - 1)))
+	}
+	h, exact := p.(optimizer.HessianVector)
+	e, scored := p.(evaluated)
+	switch {
+	case exact && scored:
+		return struct {
+			rescaledHessian
+			rescaledScore
+			*rescaled
+		}{rescaledHessian{r, h}, rescaledScore{r, e}, r}, nil
+	case exact:
+		return struct {
+			rescaledHessian
+			*rescaled
+		}{rescaledHessian{r, h}, r}, nil
+	case scored:
+		return struct {
+			rescaledScore
+			*rescaled
+		}{rescaledScore{r, e}, r}, nil
+	}
+	return r, nil
+}
+
+// rescaled is a problem with scaled coordinates.
+type rescaled struct {
+	problem optimizer.Problem
+	c       []float32
+	x, v    []float32 // c∘θ and c∘v
+}
+
+var (
+	_ optimizer.Problem = (*rescaled)(nil)
+	_ optimizer.Seeker  = (*rescaled)(nil)
+	_ Scaled            = (*rescaled)(nil)
+	_ io.Closer         = (*rescaled)(nil)
+)
+
+// Dim implements optimizer.Problem.
+func (r *rescaled) Dim() int { return len(r.c) }
+
+// Init implements optimizer.Problem.
+func (r *rescaled) Init(theta []float32) {
+	checkLengths(len(theta), r.Dim(), errTheta)
+	r.problem.Init(theta)
+	for i, c := range r.c {
+		theta[i] /= c
+	}
+}
+
+// LossGrad implements optimizer.Problem.
+func (r *rescaled) LossGrad(theta, grad []float32) (float64, error) {
+	checkLengths(len(grad), r.Dim(), errGrad)
+	loss, err := r.problem.LossGrad(r.at(theta), grad)
+	r.scale(grad)
+	return loss, err
+}
+
+// Seek implements optimizer.Seeker.
+func (r *rescaled) Seek(t int) { seekTo(r.problem, t) }
+
+// GradientScale implements Scaled.
+func (r *rescaled) GradientScale() float64 { return gradientScale(r.problem) }
+
+// Close closes the problem.
+func (r *rescaled) Close() error { return closeProblem(r.problem) }
+
+// at returns c∘θ.
+func (r *rescaled) at(theta []float32) []float32 {
+	checkLengths(len(theta), r.Dim(), errTheta)
+	copy(r.x, theta)
+	r.scale(r.x)
+	return r.x
+}
+
+func (r *rescaled) scale(v []float32) {
+	for i, c := range r.c {
+		v[i] *= c
+	}
+}
+
+// rescaledHessian adds second derivatives, c∘∇²f(c∘θ)(c∘v).
+type rescaledHessian struct {
+	r       *rescaled
+	problem optimizer.HessianVector
+}
+
+// HessianVector implements optimizer.HessianVector.
+func (h rescaledHessian) HessianVector(dst, theta, v []float32) error {
+	checkLengths(len(v), h.r.Dim(), errVector)
+	checkLengths(len(dst), h.r.Dim(), errVector)
+	x := h.r.at(theta)
+	copy(h.r.v, v)
+	h.r.scale(h.r.v)
+	err := h.problem.HessianVector(dst, x, h.r.v)
+	h.r.scale(dst)
+	return err
+}
+
+// evaluated is what a classifier's problem offers beside its gradients.
+type evaluated interface {
+	Scored
+	Score(theta []float32) (validLoss, testAccuracy float64, err error)
+}
+
+// rescaledScore adds the scores, those of c∘θ.
+type rescaledScore struct {
+	r       *rescaled
+	problem evaluated
+}
+
+// EvaluateSplit implements Scored.
+func (s rescaledScore) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
+	return s.problem.EvaluateSplit(s.r.at(theta), split)
+}
+
+// Score is the problem's.
+func (s rescaledScore) Score(theta []float32) (validLoss, testAccuracy float64, err error) {
+	return s.problem.Score(s.r.at(theta))
+}
+
+// seekTo seeks if there is anything to seek.
+func seekTo(p optimizer.Problem, t int) {
+	if t < 0 {
+		panic(errStep)
+	}
+	if s, ok := p.(optimizer.Seeker); ok {
+		s.Seek(t)
+	}
+}
+
+func gradientScale(p optimizer.Problem) float64 {
+	if s, ok := p.(Scaled); ok {
+		return s.GradientScale()
+	}
+	return 1
+}
+
+func closeProblem(p optimizer.Problem) error {
+	if c, ok := p.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
