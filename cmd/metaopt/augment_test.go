@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"path/filepath"
 	"testing"
 
@@ -33,6 +34,30 @@ func TestAugmentationIsReproduced(t *testing.T) {
 	}
 	fail(t, exitUsage, append([]string{"meta-train", "--random-scaling", "-1"}, small...), "at least 0")
 	fail(t, exitUsage, append([]string{"meta-train", "--random-scaling", "30"}, small...), "at most 20")
+}
+
+// Validation and the choice among seeds are on the task itself: networks that hardly
+// move have the same losses there with and without the convex problem, whose loss
+// begins at 1/3.
+func TestAugmentationIsOfEpisodesAlone(t *testing.T) {
+	scores := func(flags ...string) (valid, choice float64) {
+		path := trained(t, append([]string{"--meta-lr", "1e-9", "--seeds", "2"}, flags...)...)
+		train := readJSON(t, readFile(t, filepath.Join(filepath.Dir(path), resultFile)))["train"].(map[string]any)
+		for _, line := range lines(t, filepath.Join(filepath.Dir(path), logFile)) {
+			if line["event"] == "select" {
+				choice = line["seeds"].([]any)[0].(map[string]any)["select"].(map[string]any)["mean_loss"].(float64)
+			}
+		}
+		return train["valid_loss"].(float64), choice
+	}
+	valid, choice := scores()
+	augmentedValid, augmentedChoice := scores("--convex")
+	if math.Abs(valid-augmentedValid) > 1e-3 {
+		t.Errorf("validation loss %v, with --convex %v", valid, augmentedValid)
+	}
+	if choice == 0 || math.Abs(choice-augmentedChoice) > 1e-3 {
+		t.Errorf("loss %v of the choice among seeds, with --convex %v", choice, augmentedChoice)
+	}
 }
 
 // A training on a mixture is reproduced, and compared on the mixture or on one of it.
