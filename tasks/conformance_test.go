@@ -39,7 +39,7 @@ func families(t *testing.T) []optimizer.Family {
 	// Wide scalings would need other steps for the differences.
 	small := RandomScaling{Convex{}, 1}
 	return append(list, shapes, Convex{}, small, RandomScaling{Quadratic{Dims: 3, Batch: 2}, 0.5}, RandomScaling{shapes, 0.5},
-		Joint{[]optimizer.Family{Quadratic{Dims: 2, Batch: 3}, Convex{Dims: 4}}}, Joint{[]optimizer.Family{shapes, small}})
+		Joint{[]optimizer.Family{Quadratic{Dims: 2, Batch: 3}, Convex{Dims: 4}}}, Joint{[]optimizer.Family{shapes, small, shapes}})
 }
 
 // regression is a graph fed with new data at each step: mean (x·w − y)².
