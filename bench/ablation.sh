@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What each option of the trainer does on MNIST, alone and together: the table of docs/training.md.
+#
+#   METAOPT_DATA=… bench/ablation.sh [META-STEPS [OUT]]
+#
+# One training a row, each of META-STEPS meta-steps (300 unless said), one after another, seed 2. A row is the best validation
+# loss that came by then: mean over the run's steps, and mean of the last five. OUT keeps the run folders.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+steps=${1:-300}
+out=${2:-$(mktemp -d)}
+mkdir -p "$out"
+go build -o "$out/metaopt" ./cmd/metaopt
+
+common=(--task mnist --meta-lr 0.002 --warm-up 30 --clip 10 --valid-every 50 --meta-steps "$steps" --seed 2 --rules none --runs 1 --quiet)
+both=(--inputs logsign+rnnprop --p 10 --sign-p 5)
+start=(--gain 3 --input-gain 3 --memory 100 --scale 0.01)
+exact=(--second-derivatives)
+
+echo "| what | best validation, mean / last five | at meta-step | seconds a meta-step |"
+echo "|---|---|---|---|"
+row() {
+  local what=$1 name
+  name=$(tr -c 'a-z0-9\n' - <<<"$what")
+  shift
+  [ -e "$out/$name/log.jsonl" ] || "$out/metaopt" meta-train "${common[@]}" "$@" --out "$out/$name" >/dev/null
+  /usr/bin/env python3 - "$what" "$out/$name/log.jsonl" <<'PYTHON'
+import json, sys
+what, path = sys.argv[1:]
+events = [json.loads(line) for line in open(path)]
+valid = [e for e in events if e["event"] == "validation"]
+best = min(valid, key=lambda e: e["valid"]["mean_loss"] or float("inf"))
+last = valid[-1]
+print(f"| {what} | {best['valid']['mean_loss']:.3f} / {best['valid']['final_loss']:.3f} | {best['meta_step']} | {last['seconds'] / max(last['meta_step'], 1):.2f} |")
+PYTHON
+}
+
+row 'all of the below' "${both[@]}" "${start[@]}" "${exact[@]}"
+row 'without second derivatives' "${both[@]}" "${start[@]}"
+row 'without gains and memory' "${both[@]}" --scale 0.01 "${exact[@]}"
+row 'without memory' "${both[@]}" --gain 3 --input-gain 3 --scale 0.01 "${exact[@]}"
+row 'without gains' "${both[@]}" --memory 100 --scale 0.01 "${exact[@]}"
+row 'logsign alone' --inputs logsign "${start[@]}" "${exact[@]}"
+row 'rnnprop alone' --inputs rnnprop --readout linear "${start[@]}" "${exact[@]}"
+row 'none of them' --inputs logsign --scale 0.01
+row 'and a clock' --inputs logsign+rnnprop+clock --p 10 --sign-p 5 "${start[@]}" "${exact[@]}"
+row 'and one p for both' --inputs logsign+rnnprop --p 10 "${start[@]}" "${exact[@]}"
+row 'and a tanh read-out' "${both[@]}" "${start[@]}" "${exact[@]}" --readout tanh
+row 'and an exp read-out' "${both[@]}" "${start[@]}" "${exact[@]}" --readout exp
+row 'and clip 1' "${both[@]}" "${start[@]}" "${exact[@]}" --clip 1
+row 'and objective log' "${both[@]}" "${start[@]}" "${exact[@]}" --objective log
+row 'and objective last' "${both[@]}" "${start[@]}" "${exact[@]}" --objective last
+row 'and objective relative' "${both[@]}" "${start[@]}" "${exact[@]}" --objective relative
+row 'and imitation of Adam' "${both[@]}" "${start[@]}" "${exact[@]}" --imitate 0.3
+row 'and windows of 50' "${both[@]}" "${start[@]}" "${exact[@]}" --unroll 50
+row 'PES in place of backpropagation' "${both[@]}" "${start[@]}" --estimator pes
