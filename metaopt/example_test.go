@@ -27,7 +27,7 @@ func Example() {
 
 // An optimizer that comes with the library, without a file.
 func ExamplePretrained() {
-	opt, err := metaopt.Pretrained("quadratic-uniform")
+	opt, err := metaopt.Pretrained("quadratic")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func ExamplePretrained() {
 		}
 	}
 	fmt.Printf("%s: y = %.1f x + %.1f\n", opt.Name(), theta[0], theta[1])
-	// Output: quadratic-uniform: y = 0.8 x + 0.3
+	// Output: quadratic: y = 0.8 x + 0.3
 }
 
 // lineGradient is the gradient of Σ (a·x + b - y)²/4.

@@ -151,7 +151,7 @@ func drawn(t *testing.T, index uint64) optimizer.Problem {
 // TestGuardThatNeverFires expects the bits of the unguarded run, in the one loop and
 // in one's own.
 func TestGuardThatNeverFires(t *testing.T) {
-	opt, err := metaopt.Pretrained("quadratic-uniform")
+	opt, err := metaopt.Load("testdata/quadratic.mopt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestGuardThatNeverFires(t *testing.T) {
 // wild returns an optimizer whose steps are a hundred times too long.
 func wild(t *testing.T) *metaopt.Optimizer {
 	t.Helper()
-	opt, err := metaopt.Pretrained("quadratic-uniform")
+	opt, err := metaopt.Load("testdata/quadratic.mopt")
 	if err != nil {
 		t.Fatal(err)
 	}

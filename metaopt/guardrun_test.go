@@ -158,7 +158,7 @@ func TestGuardAllocations(t *testing.T) {
 // GOMAXPROCS, and nothing about handovers where there is no guard.
 func TestEvaluateCountsHandovers(t *testing.T) {
 	var heard atomic.Int64
-	tame, err := metaopt.Pretrained("quadratic-uniform")
+	tame, err := metaopt.Load("testdata/quadratic.mopt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func TestPretrainedIsCompleted(t *testing.T) {
 		"":                     shipped + " other.mopt pre.mopt presets/",
 		"pre":                  shipped + " pre.mopt presets/",
 		"pret":                 shipped,
-		"pretrained:quadratic": shipped,
+		"pretrained:quadratic-": shipped,
 		"pretrained:x":         "",
 		"o":                    "mopt", // the shell lists these files
 	} {
