@@ -71,12 +71,12 @@ func TestPretrainedIsCompleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for begun, want := range map[string]string{
-		"":                     shipped + " other.mopt pre.mopt presets/",
-		"pre":                  shipped + " pre.mopt presets/",
-		"pret":                 shipped,
+		"":                      shipped + " other.mopt pre.mopt presets/",
+		"pre":                   shipped + " pre.mopt presets/",
+		"pret":                  shipped,
 		"pretrained:quadratic-": shipped,
-		"pretrained:x":         "",
-		"o":                    "mopt", // the shell lists these files
+		"pretrained:x":          "",
+		"o":                     "mopt", // the shell lists these files
 	} {
 		for _, line := range [][]string{{"compare"}, {"inspect"}, {"meta-train", "--init"}, {"check-gradient", "--init"}} {
 			a := succeed(t, append(append([]string{"__complete"}, line...), begun)...)
