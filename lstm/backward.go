@@ -167,7 +167,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 			lambda[l] += w * s
 		}
 		prev, from := before(t)
-		dx := a.step(ws, record(t), prev, from, &lambda)
+		dx := a.step(ws, record(t), prev, from, &lambda, a.tick(t).scale)
 		if a.dgrad != nil {
 			var dg [lanes]T
 			var m, v, dm, dv []T
@@ -188,17 +188,16 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	}
 }
 
-func (a *adjoint[T]) tick(t int) tick[T] { return tickOf[T](a.start.steps + t + 1) }
+func (a *adjoint[T]) tick(t int) tick[T] { return a.c.tick(a.start.steps + t + 1) }
 
 // step goes backwards through one recorded step of one block, which began in
 // the state before. λ is the adjoint of θ after the step, ws.mu that of the state,
-// before and after the call. It returns the adjoint of the features; nil if nobody
+// before and after the call, scale that of the read-out at the step. It returns the adjoint of the features; nil if nobody
 // needs it.
-func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T) []T {
+func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T, scale T) []T {
 	c := a.c
 	outs := c.read.out
 	dy, y := rec[c.read.recOut:][:outs*lanes], rec[c.recY:][:outs*lanes]
-	scale := T(c.cfg.Scale)
 	for l, s := range lambda {
 		dy[l] = scale * s
 		switch c.cfg.Readout {

@@ -156,6 +156,11 @@ type Config struct {
 	Readout Readout
 	// Scale multiplies the read-out. Default 0.1.
 	Scale float64
+	// Anneal is the step after which updates shrink: that of step t, t ≥ 1, is multiplied
+	// by min(1, √(Anneal/t)). A run longer than those that the network was trained
+	// on then still comes to rest, under the noise of its minibatches (Robbins and
+	// Monro 1951; the exponent ½ is that of Polyak and Juditsky 1992). Default 0: never.
+	Anneal int
 }
 
 // Limits of a Config, so that a hostile file cannot ask for unbounded memory.
@@ -212,6 +217,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("lstm: unknown read-out %d", uint8(c.Readout))
 	case math.IsNaN(c.Scale) || math.IsInf(c.Scale, 0):
 		return fmt.Errorf("lstm: output scale is %v; it must be finite", c.Scale)
+	case c.Anneal < 0:
+		return fmt.Errorf("lstm: updates shrink after %d steps; it must not be negative", c.Anneal)
 	}
 	return nil
 }

@@ -6,6 +6,13 @@ import (
 	"learnedopt/internal/simd"
 )
 
+// Annealed returns the network with the given Config.Anneal.
+func (net *Network) Annealed(steps int) (*Network, error) {
+	cfg := net.Config()
+	cfg.Anneal = steps
+	return NewNetwork(cfg, net.core.phi)
+}
+
 // Extend returns a network that reads more: the inputs are those of net and
 // others, whose weights start at 0. So it computes what net computes, and training
 // can go on from there with more to see. Inputs that leave one of net's out are an

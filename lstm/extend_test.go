@@ -1,6 +1,7 @@
 package lstm
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -59,5 +60,41 @@ func TestExtend(t *testing.T) {
 	net, _ := Random(Config{Hidden: 2, Inputs: RNNProp}, rand.New(rand.NewPCG(1, 1)))
 	if _, err := net.Extend(LogAndSign); err == nil {
 		t.Error("an input was dropped without a word")
+	}
+}
+
+// TestAnneal expects updates as ever up to step Anneal, and √(Anneal/t) of them later.
+func TestAnneal(t *testing.T) {
+	const n, anneal = 20, 3
+	cfg := Config{Hidden: 3, Inputs: LogAndSign | Clock, Scale: 0.125}
+	net, err := Random(cfg, rand.New(rand.NewPCG(1, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := net.Annealed(anneal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := short.Config().Anneal; got != anneal || net.Config().Anneal != 0 {
+		t.Errorf("annealed after %d steps, and the network that it was made from after %d", got, net.Config().Anneal)
+	}
+	a, b := net.NewState(n), short.NewState(n)
+	x, y, g := make([]float32, n), make([]float32, n), make([]float32, n)
+	rng := rand.New(rand.NewPCG(2, 2))
+	for step := 1; step <= 4*anneal; step++ {
+		for i := range g {
+			g[i] = float32(rng.NormFloat64())
+		}
+		a.Update(x, g)
+		b.Update(y, g)
+		for i := range x {
+			want := float64(x[i]) * math.Sqrt(min(1, anneal/float64(step)))
+			if step <= anneal && x[i] != y[i] || !near(float64(y[i]), want, 1e-6) {
+				t.Fatalf("step %d: update %v, not %v", step, y[i], want)
+			}
+		}
+	}
+	if _, err := net.Annealed(-1); err == nil {
+		t.Error("updates that shrink after -1 steps were accepted")
 	}
 }

@@ -17,7 +17,7 @@ var configs = []Config{
 	{Hidden: 2, Layers: 3, Inputs: Raw | LogAndSign | RNNProp, P: 2},
 	{Hidden: 3, Dense: 4, Inputs: RNNProp, Readout: Tanh},
 	{Hidden: 3, Inputs: LogAndSign | RNNProp | Clock, P: 4, SignP: 1, Readout: Exp},
-	{Hidden: 3, Inputs: Clock | LogAndSign, P: 1, SignP: 3, Readout: Exp, Dense: 3},
+	{Hidden: 3, Inputs: Clock | LogAndSign, P: 1, SignP: 3, Readout: Exp, Dense: 3, Anneal: 1},
 	{NoLSTM: true, Inputs: Raw | LogAndSign},
 	{NoLSTM: true, Dense: 3, Inputs: RNNProp, Readout: Tanh},
 }

@@ -20,11 +20,16 @@ func correction(t int) float64 { return 1 / (1 - math.Pow(rnnpropBeta, float64(t
 type tick[T simd.Float] struct {
 	corr  T    // correction
 	clock [2]T // the features
+	scale T    // of the read-out
 }
 
-// tickOf returns the tick of the t-th step of a run, t ≥ 1.
-func tickOf[T simd.Float](t int) tick[T] {
-	return tick[T]{T(correction(t)), [2]T{T(math.Log(float64(t))/clockScale - 1), T(1 / float64(t))}}
+// tick returns the tick of the t-th step of a run, t ≥ 1.
+func (c *core[T]) tick(t int) tick[T] {
+	scale := c.cfg.Scale
+	if c.cfg.Anneal > 0 && t > c.cfg.Anneal {
+		scale *= math.Sqrt(float64(c.cfg.Anneal) / float64(t))
+	}
+	return tick[T]{T(correction(t)), [2]T{T(math.Log(float64(t))/clockScale - 1), T(1 / float64(t))}, T(scale)}
 }
 
 // clockScale makes Clock's first feature go from -1 to 0.84 in 10,000 steps.

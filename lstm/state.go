@@ -53,7 +53,7 @@ func (s *state[T]) update(dst, grad []T) {
 		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, lanes)...))
 	}
 	s.steps++
-	s.dst, s.grad, s.now = dst, grad, tickOf[T](s.steps)
+	s.dst, s.grad, s.now = dst, grad, s.c.tick(s.steps)
 	s.fan.Run((blocks(s.n)+grain-1)/grain, workers)
 	s.dst, s.grad = nil, nil
 }
@@ -63,10 +63,9 @@ func (s *state[T]) updateBlock(rec []T, b int) {
 	st := s.block(b)
 	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, s.now)
 	s.c.readOut(rec)
-	scale := T(s.c.cfg.Scale)
 	dst := s.dst[b*lanes : min((b+1)*lanes, s.n)]
 	for l, y := range rec[s.c.recY:][:len(dst)] {
-		dst[l] = scale * y
+		dst[l] = s.now.scale * y
 	}
 }
 

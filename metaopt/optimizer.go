@@ -88,6 +88,7 @@ type fileConfig struct {
 	Layers  int     `msgpack:"layers"`
 	Readout string  `msgpack:"readout"`
 	Scale   float64 `msgpack:"scale"`
+	Anneal  int     `msgpack:"anneal,omitempty"` // where updates shrink
 }
 
 // Write writes o as a checkpoint (docs/format.md).
@@ -141,7 +142,7 @@ func (o *Optimizer) file() (*checkpoints.File, error) {
 	}
 	err := f.EncodeConfig(fileConfig{
 		Inputs: cfg.Inputs.String(), P: cfg.P, SignP: signP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
-		Readout: cfg.Readout.String(), Scale: cfg.Scale,
+		Readout: cfg.Readout.String(), Scale: cfg.Scale, Anneal: cfg.Anneal,
 	})
 	if err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func fromFile(f *checkpoints.File) (*Optimizer, error) {
 	if err := f.DecodeConfig(&fc); err != nil {
 		return nil, err
 	}
-	cfg := lstm.Config{P: fc.P, SignP: fc.SignP, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale}
+	cfg := lstm.Config{P: fc.P, SignP: fc.SignP, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale, Anneal: fc.Anneal}
 	var err error
 	if cfg.Inputs, err = lstm.ParseInputs(fc.Inputs); err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func TestSaveLoad(t *testing.T) {
 		{},
 		{Inputs: lstm.RNNProp, Readout: lstm.Tanh, Dense: 4, Hidden: 3, Layers: 3, Scale: 0.01},
 		{Inputs: lstm.Raw | lstm.LogAndSign, P: 5, NoLSTM: true, Scale: -1},
-		{Inputs: lstm.LogAndSign | lstm.Clock, P: 10, SignP: 5, Readout: lstm.Exp, Hidden: 2},
+		{Inputs: lstm.LogAndSign | lstm.Clock, P: 10, SignP: 5, Readout: lstm.Exp, Hidden: 2, Anneal: 7},
 	} {
 		opt := someOptimizer(t, cfg)
 		path := filepath.Join(t.TempDir(), "a.mopt")

@@ -156,12 +156,16 @@ func printInspection(w io.Writer, in inspection) error {
 	if n.Dense > 0 {
 		layers = fmt.Sprintf("dense × %d, %s", n.Dense, layers)
 	}
+	readout := fmt.Sprintf("%s × %g", n.Readout, n.Scale)
+	if n.Anneal > 0 {
+		readout += fmt.Sprintf(", after step %d × √(%d/t)", n.Anneal, n.Anneal)
+	}
 	lines := [][2]string{
 		{"file", in.File},
 		{"name", in.Name},
 		{"inputs", inputs},
 		{"layers", layers},
-		{"read-out", fmt.Sprintf("%s × %g", n.Readout, n.Scale)},
+		{"read-out", readout},
 		{"parameters", strconv.Itoa(in.Parameters)},
 		{"task", p.Task},
 	}

@@ -18,7 +18,7 @@ type networkFlags struct {
 }
 
 // shapeFlags are those that --init rules out. With --init, --inputs may name more
-// than the file has.
+// than the file has, and --anneal may be set.
 var shapeFlags = []string{"gain", "input-gain", "memory", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 func (n *networkFlags) add(cmd *cobra.Command) {
@@ -31,6 +31,7 @@ func (n *networkFlags) add(cmd *cobra.Command) {
 	fs.Var(factor{&n.cfg.Scale, false}, "scale", "factor of the read-out")
 	fs.Var(factor{&n.cfg.P, false}, "p", "p of logsign: gradients below exp(-p) count as small")
 	fs.Var(factor{&n.cfg.SignP, false}, "sign-p", "p of logsign's sign (that of --p unless set)")
+	fs.Var(count{&n.cfg.Anneal, 0}, "anneal", "step after which updates shrink with 1/√t (0 is never)")
 	fs.Var(count{&n.cfg.Hidden, 1}, "hidden", "units of each LSTM layer")
 	fs.Var(count{&n.cfg.Layers, 1}, "lstm-layers", "LSTM layers")
 	n.start = n.start.WithDefaults()
@@ -61,6 +62,11 @@ func (n *networkFlags) config(set func(string) bool) (lstm.Config, *metaopt.Opti
 		if set("inputs") {
 			if err := n.extend(o); err != nil {
 				return lstm.Config{}, nil, err
+			}
+		}
+		if set("anneal") {
+			if o.Network, err = o.Network.Annealed(n.cfg.Anneal); err != nil {
+				return lstm.Config{}, nil, asUsage(err)
 			}
 		}
 		return o.Network.Config(), o, nil

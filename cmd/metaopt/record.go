@@ -52,12 +52,13 @@ type networkRecord struct {
 	Layers  int     `json:"layers"`
 	Readout string  `json:"readout"`
 	Scale   float64 `json:"scale"`
+	Anneal  int     `json:"anneal,omitempty"`
 }
 
 func recordNetwork(cfg lstm.Config) networkRecord {
 	return networkRecord{
 		Inputs: cfg.Inputs.String(), P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
-		Readout: cfg.Readout.String(), Scale: cfg.Scale,
+		Readout: cfg.Readout.String(), Scale: cfg.Scale, Anneal: cfg.Anneal,
 	}
 }
 
@@ -130,6 +131,9 @@ func (r trainRecord) command(name string, validated int) string {
 		cfg.Readout, _ = lstm.ParseReadout(n.Readout)
 		args = append(args, networkArgs(cfg)...)
 		args = append(args, initArgs(lstm.Init(r.Start))...)
+	}
+	if r.Network.Anneal > 0 || r.Init != "" { // the file may have another
+		args = append(args, "--anneal", strconv.Itoa(r.Network.Anneal))
 	}
 	args = append(args, r.lengthArgs()...)
 	args = append(args, "--unroll", strconv.Itoa(r.Unroll),

@@ -18,7 +18,7 @@ var configs = []lstm.Config{
 	{Hidden: 3, Inputs: lstm.LogAndSign, P: 1, Scale: 0.5, Readout: lstm.Tanh},
 	{Hidden: 3, Inputs: lstm.Raw, Layers: 1, Scale: 1},
 	{Hidden: 3, Inputs: lstm.Raw, Readout: lstm.Tanh, Scale: 0.5},
-	{Hidden: 3, Inputs: lstm.RNNProp, Scale: 0.5},
+	{Hidden: 3, Inputs: lstm.RNNProp, Scale: 0.5, Anneal: 2},
 	{Hidden: 3, Inputs: lstm.RNNProp, Readout: lstm.Tanh, Scale: 0.5},
 	{Hidden: 2, Layers: 3, Inputs: lstm.Raw | lstm.LogAndSign | lstm.RNNProp, P: 2, Scale: 0.5},
 	{Hidden: 3, Dense: 4, Inputs: lstm.RNNProp, Readout: lstm.Tanh, Scale: 0.5},

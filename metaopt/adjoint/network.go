@@ -69,7 +69,11 @@ func (net network) step(g dual.Number, s []dual.Number, t int) (u dual.Number, n
 	case lstm.Exp:
 		y[0] = dual.Mul(y[0], dual.Exp(y[1]))
 	}
-	return dual.Scale(cfg.Scale, y[0]), next
+	scale := cfg.Scale
+	if cfg.Anneal > 0 {
+		scale *= math.Min(1, math.Sqrt(float64(cfg.Anneal)/float64(t+1)))
+	}
+	return dual.Scale(scale, y[0]), next
 }
 
 // features are the network's inputs, and the new moving averages m, v if it
