@@ -44,6 +44,13 @@ type TruncatedBackprop struct {
 	// product a step: exact where the problem is an optimizer.HessianVector, else
 	// a central difference of gradients on the same data.
 	SecondDerivatives bool
+	// AdjointClip bounds, at each step backwards, the norm of what second derivatives add
+	// to the adjoint of θ: at most AdjointClip times the norms of the objective's own
+	// gradients from there to the window's end, summed. Through optimizees whose
+	// curvature is large the adjoint else grows from step to step, and a window's
+	// meta-gradient is as large as it is arbitrary. Clipping inside the recursion is
+	// that of Graves 2013 (arXiv:1308.0850, section 2). Default 0: no bound.
+	AdjointClip float64
 	// Objective is L. Default Sum.
 	Objective Objective
 	// Coordinates bounds the coordinates that are gone through backwards in a
@@ -77,6 +84,9 @@ var _ Estimator = (*TruncatedBackprop)(nil)
 func (tb *TruncatedBackprop) Validate() error {
 	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
 		return fmt.Errorf("metaopt: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
+	}
+	if !(tb.AdjointClip >= 0) || tb.AdjointClip > 0 && !tb.SecondDerivatives {
+		return fmt.Errorf("metaopt: an adjoint clip of %v; it must not be negative, and is of second derivatives", tb.AdjointClip)
 	}
 	return nil
 }
@@ -148,13 +158,15 @@ func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, 
 
 // Fresh implements Estimator.
 func (tb *TruncatedBackprop) Fresh() Estimator {
-	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, Objective: tb.Objective, Coordinates: tb.Coordinates}
+	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, AdjointClip: tb.AdjointClip, Objective: tb.Objective, Coordinates: tb.Coordinates}
 }
 
 // full is Estimate with second derivatives. With λ and μ the multipliers of the
 // step equations of θ and s,
 //
 //	λ_t = w_t g_t + λ_{t+1} + H_t (∂u_t/∂g_tᵀ λ_{t+1} + ∂S/∂g_tᵀ μ_{t+1})
+//
+// of which AdjointClip bounds the last summand.
 func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	first := ep.Step
 	w, err := ep.Unroll(ctx, tb.grads[:k+1], func(t int) {
@@ -172,6 +184,7 @@ func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episo
 	for i, g := range tb.grads[k] {
 		tb.lambda[i] = weight(k) * g
 	}
+	own := math.Abs(tb.weights[k-1]) * length(tb.grads[k])
 	for t := k - 1; t >= 0; t-- {
 		tb.adjoint.Step(dphi, tb.states[t], tb.grads[t], tb.lambda, tb.mu, tb.dgrad)
 		if t == 0 {
@@ -180,9 +193,15 @@ func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episo
 		if err := tb.hessianVector(ep, first+t, tb.thetas[t]); err != nil {
 			return w, err
 		}
-		wt := weight(t)
+		wt, second := weight(t), float32(1)
+		own += math.Abs(tb.weights[t-1]) * length(tb.grads[t])
+		if most := tb.AdjointClip * own; tb.AdjointClip > 0 {
+			if n := length(tb.hv); n > most {
+				second = float32(most / n)
+			}
+		}
 		for i, g := range tb.grads[t] {
-			tb.lambda[i] += wt*g + tb.hv[i]
+			tb.lambda[i] += wt*g + second*tb.hv[i]
 		}
 	}
 	ep.resume()
@@ -252,4 +271,13 @@ func (tb *TruncatedBackprop) reserve(ep *Episode, k int) {
 	tb.mu = ep.State.Clone()
 	tb.lambda, tb.dgrad = make([]float32, n), make([]float32, n)
 	tb.hv, tb.point = make([]float32, n), make([]float32, n)
+}
+
+// length is the Euclidean norm.
+func length(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum)
 }

@@ -29,6 +29,7 @@ type estimatorFlags struct {
 	perturbation         float64
 	pairs                int
 	second               bool
+	adjointClip          float64
 	part                 int // of the coordinates, in the adjoint
 	imitate              float64
 	reference, teacher   string
@@ -44,6 +45,7 @@ func (f *estimatorFlags) add(cmd *cobra.Command) {
 	fs.Var(factor{&f.perturbation, false}, "perturbation", "standard deviation of es and pes")
 	fs.Var(count{&f.pairs, 1}, "pairs", "perturbations of es and pes, each used with both signs")
 	fs.BoolVar(&f.second, "second-derivatives", false, "differentiate through the gradients that the network reads, too")
+	fs.Var(optional{&f.adjointClip}, "adjoint-clip", "bound of what --second-derivatives add to the adjoint at each step, in norms of the window's own gradients (none unless set)")
 	fs.Var(count{&f.part, 0}, "adjoint-coordinates", "coordinates, drawn at random, that the meta-gradient is estimated from (all unless set)")
 	fs.Var(choice{&f.objective, objectives}, "objective", "what a window's losses are worth: their sum, the last one, the sum of their logs, a ramp of weights over the episode, or the sum relative to --reference")
 	fs.Var(ruleRate{&f.reference}, "reference", "hand-designed rule of --objective relative and its learning rate")
@@ -56,7 +58,7 @@ func (f *estimatorFlags) add(cmd *cobra.Command) {
 // record checks the flags against each other. set says which ones the user set.
 func (f *estimatorFlags) record(set func(string) bool) (estimatorRecord, error) {
 	r := estimatorRecord{
-		Estimator: f.estimator, SecondDerivatives: f.second, AdjointCoordinates: f.part, Objective: f.objective, Imitate: f.imitate,
+		Estimator: f.estimator, SecondDerivatives: f.second, AdjointClip: f.adjointClip, AdjointCoordinates: f.part, Objective: f.objective, Imitate: f.imitate,
 	}
 	if f.estimator == "backprop" {
 		for _, flag := range []string{"perturbation", "pairs"} {
@@ -72,6 +74,9 @@ func (f *estimatorFlags) record(set func(string) bool) (estimatorRecord, error) 
 	}
 	if f.second && f.part > 0 {
 		return r, usagef("--adjoint-coordinates needs independent coordinates, which --second-derivatives does away with; set one of them")
+	}
+	if f.adjointClip > 0 && !f.second {
+		return r, usagef("--adjoint-clip bounds what --second-derivatives add; set that, or drop it")
 	}
 	switch {
 	case f.objective == "relative":
@@ -101,6 +106,7 @@ type estimatorRecord struct {
 	Perturbation      float64 `json:"perturbation,omitempty"`
 	Pairs             int     `json:"pairs,omitempty"`
 	SecondDerivatives bool    `json:"second_derivatives"`
+	AdjointClip       float64 `json:"adjoint_clip,omitempty"`
 	// AdjointCoordinates is 0 if all are used.
 	AdjointCoordinates int    `json:"adjoint_coordinates"`
 	Objective          string `json:"objective"`
@@ -132,7 +138,7 @@ func (r estimatorRecord) build() (metaopt.Estimator, error) {
 	var e metaopt.Estimator
 	switch r.Estimator {
 	case "backprop":
-		e = &metaopt.TruncatedBackprop{SecondDerivatives: r.SecondDerivatives, Coordinates: r.AdjointCoordinates, Objective: objective}
+		e = &metaopt.TruncatedBackprop{SecondDerivatives: r.SecondDerivatives, AdjointClip: r.AdjointClip, Coordinates: r.AdjointCoordinates, Objective: objective}
 	case "es":
 		e = &metaopt.ES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
 	case "pes":
@@ -156,6 +162,9 @@ func (r estimatorRecord) args() []string {
 	}
 	if r.SecondDerivatives {
 		args = append(args, "--second-derivatives")
+	}
+	if r.AdjointClip > 0 {
+		args = append(args, "--adjoint-clip", float(r.AdjointClip))
 	}
 	if r.AdjointCoordinates > 0 {
 		args = append(args, "--adjoint-coordinates", strconv.Itoa(r.AdjointCoordinates))
