@@ -123,13 +123,13 @@ func (t *Trainer) advance(ctx context.Context) (done bool, err error) {
 	change.To = t.cfg.horizon(st.now)
 	t.emit(Event{Kind: EventStage, Stage: &change})
 	// What the stage has to be better than, at its own horizon.
-	score, horizons, err := t.score(ctx)
+	score, event, err := t.score(ctx)
 	if err != nil {
 		return false, err
 	}
 	t.validated, t.lastScore, t.stale = t.metaSteps, score, 0
 	st.reference = score
-	t.emit(Event{Kind: EventValidation, Valid: &score, Horizons: horizons})
+	t.emit(event)
 	return false, nil
 }
 

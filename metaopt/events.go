@@ -30,11 +30,13 @@ type Event struct {
 	FinalLoss Number `json:"final_loss,omitzero"`
 	GradNorm  Number `json:"grad_norm,omitzero"`
 	Clipped   int    `json:"clipped,omitempty"`
-	// Of a validation: its score and whether it is the best so far; and the
-	// scores at each horizon, if it has others than the episodes'.
-	Valid    *Score         `json:"valid,omitempty"`
-	Horizons []HorizonScore `json:"horizons,omitempty"`
-	Best     bool           `json:"best,omitempty"`
+	// Of a validation: its score and whether it is the best so far; the
+	// scores at each horizon, if it has others than the episodes'; and what training since the
+	// validation before and this validation were like.
+	Valid       *Score         `json:"valid,omitempty"`
+	Horizons    []HorizonScore `json:"horizons,omitempty"`
+	Best        bool           `json:"best,omitempty"`
+	Diagnostics *Diagnostics   `json:"diagnostics,omitempty"`
 	// Of a curriculum's stage that ends.
 	Stage *StageChange `json:"stage,omitempty"`
 	// Of a divergence: where it was.

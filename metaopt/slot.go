@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"learnedopt/internal/stream"
+	"learnedopt/lstm"
 	"learnedopt/optimizer"
 )
 
@@ -23,6 +24,9 @@ type slot struct {
 	norm   float64 // of dphi
 	window Window
 	err    error
+
+	probe    lstm.Probe
+	activity lstm.Activity // since the last validation
 }
 
 // begin samples the next episode into a slot that has none.
@@ -57,12 +61,16 @@ func (t *Trainer) staggered(e uint64) int {
 
 // estimate takes the next window of every slot, all at the same time.
 func (t *Trainer) estimate(ctx context.Context) {
+	looks := t.looks()
 	one := func(s *slot) {
 		clear(s.dphi)
 		s.episode.State.SetNetwork(t.net)
 		s.window, s.err = s.estimator.Estimate(ctx, s.dphi, s.episode, t.cfg.Unroll)
 		if s.err == nil && s.window.Diverged == nil {
 			s.window.Diverged = checkMeta(s.episode.Step, s.dphi)
+		}
+		if looks && s.err == nil && s.window.Diverged == nil && s.episode.open {
+			s.probe.Look(&s.activity, s.episode.State, s.episode.grad) // what opens the next window
 		}
 	}
 	if len(t.slots) == 1 {

@@ -172,6 +172,7 @@ type Trainer struct {
 	validated int // meta-step of the last validation, -1 before the first
 	lastScore Score
 	stages    stages
+	phase     trainingPhase
 	began     time.Time
 }
 
@@ -228,6 +229,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 		}
 	}
 	t.estimate(ctx)
+	t.phase.metaSteps++
 	clear(t.dphi)
 	finite := 0.0
 	for _, s := range t.slots {
@@ -235,6 +237,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 			return s.err
 		}
 		if s.window.Diverged != nil {
+			t.phase.windowDone(t.metaSteps, s, false)
 			if err := t.skip(s); err != nil {
 				return err
 			}
@@ -243,6 +246,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 		t.skipped = 0
 		finite++
 		scale := t.clip(s)
+		t.phase.windowDone(t.metaSteps, s, scale < 1)
 		for i, d := range s.dphi {
 			t.dphi[i] += scale * d
 		}
@@ -307,20 +311,20 @@ func (t *Trainer) Validate(ctx context.Context) (Score, error) {
 	if t.validated == t.metaSteps {
 		return t.lastScore, nil
 	}
-	score, horizons, err := t.score(ctx)
+	score, event, err := t.score(ctx)
 	if err != nil {
 		return Score{}, err
 	}
 	t.validated, t.lastScore = t.metaSteps, score
 	t.stale++
-	better := t.best == nil || score.betterThan(t.stages.reference)
+	event.Best = t.best == nil || score.betterThan(t.stages.reference)
 	if t.best != nil {
 		t.stages.validations++
 	}
-	if better {
+	if event.Best {
 		t.keep(score)
 	}
-	t.emit(Event{Kind: EventValidation, Valid: &score, Horizons: horizons, Best: better})
+	t.emit(event)
 	return score, nil
 }
 

@@ -41,6 +41,8 @@ type validation struct {
 	runs      int
 	horizons  []int // ascending
 	selection string
+	// seen, if set, gets the outcomes of the runs.
+	seen func([]optimizer.Outcome)
 }
 
 // run returns the score over all horizons and that of each. One run of the longest
@@ -57,6 +59,9 @@ func (v validation) run(ctx context.Context, rule optimizer.Rule) (Score, []Hori
 	})
 	if err != nil {
 		return Score{}, nil, err
+	}
+	if v.seen != nil {
+		v.seen(outcomes[0])
 	}
 	var parts []HorizonScore
 	for _, steps := range v.horizons {
@@ -142,16 +147,27 @@ func (cfg TrainConfig) validateSelection() error {
 	return nil
 }
 
-// score runs the network on the validation instances. The scores of horizons are
-// nil if there is only the one that all episodes have.
-func (t *Trainer) score(ctx context.Context) (Score, []HorizonScore, error) {
+// score runs the network on the validation instances and returns the event of it. Scores of horizons are
+// left out if there is only the one that all episodes have.
+func (t *Trainer) score(ctx context.Context) (Score, Event, error) {
 	horizons := t.validHorizons()
-	score, parts, err := validation{
+	v := validation{
 		family: t.cfg.Valid, instance: streams(t.cfg.Seed, "valid"), runs: t.cfg.ValidRuns,
 		horizons: horizons, selection: t.cfg.Selection,
-	}.run(ctx, t.net)
-	if len(t.cfg.Horizons) == 0 && len(horizons) == 1 && horizons[0] == t.cfg.Steps {
-		parts = nil
 	}
-	return score, parts, err
+	event := Event{Kind: EventValidation}
+	rule := optimizer.Rule(t.net)
+	if t.cfg.OnEvent != nil {
+		w := watch(t.net, horizons[len(horizons)-1])
+		rule = w
+		v.seen = func(outcomes []optimizer.Outcome) {
+			event.Diagnostics = &Diagnostics{t.diagnoseTraining(), w.diagnosis(t.metaSteps, outcomes)}
+		}
+	}
+	score, parts, err := v.run(ctx, rule)
+	if len(t.cfg.Horizons) > 0 || len(horizons) > 1 || horizons[0] != t.cfg.Steps {
+		event.Horizons = parts
+	}
+	event.Valid = &score
+	return score, event, err
 }
