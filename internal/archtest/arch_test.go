@@ -82,9 +82,12 @@ var rules = map[string]rule{
 	"report": {
 		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter", "github.com/google/renameio/v2"},
 	},
+	"tensorboard": {
+		others: []string{"google.golang.org/protobuf/encoding/protowire"},
+	},
 	"cmd/metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
-			"report", "internal/"},
+			"report", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys", "github.com/google/renameio/v2"},
 	},

@@ -1,0 +1,185 @@
+// Package tensorboard writes event files, which TensorBoard shows: scalars and histograms
+// over the steps of a training.
+//
+// An event file is a sequence of TFRecords, each an Event protobuf. TensorBoard publishes
+// both: tensorflow/tsl/lib/io/record_writer.h, and event.proto, summary.proto and histogram.proto
+// beside it.
+package tensorboard
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A Writer writes one event file. Its first error is kept: what is written later is dropped, and
+// Flush and Close return it. It belongs to one goroutine.
+type Writer struct {
+	f     *os.File
+	w     *bufio.Writer
+	now   func() time.Time
+	event []byte // reused
+	err   error
+}
+
+// made counts the files of this process, which their names must tell apart.
+var made atomic.Int64
+
+// Create makes an event file in a folder, and the folder if there is none. The name is the one that
+// TensorBoard looks for: events.out.tfevents.<seconds>.<host>.<process>.<number>.
+func Create(dir string) (*Writer, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("tensorboard: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "localhost"
+	}
+	name := fmt.Sprintf("events.out.tfevents.%010d.%s.%d.%d", time.Now().Unix(), plain(host), os.Getpid(), made.Add(1)-1)
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("tensorboard: %w", err)
+	}
+	return newWriter(f, time.Now), nil
+}
+
+// plain replaces what a file's name must not have.
+func plain(host string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '_'
+	}, host)
+}
+
+func newWriter(f *os.File, now func() time.Time) *Writer {
+	w := &Writer{f: f, w: bufio.NewWriter(f), now: now}
+	w.record(w.version())
+	return w
+}
+
+// Name returns the file's name.
+func (w *Writer) Name() string { return w.f.Name() }
+
+// Flush hands everything that was written to the operating system, where a TensorBoard that
+// is running finds it.
+func (w *Writer) Flush() error {
+	if err := w.w.Flush(); w.err == nil && err != nil {
+		w.err = fmt.Errorf("tensorboard: %w", err)
+	}
+	return w.err
+}
+
+// Close flushes and closes the file.
+func (w *Writer) Close() error {
+	err := w.Flush()
+	if closed := w.f.Close(); err == nil && closed != nil {
+		err = fmt.Errorf("tensorboard: %w", closed)
+	}
+	return err
+}
+
+// Scalar writes a value of a tag at a step; it is stored as a float32. Tags with a slash are
+// shown in groups.
+func (w *Writer) Scalar(step int64, tag string, value float64) {
+	v := protowire.AppendTag(w.value(tag), valueSimple, protowire.Fixed32Type)
+	w.summary(step, protowire.AppendFixed32(v, math.Float32bits(float32(value))))
+}
+
+// Histogram writes the distribution of values, those that are not finite left out, in 30 buckets
+// of the same width. Of no values nothing is written.
+func (w *Writer) Histogram(step int64, tag string, values []float32) {
+	h := newHistogram(values)
+	if h.num == 0 {
+		return
+	}
+	v := protowire.AppendTag(w.value(tag), valueHistogram, protowire.BytesType)
+	w.summary(step, protowire.AppendBytes(v, h.proto()))
+}
+
+// The numbers of the protobufs' fields.
+const (
+	eventTime    = 1 // double, seconds
+	eventStep    = 2 // int64
+	eventVersion = 3 // string
+	eventSummary = 5 // Summary
+
+	summaryValue = 1 // repeated Value
+
+	valueTag       = 1 // string
+	valueSimple    = 2 // float
+	valueHistogram = 5 // HistogramProto
+)
+
+// fileVersion is the content of a file's first event.
+const fileVersion = "brain.Event:2"
+
+// version is a file's first event.
+func (w *Writer) version() []byte {
+	b := protowire.AppendTag(w.stamp(), eventVersion, protowire.BytesType)
+	return protowire.AppendString(b, fileVersion)
+}
+
+// stamp begins an event with the time.
+func (w *Writer) stamp() []byte {
+	b := protowire.AppendTag(w.event[:0], eventTime, protowire.Fixed64Type)
+	return protowire.AppendFixed64(b, math.Float64bits(float64(w.now().UnixNano())/1e9))
+}
+
+// value begins the Value of a tag.
+func (w *Writer) value(tag string) []byte {
+	return protowire.AppendString(protowire.AppendTag(nil, valueTag, protowire.BytesType), tag)
+}
+
+// summary writes an event of one value.
+func (w *Writer) summary(step int64, value []byte) {
+	summary := protowire.AppendBytes(protowire.AppendTag(nil, summaryValue, protowire.BytesType), value)
+	b := w.stamp()
+	if step != 0 { // proto3 leaves defaults out
+		b = protowire.AppendVarint(protowire.AppendTag(b, eventStep, protowire.VarintType), uint64(step))
+	}
+	w.record(protowire.AppendBytes(protowire.AppendTag(b, eventSummary, protowire.BytesType), summary))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// masked is the checksum of a TFRecord: a CRC-32C, rotated and moved since the sum of data
+// that holds sums would be weak.
+func masked(data []byte) uint32 {
+	const delta = 0xa282ead8
+	sum := crc32.Checksum(data, castagnoli)
+	return (sum>>15 | sum<<17) + delta
+}
+
+// record frames an event:
+//
+//	length uint64, masked(length) uint32, event, masked(event) uint32
+//
+// in little-endian order.
+func (w *Writer) record(event []byte) {
+	w.event = event
+	if w.err != nil {
+		return
+	}
+	var head [12]byte
+	binary.LittleEndian.PutUint64(head[:], uint64(len(event)))
+	binary.LittleEndian.PutUint32(head[8:], masked(head[:8]))
+	var tail [4]byte
+	binary.LittleEndian.PutUint32(tail[:], masked(event))
+	for _, part := range [][]byte{head[:], event, tail[:]} {
+		if _, err := w.w.Write(part); err != nil {
+			w.err = fmt.Errorf("tensorboard: %w", err)
+			return
+		}
+	}
+}
