@@ -62,10 +62,11 @@ const (
 )
 
 // Run measures everything; each measurement goes on for about the time each, and
-// for five rounds at least. Report is called ahead of each with its name. The
+// for five rounds at least. Report is called ahead of each with its name,
+// how many are done and how many there are. The
 // images are drawn from fonts: there, only their size matters. GOMAXPROCS is
 // changed and restored.
-func Run(ctx context.Context, each time.Duration, report func(what string)) (*Report, error) {
+func Run(ctx context.Context, each time.Duration, report func(what string, done, total int)) (*Report, error) {
 	b := &bench{ctx: ctx, each: each}
 	kernels := simd.Float32()
 	r := &Report{SIMD: kernels.Path, Cores: runtime.GOMAXPROCS(0)}
@@ -81,7 +82,7 @@ func Run(ctx context.Context, each time.Duration, report func(what string)) (*Re
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range []struct {
+	measurements := []struct {
 		what string
 		run  func() error
 	}{
@@ -93,11 +94,12 @@ func Run(ctx context.Context, each time.Duration, report func(what string)) (*Re
 		{"meta-step on an MLP", func() (err error) { r.MetaStep.MNIST, err = b.metaStep(digits); return err }},
 		{"meta-steps with one core", func() error { return b.oneCore(r, quadratic, digits) }},
 		{"memory of a window of 100 steps", func() (err error) { r.Memory.Unroll100, err = b.memory(digits); return err }},
-	} {
+	}
+	for i, m := range measurements {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		report(m.what)
+		report(m.what, i, len(measurements))
 		if err := m.run(); err != nil {
 			return nil, err
 		}

@@ -36,7 +36,12 @@ func TestRun(t *testing.T) {
 		t.Skip("takes a few seconds; not with -short")
 	}
 	var said []string
-	r, err := Run(t.Context(), time.Millisecond, func(what string) { said = append(said, what) })
+	r, err := Run(t.Context(), time.Millisecond, func(what string, done, total int) {
+		if done != len(said) || total != 8 {
+			t.Errorf("%s: %d of %d", what, done, total)
+		}
+		said = append(said, what)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +67,7 @@ func TestRun(t *testing.T) {
 
 func TestRunIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := Run(ctx, time.Millisecond, func(string) { cancel() })
+	_, err := Run(ctx, time.Millisecond, func(string, int, int) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}
