@@ -19,6 +19,8 @@ type SelectConfig struct {
 	// Selection is the score that is compared. Default SelectMean.
 	Selection string
 	Seed      uint64
+	// Progress, if set, is called after each run.
+	Progress func(done, total int)
 }
 
 // A RuleScore is a rule's score over all horizons, and that of each.
@@ -47,6 +49,9 @@ func Select(ctx context.Context, cfg SelectConfig, rules []optimizer.Rule) (best
 		horizons: cfg.Horizons, selection: cfg.Selection,
 	}
 	for i, rule := range rules {
+		if cfg.Progress != nil {
+			v.progress = func(done, total int) { cfg.Progress(i*total+done, len(rules)*total) }
+		}
 		score, horizons, err := v.run(ctx, rule)
 		if err != nil {
 			return 0, nil, err

@@ -42,7 +42,8 @@ type validation struct {
 	horizons  []int // ascending
 	selection string
 	// seen, if set, gets the outcomes of the runs.
-	seen func([]optimizer.Outcome)
+	seen     func([]optimizer.Outcome)
+	progress func(done, total int)
 }
 
 // run returns the score over all horizons and that of each. One run of the longest
@@ -56,6 +57,7 @@ func (v validation) run(ctx context.Context, rule optimizer.Rule) (Score, []Hori
 		Runs:       v.runs,
 		Steps:      v.horizons[len(v.horizons)-1],
 		LossesOnly: true,
+		Progress:   v.progress,
 	})
 	if err != nil {
 		return Score{}, nil, err
