@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ import (
 // A Writer writes one event file. Its first error is kept: what is written later is dropped, and
 // Flush and Close return it. It belongs to one goroutine.
 type Writer struct {
-	f     *os.File
+	f     io.WriteCloser
 	w     *bufio.Writer
 	now   func() time.Time
 	event []byte // reused
@@ -49,7 +50,7 @@ func Create(dir string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensorboard: %w", err)
 	}
-	return newWriter(f, time.Now), nil
+	return NewWriter(f), nil
 }
 
 // plain replaces what a file's name must not have.
@@ -62,14 +63,14 @@ func plain(host string) string {
 	}, host)
 }
 
-func newWriter(f *os.File, now func() time.Time) *Writer {
+// NewWriter returns a writer of an event file to f, which Close closes.
+func NewWriter(f io.WriteCloser) *Writer { return newWriter(f, time.Now) }
+
+func newWriter(f io.WriteCloser, now func() time.Time) *Writer {
 	w := &Writer{f: f, w: bufio.NewWriter(f), now: now}
 	w.record(w.version())
 	return w
 }
-
-// Name returns the file's name.
-func (w *Writer) Name() string { return w.f.Name() }
 
 // Flush hands everything that was written to the operating system, where a TensorBoard that
 // is running finds it.

@@ -32,7 +32,17 @@ docs/performance.md says what each figure is.`,
 			if err := checkTarget("json", path); err != nil {
 				return err
 			}
-			r, err := bench.Run(cmd.Context(), each, func(what string) { a.note("measuring: %s", what) })
+			var bar *meter
+			r, err := bench.Run(cmd.Context(), each, func(what string, done, total int) {
+				if bar == nil {
+					bar = a.count(int64(total), "measuring")
+				}
+				bar.describe("measuring: " + what)
+				bar.set(int64(done))
+			})
+			if bar != nil {
+				bar.close()
+			}
 			if err != nil {
 				return err
 			}
@@ -42,7 +52,7 @@ docs/performance.md says what each figure is.`,
 	fs := cmd.Flags()
 	fs.Var(span{&each}, "each", "time that each measurement goes on for")
 	fs.Var(text{&path, "FILE"}, "json", "write the figures as JSON, - for standard output in place of the table")
-	fs.BoolVarP(&quiet, "quiet", "q", false, "no remarks")
+	fs.BoolVarP(&quiet, "quiet", "q", false, "no progress")
 	return cmd
 }
 

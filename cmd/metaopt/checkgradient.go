@@ -74,17 +74,11 @@ func (f *checkFlags) run(ctx context.Context, a *app, set func(string) bool) err
 	if err := cfg.Validate(); err != nil {
 		return asUsage(err)
 	}
-	var bar *meter
-	cfg.Progress = func(done, total int) {
-		if bar == nil {
-			bar = a.count(int64(total), "checking")
-		}
-		bar.set(int64(done))
-	}
+	cfg = cfg.WithDefaults()
+	bar := a.count(int64((2*len(cfg.Unrolls)+1)*cfg.Episodes), "checking").of("gradients")
+	cfg.Progress = bar.progress
 	r, err := adjoint.Check(ctx, cfg)
-	if bar != nil {
-		bar.close()
-	}
+	bar.close()
 	if err != nil {
 		return err
 	}

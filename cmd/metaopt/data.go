@@ -86,7 +86,7 @@ func fetchData(ctx context.Context, a *app, name, dir string) error {
 			m.describe(d.Name + ": " + name)
 		}
 		last = done
-		m.set(min(before+done, total-1))
+		m.set(before + done)
 	}}
 	err = fetcher.Fetch(ctx, dir, d)
 	m.close()

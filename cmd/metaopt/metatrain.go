@@ -23,6 +23,8 @@ type trainFlags struct {
 	out      string
 	name     string
 	quiet    bool
+
+	tensorboard string // folder
 }
 
 func newMetaTrain(a *app) *cobra.Command {
@@ -38,7 +40,8 @@ hand-designed rules and compare all on fresh instances.
 The run folder gets optimizer.mopt, log.jsonl, curves.png, curves.svg and result.json.
 An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 		Example: `  metaopt meta-train
-  metaopt meta-train --task mnist --inputs rnnprop --time 10m --out runs/mnist`,
+  metaopt meta-train --task mnist --inputs rnnprop --time 10m --out runs/mnist
+  metaopt meta-train --meta-steps 2000 --tensorboard events`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.quiet = f.quiet
@@ -59,6 +62,7 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	fs.Var(seed{&f.cfg.Seed}, "seed", "seed of everything random")
 	fs.Var(text{&f.out, "DIR"}, "out", "run folder (runs/<task>-seed<S> unless set)")
 	fs.Var(text{&f.name, "NAME"}, "name", "name that the optimizer carries in tables (learned unless set)")
+	fs.Var(text{&f.tensorboard, "DIR"}, "tensorboard", "write event files for TensorBoard to a folder, which may have some already")
 	f.network.add(cmd)
 	fs.Var(count{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
 	fs.Var(count{&f.cfg.Unroll, 1}, "unroll", "inner steps of a window, which is one meta-step; it divides --steps")

@@ -2,41 +2,48 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 )
 
-// A meter is a progress bar on a terminal. Elsewhere, and with --quiet, it
-// shows nothing.
+// A meter is a progress bar on a terminal, with the rate and the time that is left. Elsewhere,
+// and with --quiet, it shows nothing.
 type meter struct {
-	bar *progressbar.ProgressBar
-
-	// Of a clock.
-	text atomic.Value // string: the description, without the time
-	stop chan struct{}
-	done chan struct{}
+	bar   *progressbar.ProgressBar
+	max   int64
+	began time.Time
+	limit atomic.Int64 // of a clock, in nanoseconds
+	n     atomic.Int64
+	text  atomic.Value // string
+	unit  atomic.Value // string
+	stop  chan struct{}
+	done  chan struct{}
 }
 
 // meter returns a meter of a phase that ends at max.
 func (a *app) meter(max int64, text string, more ...progressbar.Option) *meter {
-	f, ok := a.stderr.(*os.File)
-	if !ok || a.quiet || !term.IsTerminal(int(f.Fd())) {
-		return &meter{}
+	m := &meter{max: max, began: time.Now()}
+	f := terminal(a.stderr)
+	if f == nil || a.quiet {
+		return m
 	}
-	return &meter{bar: progressbar.NewOptions64(max, append([]progressbar.Option{
+	m.text.Store(text)
+	m.unit.Store("")
+	m.bar = progressbar.NewOptions64(max, append([]progressbar.Option{
 		progressbar.OptionSetWriter(f),
 		progressbar.OptionSetDescription(text),
 		progressbar.OptionSetWidth(24),
-		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetPredictTime(false), // of a bar that stands still it would be wrong
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(50 * time.Millisecond),
 		progressbar.OptionSetRenderBlankState(true),
 		progressbar.OptionClearOnFinish(),
-	}, more...)...)}
+	}, more...)...)
+	m.stop, m.done = make(chan struct{}), make(chan struct{})
+	go m.run()
+	return m
 }
 
 // count returns a meter that shows the number done beside the bar.
@@ -44,7 +51,7 @@ func (a *app) count(max int64, text string) *meter {
 	return a.meter(max, text, progressbar.OptionShowCount())
 }
 
-// bytes returns a meter of a download.
+// bytes returns a meter of a download, which shows its rate by itself.
 func (a *app) bytes(max int64, text string) *meter {
 	return a.meter(max, text, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
 }
@@ -52,44 +59,73 @@ func (a *app) bytes(max int64, text string) *meter {
 // clock returns a meter that follows the time by itself, up to limit.
 func (a *app) clock(limit time.Duration, text string) *meter {
 	m := a.meter(limit.Milliseconds(), text)
-	if m.bar == nil {
-		return m
-	}
-	m.stop, m.done = make(chan struct{}), make(chan struct{})
-	m.text.Store(text)
-	began := time.Now()
-	go func() {
-		defer close(m.done)
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-m.stop:
-				return
-			case <-tick.C:
-				elapsed := min(time.Since(began), limit)
-				m.bar.Describe(fmt.Sprintf("%v/%v %s", elapsed.Truncate(time.Second), limit, m.text.Load()))
-				// Short of the end, which would finish the bar.
-				m.set(min(elapsed.Milliseconds(), limit.Milliseconds()-1))
-			}
-		}
-	}()
+	m.limit.Store(int64(limit))
 	return m
 }
 
+// of says what is counted, for the rate.
+func (m *meter) of(unit string) *meter {
+	m.unit.Store(unit)
+	return m
+}
+
+// run keeps the times right, also while nothing is done.
+func (m *meter) run() {
+	defer close(m.done)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-tick.C:
+			elapsed := time.Since(m.began)
+			text := m.text.Load().(string)
+			if limit := time.Duration(m.limit.Load()); limit > 0 {
+				m.set(elapsed.Milliseconds())
+				text += fmt.Sprintf(", %v left", left(limit-elapsed))
+			} else {
+				text += pace(m.n.Load(), m.max, elapsed, m.unit.Load().(string))
+			}
+			m.bar.Describe(text)
+		}
+	}
+}
+
+// pace is the rate at which units are done, and the time that the rest takes at this rate: ", 4.2
+// runs/s, 12s left". "" before the first one is done.
+func pace(done, max int64, elapsed time.Duration, unit string) string {
+	if done <= 0 || elapsed <= 0 {
+		return ""
+	}
+	each := elapsed.Seconds() / float64(done)
+	text := fmt.Sprintf(", %v left", left(time.Duration(each*float64(max-done)*float64(time.Second))))
+	switch {
+	case unit == "":
+		return text
+	case each <= 1:
+		return fmt.Sprintf(", %.3g %s/s", 1/each, unit) + text
+	}
+	return fmt.Sprintf(", %.3g %s/min", 60/each, unit) + text
+}
+
+// left rounds a time up to seconds; it is never negative.
+func left(d time.Duration) time.Duration {
+	return max(0, d+time.Second-1).Truncate(time.Second)
+}
+
+// set says how much is done. The bar stops short of its end: a bar that is full is gone, and
+// what comes after the last step may take a while.
 func (m *meter) set(done int64) {
 	if m.bar != nil {
-		_ = m.bar.Set64(done)
+		m.n.Store(done)
+		_ = m.bar.Set64(min(done, m.max-1))
 	}
 }
 
 func (m *meter) describe(text string) {
-	switch {
-	case m.bar == nil:
-	case m.stop != nil:
+	if m.bar != nil {
 		m.text.Store(text)
-	default:
-		m.bar.Describe(text)
 	}
 }
 
@@ -101,9 +137,7 @@ func (m *meter) close() {
 	if m.bar == nil {
 		return
 	}
-	if m.stop != nil {
-		close(m.stop)
-		<-m.done
-	}
+	close(m.stop)
+	<-m.done
 	_ = m.bar.Clear()
 }

@@ -113,7 +113,10 @@ type outcome struct {
 	// KeptSteps is the horizon that the kept network was trained at, of a curriculum.
 	KeptSteps int `json:"kept_steps,omitempty"`
 
-	validated int // meta-step of the last validation
+	validated   int                  // meta-step of the last validation
+	lastLoss    metaopt.Number       // its loss
+	stale       int                  // validations since the best
+	diagnostics *metaopt.Diagnostics // of the last validation
 }
 
 // command is the command line that trains the same optimizer again, whatever

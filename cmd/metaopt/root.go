@@ -50,12 +50,29 @@ func newRoot(a *app) *cobra.Command {
 		case "completion": // by itself cobra would print help for any name
 			cmd.Args = needsCommand
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			cmd.Example = "  metaopt completion bash > ~/.local/share/bash-completion/completions/metaopt\n  metaopt completion zsh --help"
+			for _, shell := range cmd.Commands() {
+				shell.Example = completionExamples[shell.Name()]
+			}
 		case "help":
+			cmd.Example = "  metaopt help meta-train\n  metaopt help data fetch"
 			cmd.Args = func(_ *cobra.Command, args []string) error { return helpTopic(root, args) }
 		}
 	}
 	setUsage(root)
 	return root
+}
+
+// completionExamples say how each shell is taught: for good, and for one session.
+var completionExamples = map[string]string{
+	"bash": `  metaopt completion bash > ~/.local/share/bash-completion/completions/metaopt
+  source <(metaopt completion bash)`,
+	"zsh": `  metaopt completion zsh > "${fpath[1]}/_metaopt"
+  source <(metaopt completion zsh)`,
+	"fish": `  metaopt completion fish > ~/.config/fish/completions/metaopt.fish
+  metaopt completion fish | source`,
+	"powershell": `  metaopt completion powershell >> $PROFILE
+  metaopt completion powershell | Out-String | Invoke-Expression`,
 }
 
 // needsCommand refuses arguments that are no command.

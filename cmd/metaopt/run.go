@@ -58,8 +58,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	line := oneLine(err)
-	if !strings.HasPrefix(line, "metaopt ") { // a command's name
-		line = "metaopt: " + line
+	if strings.HasPrefix(line, "metaopt ") { // a command's name
+		line = paint(stderr, red, "metaopt") + line[len("metaopt"):]
+	} else {
+		line = paint(stderr, red, "metaopt:") + " " + line
 	}
 	fmt.Fprintln(stderr, line)
 	return code

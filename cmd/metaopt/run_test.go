@@ -84,8 +84,10 @@ func TestFetchIsInterrupted(t *testing.T) {
 }
 
 func TestTheGuideAndVersion(t *testing.T) {
-	if a := succeed(t); !strings.Contains(a.stdout, "metaopt meta-train") || a.stderr != "" {
-		t.Errorf("metaopt alone says %q, %q", a.stdout, a.stderr)
+	alone := succeed(t)
+	_, start, _ := strings.Cut(alone.stdout, "Start here:\n")
+	if !strings.HasPrefix(start, "  metaopt meta-train ") || alone.stderr != "" {
+		t.Errorf("metaopt alone says %q, %q", alone.stdout, alone.stderr)
 	}
 	a := succeed(t, "version")
 	for _, word := range []string{"metaopt ", "go1.", "/", "kernels: "} {
@@ -99,11 +101,14 @@ func TestTheGuideAndVersion(t *testing.T) {
 func TestHelp(t *testing.T) {
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
-		if cmd.Name() == "completion" || cmd.Name() == "help" {
-			return
+		examples := 0
+		for line := range strings.Lines(cmd.Example) {
+			if strings.HasPrefix(line, "  ") && strings.Contains(line, cmd.CommandPath()) {
+				examples++
+			}
 		}
-		if n := strings.Count(cmd.Example, "  metaopt"); n < 2 {
-			t.Errorf("%s has %d examples", cmd.CommandPath(), n)
+		if examples < 2 {
+			t.Errorf("%s has %d examples that name it", cmd.CommandPath(), examples)
 		}
 		a := succeed(t, append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
 		for _, want := range []string{cmd.Example, "-h, --help", "Usage:"} {
@@ -112,7 +117,7 @@ func TestHelp(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(a.stdout) {
-			if len(strings.TrimRight(line, "\n")) > usageWidth {
+			if len(strings.TrimRight(line, "\n")) > usageWidth && cmd.Name() != "completion" {
 				t.Errorf("%s --help is too wide: %s", cmd.CommandPath(), line)
 			}
 			if strings.Contains(line, "=true|false") {

@@ -111,7 +111,10 @@ func (t *training) choose(ctx context.Context, results []seedResult, found []*me
 		Selection: t.cfg.Selection, Seed: t.record.Seed,
 	}
 	t.note("choosing among %d networks on %d instances", len(rules), cfg.Runs)
+	m := t.app.meter(int64(len(rules)*cfg.Runs), "choosing").of("runs")
+	cfg.Progress = m.progress
 	best, scores, err := metaopt.Select(ctx, cfg, rules)
+	m.close()
 	if err != nil {
 		return 0, err
 	}

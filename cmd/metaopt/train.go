@@ -23,6 +23,7 @@ type training struct {
 	rules   []string // to compare with
 	dir     string
 	log     *runLog
+	board   *board
 	meter   *meter
 	outcome outcome
 	cfg     metaopt.TrainConfig
@@ -52,6 +53,9 @@ func (f *trainFlags) run(ctx context.Context, a *app, set func(string) bool) err
 		return err
 	}
 	task, _, _ := strings.Cut(t.record.Task, " ")
+	if err := checkBoard(f.tensorboard); err != nil {
+		return err
+	}
 	if t.dir, err = makeRunDir(f.out, fmt.Sprintf("%s-seed%d", task, t.record.Seed)); err != nil {
 		return err
 	}
@@ -130,10 +134,12 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 		t.meter = t.clock(limit, "meta-training")
 	} else {
 		t.note("meta-training on %s for %d meta-steps", t.record.Task, t.record.MetaSteps)
-		t.meter = t.count(int64(t.record.MetaSteps), "meta-training")
+		t.meter = t.count(int64(t.record.MetaSteps), "meta-training").of("meta-steps")
 	}
+	t.board = t.openBoard(t.flags.tensorboard, t.log.seed)
 	began := time.Now()
 	o, err := t.trainer.Train(ctx)
+	t.board.end()
 	t.meter.close()
 	out := &t.outcome
 	out.Seconds, out.MetaSteps = time.Since(began).Seconds(), t.trainer.MetaSteps()
@@ -174,8 +180,11 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 // hear logs an event and shows it.
 func (t *training) hear(e metaopt.Event) {
 	t.log.add(e)
+	t.board.hear(e, t.trainer.Network(), t.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0)))
 	if t.record.MetaSteps > 0 {
-		t.meter.set(int64(min(e.MetaStep, t.record.MetaSteps-1)))
+		t.meter.set(int64(e.MetaStep))
+	} else if e.MetaStep > 0 {
+		t.meter.describe(fmt.Sprintf("meta-training, valid loss %s, %.3g meta-steps/s", loss(t.outcome.lastLoss), float64(e.MetaStep)/e.Seconds))
 	}
 	switch e.Kind {
 	case metaopt.EventDiverged:
@@ -185,10 +194,16 @@ func (t *training) hear(e metaopt.Event) {
 			t.outcome.StartLoss = e.Valid.Loss()
 		}
 		t.outcome.validated = e.MetaStep
+		t.outcome.diagnostics = e.Diagnostics
+		t.outcome.stale++
 		if e.Best {
+			t.outcome.stale = 0
 			t.outcome.BestMetaStep, t.outcome.ValidLoss = e.MetaStep, e.Valid.Loss()
 		}
-		t.meter.describe("meta-training, valid loss " + loss(e.Valid.Loss()))
+		t.outcome.lastLoss = e.Valid.Loss()
+		if t.record.MetaSteps > 0 {
+			t.meter.describe("meta-training, valid loss " + loss(e.Valid.Loss()))
+		}
 	}
 }
 
@@ -202,8 +217,14 @@ func (t *training) summarize() {
 	if out.Skipped > 0 {
 		t.note("%d windows were not finite and were skipped; a lower --meta-lr or --scale may help", out.Skipped)
 	}
-	if out.BestMetaStep == 0 {
+	hint := t.record.hint(out.diagnostics, len(t.trainer.Network().Params()))
+	switch {
+	case out.BestMetaStep == 0 && hint == "":
 		t.note("training found nothing better than its start; give it more --time, or another --meta-lr or --scale")
+	case out.BestMetaStep == 0:
+		t.note("training found nothing better than its start: %s", hint)
+	case out.stalled() && hint != "":
+		t.note("no validation after meta-step %d was better: %s", out.BestMetaStep, hint)
 	}
 }
 

@@ -72,6 +72,54 @@ func TestLogBeginsWithTheConfigurationAndEndsWithTheReason(t *testing.T) {
 	}
 }
 
+// keys are the names of all fields below v, sorted, each once.
+func keys(v any) []string {
+	var found []string
+	switch v := v.(type) {
+	case map[string]any:
+		for name, field := range v {
+			found = append(append(found, name), keys(field)...)
+		}
+	case []any:
+		for _, element := range v {
+			found = append(found, keys(element)...)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// Every validation has its diagnostics, and docs/training.md explains every field.
+func TestLogHoldsDiagnostics(t *testing.T) {
+	log := lines(t, filepath.Join(filepath.Dir(trained(t)), logFile))
+	var all []map[string]any
+	for _, line := range log {
+		d, ok := line["diagnostics"].(map[string]any)
+		if ok != (line["event"] == "validation") {
+			t.Errorf("diagnostics %v in %v", ok, line["event"])
+		}
+		if ok {
+			all = append(all, d)
+		}
+	}
+	if len(all) != 2 || all[0]["training"] != nil || all[1]["training"] == nil {
+		t.Fatalf("diagnostics %v", all)
+	}
+	want := []string{"clipped", "clipped_signs", "count", "f", "g", "gates", "gradient_rms", "i", "inputs", "max_norm", "mean_norm", "meta_gradient",
+		"non_finite", "o", "of", "sampled", "small_gradients", "training", "update_rms", "update_to_gradient", "validation", "windows", "zero_gradients"}
+	if got := keys(all[1]); !slices.Equal(got, want) {
+		t.Errorf("fields %q, want %q", got, want)
+	}
+	doc := readFile(t, filepath.Join("..", "..", "docs", "training.md"))
+	_, section, _ := strings.Cut(doc, "## Why does it not learn?")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, name := range append(want, "first", "meta_step", "instance", "step", "what", "coordinate") {
+		if !strings.Contains(section, "`"+name+"`") && !strings.Contains(section, "."+name+"`") && !strings.Contains(section, "`"+name+".") {
+			t.Errorf("docs/training.md does not explain %s", name)
+		}
+	}
+}
+
 func TestSameSeedSameBytes(t *testing.T) {
 	a, b, c := trained(t, "--seed", "1"), trained(t, "--seed", "1"), trained(t, "--seed", "2")
 	if readFile(t, a) != readFile(t, b) {

@@ -60,7 +60,7 @@ func contendersOf(tuned []baselines.Tuned) []metaopt.Contender {
 }
 
 func (v versus) evaluate(ctx context.Context, a *app, contenders []metaopt.Contender) (*metaopt.Comparison, error) {
-	m := a.meter(int64(v.runs*len(contenders)), "comparing")
+	m := a.meter(int64(v.runs*len(contenders)), "comparing").of("runs")
 	defer m.close()
 	return metaopt.Evaluate(ctx, metaopt.EvalConfig{
 		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
@@ -69,7 +69,7 @@ func (v versus) evaluate(ctx context.Context, a *app, contenders []metaopt.Conte
 
 func (v versus) tune(ctx context.Context, a *app) ([]baselines.Tuned, error) {
 	grid := baselines.GridOf(cmp.Or(v.grid, defaultGrid))
-	m := a.meter(int64(v.tuneRuns*len(v.rules)*len(grid)), "tuning learning rates")
+	m := a.meter(int64(v.tuneRuns*len(v.rules)*len(grid)), "tuning learning rates").of("runs")
 	tuned, err := baselines.TuneAll(ctx, v.rules, baselines.TuneConfig{
 		Family: v.family, Steps: v.steps, Runs: v.tuneRuns, Grid: grid, Seed: v.seed, Progress: m.progress,
 	})

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"learnedopt/metaopt"
+)
+
+// The shares and sizes from which on a hint is given.
+const (
+	manySmall     = 0.5
+	manySaturated = 0.9
+	manyClipped   = 0.9
+	tinyUpdate    = 1e-6 // 8 units in the last place of a float32 parameter of 1
+	adamEpsilon   = 1e-8 // of Adam on φ: gradients of this size and below make smaller steps
+)
+
+// stalled says whether the latter half of a training, of three validations at least, brought no
+// new best.
+func (out outcome) stalled() bool {
+	return out.stale >= 3 && 2*out.BestMetaStep <= out.validated
+}
+
+// hint says what in the last diagnostics of a network with so many parameters explains a training
+// that does not get on, and which flag to try; "" if no number stands out.
+func (r trainRecord) hint(d *metaopt.Diagnostics, parameters int) string {
+	if d == nil {
+		return ""
+	}
+	percent := func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
+	// What belongs to the network cannot be changed together with --init.
+	try := func(change string) string {
+		if r.Init != "" {
+			return "try to start from a network with " + change
+		}
+		return "try " + change
+	}
+	v := d.Validation
+	if n := v.NonFinite; n.Count > 0 && 2*n.Count >= n.Of {
+		where := n.First[0]
+		return fmt.Sprintf("%d of %d validation runs left the finite numbers, the first at step %d (%s): %s", n.Count, n.Of, where.Step, where.What, try("a lower --scale"))
+	}
+	if v.Sampled > 0 && v.ZeroGradients == 1 {
+		return "all gradients that were looked at are 0: there is nothing to learn from in this task"
+	}
+	if in := v.Inputs; in != nil && in.SmallGradients >= manySmall {
+		return fmt.Sprintf("%s of gradients fall below exp(-p) = %.2g, where the network cannot tell their sizes: %s",
+			percent(in.SmallGradients), math.Exp(-r.Network.P), try("a larger --p than "+float(r.Network.P)))
+	}
+	if v.UpdateRMS.Finite() && v.UpdateRMS < tinyUpdate && v.Sampled > 0 {
+		return fmt.Sprintf("updates are about %.2g in size, which float32 parameters hardly notice: %s", float64(v.UpdateRMS), try("a larger --scale than "+float(r.Network.Scale)))
+	}
+	for k, g := range v.Gates {
+		// Not f: gates that remember for long are saturated by design.
+		for _, gate := range []struct {
+			name  string
+			share float64
+		}{{"i", g.I}, {"g", g.G}, {"o", g.O}} {
+			if gate.share < manySaturated {
+				continue
+			}
+			change := "a lower --meta-lr than " + float(r.MetaLearningRate)
+			if r.Init == "" && max(r.Start.Gain, r.Start.InputGain) > 1 {
+				change = "a lower --gain or --input-gain"
+			}
+			return fmt.Sprintf("%s of layer %d's %s activations are saturated, and no slope gets through them: try %s", percent(gate.share), k+1, gate.name, change)
+		}
+	}
+	if d.Training == nil || d.Training.MetaGradient == nil {
+		return ""
+	}
+	m := d.Training.MetaGradient
+	if float64(m.MeanNorm) < adamEpsilon*math.Sqrt(float64(parameters)) {
+		return fmt.Sprintf("the meta-gradient has a norm of %.2g, too little for Adam to step by: try --objective log, or a longer --unroll", float64(m.MeanNorm))
+	}
+	if m.Clipped >= manyClipped {
+		return fmt.Sprintf("%s of the windows' meta-gradients are clipped, and their norm is %.2g on average: try --clip %.2[2]g", percent(m.Clipped), float64(m.MeanNorm))
+	}
+	return ""
+}

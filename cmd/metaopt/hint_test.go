@@ -1,0 +1,122 @@
+package main
+
+import (
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+)
+
+// healthy are diagnostics in which nothing stands out.
+func healthy() *metaopt.Diagnostics {
+	phase := func() *metaopt.Diagnosis {
+		return &metaopt.Diagnosis{
+			Sampled: 1000, GradientRMS: 0.1, UpdateRMS: 0.01, UpdateToGradient: 0.1, ZeroGradients: 0.2,
+			Inputs:    &metaopt.ClippedInputs{SmallGradients: 0.3, ClippedSigns: 0.5},
+			Gates:     []metaopt.GateSaturation{{I: 0.1, F: 1, G: 0.2, O: 0.1}, {I: 0.1, F: 0.1, G: 0.89, O: 0.1}},
+			NonFinite: metaopt.NonFinite{Of: 8},
+		}
+	}
+	d := &metaopt.Diagnostics{Training: phase(), Validation: phase()}
+	d.Training.MetaGradient = &metaopt.MetaGradient{Windows: 50, MeanNorm: 2, MaxNorm: 9, Clipped: 0.6}
+	return d
+}
+
+func TestHints(t *testing.T) {
+	record := trainRecord{
+		Network: networkRecord{P: 5, Scale: 0.1}, Start: startRecord{Gain: 1, InputGain: 1}, MetaLearningRate: 0.003, Clip: 1,
+	}
+	for name, c := range map[string]struct {
+		change func(*metaopt.Diagnostics, *trainRecord)
+		want   string // "" is no hint
+	}{
+		"healthy":         {func(*metaopt.Diagnostics, *trainRecord) {}, ""},
+		"small gradients": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.89 }, "89 % of gradients fall below exp(-p) = 0.0067, where the network cannot tell their sizes: try a larger --p than 5"},
+		"not quite":       {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.49 }, ""},
+		"small in a file": {func(d *metaopt.Diagnostics, r *trainRecord) {
+			d.Validation.Inputs.SmallGradients, r.Init = 0.6, "a.mopt"
+		}, "try to start from a network with a larger --p"},
+		"small in training alone": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.Inputs.SmallGradients = 0.9 }, ""},
+		"other inputs":            {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Inputs = nil }, ""},
+		"diverged": {func(d *metaopt.Diagnostics, _ *trainRecord) {
+			d.Validation.NonFinite = metaopt.NonFinite{Count: 5, Of: 8, First: []metaopt.NonFiniteEvent{{Step: 12, What: "loss"}}}
+		}, "5 of 8 validation runs left the finite numbers, the first at step 12 (loss): try a lower --scale"},
+		"some diverged": {func(d *metaopt.Diagnostics, _ *trainRecord) {
+			d.Validation.NonFinite = metaopt.NonFinite{Count: 3, Of: 8, First: []metaopt.NonFiniteEvent{{Step: 12, What: "loss"}}}
+		}, ""},
+		"flat":      {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.ZeroGradients = 1 }, "all gradients that were looked at are 0"},
+		"tiny":      {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.UpdateRMS = 3e-8 }, "updates are about 3e-08 in size, which float32 parameters hardly notice: try a larger --scale than 0.1"},
+		"saturated": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Gates[1].G = 0.93 }, "93 % of layer 2's g activations are saturated, and no slope gets through them: try a lower --meta-lr than 0.003"},
+		"saturated start": {func(d *metaopt.Diagnostics, r *trainRecord) {
+			d.Validation.Gates[0].O, r.Start.InputGain = 0.95, 30
+		}, "95 % of layer 1's o activations are saturated, and no slope gets through them: try a lower --gain or --input-gain"},
+		"vanished": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 9e-8 }, "the meta-gradient has a norm of 9e-08, too little for Adam to step by: try --objective log"},
+		"nearly":   {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 2e-7 }, ""},
+		"clipped": {func(d *metaopt.Diagnostics, _ *trainRecord) {
+			*d.Training.MetaGradient = metaopt.MetaGradient{Windows: 50, MeanNorm: 43, MaxNorm: 99, Clipped: 0.96}
+		}, "96 % of the windows' meta-gradients are clipped, and their norm is 43 on average: try --clip 43"},
+		"no training": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training = nil }, ""},
+		"no window":   {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient = nil }, ""},
+		"nothing seen": {func(d *metaopt.Diagnostics, _ *trainRecord) {
+			d.Validation = &metaopt.Diagnosis{UpdateRMS: metaopt.Number(math.NaN())}
+		}, ""},
+		"worst is said": {func(d *metaopt.Diagnostics, _ *trainRecord) {
+			d.Validation.Inputs.SmallGradients = 0.9
+			d.Validation.Gates[0].I = 1
+		}, "exp(-p)"},
+	} {
+		d, r := healthy(), record
+		c.change(d, &r)
+		got := r.hint(d, 100)
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if got := record.hint(nil, 100); got != "" {
+		t.Errorf("without diagnostics: %q", got)
+	}
+}
+
+func TestStalled(t *testing.T) {
+	for _, c := range []struct {
+		best, validated, stale int
+		want                   bool
+	}{{100, 200, 3, true}, {100, 200, 2, false}, {101, 200, 3, false}, {0, 100, 4, true}, {200, 200, 0, false}} {
+		if got := (outcome{BestMetaStep: c.best, validated: c.validated, stale: c.stale}).stalled(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+// A training that can only get worse says what its numbers say, in one line; one that
+// improves says nothing.
+func TestTrainingsGiveHints(t *testing.T) {
+	t.Chdir(t.TempDir())
+	hints := func(args ...string) (found []string) {
+		a := succeed(t, append(append([]string{"meta-train", "--meta-steps", "5", "--rules", "none"}, small...), args...)...)
+		for line := range strings.Lines(a.stderr) {
+			if strings.Contains(line, "than its start") || strings.Contains(line, "was better") {
+				found = append(found, line)
+			}
+		}
+		return found
+	}
+	worse := []string{"--meta-lr", "100", "--scale", "10"}
+	if got := hints(append(worse, "--out", "worse")...); len(got) != 1 || !strings.HasPrefix(got[0], "training found nothing better than its start: ") ||
+		!strings.Contains(got[0], "activations are saturated, and no slope gets through them: try a lower --meta-lr than 100") {
+		t.Errorf("hints %q", got)
+	}
+	log := lines(t, filepath.Join("worse", logFile))
+	gates := log[len(log)-2]["diagnostics"].(map[string]any)["validation"].(map[string]any)["gates"].([]any)[0].(map[string]any)
+	if gates["i"].(float64) < manySaturated && gates["g"].(float64) < manySaturated && gates["o"].(float64) < manySaturated {
+		t.Errorf("the log says that gates saturate as %v", gates)
+	}
+	if got := hints("--meta-lr", "0.001"); got != nil {
+		t.Errorf("a training that improves gets the hints %q", got)
+	}
+	if got := hints(append(worse, "--quiet")...); got != nil {
+		t.Errorf("with --quiet: %q", got)
+	}
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/tensorboard"
+)
+
+// A board shows a training in TensorBoard. Without --tensorboard, and after a first failure, it
+// does nothing: a training is worth more than its pictures.
+type board struct {
+	app *app
+	w   *tensorboard.Writer
+}
+
+// checkBoard finds out ahead of a training whether there can be the folder of --tensorboard.
+func checkBoard(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("--tensorboard %s: %w; choose another folder", dir, err)
+	}
+	return nil
+}
+
+// openBoard begins the event file of a training. Of several seeds each has a folder below dir,
+// which TensorBoard shows as a run.
+func (a *app) openBoard(dir string, seed *uint64) *board {
+	b := &board{app: a}
+	if dir == "" {
+		return b
+	}
+	if seed != nil {
+		dir = filepath.Join(dir, fmt.Sprintf("seed%d", *seed))
+	}
+	w, err := tensorboard.Create(dir)
+	if err != nil {
+		b.fail(err)
+		return b
+	}
+	b.w = w
+	return b
+}
+
+// fail warns, also with --quiet: something that was asked for is not there.
+func (b *board) fail(err error) {
+	fmt.Fprintf(b.app.stderr, "%s the training goes on, but TensorBoard does not see all of it: %s\n", paint(b.app.stderr, yellow, "warning:"), oneLine(err))
+}
+
+// end closes the file; the warning comes once, of whatever failed first.
+func (b *board) end() {
+	if b.w == nil {
+		return
+	}
+	if err := b.w.Close(); err != nil {
+		b.fail(err)
+	}
+	b.w = nil
+}
+
+// hear writes an event of a training whose network is net and whose last meta-step
+// had the given learning rate.
+func (b *board) hear(e metaopt.Event, net *lstm.Network, rate float64) {
+	if b.w == nil {
+		return
+	}
+	switch e.Kind {
+	case metaopt.EventEpisode:
+		b.scalar(e, "meta_loss/train", e.MeanLoss)
+		b.scalar(e, "meta_gradient_norm/mean", e.GradNorm)
+	case metaopt.EventValidation:
+		b.validation(e, net, rate)
+		if err := b.w.Flush(); err != nil {
+			b.end()
+		}
+	}
+}
+
+func (b *board) scalar(e metaopt.Event, tag string, value metaopt.Number) {
+	b.w.Scalar(int64(e.MetaStep), tag, float64(value))
+}
+
+func (b *board) validation(e metaopt.Event, net *lstm.Network, rate float64) {
+	b.scalar(e, "meta_loss/valid", e.Valid.Loss())
+	b.scalar(e, "meta_loss/valid_final", e.Valid.FinalLoss)
+	b.scalar(e, "meta_learning_rate", metaopt.Number(rate))
+	for _, t := range net.Tensors() {
+		b.w.Histogram(int64(e.MetaStep), "phi/"+t.Name, t.Data)
+	}
+	d := e.Diagnostics
+	if d == nil {
+		return
+	}
+	b.w.Histogram(int64(e.MetaStep), "updates/valid", d.Validation.Updates)
+	b.phase(e, "valid", d.Validation)
+	if d.Training == nil {
+		return
+	}
+	b.phase(e, "train", d.Training)
+	if m := d.Training.MetaGradient; m != nil {
+		b.scalar(e, "meta_gradient_norm/max", m.MaxNorm)
+		b.scalar(e, "meta_gradient_clipped", metaopt.Number(m.Clipped))
+	}
+}
+
+func (b *board) phase(e metaopt.Event, phase string, d *metaopt.Diagnosis) {
+	b.scalar(e, "non_finite/"+phase, metaopt.Number(d.NonFinite.Count))
+	if d.Sampled == 0 {
+		return
+	}
+	b.scalar(e, "update_rms/"+phase, d.UpdateRMS)
+	b.scalar(e, "gradient_rms/"+phase, d.GradientRMS)
+	b.scalar(e, "update_to_gradient/"+phase, d.UpdateToGradient)
+	b.scalar(e, "zero_gradients/"+phase, metaopt.Number(d.ZeroGradients))
+	if in := d.Inputs; in != nil {
+		b.scalar(e, "small_gradients/"+phase, metaopt.Number(in.SmallGradients))
+		b.scalar(e, "clipped_signs/"+phase, metaopt.Number(in.ClippedSigns))
+	}
+	for k, g := range d.Gates {
+		for i, share := range []float64{g.I, g.F, g.G, g.O} {
+			b.scalar(e, fmt.Sprintf("gate_saturation/lstm%d/%c/%s", k+1, "ifgo"[i], phase), metaopt.Number(share))
+		}
+	}
+}

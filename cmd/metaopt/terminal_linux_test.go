@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// screen gives a pseudo-terminal to use, and returns what was written to it.
+func screen(t *testing.T, use func(terminal *os.File)) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals here: ", err)
+	}
+	defer master.Close()
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 120}); err != nil {
+		t.Fatal(err)
+	}
+	text := make(chan string)
+	go func() {
+		data, _ := io.ReadAll(master) // until the other end is closed, which is an error
+		text <- string(data)
+	}()
+	use(slave)
+	slave.Close()
+	return <-text
+}
+
+// onScreen runs a command line whose stderr is a terminal.
+func onScreen(t *testing.T, ctx context.Context, args ...string) string {
+	return screen(t, func(terminal *os.File) { run(ctx, args, io.Discard, terminal) })
+}
+
+// Whatever takes long shows a bar on a terminal, and nowhere else.
+func TestBars(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	quick := []string{"--task", "rosenbrock", "--steps", "20", "--runs", "2", "--tune-runs", "2"}
+	train := []string{"meta-train", "--task", "rosenbrock", "--steps", "10", "--unroll", "5", "--hidden", "3", "--valid-runs", "2", "--rules", "none", "--runs", "2"}
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		args  []string
+		words []string
+	}{
+		"compare":             {t.Context(), append([]string{"compare", "--rules", "adam"}, quick...), []string{"tuning learning rates", "comparing"}},
+		"check-gradient":      {t.Context(), []string{"check-gradient", "--task", "rosenbrock", "--steps", "10", "--hidden", "3"}, []string{"checking"}},
+		"meta-train":          {t.Context(), append(train, "--meta-steps", "5"), []string{"meta-training", "comparing"}},
+		"meta-train, timed":   {t.Context(), append(train, "--time", "700ms"), []string{"meta-training, valid loss", "meta-steps/s", "1s left", "█"}},
+		"meta-train, seeds":   {t.Context(), append(train, "--meta-steps", "3", "--seeds", "2"), []string{"choosing"}},
+		"reproduce":           {t.Context(), []string{"reproduce", "quadratics", "--quick", "--runs", "1", "--tune-runs", "1", "--optimizer", "pretrained:quadratic"}, []string{"tuning learning rates", "comparing"}},
+		"data fetch, stopped": {stopped, []string{"data", "fetch", "mnist", "--data-dir", "data"}, []string{"mnist  "}},
+		"bench":               {t.Context(), []string{"bench", "--each", "1ms"}, []string{"measuring"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if name == "bench" { // it takes long
+				var cancel context.CancelFunc
+				c.ctx, cancel = context.WithTimeout(c.ctx, 2*time.Second)
+				defer cancel()
+			}
+			shown := onScreen(t, c.ctx, c.args...)
+			for _, word := range append(c.words, "% |") {
+				if !strings.Contains(shown, word) {
+					t.Errorf("no %q on the terminal: %q", word, shown)
+				}
+			}
+			if quiet := onScreen(t, c.ctx, append(c.args, "--quiet")...); strings.Contains(quiet, "% |") {
+				t.Errorf("with --quiet there is %q", quiet)
+			}
+		})
+	}
+}
+
+// A meter says how fast it goes and how long it will take, and leaves nothing behind.
+func TestMeterOnATerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	shown := screen(t, func(terminal *os.File) {
+		m := (&app{stderr: terminal}).count(10, "working").of("runs")
+		m.set(5)
+		time.Sleep(450 * time.Millisecond)
+		m.set(10)
+		time.Sleep(250 * time.Millisecond) // what follows the last one
+		m.close()
+	})
+	for _, word := range []string{"working", "runs/s, 1s left", "50%", "5/10", "90%", "0s left"} {
+		if !strings.Contains(shown, word) {
+			t.Errorf("no %q: %q", word, shown)
+		}
+	}
+	if last := shown[strings.LastIndex(strings.TrimRight(shown, "\r"), "\r")+1:]; strings.TrimSpace(last) != "" {
+		t.Errorf("it leaves %q", last)
+	}
+	quiet := func(a *app, terminal *os.File) {
+		a.stderr = terminal
+		m := a.count(10, "working").of("runs")
+		m.set(5)
+		m.describe("else")
+		m.close()
+	}
+	if shown := screen(t, func(terminal *os.File) { quiet(&app{quiet: true}, terminal) }); shown != "" {
+		t.Errorf("with --quiet: %q", shown)
+	}
+	t.Setenv("TERM", "dumb")
+	if shown := screen(t, func(terminal *os.File) { quiet(&app{}, terminal) }); shown != "" {
+		t.Errorf("on a dumb terminal: %q", shown)
+	}
+	t.Setenv("TERM", "xterm")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet(&app{}, writer)
+	writer.Close()
+	if data, _ := io.ReadAll(reader); len(data) > 0 {
+		t.Errorf("in a pipe: %q", data)
+	}
+}
+
+// Colours are for terminals whose user has not asked for none.
+func TestColours(t *testing.T) {
+	for _, c := range []struct {
+		term, noColor string
+		want          bool
+	}{{"xterm", "", true}, {"xterm", "1", false}, {"dumb", "", false}} {
+		t.Setenv("TERM", c.term)
+		t.Setenv("NO_COLOR", c.noColor)
+		for _, line := range []string{"nonsense", "compare"} { // two kinds of errors
+			shown := onScreen(t, t.Context(), line)
+			if strings.Contains(shown, "\x1b[31mmetaopt") != c.want || strings.Contains(shown, "\x1b") != c.want {
+				t.Errorf("TERM=%s NO_COLOR=%s: %q", c.term, c.noColor, shown)
+			}
+		}
+	}
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	if a := cli(t.Context(), "nonsense"); strings.Contains(a.stderr, "\x1b") {
+		t.Errorf("colours where there is no terminal: %q", a.stderr)
+	}
+}
