@@ -93,9 +93,9 @@ func (m *meter) run() {
 }
 
 // pace is the rate at which units are done, and the time that the rest takes at this rate: ", 4.2
-// runs/s, 12s left". "" before the first one is done.
+// runs/s, 12s left". "" before the first one is done and after the last.
 func pace(done, max int64, elapsed time.Duration, unit string) string {
-	if done <= 0 || elapsed <= 0 {
+	if done <= 0 || done >= max || elapsed <= 0 {
 		return ""
 	}
 	each := elapsed.Seconds() / float64(done)

@@ -17,7 +17,7 @@ func TestPace(t *testing.T) {
 		{5, 10, 2 * time.Second, "runs", ", 2.5 runs/s, 2s left"},
 		{1, 3601, time.Second, "runs", ", 1 runs/s, 1h0m0s left"},
 		{4, 10, 10 * time.Second, "", ", 15s left"},
-		{10, 10, 10 * time.Second, "runs", ", 1 runs/s, 0s left"},
+		{10, 10, 10 * time.Second, "runs", ""},
 		{3, 10, time.Second, "runs", ", 3 runs/s, 3s left"}, // rounded up
 	} {
 		if got := pace(c.done, c.max, c.elapsed, c.unit); got != c.want {

@@ -99,10 +99,11 @@ func TestMeterOnATerminal(t *testing.T) {
 		m.set(5)
 		time.Sleep(450 * time.Millisecond)
 		m.set(10)
-		time.Sleep(250 * time.Millisecond) // what follows the last one
+		m.describe("what follows the last one")
+		time.Sleep(250 * time.Millisecond)
 		m.close()
 	})
-	for _, word := range []string{"working", "runs/s, 1s left", "50%", "5/10", "90%", "0s left"} {
+	for _, word := range []string{"working", "runs/s, 1s left", "50%", "5/10", "what follows the last one ", "90%"} {
 		if !strings.Contains(shown, word) {
 			t.Errorf("no %q: %q", word, shown)
 		}

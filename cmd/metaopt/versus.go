@@ -63,7 +63,12 @@ func (v versus) evaluate(ctx context.Context, a *app, contenders []metaopt.Conte
 	m := a.meter(int64(v.runs*len(contenders)), "comparing").of("runs")
 	defer m.close()
 	return metaopt.Evaluate(ctx, metaopt.EvalConfig{
-		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed, Progress: m.progress,
+		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed,
+		Progress: func(done, total int) {
+			if m.set(int64(done)); done == total {
+				m.describe("confidence intervals of every step") // a second for a few thousand of them
+			}
+		},
 	})
 }
 
