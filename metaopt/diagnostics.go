@@ -19,8 +19,8 @@ type Diagnostics struct {
 }
 
 // A Diagnosis is what a phase's steps were like, on a sample of coordinates and
-// steps: lstm.Probe at the end of every seventh meta-step's windows, and at five steps of
-// every validation run.
+// steps: lstm.Probe at the end of every seventh meta-step's windows, and at 16 steps of
+// a validation's runs, evenly spread.
 type Diagnosis struct {
 	// Sampled is the number of coordinates looked at, one in two steps counting twice.
 	Sampled int `json:"sampled"`
@@ -182,11 +182,12 @@ type watched struct {
 	runs  []*watchedRun
 }
 
-// looksARun is how many steps of a validation run are looked at.
-const looksARun = 5
+// validationLooks is at how many steps of all runs of a validation together there is a look, one in
+// each run at least.
+const validationLooks = 16
 
-func watch(net *lstm.Network, steps int) *watched {
-	return &watched{net: net, every: max(1, steps/looksARun)}
+func watch(net *lstm.Network, runs, steps int) *watched {
+	return &watched{net: net, every: max(1, steps/max(1, validationLooks/runs))}
 }
 
 // Start implements optimizer.Rule.

@@ -160,7 +160,7 @@ func (t *Trainer) score(ctx context.Context) (Score, Event, error) {
 	event := Event{Kind: EventValidation}
 	rule := optimizer.Rule(t.net)
 	if t.cfg.OnEvent != nil {
-		w := watch(t.net, horizons[len(horizons)-1])
+		w := watch(t.net, t.cfg.ValidRuns, horizons[len(horizons)-1])
 		rule = w
 		v.seen = func(outcomes []optimizer.Outcome) {
 			event.Diagnostics = &Diagnostics{t.diagnoseTraining(), w.diagnosis(t.metaSteps, outcomes)}

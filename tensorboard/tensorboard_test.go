@@ -351,25 +351,24 @@ func TestErrorsAreKept(t *testing.T) {
 	}
 }
 
-// BenchmarkValidation writes and flushes what a validation has: thirty scalars, histograms of six tensors,
-// the largest of 3,200, and of 10,000 updates.
+// BenchmarkValidation writes and flushes what a validation of the paper's network has: 33 scalars, histograms of
+// six tensors and of 4,096 updates.
 func BenchmarkValidation(b *testing.B) {
 	w, err := Create(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer w.Close()
-	tensor, updates := make([]float32, 3200), make([]float32, 10000)
+	updates := make([]float32, 4096)
 	for i := range updates {
 		updates[i] = float32(math.Sin(float64(i)))
 	}
-	copy(tensor, updates)
 	for b.Loop() {
-		for range 30 {
-			w.Scalar(1, "gates/lstm1/i", 0.5)
+		for range 33 {
+			w.Scalar(1, "gate_saturation/lstm1/i/valid", 0.5)
 		}
-		for range 6 {
-			w.Histogram(1, "phi/lstm1/w", tensor)
+		for _, size := range []int{22 * 80, 80, 40 * 80, 80, 20, 1} {
+			w.Histogram(1, "phi/lstm1/w", updates[:size])
 		}
 		w.Histogram(1, "updates", updates)
 		if err := w.Flush(); err != nil {

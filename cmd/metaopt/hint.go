@@ -11,7 +11,6 @@ import (
 const (
 	manySmall     = 0.5
 	manySaturated = 0.9
-	manyClipped   = 0.9
 	tinyUpdate    = 1e-6 // 8 units in the last place of a float32 parameter of 1
 	adamEpsilon   = 1e-8 // of Adam on φ: gradients of this size and below make smaller steps
 )
@@ -74,8 +73,5 @@ func (r trainRecord) hint(d *metaopt.Diagnostics, parameters int) string {
 	if float64(m.MeanNorm) < adamEpsilon*math.Sqrt(float64(parameters)) {
 		return fmt.Sprintf("the meta-gradient has a norm of %.2g, too little for Adam to step by: try --objective log, or a longer --unroll", float64(m.MeanNorm))
 	}
-	if m.Clipped >= manyClipped {
-		return fmt.Sprintf("%s of the windows' meta-gradients are clipped, and their norm is %.2g on average: try --clip %.2[2]g", percent(m.Clipped), float64(m.MeanNorm))
-	}
-	return ""
+	return "" // clipping, of which trainings go well too, explains nothing by itself
 }

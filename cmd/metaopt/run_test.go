@@ -117,7 +117,7 @@ func TestHelp(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(a.stdout) {
-			if len(strings.TrimRight(line, "\n")) > usageWidth && cmd.Name() != "completion" {
+			if len(strings.TrimRight(line, "\n")) > usageWidth {
 				t.Errorf("%s --help is too wide: %s", cmd.CommandPath(), line)
 			}
 			if strings.Contains(line, "=true|false") {
