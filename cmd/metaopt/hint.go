@@ -15,10 +15,10 @@ const (
 	adamEpsilon   = 1e-8 // of Adam on φ: gradients of this size and below make smaller steps
 )
 
-// stalled says whether the latter half of a training, of three validations at least, brought no
-// new best.
+// stalled says whether a training ended since validations brought nothing new, or brought none in its
+// latter half, of three at least.
 func (out outcome) stalled() bool {
-	return out.stale >= 3 && 2*out.BestMetaStep <= out.validated
+	return out.Reason == "patience" || out.stale >= 3 && 2*out.BestMetaStep <= out.validated
 }
 
 // hint says what in the last diagnostics of a network with so many parameters explains a training

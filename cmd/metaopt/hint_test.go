@@ -80,9 +80,13 @@ func TestHints(t *testing.T) {
 func TestStalled(t *testing.T) {
 	for _, c := range []struct {
 		best, validated, stale int
+		reason                 string
 		want                   bool
-	}{{100, 200, 3, true}, {100, 200, 2, false}, {101, 200, 3, false}, {0, 100, 4, true}, {200, 200, 0, false}} {
-		if got := (outcome{BestMetaStep: c.best, validated: c.validated, stale: c.stale}).stalled(); got != c.want {
+	}{
+		{100, 200, 3, "time", true}, {100, 200, 2, "time", false}, {101, 200, 3, "time", false}, {0, 100, 4, "time", true},
+		{200, 200, 0, "time", false}, {101, 200, 2, "patience", true},
+	} {
+		if got := (outcome{BestMetaStep: c.best, validated: c.validated, stale: c.stale, Reason: c.reason}).stalled(); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
