@@ -1,0 +1,74 @@
+// Series to what uPlot draws: one list of x for all, null where there is no value to draw.
+
+// A series is {name, style: {colours, dash, width}, x, y, lo, hi, points, note}.
+
+// align returns uPlot's data: x, then y, lo and hi of each series. Where a series has no point at an x
+// the value is undefined, over which lines go on; where it has one that cannot be drawn it is null, a gap.
+function align(series, logX, logY) {
+  const drawable = (v) => finite(v) && (!logY || v > 0);
+  const at = new Map();
+  for (const s of series) for (const x of s.x) if (finite(x) && (!logX || x > 0)) at.set(x, 0);
+  const xs = [...at.keys()].sort((a, b) => a - b);
+  xs.forEach((x, i) => at.set(x, i));
+  const data = [xs];
+  for (const s of series) {
+    const band = s.lo && s.hi;
+    const columns = [s.y, band ? s.lo : [], band ? s.hi : []].map((values) => {
+      const column = new Array(xs.length);
+      values.forEach((v, i) => {
+        const k = at.get(s.x[i]);
+        if (k !== undefined) column[k] = drawable(v) ? v : null;
+      });
+      return column;
+    });
+    data.push(...columns);
+  }
+  return data;
+}
+
+const canLog = (series) => series.some((s) => s.y.some((v) => finite(v) && v > 0));
+
+// logSplits are the ticks of a logarithmic axis: the rounder the longer the axis is.
+function logSplits(min, max) {
+  if (!(min > 0) || !(max > min)) return [];
+  const decades = Math.log10(max / min);
+  const mantissas = decades < 1 ? [1, 1.5, 2, 3, 4, 5, 7] : decades < 3.2 ? [1, 2, 5] : [1];
+  const every = Math.max(1, Math.ceil(decades / 7));
+  const ticks = [];
+  for (let e = Math.floor(Math.log10(min)); e <= Math.ceil(Math.log10(max)); e++) {
+    if (mantissas.length === 1 && e % every !== 0) continue;
+    for (const m of mantissas) {
+      const v = Number((m * 10 ** e).toPrecision(3));
+      if (v >= min && v <= max) ticks.push(v);
+    }
+  }
+  return ticks;
+}
+
+function tick(v) {
+  if (v == null) return "";
+  const a = Math.abs(v);
+  if (a !== 0 && (a < 1e-3 || a >= 1e5)) return v.toExponential().replace(/^(-?\d(?:\.\d{1,2})?)\d*e\+?/, "$1e");
+  return String(Number(v.toPrecision(6)));
+}
+
+// describe is the text of a chart for those who do not see it.
+function describe(title, xLabel, yLabel, series) {
+  const parts = series.map((s) => {
+    let last = -1;
+    s.y.forEach((v, i) => {
+      if (finite(v)) last = i;
+    });
+    return last < 0 ? s.name + " has no finite value" : `${s.name} ends at ${digits(s.y[last])} (${xLabel} ${s.x[last]})`;
+  });
+  return `Line chart: ${title}. ${yLabel} over ${xLabel}. ${parts.join("; ")}. The table below has the values; the arrow keys move through them.`;
+}
+
+// sampleRows are at most about count rows of the series, the last one among them.
+function sampleRows(series, count) {
+  const xs = [...new Set(series.flatMap((s) => s.x))].filter(finite).sort((a, b) => a - b);
+  const every = Math.max(1, Math.ceil(xs.length / count));
+  const kept = xs.filter((_, i) => i % every === 0 || i === xs.length - 1);
+  const maps = series.map((s) => new Map(s.x.map((x, i) => [x, s.y[i]])));
+  return kept.map((x) => [{value: x, show: String(x)}, ...maps.map((m) => (finite(m.get(x)) ? m.get(x) : null))]);
+}

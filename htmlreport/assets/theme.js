@@ -1,0 +1,60 @@
+// Light, dark, or what the system asks for.
+
+const theme = {
+  names: ["system", "light", "dark"],
+  listeners: new Set(),
+  system: matchMedia("(prefers-color-scheme: dark)"),
+  chosen: "system",
+  dark() {
+    return this.chosen === "dark" || (this.chosen === "system" && this.system.matches);
+  },
+  set(name) {
+    this.chosen = this.names.includes(name) ? name : "system";
+    if (this.chosen === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = this.chosen;
+    try {
+      localStorage.setItem("metaopt-theme", this.chosen);
+    } catch {
+      // A file or a private window may have no storage.
+    }
+    for (const f of this.listeners) f();
+  },
+  control() {
+    try {
+      this.set(localStorage.getItem("metaopt-theme"));
+    } catch {
+      this.set("system");
+    }
+    this.system.addEventListener("change", () => this.set(this.chosen));
+    return choose("Theme", this.names.map((n) => [n, n]), this.chosen, (v) => this.set(v));
+  },
+};
+
+const cssValue = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// The colours of Okabe and Ito, as in the other pictures, each for light and dark paper.
+const learnedColours = [["#d55e00", "#ff8a3d"], ["#0072b2", "#58b4f0"], ["#000000", "#f2f2f2"]];
+const otherColours = [["#009e73", "#2fd0a2"], ["#3a9bd1", "#8fd0f5"], ["#b5558b", "#e59cc6"], ["#b87900", "#f0b840"], ["#6e6e6e", "#b0b0b0"], ["#6e3c0f", "#c9956a"]];
+const learnedDashes = [[], [14, 3], [14, 3, 3, 3], [5, 2]];
+const otherDashes = [[7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [14, 4], [1, 3]];
+
+// handDesigned are the rules that have the same colours on every page.
+const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad"];
+
+// ruleStyles gives rules their colours and dashes: hand-designed ones that are known by their names, others by their place among their
+// kind, so that a rule that comes later changes no other.
+function ruleStyles() {
+  const known = new Map();
+  let l = 0, o = handDesigned.length;
+  return (name, learned) => {
+    const key = (learned ? "l:" : "o:") + name;
+    if (known.has(key)) return known.get(key);
+    const named = handDesigned.indexOf(name);
+    const i = learned ? l++ : named >= 0 ? named : o++;
+    const style = learned
+      ? {colours: learnedColours[i % learnedColours.length], dash: learnedDashes[i % learnedDashes.length], width: 2.4}
+      : {colours: otherColours[i % otherColours.length], dash: otherDashes[(i + Math.floor(i / otherColours.length)) % otherDashes.length], width: 1.5};
+    known.set(key, style);
+    return style;
+  };
+}

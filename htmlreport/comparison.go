@@ -1,0 +1,158 @@
+package htmlreport
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"learnedopt/metaopt"
+)
+
+// A Comparison is one of rules on fresh instances.
+type Comparison struct {
+	Task  string `json:"task"`
+	Steps int    `json:"steps"`
+	Runs  int    `json:"runs"`
+	Seed  string `json:"seed"`
+	Rules []Rule `json:"rules"` // the best mean loss first
+}
+
+// A Rule is how one did.
+type Rule struct {
+	Name         string `json:"name"`
+	Learned      bool   `json:"learned,omitempty"`
+	LearningRate *Num   `json:"learning_rate,omitempty"`
+	Tuned        string `json:"tuned,omitempty"`
+	Source       string `json:"source,omitempty"`
+	Digest       string `json:"digest,omitempty"`
+	MeanLoss     Num    `json:"mean_loss"`
+	MeanLossCI   [2]Num `json:"mean_loss_ci95"`
+	FinalLoss    Num    `json:"final_loss"`
+	Diverged     int    `json:"diverged"`
+	Runs         int    `json:"runs"`
+	ValidLoss    *Num   `json:"valid_loss,omitempty"`
+	TestAccuracy *Num   `json:"test_accuracy,omitempty"`
+	Curve        *Curve `json:"curve,omitempty"`
+}
+
+// A Curve is a learning curve and its interval, at some steps.
+type Curve struct {
+	Steps []int `json:"steps"`
+	Mean  []Num `json:"mean"`
+	Lo    []Num `json:"lo,omitempty"`
+	Hi    []Num `json:"hi,omitempty"`
+}
+
+// maxRules is how many rules of a comparison or a cell are read.
+const maxRules = 100
+
+// resultDocument is what a page needs of result.json.
+type resultDocument struct {
+	Comparison *metaopt.Comparison `json:"comparison"`
+	Tuning     []struct {
+		Name         string  `json:"name"`
+		LearningRate float64 `json:"learning_rate"`
+		AtEdge       bool    `json:"at_edge"`
+	} `json:"tuning"`
+	Train struct {
+		Command string `json:"command"`
+	} `json:"train"`
+}
+
+// result is result.json, read.
+type result struct {
+	comparison *Comparison
+	command    string
+	findings   []Finding
+	problems   problems
+}
+
+func decodeResult(data []byte) (*result, error) {
+	var doc resultDocument
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return nil, err
+	}
+	r := &result{command: clean(doc.Train.Command, maxText)}
+	c := doc.Comparison
+	if c == nil {
+		return r, nil
+	}
+	if len(c.Rules) > maxRules {
+		return nil, fmt.Errorf("%d rules are too many", len(c.Rules))
+	}
+	r.comparison = &Comparison{Task: clean(c.Task, maxName), Steps: c.Steps, Runs: c.Runs, Seed: fmt.Sprint(c.Seed)}
+	for _, rule := range c.Rules {
+		r.comparison.Rules = append(r.comparison.Rules, newRule(rule, c.Runs))
+		if rule.Diverged > 0 {
+			r.problems.add(clean(rule.Name, maxName), fmt.Sprintf("diverged in %d of %d runs of the comparison", rule.Diverged, c.Runs))
+		}
+	}
+	slices.SortStableFunc(r.comparison.Rules, func(a, b Rule) int {
+		return cmp.Or(cmp.Compare(a.Diverged, b.Diverged), cmp.Compare(a.MeanLoss, b.MeanLoss))
+	})
+	for _, t := range doc.Tuning {
+		if t.AtEdge {
+			r.problems.add(clean(t.Name, maxName), fmt.Sprintf("does best at learning rate %.3g, the end of the grid: a better one may lie beyond", t.LearningRate))
+		}
+	}
+	for _, p := range c.Paired {
+		r.findings = append(r.findings, pairedFinding(p, c))
+	}
+	return r, nil
+}
+
+func newRule(r metaopt.Result, runs int) Rule {
+	return Rule{
+		Name: clean(r.Name, maxName), Learned: r.Kind == metaopt.Learned, LearningRate: (*Num)(r.LearningRate),
+		MeanLoss: number(r.MeanLoss), MeanLossCI: [2]Num{number(r.MeanLossCI95[0]), number(r.MeanLossCI95[1])},
+		FinalLoss: number(r.FinalLoss), Diverged: r.Diverged, Runs: runs,
+		ValidLoss: (*Num)(r.ValidLoss), TestAccuracy: (*Num)(r.TestAccuracy),
+		Curve: thin(nil, r.Curve, r.CurveCI95, curvePoints),
+	}
+}
+
+func number(x metaopt.Number) Num { return Num(x) }
+
+// The points of a curve on a page, of a run and of a sweep's cell.
+const (
+	curvePoints = 400
+	cellPoints  = 60
+)
+
+// thin keeps at most about max points of a curve: steps evenly spread, and as many by their
+// logarithms, so that both axes have them; the first and the last ones are kept. steps nil is 0, 1, ….
+func thin(steps []int, mean []metaopt.Number, ci [2][]metaopt.Number, max int) *Curve {
+	n := len(mean)
+	if n == 0 || steps != nil && len(steps) != n {
+		return nil
+	}
+	keep := map[int]bool{0: true, n - 1: true}
+	if n <= max {
+		for i := range n {
+			keep[i] = true
+		}
+	} else {
+		for k := range max / 2 {
+			at := float64(k) / float64(max/2-1)
+			keep[int(math.Round(at*float64(n-1)))] = true
+			keep[int(math.Round(math.Pow(float64(n), at)))-1] = true
+		}
+	}
+	c := &Curve{}
+	for i := range n {
+		if !keep[i] {
+			continue
+		}
+		step := i
+		if steps != nil {
+			step = steps[i]
+		}
+		c.Steps, c.Mean = append(c.Steps, step), append(c.Mean, number(mean[i]))
+		if len(ci[0]) == n && len(ci[1]) == n {
+			c.Lo, c.Hi = append(c.Lo, number(ci[0][i])), append(c.Hi, number(ci[1][i]))
+		}
+	}
+	return c
+}

@@ -1,0 +1,221 @@
+package htmlreport
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// hostile is a name that would run a script if it were put on a page as markup, in an attribute or in a script.
+const hostile = `</script><img src=x onerror="window.hacked=1">` + "'\"`\u2028\u202e<!--"
+
+func write(t *testing.T, path string, data string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func appendTo(t *testing.T, path string, data string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// line is a value as a line of JSON.
+func line(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data) + "\n"
+}
+
+// startLine is a log's first line.
+func startLine(seed int) string {
+	return fmt.Sprintf(`{"event":"start","version":"v1.2.3","go":"go1.26.0","os":"linux","arch":"amd64","kernels":"avx2","task":"quadratic dims=10 batch=128","seed":%d,"network":{"inputs":"logsign","hidden":20},"steps":100,"horizons":[50,100],"clip":null}`+"\n", seed)
+}
+
+// events are the lines of n episodes of a training, with a validation before each ten, that begin at meta-step from.
+func events(t *testing.T, from, n int) string {
+	t.Helper()
+	var b strings.Builder
+	for k := from; k < from+n; k++ {
+		x := float64(k)
+		level := 0.15 + 7*math.Exp(-x/12)
+		if k%10 == 0 {
+			b.WriteString(validationLine(t, 5*k, level))
+		}
+		noise := 1 + 0.3*math.Sin(x*12.9)
+		b.WriteString(line(t, metaopt.Event{
+			Kind: metaopt.EventEpisode, MetaStep: 5*k + 5, Episode: k, MeanLoss: metaopt.Number(level * noise), FinalLoss: metaopt.Number(level * noise / 3),
+			GradNorm: metaopt.Number(200 * level * noise), Clipped: 3,
+		}))
+	}
+	return b.String()
+}
+
+// validationLine has diagnostics as the trainer writes them.
+func validationLine(t *testing.T, metaStep int, loss float64) string {
+	t.Helper()
+	data := line(t, metaopt.Event{
+		Kind: metaopt.EventValidation, MetaStep: metaStep, Best: true,
+		Valid: &metaopt.Score{MeanLoss: metaopt.Number(loss), FinalLoss: metaopt.Number(loss / 3)},
+	})
+	phase := func(f float64) string {
+		return fmt.Sprintf(`{"sampled":640,"gradient_rms":%g,"update_rms":0.01,"update_to_gradient":%g,"zero_gradients":0.01,"inputs":{"small_gradients":%g,"clipped_signs":%g},`+
+			`"gates":[{"i":%g,"f":0.2,"g":0.05,"o":0.1},{"i":0.2,"f":%g,"g":0.02,"o":0.1}],"meta_gradient":{"windows":50,"mean_norm":%g,"max_norm":%g,"clipped":0.4},`+
+			`"non_finite":{"count":0,"of":50}}`, f, 0.05/f, 0.1*f/(1+f), 0.3, 0.1+0.02*f, 0.3/(1+f), 10*f, 40*f)
+	}
+	return strings.TrimSuffix(data, "}\n") + fmt.Sprintf(`,"diagnostics":{"training":%s,"validation":%s}}`, phase(loss), phase(loss/2)) + "\n"
+}
+
+func divergedLine(t *testing.T, metaStep int) string {
+	t.Helper()
+	return line(t, metaopt.Event{Kind: metaopt.EventDiverged, MetaStep: metaStep, Diverged: &optimizer.DivergedError{Step: 17, What: "gradient", Coordinate: 3, Value: math.NaN()}})
+}
+
+const endLine = `{"event":"end","reason":"time","seconds":6.4,"meta_steps":200,"best_meta_step":150,"valid_loss":0.1512,"start_valid_loss":7.15,"skipped":1}` + "\n"
+
+// comparison is one of five rules over 100 steps; name is that of the learned one.
+func comparison(name string) *metaopt.Comparison {
+	c := &metaopt.Comparison{Task: "quadratic dims=10 batch=128", Steps: 100, Runs: 20, Seed: 7}
+	for i, r := range []struct {
+		name, kind  string
+		rate, floor float64
+	}{
+		{name, metaopt.Learned, 0.22, 0.03}, {"nesterov", metaopt.Baseline, 0.12, 0.08}, {"adam", metaopt.Baseline, 0.08, 0.1}, {"sgd", metaopt.Baseline, 0.06, 0.18},
+		{"rmsprop", metaopt.Baseline, 0.07, 0.15},
+	} {
+		result := metaopt.Result{Name: r.name, Kind: r.kind}
+		if r.kind == metaopt.Baseline {
+			lr := 0.01 * float64(i)
+			result.LearningRate = &lr
+		}
+		sum := 0.0
+		for t := range c.Steps + 1 {
+			v := r.floor + 3.2*math.Exp(-r.rate*float64(t))
+			sum += v
+			result.Curve = append(result.Curve, metaopt.Number(v))
+			result.CurveCI95[0] = append(result.CurveCI95[0], metaopt.Number(0.9*v))
+			result.CurveCI95[1] = append(result.CurveCI95[1], metaopt.Number(1.1*v))
+		}
+		mean := sum / float64(c.Steps+1)
+		for k := range c.Runs {
+			result.MeanLosses = append(result.MeanLosses, metaopt.Number(mean*(1+0.1*math.Sin(float64(k)))))
+		}
+		result.MeanLoss, result.FinalLoss = metaopt.Number(mean), metaopt.Number(r.floor)
+		result.MeanLossCI95 = [2]metaopt.Number{metaopt.Number(0.95 * mean), metaopt.Number(1.05 * mean)}
+		if r.name == "rmsprop" {
+			result.Diverged, result.MeanLosses[3], result.MeanLoss = 1, metaopt.Number(math.Inf(1)), metaopt.Number(math.Inf(1))
+		}
+		c.Rules = append(c.Rules, result)
+	}
+	c.Pair()
+	return c
+}
+
+// resultText is a result.json.
+func resultText(t *testing.T, name string) string {
+	t.Helper()
+	return line(t, map[string]any{
+		"comparison": comparison(name),
+		"tuning":     []map[string]any{{"name": "sgd", "learning_rate": 10, "at_edge": true, "grid": []int{}}},
+		"train":      map[string]any{"command": "metaopt meta-train --task quadratic --name '" + name + "'", "seed": 0},
+	})
+}
+
+// writeRun makes a run folder that ended.
+func writeRun(t *testing.T, dir, name string) {
+	t.Helper()
+	write(t, filepath.Join(dir, logFile), startLine(0)+events(t, 0, 40)+divergedLine(t, 190)+endLine)
+	write(t, filepath.Join(dir, resultFile), resultText(t, name))
+}
+
+// cellRecord is a line of cells.jsonl.
+func cellRecord(t *testing.T, units, steps int, activation, rule, kind string, level float64, diverged int) string {
+	t.Helper()
+	n := 8
+	means, finals := make([]metaopt.Number, n), make([]metaopt.Number, n)
+	for i := range n {
+		means[i] = metaopt.Number(level * (1 + 0.2*math.Sin(float64(i))))
+		finals[i] = means[i] / 4
+		if i < diverged {
+			means[i], finals[i] = metaopt.Number(math.Inf(1)), metaopt.Number(math.Inf(1))
+		}
+	}
+	r := map[string]any{
+		"key": fmt.Sprintf("%s%d%d%s", rule, units, steps, activation), "version": "v1.2.3", "time": "2026-01-02T03:04:05Z", "task": fmt.Sprintf("mnist units=%d activation=%s", units, activation),
+		"cell":  map[string]string{"units": fmt.Sprint(units), "steps": fmt.Sprint(steps), "activation": activation},
+		"steps": steps, "runs": n, "seed": 5, "rule": map[string]any{"name": rule, "kind": kind, "digest": "0123456789abcdef", "source": "pretrained:mlp"},
+		"mean_losses": means, "final_losses": finals, "diverged": diverged, "seconds": 1.5,
+	}
+	if kind == metaopt.Baseline {
+		r["rule"] = map[string]any{"name": rule, "kind": kind, "learning_rate": 0.03, "tuned": "base"}
+	} else if diverged == 0 {
+		r["speed_up"] = map[string]any{"adam": map[string]any{"steps": 200, "factor": 2 / level, "censored": units == 80}}
+	}
+	if diverged > 0 {
+		r["diverged_at"] = []string{"instance 0: loss not finite at step 12"}
+	}
+	var at []int
+	var curve, lo, hi []metaopt.Number
+	for k := range 101 {
+		v := metaopt.Number(level/4 + 2.3*math.Exp(-float64(k)/20/level))
+		at, curve, lo, hi = append(at, k*steps/100), append(curve, v), append(lo, 0.9*v), append(hi, 1.1*v)
+	}
+	r["curve_steps"], r["curve"], r["curve_ci95"] = at, curve, [2][]metaopt.Number{lo, hi}
+	return line(t, r)
+}
+
+var (
+	unitsAxis      = []int{5, 10, 20, 40, 80}
+	stepsAxis      = []int{100, 1000, 10000}
+	activationAxis = []string{"sigmoid", "relu"}
+)
+
+const sweepText = `{"task":"mnist","axes":[{"name":"units","values":[5,10,20,40,80]},{"name":"steps","values":["100","1000","10000"]},{"name":"activation","values":["sigmoid","relu"]}],"runs":8}`
+
+// writeSweep makes a sweep folder in which the last cell is missing.
+func writeSweep(t *testing.T, dir, name string) {
+	t.Helper()
+	write(t, filepath.Join(dir, sweepFile), sweepText)
+	var b strings.Builder
+	for i, units := range unitsAxis {
+		for j, steps := range stepsAxis {
+			for k, activation := range activationAxis {
+				if i == 4 && j == 2 && k == 1 {
+					continue
+				}
+				diverged := 0
+				if i == 3 && j == 2 {
+					diverged = 2
+				}
+				level := 0.5 + 0.15*float64(i) + 0.3*float64(j)*float64(k)
+				b.WriteString(cellRecord(t, units, steps, activation, name, metaopt.Learned, level, diverged))
+				b.WriteString(cellRecord(t, units, steps, activation, "adam", metaopt.Baseline, 0.9, 0))
+				b.WriteString(cellRecord(t, units, steps, activation, "sgd", metaopt.Baseline, 1.4, 0))
+			}
+		}
+	}
+	write(t, filepath.Join(dir, cellsFile), b.String())
+}

@@ -1,0 +1,114 @@
+package htmlreport
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"strings"
+	"sync"
+)
+
+//go:embed assets/*.js assets/*.css assets/vendor/uPlot.iife.min.js assets/vendor/uPlot.min.css assets/vendor/uPlot.LICENSE.txt
+var assets embed.FS
+
+// scripts are the parts of the page's own script, in the order in which they define things.
+var scripts = []string{"dom", "theme", "table", "series", "chart", "run", "heatmap", "sweep", "page"}
+
+// A Page is what Write writes.
+type Page struct {
+	// Title is the page's heading, empty for "Report of metaopt".
+	Title string `json:"title"`
+	// Version is that of the program.
+	Version string    `json:"version"`
+	Sources []*Source `json:"sources"`
+
+	// Live is where a page of the dashboard hears of a folder's news, List where of what folders there are.
+	Live string `json:"live,omitempty"`
+	List string `json:"list,omitempty"`
+}
+
+// front is what all pages share: the script and style elements, and the policy that names them, up to what may be connected to.
+var front = sync.OnceValue(func() (f struct{ library, own, style, licence, policy string }) {
+	read := func(name string) string {
+		data, err := assets.ReadFile("assets/" + name)
+		if err != nil {
+			panic("htmlreport: " + err.Error())
+		}
+		return string(data)
+	}
+	f.library, f.licence = read("vendor/uPlot.iife.min.js"), read("vendor/uPlot.LICENSE.txt")
+	f.style = read("vendor/uPlot.min.css") + "\n" + read("page.css")
+	var own strings.Builder
+	own.WriteString("(() => {\n\"use strict\";\n")
+	for _, name := range scripts {
+		own.WriteString(read(name + ".js"))
+	}
+	own.WriteString("})();\n")
+	f.own = own.String()
+	digest := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	f.policy = fmt.Sprintf("default-src 'none'; script-src %s %s; style-src %s; img-src data:; base-uri 'none'; form-action 'none'; connect-src ",
+		digest(f.library), digest(f.own), digest(f.style))
+	return f
+})
+
+// policy is the Content-Security-Policy: these scripts and this style, no others, and no connection, but for the dashboard's to itself.
+func policy(live bool) string {
+	connect := "'none'"
+	if live {
+		connect = "'self'"
+	}
+	return front().policy + connect
+}
+
+// Write writes the page as one file of HTML that asks for no other. The same page gives the same bytes.
+func Write(w io.Writer, p Page) error {
+	if p.Title == "" {
+		p.Title = "Report of metaopt"
+	}
+	p.Title = clean(p.Title, maxName)
+	if p.Sources == nil {
+		p.Sources = []*Source{}
+	}
+	// Marshal escapes <, >, & and the line separators U+2028 and U+2029: no value ends the element.
+	data, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("htmlreport: %w", err)
+	}
+	f := front()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="%s">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>%s</title>
+<link rel="icon" href="data:,">
+<style>%s</style>
+</head>
+<body>
+<noscript><p>This page draws its data with a script that it brings along. Allow scripts to see it.</p></noscript>
+<div id="app"></div>
+<script type="application/json" id="data">%s</script>
+<!-- uPlot 1.6.32
+%s-->
+<script>%s</script>
+<script>%s</script>
+</body>
+</html>
+`, html.EscapeString(policy(p.Live != "" || p.List != "")), html.EscapeString(p.Title), f.style, data, f.licence, f.library, f.own)
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("htmlreport: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package htmlreport
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// A Source is what a page shows of one folder.
+type Source struct {
+	// Kind is "run", "sweep", or empty of a folder without a file of either.
+	Kind     string    `json:"kind"`
+	Name     string    `json:"name"`
+	Summary  []Finding `json:"summary"`
+	Run      *Run      `json:"run,omitempty"`
+	Sweep    *Sweep    `json:"sweep,omitempty"`
+	Problems []Problem `json:"problems"`
+	// More is the number of problems that Problems leaves out.
+	More  int    `json:"more_problems"`
+	Files []File `json:"files,omitempty"`
+}
+
+// A reader follows the files of a folder. It belongs to one goroutine.
+type reader struct {
+	dir  folder
+	name string
+
+	logTail, cellsTail       tail
+	resultDoc, sweepDoc      document
+	log                      *runLog
+	sweep                    *sweepLog
+	result                   *result
+	resultError, sweepError  error
+	logError, cellsError     error
+	longLines, longCellLines int
+
+	epoch      int          // rises when something that was shown is void
+	version    int          // rises with any change
+	comparison int          // rises when the comparison changes
+	cells      map[int]bool // that changed since a page was told
+}
+
+func newReader(dir folder, name string) *reader {
+	return &reader{
+		dir: dir, name: clean(name, maxName), cells: map[int]bool{}, log: newRunLog(), sweep: newSweepLog(manifest{}),
+		logTail: tail{dir: dir, name: logFile}, cellsTail: tail{dir: dir, name: cellsFile},
+		resultDoc: document{name: resultFile}, sweepDoc: document{name: sweepFile},
+	}
+}
+
+// poll reads what is new. more says that there is more to read at once.
+func (r *reader) poll() (more bool) {
+	r.pollManifest()
+	more = r.pollLog()
+	if r.pollCells() {
+		more = true
+	}
+	if data, changed, err := r.resultDoc.changed(r.dir); changed || differ(err, r.resultError) {
+		r.version++
+		r.comparison++
+		r.result, r.resultError = nil, err
+		if data != nil && err == nil {
+			r.result, r.resultError = decodeResult(data)
+		} else {
+			r.epoch++ // what was shown of it is void
+		}
+	}
+	return more
+}
+
+// differ says whether a read failed in another way than the last one. A document that could not be decoded
+// and has not changed since gives no error here, and is no difference.
+func differ(now, before error) bool {
+	return now != nil && (before == nil || now.Error() != before.Error())
+}
+
+// pollManifest reads another sweep.json, and then cells.jsonl from its beginning: other records count.
+func (r *reader) pollManifest() {
+	data, changed, err := r.sweepDoc.changed(r.dir)
+	if !changed && !differ(err, r.sweepError) {
+		return
+	}
+	var m manifest
+	if r.sweepError = err; err == nil {
+		m, r.sweepError = readManifest(data)
+	}
+	r.version++
+	r.epoch++
+	r.cellsTail.restart(nil)
+	r.resetSweep(m)
+}
+
+func (r *reader) resetSweep(m manifest) {
+	r.sweep, r.longCellLines, r.cells = newSweepLog(m), 0, map[int]bool{}
+}
+
+func (r *reader) pollLog() bool {
+	n, err := r.logTail.next()
+	if differ(err, r.logError) || err == nil && r.logError != nil {
+		r.version++
+	}
+	r.logError = err
+	if n.reset {
+		r.log, r.longLines = newRunLog(), 0
+		r.epoch++
+	}
+	if halved := r.log.halved; len(n.lines) > 0 || n.reset || n.long > 0 {
+		r.version++
+		r.longLines += n.long
+		for _, line := range n.lines {
+			r.log.add(line)
+		}
+		if r.log.halved != halved {
+			r.epoch++
+		}
+	}
+	return n.more && err == nil
+}
+
+func (r *reader) pollCells() bool {
+	n, err := r.cellsTail.next()
+	if differ(err, r.cellsError) || err == nil && r.cellsError != nil {
+		r.version++
+	}
+	r.cellsError = err
+	if n.reset {
+		r.resetSweep(r.sweep.manifest)
+		r.epoch++
+	}
+	if len(n.lines) > 0 || n.reset || n.long > 0 {
+		r.version++
+		r.longCellLines += n.long
+		changed := map[int]bool{}
+		for _, line := range n.lines {
+			for _, i := range r.sweep.add(line) {
+				changed[i] = true
+			}
+		}
+		for i := range changed {
+			r.sweep.sweep.Cells[i].compare()
+			r.cells[i] = true
+		}
+		r.sweep.order()
+	}
+	return n.more && err == nil
+}
+
+// source is the folder as it was at the last poll. It shares memory with the reader.
+func (r *reader) source() *Source {
+	s := &Source{Name: r.name, Summary: []Finding{}, Problems: []Problem{}}
+	all := problems{}
+	sweeps := r.cellsTail.info != nil || r.sweepDoc.info != nil
+	switch {
+	case sweeps:
+		s.Kind, s.Sweep = "sweep", &r.sweep.sweep
+		s.Summary = append(s.Summary, s.Sweep.findings()...)
+		all.join(r.sweep.problems)
+	case r.logTail.info != nil || r.resultDoc.info != nil:
+		run := r.log.run
+		s.Kind, s.Run = "run", &run
+		if r.result != nil {
+			run.Comparison, run.Command = r.result.comparison, r.result.command
+			all.join(r.result.problems)
+		}
+		s.Summary = append(s.Summary, runFindings(&run, r.result)...)
+		all.join(r.log.problems)
+	}
+	r.unreadable(&all)
+	s.Problems, s.More = append(s.Problems, all.list...), all.more
+	return s
+}
+
+// unreadable adds what could not be read.
+func (r *reader) unreadable(all *problems) {
+	for _, f := range []struct {
+		name      string
+		err       error
+		bad, long int
+	}{
+		{logFile, r.logError, r.log.bad, r.longLines}, {resultFile, r.resultError, 0, 0},
+		{sweepFile, r.sweepError, 0, 0}, {cellsFile, r.cellsError, r.sweep.bad, r.longCellLines},
+	} {
+		if f.err != nil {
+			all.add(f.name, clean("could not be read: "+f.err.Error(), maxText))
+		}
+		if f.bad > 0 {
+			all.add(f.name, fmt.Sprintf("lines that could not be read and were left out: %d", f.bad))
+		}
+		if f.long > 0 {
+			all.add(f.name, fmt.Sprintf("lines longer than 1 MiB, left out: %d", f.long))
+		}
+	}
+}
+
+// Read reads a run folder or a sweep folder. It is an error if the folder has no file of
+// either; files that are there and cannot be read are problems of the Source.
+func Read(path string) (*Source, error) {
+	d := folder{path, "."}
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("htmlreport: %w", err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("htmlreport: %s is not a folder; name the run folder or sweep folder that it is in", path)
+	}
+	r := newReader(d, filepath.Base(filepath.Clean(path)))
+	for r.poll() {
+	}
+	r.log.flush()
+	s := r.source()
+	if s.Kind == "" {
+		for _, p := range s.Problems {
+			return nil, fmt.Errorf("htmlreport: %s: %s %s", path, p.Where, p.What)
+		}
+		return nil, fmt.Errorf("htmlreport: %s holds neither a run (%s, %s) nor a sweep (%s, %s)", path, logFile, resultFile, cellsFile, sweepFile)
+	}
+	files, err := d.digests()
+	if err != nil {
+		return nil, fmt.Errorf("htmlreport: %s: %w", path, err)
+	}
+	s.Files = files
+	return s, nil
+}

@@ -1,0 +1,114 @@
+package htmlreport
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// How often a stream looks for news and says that it lives, and how long a write may take.
+const (
+	pollEvery   = 250 * time.Millisecond
+	pingEvery   = 15 * time.Second
+	writeWithin = 10 * time.Second
+)
+
+// A cursor is what a page was told of a reader.
+type cursor struct {
+	told                       bool
+	epoch, version, comparison int
+	episodes, validations      int
+}
+
+// message returns what to tell a page: "reset" and all that there is, "append" and what is
+// new — lists hold only their new elements, Cells those that changed, Comparison is nil where it
+// has not changed — or "" where nothing is. It moves the cursor.
+func (c *cursor) message(r *reader) (event string, s *Source) {
+	if c.told && c.version == r.version {
+		return "", nil
+	}
+	s = r.source()
+	fresh := !c.told || c.epoch != r.epoch
+	compared := c.comparison != r.comparison
+	from := *c
+	*c = cursor{told: true, epoch: r.epoch, version: r.version, comparison: r.comparison}
+	if s.Run != nil {
+		c.episodes, c.validations = len(s.Run.Episodes), len(s.Run.Validations)
+	}
+	changed := r.cells
+	r.cells = map[int]bool{}
+	if fresh {
+		return "reset", s
+	}
+	if s.Run != nil {
+		run := *s.Run
+		run.Episodes, run.Validations = run.Episodes[from.episodes:], run.Validations[from.validations:]
+		if !compared {
+			run.Comparison = nil
+		}
+		s.Run = &run
+	}
+	if s.Sweep != nil {
+		sweep := *s.Sweep
+		sweep.Cells = slices.DeleteFunc(slices.Clone(sweep.Cells), func(c Cell) bool { return !changed[c.Index] })
+		s.Sweep = &sweep
+	}
+	return "append", s
+}
+
+// stream sends server-sent events until the client goes or the server ends. next returns an
+// event and its data, "" for none.
+func (d *dashboard) stream(w http.ResponseWriter, req *http.Request, next func() (string, any)) {
+	select {
+	case d.streams <- struct{}{}:
+		defer func() { <-d.streams }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "too many pages are open; close one", http.StatusServiceUnavailable)
+		return
+	}
+	control := http.NewResponseController(w)
+	// The limits of an ordinary request would end the stream.
+	if err := control.SetReadDeadline(time.Time{}); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	send := func(format string, args ...any) bool {
+		if control.SetWriteDeadline(time.Now().Add(writeWithin)) != nil {
+			return false
+		}
+		if _, err := fmt.Fprintf(w, format, args...); err != nil {
+			return false
+		}
+		return control.Flush() == nil
+	}
+	if req.Method == http.MethodHead || !send("retry: 1000\n\n") {
+		return
+	}
+	tick := time.NewTicker(d.every)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		event, v := next()
+		if event != "" {
+			data, err := json.Marshal(v) // on one line
+			if err != nil || !send("event: %s\ndata: %s\n\n", event, data) {
+				return
+			}
+			last = time.Now()
+		} else if time.Since(last) > pingEvery {
+			if !send(": here\n\n") {
+				return
+			}
+			last = time.Now()
+		}
+		select {
+		case <-req.Context().Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package htmlreport
+
+import (
+	"fmt"
+
+	"learnedopt/metaopt"
+)
+
+// The verdicts of a Finding. metaopt calls the last one undecided.
+const (
+	won   = metaopt.Won
+	lost  = metaopt.Lost
+	open  = "open"
+	mixed = "mixed" // of a sweep: it depends on the cell
+)
+
+// A Finding is a sentence of the summary; Verdict is one of the above, empty for a remark.
+type Finding struct {
+	Verdict string `json:"verdict,omitempty"`
+	Text    string `json:"text"`
+}
+
+func verdictOf(v string) string {
+	if v == won || v == lost {
+		return v
+	}
+	return open
+}
+
+// pairedFinding says what a paired comparison found.
+func pairedFinding(p metaopt.Paired, c *metaopt.Comparison) Finding {
+	f := Finding{Verdict: verdictOf(p.Verdict)}
+	f.Text = fmt.Sprintf("%s against %s, %d steps on the same %d instances", clean(p.Name, maxName), clean(p.Against, maxName), c.Steps, c.Runs)
+	switch {
+	case p.RatioCI95[1].Finite():
+		f.Text += fmt.Sprintf(": %s × its mean loss (95%% interval %s–%s).", digits(number(p.Ratio)), digits(number(p.RatioCI95[0])), digits(number(p.RatioCI95[1])))
+	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
+		f.Text += fmt.Sprintf(": its mean loss %+.4g (95%% interval %+.4g to %+.4g).", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
+	default:
+		f.Text += ", by the runs that diverged."
+	}
+	if f.Verdict == open {
+		f.Text += " More runs would tell."
+	}
+	return f
+}
+
+// runFindings are those of a run: its comparison, and how its trainings stand.
+func runFindings(run *Run, r *result) []Finding {
+	var out []Finding
+	if r != nil {
+		out = append(out, r.findings...)
+		if r.comparison != nil && len(r.findings) == 0 && len(r.comparison.Rules) > 0 {
+			best := r.comparison.Rules[0]
+			out = append(out, Finding{Text: fmt.Sprintf("%s has the lowest mean loss, %s, of %d rules.", best.Name, digits(best.MeanLoss), len(r.comparison.Rules))})
+		}
+	}
+	for _, t := range run.Trainings {
+		text := fmt.Sprintf("Seed %s: ", t.Seed)
+		if t.Reason == "" {
+			text += fmt.Sprintf("no end in the log yet; at meta-step %d", t.MetaStep)
+		} else {
+			text += fmt.Sprintf("%d meta-steps, ended by %s", t.MetaStep, t.Reason)
+		}
+		if t.Valid.finite() {
+			text += fmt.Sprintf("; best validation loss %s at meta-step %d", digits(t.Valid), t.Best)
+			if t.Start.finite() {
+				text += fmt.Sprintf(", %s before the first", digits(t.Start))
+			}
+		}
+		if t.Skipped > 0 {
+			text += fmt.Sprintf("; windows skipped: %d", t.Skipped)
+		}
+		out = append(out, Finding{Text: text + "."})
+	}
+	return out
+}
