@@ -18,6 +18,7 @@ Start here:
                                      and compare it with tuned hand-designed rules
   metaopt compare FILE.mopt          compare a finished one again, or elsewhere
   metaopt inspect FILE.mopt          see what is in its file
+  metaopt dashboard runs             watch runs in a browser; metaopt report RUN for a file
 FILE.mopt may be pretrained:NAME, one that comes with the program: metaopt compare --help
 
 In a checkout without an installed metaopt: go run ./cmd/metaopt meta-train
@@ -40,7 +41,7 @@ func newRoot(a *app) *cobra.Command {
 		Run: func(*cobra.Command, []string) { fmt.Fprint(a.stdout, guide) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
-	root.AddCommand(newMetaTrain(a), newCompare(a), newReproduce(a), newInspect(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))
+	root.AddCommand(newMetaTrain(a), newCompare(a), newReproduce(a), newReport(a), newDashboard(a), newInspect(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.InitDefaultCompletionCmd() // writes to what is set now
