@@ -48,6 +48,20 @@ func GridOf(n int) []float64 {
 	return grid
 }
 
+// Effort is what the tuning of a long horizon may be reduced to where nothing else is affordable:
+// runs·500/steps instances over more than 500 steps, but not fewer than 2, and 3 learning rates
+// a decade, 16 in all, over more than 1,000. It takes and returns the instances and the
+// learning rates a decade.
+func Effort(steps, runs, grid int) (int, int) {
+	if steps > 1000 {
+		grid = min(grid, 3)
+	}
+	if steps > 500 {
+		runs = max(runs*500/steps, min(runs, 2))
+	}
+	return runs, grid
+}
+
 // Validate returns an error if no tuning can be done as the config says.
 func (c TuneConfig) Validate() error {
 	var errs []error

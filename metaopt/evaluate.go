@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
@@ -74,6 +75,8 @@ type Result struct {
 	HandedOver *int `json:"handed_over,omitempty"`
 	// MeanLosses are the mean losses of each instance, in order: what rules are paired by.
 	MeanLosses []Number `json:"mean_losses"`
+	// FinalLosses are the final losses of each instance.
+	FinalLosses []Number `json:"final_losses"`
 	// ValidLoss and TestAccuracy are measured after the last step where the
 	// problem is a Scorer and no run diverged; else nil.
 	ValidLoss    *float64 `json:"valid_loss,omitempty"`
@@ -96,11 +99,12 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 		return nil, fmt.Errorf("metaopt: %d steps and %d runs; both must be positive", cfg.Steps, cfg.Runs)
 	}
 	job := optimizer.Job{
-		Family:   cfg.Family,
-		Instance: streams(cfg.Seed, "test"),
-		Runs:     cfg.Runs,
-		Steps:    cfg.Steps,
-		Progress: cfg.Progress,
+		Family:     cfg.Family,
+		Instance:   Instances(cfg.Seed),
+		Runs:       cfg.Runs,
+		Steps:      cfg.Steps,
+		LossesOnly: true,
+		Progress:   cfg.Progress,
 	}
 	scores := make([][]split, len(cfg.Contenders))
 	handovers := make([]*handoverCount, len(cfg.Contenders))
@@ -123,11 +127,7 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	}
 	cmp := &Comparison{Task: cfg.Family.Name(), Steps: cfg.Steps, Runs: cfg.Runs, Seed: cfg.Seed}
 	for r, c := range cfg.Contenders {
-		res := newResult(outcomes[r], cfg.Steps, cfg.Seed)
-		res.Name, res.Kind = c.Name, c.Kind
-		if c.LearningRate != 0 {
-			res.LearningRate = &c.LearningRate
-		}
+		res := NewResult(c, outcomes[r], allSteps(cfg.Steps), cfg.Seed)
 		res.addScores(scores[r])
 		res.HandedOver = handovers[r].total()
 		cmp.Rules = append(cmp.Rules, res)
@@ -142,13 +142,32 @@ type split struct {
 	validLoss, testAccuracy float64
 }
 
-func newResult(outcomes []optimizer.Outcome, steps int, seed uint64) Result {
+// Instances returns the random sources of the instances that Evaluate compares on: the streams
+// (seed, "test", i).
+func Instances(seed uint64) func(i int) *rand.Rand { return streams(seed, "test") }
+
+func allSteps(steps int) []int {
+	at := make([]int, steps+1)
+	for t := range at {
+		at[t] = t
+	}
+	return at
+}
+
+// NewResult sums up the runs of a contender as Evaluate does, with the curve at the given steps
+// alone: a bootstrap at each of 10,000 steps takes longer than a small task's runs. seed is that of the
+// comparison. HandedOver, ValidLoss and TestAccuracy, which losses do not tell, are left nil.
+func NewResult(c Contender, outcomes []optimizer.Outcome, at []int, seed uint64) Result {
 	score := NewScore(outcomes)
-	res := Result{MeanLoss: score.MeanLoss, FinalLoss: score.FinalLoss, Diverged: score.Diverged}
+	res := Result{Name: c.Name, Kind: c.Kind, MeanLoss: score.MeanLoss, FinalLoss: score.FinalLoss, Diverged: score.Diverged}
+	if c.LearningRate != 0 {
+		res.LearningRate = &c.LearningRate
+	}
 	means, finals := make([]float64, len(outcomes)), make([]float64, len(outcomes))
 	for i, out := range outcomes {
 		means[i], finals[i] = meanLoss(out), finalLoss(out)
 		res.MeanLosses = append(res.MeanLosses, Number(means[i]))
+		res.FinalLosses = append(res.FinalLosses, Number(finals[i]))
 	}
 	// The same resamples for every rule and step: intervals differ by the data alone.
 	lo, hi := bootstrap(means, stream.New(seed, "bootstrap", 0))
@@ -156,7 +175,7 @@ func newResult(outcomes []optimizer.Outcome, steps int, seed uint64) Result {
 	lo, hi = bootstrap(finals, stream.New(seed, "bootstrap", 0))
 	res.FinalLossCI95 = [2]Number{Number(lo), Number(hi)}
 	column := make([]float64, len(outcomes))
-	for t := range steps + 1 {
+	for _, t := range at {
 		sum := 0.0
 		for i, out := range outcomes {
 			column[i] = math.Inf(1)

@@ -35,6 +35,8 @@ type Plot struct {
 	// Of small multiples: the axes left of plot, and the title of all.
 	before []*plot.Plot
 	title  string
+	// paint, if set, draws all of the picture by itself.
+	paint func(c draw.Canvas)
 }
 
 // Width and height of a picture where none are asked for, in CSS pixels.
@@ -109,6 +111,10 @@ func (p *Plot) Save(path string) error {
 func (p *Plot) draw(c draw.Canvas) {
 	c.SetColor(white)
 	c.Fill(c.Rectangle.Path())
+	if p.paint != nil {
+		p.paint(c)
+		return
+	}
 	c = draw.Crop(c, 10*pixel, -14*pixel, 8*pixel, -12*pixel)
 	left := draw.Crop(c, 0, -labelColumn(p.labels), 0, 0)
 	if p.title != "" {

@@ -46,7 +46,9 @@ type Choices struct {
 	Activation    []string
 	Batch, Dims   []int
 	InitScale     []float64
-	DataDir       string
+	// Condition is of quadratics, LossScale and GradientNoise of any task: see Options.
+	Condition, LossScale, GradientNoise []float64
+	DataDir                             string
 }
 
 // maxCombinations bounds a mixture.
@@ -62,6 +64,9 @@ func (c Choices) Options() ([]Options, error) {
 		cross(&all, c.Batch, func(o *Options, v int) { o.Batch = v }),
 		cross(&all, c.Dims, func(o *Options, v int) { o.Dims = v }),
 		cross(&all, c.InitScale, func(o *Options, v float64) { o.InitScale = v }),
+		cross(&all, c.Condition, func(o *Options, v float64) { o.Condition = v }),
+		cross(&all, c.LossScale, func(o *Options, v float64) { o.LossScale = v }),
+		crossAny(&all, c.GradientNoise, func(o *Options, v float64) { o.GradientNoise = v }),
 	} {
 		if err != nil {
 			return nil, err
@@ -78,6 +83,14 @@ func cross[T comparable](all *[]Options, values []T, set func(*Options, T)) erro
 	if len(values) > 1 && slices.ContainsFunc(values, func(v T) bool { return v == *new(T) }) {
 		return fmt.Errorf("tasks: a list of settings has the value %#v, which stands for a default; write it out", *new(T))
 	}
+	return crossAny(all, values, set)
+}
+
+// crossAny is cross of values whose zero means itself.
+func crossAny[T any](all *[]Options, values []T, set func(*Options, T)) error {
+	if len(values) == 0 {
+		return nil
+	}
 	if len(*all)*len(values) > maxCombinations {
 		return fmt.Errorf("tasks: a mixture of more than %d combinations; shorten the lists", maxCombinations)
 	}
@@ -92,19 +105,51 @@ func cross[T comparable](all *[]Options, values []T, set func(*Options, T)) erro
 	return nil
 }
 
+// NewEach is NewOf for each of several settings of one task. Classifiers among them share
+// their data and their pool of compiled networks, so that many shapes on one data set need no more
+// memory than one, beside what is in use.
+func NewEach(name string, settings []Choices) ([]optimizer.Family, error) {
+	var (
+		all   []Options
+		sizes []int
+	)
+	for _, c := range settings {
+		o, err := c.Options()
+		if err != nil {
+			return nil, err
+		}
+		all, sizes = append(all, o...), append(sizes, len(o))
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	families, err := newAll(name, all)
+	if err != nil {
+		return nil, err
+	}
+	var each []optimizer.Family
+	for i, n := range sizes {
+		own := families[:n]
+		families = families[n:]
+		if n == 1 {
+			each = append(each, own[0])
+			continue
+		}
+		m, err := NewMixture(settings[i].name(own[0].Name()), own...)
+		if err != nil {
+			return nil, err
+		}
+		each = append(each, m)
+	}
+	return each, nil
+}
+
 // NewOf is New for lists of settings. Lists of one entry give the family that
 // New gives; longer ones a *Mixture, whose name has the lists joined by commas:
 // "mnist units=10,20 layers=1 activation=sigmoid,relu batch=128".
 func NewOf(name string, c Choices) (optimizer.Family, error) {
-	all, err := c.Options()
-	if err != nil {
-		return nil, err
-	}
-	families, err := newAll(name, all)
-	if err != nil || len(families) == 1 {
-		return first(families), err
-	}
-	return NewMixture(c.name(families[0].Name()), families...)
+	families, err := NewEach(name, []Choices{c})
+	return first(families), err
 }
 
 func first(families []optimizer.Family) optimizer.Family {
@@ -127,9 +172,23 @@ func (c Choices) name(one string) string {
 			words[i] = key + "=" + lists[key]
 		}
 	}
-	if len(c.InitScale) > 1 {
-		words = slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "init-scale=") })
-		words = append(words, "init-scale="+joined(c.InitScale, formatScale))
+	// A family names these at its end, in this order, where they are not their defaults.
+	for _, list := range []struct {
+		key    string
+		values []float64
+	}{
+		{"condition", c.Condition}, {"init-scale", c.InitScale}, {"loss-scale", c.LossScale}, {"gradient-noise", c.GradientNoise},
+	} {
+		at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, list.key+"=") })
+		var word []string
+		if at >= 0 {
+			word = words[at : at+1 : at+1]
+			words = slices.Delete(slices.Clone(words), at, at+1)
+		}
+		if len(list.values) > 1 {
+			word = []string{list.key + "=" + joined(list.values, formatScale)}
+		}
+		words = append(words, word...)
 	}
 	return strings.Join(words, " ")
 }

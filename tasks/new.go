@@ -23,6 +23,11 @@ type Options struct {
 	Batch int
 	// Dims is the number of dimensions of one quadratic or Rosenbrock function.
 	Dims int
+	// Condition is the condition number of quadratics: see Quadratic.
+	Condition float64
+	// LossScale and GradientNoise, of any task, make a Perturbed of it: what losses are
+	// multiplied by, and the standard deviation of what is added to gradients.
+	LossScale, GradientNoise float64
 	// DataDir is the folder of the data sets that are read from files; "" is
 	// looked up by DataDir.
 	DataDir string
@@ -46,12 +51,18 @@ func newAll(name string, all []Options) ([]optimizer.Family, error) {
 	each := func(one func(o Options) (optimizer.Family, error)) (families []optimizer.Family, err error) {
 		made := map[Options]optimizer.Family{}
 		for _, o := range all {
-			if made[o] == nil {
-				if made[o], err = one(o); err != nil {
+			plain := o
+			plain.LossScale, plain.GradientNoise = 0, 0
+			if made[plain] == nil {
+				if made[plain], err = one(plain); err != nil {
 					return nil, err
 				}
 			}
-			families = append(families, made[o])
+			f, err := o.perturb(made[plain])
+			if err != nil {
+				return nil, err
+			}
+			families = append(families, f)
 		}
 		return families, nil
 	}
@@ -59,15 +70,15 @@ func newAll(name string, all []Options) ([]optimizer.Family, error) {
 	switch name {
 	case "quadratic":
 		return each(func(o Options) (optimizer.Family, error) {
-			return small(name, o, Quadratic{Dims: o.Dims, Batch: o.Batch})
+			return small(name, o, Quadratic{Dims: o.Dims, Batch: o.Batch, Condition: o.Condition}, "Dims Batch Condition")
 		})
 	case "quadratic-uniform":
 		return each(func(o Options) (optimizer.Family, error) {
-			return small(name, o, QuadraticUniform{Dims: o.Dims, Batch: o.Batch})
+			return small(name, o, QuadraticUniform{Dims: o.Dims, Batch: o.Batch, Condition: o.Condition}, "Dims Batch Condition")
 		})
 	case "rosenbrock":
 		return each(func(o Options) (optimizer.Family, error) {
-			return small(name, o, Rosenbrock{Dims: o.Dims, Batch: o.Batch})
+			return small(name, o, Rosenbrock{Dims: o.Dims, Batch: o.Batch}, "Dims Batch")
 		})
 	case "mnist", "fashion-mnist":
 		load := sync.OnceValues(func() (*Dataset, error) {
@@ -89,12 +100,24 @@ func newAll(name string, all []Options) ([]optimizer.Family, error) {
 	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 }
 
+// perturb returns f as LossScale and GradientNoise want it: f itself where they are 1 and 0.
+func (o Options) perturb(f optimizer.Family) (optimizer.Family, error) {
+	p := Perturbed{Family: f, Scale: o.LossScale, Noise: o.GradientNoise}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if p.scale() == 1 && p.Noise == 0 {
+		return f, nil
+	}
+	return p, nil
+}
+
 // small returns a family of small functions if its options are right.
 func small(name string, o Options, f interface {
 	optimizer.Family
 	Validate() error
-}) (optimizer.Family, error) {
-	if err := o.only(name, "Dims Batch"); err != nil {
+}, applies string) (optimizer.Family, error) {
+	if err := o.only(name, applies); err != nil {
 		return nil, err
 	}
 	if err := f.Validate(); err != nil {
@@ -130,12 +153,13 @@ func (o Options) only(task, applies string) error {
 		set  bool
 	}{
 		{"Units", o.Units != 0}, {"Layers", o.Layers != 0}, {"Activation", o.Activation != ""},
-		{"InitScale", o.InitScale != 0}, {"Batch", o.Batch != 0}, {"Dims", o.Dims != 0}, {"DataDir", o.DataDir != ""},
+		{"InitScale", o.InitScale != 0}, {"Batch", o.Batch != 0}, {"Dims", o.Dims != 0}, {"Condition", o.Condition != 0},
+		{"DataDir", o.DataDir != ""},
 	}
 	for _, option := range set {
 		if option.set && !slices.Contains(strings.Fields(applies), option.name) {
 			return fmt.Errorf("tasks: %s does not apply to the task %s; its options are %s",
-				option.name, task, strings.Join(strings.Fields(applies), ", "))
+				option.name, task, strings.Join(append(strings.Fields(applies), "LossScale", "GradientNoise"), ", "))
 		}
 	}
 	return nil

@@ -37,15 +37,23 @@ type Quadratic struct {
 	Dims int
 	// Batch is B; 0 means 128.
 	Batch int
+	// Condition, if not 0, is the condition number κ that every function's Hessian is
+	// given: each W_b keeps its singular vectors and its norm, and its singular values become
+	// a geometric progression with (s_1/s_d)² = κ.
+	Condition float64
 }
 
 var _ optimizer.Family = Quadratic{}
 
 // Validate reports what is wrong with the configuration.
-func (q Quadratic) Validate() error { return validateBatch("quadratic", q.Dims, q.Batch, 1) }
+func (q Quadratic) Validate() error {
+	return validateQuadratic("quadratic", q.Dims, q.Batch, q.Condition)
+}
 
 // Name implements optimizer.Family.
-func (q Quadratic) Name() string { return batchName("quadratic", orDefault(q.Dims, 10), q.Batch) }
+func (q Quadratic) Name() string {
+	return quadraticName("quadratic", q.Dims, q.Batch, q.Condition)
+}
 
 // Sample implements optimizer.Family.
 func (q Quadratic) Sample(rng *rand.Rand) (optimizer.Problem, error) {
@@ -60,7 +68,7 @@ func (q Quadratic) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 		p.y[i] = float32(rng.NormFloat64())
 	}
 	p.scale = float64(p.batch)
-	return p, nil
+	return p.conditioned(q.Condition)
 }
 
 // QuadraticUniform is the quadratic task of the code that DeepMind published
@@ -74,18 +82,22 @@ type QuadraticUniform struct {
 	Dims int
 	// Batch is B; 0 means 128.
 	Batch int
+	// Condition, if not 0, is the condition number κ that every function's Hessian is
+	// given: each W_b keeps its singular vectors and its norm, and its singular values become
+	// a geometric progression with (s_1/s_d)² = κ.
+	Condition float64
 }
 
 var _ optimizer.Family = QuadraticUniform{}
 
 // Validate reports what is wrong with the configuration.
 func (q QuadraticUniform) Validate() error {
-	return validateBatch("quadratic-uniform", q.Dims, q.Batch, 1)
+	return validateQuadratic("quadratic-uniform", q.Dims, q.Batch, q.Condition)
 }
 
 // Name implements optimizer.Family.
 func (q QuadraticUniform) Name() string {
-	return batchName("quadratic-uniform", orDefault(q.Dims, 10), q.Batch)
+	return quadraticName("quadratic-uniform", q.Dims, q.Batch, q.Condition)
 }
 
 // Sample implements optimizer.Family.
@@ -104,7 +116,7 @@ func (q QuadraticUniform) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 		p.start[i] = float32(startDeviation * rng.NormFloat64())
 	}
 	p.scale = 1
-	return p, nil
+	return p.conditioned(q.Condition)
 }
 
 // startDeviation is the standard deviation of starting points in the original
@@ -131,6 +143,17 @@ func newQuadratic(dims, batch int) *quadratic {
 		w: make([]float32, batch*dims*dims), y: make([]float32, batch*dims),
 		start: make([]float32, batch*dims), residual: make([]float32, dims),
 	}
+}
+
+// conditioned returns the problem with the condition number that its family asks for.
+func (q *quadratic) conditioned(condition float64) (optimizer.Problem, error) {
+	if condition == 0 {
+		return q, nil
+	}
+	if err := setCondition(q.w, q.dims, condition); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // Dim implements optimizer.Problem.
@@ -217,6 +240,21 @@ func validateBatch(task string, dims, batch, minDims int) error {
 			task, orDefault(batch, defaultBatch), dims, maxBatchFloats)
 	}
 	return nil
+}
+
+func validateQuadratic(task string, dims, batch int, condition float64) error {
+	if err := validateBatch(task, dims, batch, 1); err != nil {
+		return err
+	}
+	return validateCondition(task, condition, orDefault(dims, 10))
+}
+
+func quadraticName(task string, dims, batch int, condition float64) string {
+	name := batchName(task, orDefault(dims, 10), batch)
+	if condition != 0 {
+		name += " condition=" + formatScale(condition)
+	}
+	return name
 }
 
 func batchName(task string, dims, batch int) string {

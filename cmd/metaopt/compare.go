@@ -154,17 +154,26 @@ func (f *compareFlags) family(paths []string, optimizers []*metaopt.Optimizer, t
 	if taskSet || len(optimizers) == 0 {
 		return f.task.family()
 	}
+	canonical, err := agreedTask(paths, optimizers)
+	if err != nil {
+		return nil, err
+	}
+	return f.task.familyOf(canonical)
+}
+
+// agreedTask is the canonical name of the task that all files were meta-trained on.
+func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error) {
 	canonical := optimizers[0].Provenance.Task
 	for i, o := range optimizers {
 		if o.Provenance.Task != canonical {
-			return nil, usagef("%s was meta-trained on %q, %s on %q; choose a task with --task",
+			return "", usagef("%s was meta-trained on %q, %s on %q; choose a task with --task",
 				paths[0], canonical, paths[i], o.Provenance.Task)
 		}
 	}
 	if _, _, err := parseTask(canonical); canonical == "" || err != nil {
-		return nil, usagef("%s does not name a task of this program; choose one with --task", paths[0])
+		return "", usagef("%s does not name a task of this program; choose one with --task", paths[0])
 	}
-	return f.task.familyOf(canonical)
+	return canonical, nil
 }
 
 // commonHorizon is the number of steps that all optimizers were trained for, or 0.

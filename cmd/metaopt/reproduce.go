@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"learnedopt/baselines"
 	"learnedopt/internal/nearest"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
@@ -262,21 +263,8 @@ func (r *reproduction) learned(task string) ([]entrant, error) {
 func (r *reproduction) versus(task string, o tasks.Choices, steps int) (versus, error) {
 	family, err := r.family(task, o)
 	v := versus{family: family, steps: steps, runs: r.runs, seed: r.seed, rules: defaultRules}
-	v.tuneRuns, v.grid = effort(steps, r.tuneRuns, r.grid)
+	v.tuneRuns, v.grid = baselines.Effort(steps, r.tuneRuns, r.grid)
 	return v, err
-}
-
-// effort is what the tuning of a long horizon is reduced to: tuneRuns·500/steps
-// instances over more than 500 steps, but not fewer than 2, and 3 learning rates
-// a decade, 16 in all, over more than 1,000.
-func effort(steps, tuneRuns, grid int) (int, int) {
-	if steps > 1000 {
-		grid = min(grid, 3)
-	}
-	if steps > 500 {
-		tuneRuns = max(tuneRuns*500/steps, min(tuneRuns, 2))
-	}
-	return tuneRuns, grid
 }
 
 // compareCommand is the command line that prints the comparison of an entrant.

@@ -110,7 +110,7 @@ func asUsage(err error) error {
 }
 
 // packagePrefix is how the packages of this module begin their errors.
-var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport): )+`)
+var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|sweep): )+`)
 
 // An interruptedError says what an interrupt left.
 type interruptedError struct{ text string }

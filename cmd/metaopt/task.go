@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,9 @@ func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 	fs.Var(list[float64]{&c.InitScale, scale}, "init-scale", "classifiers: standard deviation of the initial weights, or a list (0.01 unless set)")
 	fs.Var(list[int]{&c.Batch, positive}, "batch", "size of a minibatch, or functions optimized side by side, or a list (128 unless set)")
 	fs.Var(list[int]{&c.Dims, positive}, "dims", "quadratics, Rosenbrock: dimensions of a function, or a list (10, 2 unless set)")
+	fs.Var(list[float64]{&c.Condition, scale}, "condition", "quadratics: condition number of the Hessians, or a list (as drawn unless set)")
+	fs.Var(list[float64]{&c.LossScale, scale}, "loss-scale", "what losses are multiplied by, as gradients show it, or a list (1 unless set)")
+	fs.Var(list[float64]{&c.GradientNoise, noise}, "gradient-noise", "standard deviation of noise on each coordinate of gradients, or a list (0 unless set)")
 	fs.Var(text{&c.DataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	complete(cmd, "task", tasks.Names()...)
 	complete(cmd, "activation", tasks.Activations()...)
@@ -86,6 +91,13 @@ func scale(s string) (x float64, err error) {
 	return x, err
 }
 
+func noise(s string) (x float64, err error) {
+	if x, err = strconv.ParseFloat(s, 64); err != nil || !(x >= 0) || math.IsInf(x, 0) {
+		err = fmt.Errorf("it must be a number of at least 0")
+	}
+	return x, err
+}
+
 func activation(s string) (name string, err error) {
 	err = choice{&name, tasks.Activations()}.Set(s)
 	return name, err
@@ -124,8 +136,12 @@ func overlay(c, over tasks.Choices) tasks.Choices {
 	if len(over.Activation) > 0 {
 		c.Activation = over.Activation
 	}
-	if len(over.InitScale) > 0 {
-		c.InitScale = over.InitScale
+	for _, field := range []struct{ to, from *[]float64 }{
+		{&c.InitScale, &over.InitScale}, {&c.Condition, &over.Condition}, {&c.LossScale, &over.LossScale}, {&c.GradientNoise, &over.GradientNoise},
+	} {
+		if len(*field.from) > 0 {
+			*field.to = *field.from
+		}
 	}
 	return c
 }
@@ -140,6 +156,8 @@ func parseTask(canonical string) (name string, c tasks.Choices, err error) {
 		"units": list[int]{&c.Units, positive}, "layers": list[int]{&c.Layers, positive},
 		"activation": list[string]{&c.Activation, activation}, "init-scale": list[float64]{&c.InitScale, scale},
 		"batch": list[int]{&c.Batch, positive}, "dims": list[int]{&c.Dims, positive},
+		"condition": list[float64]{&c.Condition, scale}, "loss-scale": list[float64]{&c.LossScale, scale},
+		"gradient-noise": list[float64]{&c.GradientNoise, noise},
 	}
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
@@ -166,24 +184,30 @@ func taskArgs(canonical string) []string {
 
 // optionFlags are the names of tasks.Options as flags.
 var optionFlags = strings.NewReplacer("Units", "--units", "Layers", "--layers", "Activation", "--activation",
-	"InitScale", "--init-scale", "Batch", "--batch", "Dims", "--dims", "DataDir", "--data-dir")
+	"InitScale", "--init-scale", "Batch", "--batch", "Dims", "--dims",
+	"Condition", "--condition", "LossScale", "--loss-scale", "GradientNoise", "--gradient-noise", "DataDir", "--data-dir")
 
 // newFamily is tasks.NewOf, with errors that speak of flags. Missing or broken
 // data are a failure, all else is the command line's fault.
 func newFamily(name string, c tasks.Choices) (optimizer.Family, error) {
 	family, err := tasks.NewOf(name, c)
+	return family, taskError(err)
+}
+
+// taskError is an error of package tasks as the command line's.
+func taskError(err error) error {
 	if err == nil {
-		return family, nil
+		return nil
 	}
 	var (
 		format *tasks.FormatError
 		path   *fs.PathError
 	)
 	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &format) || errors.As(err, &path) {
-		return nil, err
+		return err
 	}
 	if strings.Contains(err.Error(), "does not apply") {
 		err = fmt.Errorf("%s", optionFlags.Replace(err.Error()))
 	}
-	return nil, asUsage(err)
+	return asUsage(err)
 }

@@ -90,9 +90,14 @@ var rules = map[string]rule{
 		own: append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
 			light...),
 	},
+	// Sweeps compute and compare; they draw nothing.
+	"sweep": {
+		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"github.com/BurntSushi/toml", "github.com/gofrs/flock", "github.com/google/renameio/v2"},
+	},
 	"cmd/metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
-			"report", "htmlreport", "tensorboard", "internal/"},
+			"report", "htmlreport", "sweep", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys", "github.com/google/renameio/v2"},
 	},

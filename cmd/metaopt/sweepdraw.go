@@ -1,0 +1,235 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"learnedopt/metaopt"
+	"learnedopt/report"
+	"learnedopt/sweep"
+)
+
+// A picture is a file of a sweep's folder, in two formats.
+type picture struct {
+	name string // without extension
+	plot *report.Plot
+}
+
+// A sheet is a rectangle of cells: the first axis along x, the second along y, at fixed values of the
+// others.
+type sheet struct {
+	title string // of the fixed values
+	cells [][]*sweep.CellResult
+}
+
+// sheets cuts the cells up. The third axis is fastest, so that it runs along rows of panels.
+func sheets(res *sweep.Results) (all []sheet, x, y sweep.Axis, columns int) {
+	axis := func(i int) sweep.Axis {
+		if i < len(res.Axes) {
+			return res.Axes[i]
+		}
+		return sweep.Axis{Values: []string{""}}
+	}
+	x, y = axis(0), axis(1)
+	columns = len(axis(2).Values)
+	further := res.Axes[min(2, len(res.Axes)):]
+	total := 1
+	for _, a := range further {
+		total *= len(a.Values)
+	}
+	for k := range total {
+		fixed, rest := map[string]string{}, k
+		var words []string
+		for _, a := range further {
+			fixed[a.Key] = a.Values[rest%len(a.Values)]
+			rest /= len(a.Values)
+			words = append(words, a.Key+" "+fixed[a.Key])
+		}
+		s := sheet{title: strings.Join(words, ", ")}
+		for _, vy := range y.Values {
+			var row []*sweep.CellResult
+			for _, vx := range x.Values {
+				row = append(row, findCell(res, fixed, x, vx, y, vy))
+			}
+			s.cells = append(s.cells, row)
+		}
+		all = append(all, s)
+	}
+	return all, x, y, columns
+}
+
+func findCell(res *sweep.Results, fixed map[string]string, x sweep.Axis, vx string, y sweep.Axis, vy string) *sweep.CellResult {
+	for i := range res.Cells {
+		c := &res.Cells[i]
+		fits := (x.Key == "" || c.Values[x.Key] == vx) && (y.Key == "" || c.Values[y.Key] == vy)
+		for key, value := range fixed {
+			fits = fits && c.Values[key] == value
+		}
+		if fits {
+			return c
+		}
+	}
+	return nil // cannot be: cells are all combinations
+}
+
+// drawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
+func drawSweep(res *sweep.Results, horizon int) ([]picture, error) {
+	var pictures []picture
+	for _, s := range res.Summaries {
+		if s.Cells == 0 {
+			continue
+		}
+		plot, err := drawHeat(res, s.Rule)
+		if err != nil {
+			return nil, err
+		}
+		pictures = append(pictures, picture{heatPrefix + plainName(s.Rule), plot})
+	}
+	all, x, y, _ := sheets(res)
+	for _, s := range all {
+		name := "all"
+		if s.title != "" {
+			name = plainName(s.title)
+		}
+		plot, err := drawSheet(res, s, x, y)
+		if err != nil {
+			return nil, err
+		}
+		if plot != nil {
+			pictures = append(pictures, picture{multPrefix + name, plot})
+		}
+	}
+	return pictures, nil
+}
+
+// plainName makes a name fit for a file.
+func plainName(s string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
+			return r
+		}
+		return '-'
+	}, s)
+	for strings.Contains(plain, "--") {
+		plain = strings.ReplaceAll(plain, "--", "-")
+	}
+	return strings.Trim(plain, "-.")
+}
+
+func drawHeat(res *sweep.Results, rule string) (*report.Plot, error) {
+	all, x, y, columns := sheets(res)
+	o := report.HeatOptions{
+		X: x.Values, Y: y.Values, XLabel: x.Key, YLabel: y.Key, Columns: columns,
+		ScaleLabel: "ratio of mean losses",
+		Caption: fmt.Sprintf("Mean loss of %s ÷ that of the best tuned rule, on the same %d instances. Won, lost (bold): the 95%% interval of the pairs excludes 1. "+
+			"×: how many times as many steps tuned %s needs to reach the learned rule's final loss. Tuned %s.", rule, res.Runs, sweep.ReachRule, tunedOn(res.Tune)),
+	}
+	var panels []report.HeatPanel
+	for _, s := range all {
+		p := report.HeatPanel{Title: s.title}
+		for _, row := range s.cells {
+			var fields []report.Heat
+			for _, c := range row {
+				fields = append(fields, heatOf(res, c, rule))
+			}
+			p.Fields = append(p.Fields, fields)
+		}
+		panels = append(panels, p)
+	}
+	return report.HeatMap(fmt.Sprintf("%s against the best tuned rule", rule), panels, o)
+}
+
+func tunedOn(tune string) string {
+	switch tune {
+	case sweep.TuneBase:
+		return "once, on the base task"
+	case sweep.TuneCell:
+		return "in each cell"
+	}
+	return "in each cell and on the base task"
+}
+
+// heatOf is a cell's field.
+func heatOf(res *sweep.Results, c *sweep.CellResult, rule string) report.Heat {
+	for _, d := range c.Duels {
+		if d.Rule != rule || d.Best == "" {
+			continue
+		}
+		h := report.Heat{Ratio: float64(d.Ratio.Ratio), Text: ratioText(d.Ratio.Ratio), Note: d.Ratio.Verdict, Decided: d.Ratio.Verdict != sweep.Open}
+		switch {
+		case d.Diverged > 0:
+			h.Ratio, h.Text, h.Note = math.Inf(1), "diverged", fmt.Sprintf("%s, %d/%d", d.Ratio.Verdict, d.Diverged, res.Runs)
+		case !d.BestMeanLoss.Finite():
+			h.Ratio, h.Text, h.Note = math.SmallestNonzeroFloat64, "< all", "others diverged"
+		case d.SpeedUp != nil:
+			h.Note += ", " + strings.ReplaceAll(speedText(d.SpeedUp), " ", "")
+		}
+		return h
+	}
+	return report.Heat{Ratio: math.NaN(), Text: "–"}
+}
+
+// drawSheet draws the learning curves of a sheet, nil if it has none.
+func drawSheet(res *sweep.Results, s sheet, x, y sweep.Axis) (*report.Plot, error) {
+	o := report.MultipleOptions{Caption: fmt.Sprintf("Means of %d instances and their 95%% intervals. Tuned %s.", res.Runs, tunedOn(res.Tune))}
+	if x.Key != "" {
+		for _, v := range x.Values {
+			o.X = append(o.X, x.Key+" "+v)
+		}
+	}
+	if y.Key != "" {
+		for _, v := range y.Values {
+			o.Y = append(o.Y, y.Key+" "+v)
+		}
+	}
+	if res.Tune == sweep.TuneBoth {
+		o.Caption = fmt.Sprintf("Means of %d instances and their 95%% intervals. Rules as tuned in each cell.", res.Runs)
+	}
+	any := false
+	var rows [][]report.Panel
+	for _, cells := range s.cells {
+		var row []report.Panel
+		for _, c := range cells {
+			var panel report.Panel
+			for _, rule := range res.Rules {
+				if res.Tune == sweep.TuneBoth && rule.Tuned == sweep.TuneBase {
+					continue
+				}
+				series := seriesOf(res, c, rule)
+				any = any || len(series.Mean) > 1
+				panel.Series = append(panel.Series, series)
+			}
+			row = append(row, panel)
+		}
+		rows = append(rows, row)
+	}
+	if !any {
+		return nil, nil
+	}
+	title := s.title
+	if title == "" {
+		title = "Learning curves"
+	} else {
+		title = "Learning curves: " + title
+	}
+	return report.Multiples(title, rows, o)
+}
+
+// seriesOf is a rule's curve in a cell; one without a point if there is no record.
+func seriesOf(res *sweep.Results, c *sweep.CellResult, rule sweep.Rule) report.Series {
+	s := report.Series{Name: tunedName(res, rule.Name), Learned: rule.Kind == metaopt.Learned}
+	for _, r := range c.Records {
+		if r.Rule.Name != rule.Name {
+			continue
+		}
+		for _, t := range r.CurveSteps {
+			s.X = append(s.X, float64(t))
+		}
+		s.Mean, s.Lo, s.Hi = floats(r.Curve), floats(r.CurveCI95[0]), floats(r.CurveCI95[1])
+		return s
+	}
+	s.Mean = []float64{math.NaN(), math.NaN()}
+	s.X = []float64{0, float64(c.Steps)}
+	return s
+}

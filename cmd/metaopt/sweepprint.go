@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"learnedopt/metaopt"
+	"learnedopt/report"
+	"learnedopt/sweep"
+)
+
+// printSweep prints a row for each cell and learned rule, and in a sentence what came of it.
+func printSweep(w io.Writer, res *sweep.Results) error {
+	fmt.Fprintf(w, "%d cells, averages over %d fresh instances each\n\n", len(res.Cells), res.Runs)
+	several := len(res.Summaries) != 1
+	var header []string
+	for _, a := range res.Axes {
+		header = append(header, a.Key)
+	}
+	if len(res.Axes) == 0 {
+		header = append(header, "task")
+	}
+	if several {
+		header = append(header, "rule")
+	}
+	header = append(header, "mean loss", "best tuned", "its mean loss", "ratio", "95% interval", "verdict", "speed-up")
+	var rows [][]string
+	for _, c := range res.Cells {
+		var where []string
+		for _, a := range res.Axes {
+			where = append(where, c.Values[a.Key])
+		}
+		if len(res.Axes) == 0 {
+			where = append(where, c.Task)
+		}
+		for _, d := range c.Duels {
+			row := append([]string{}, where...)
+			if several {
+				row = append(row, d.Rule)
+			}
+			rows = append(rows, append(row, duelCells(res, d)...))
+		}
+		if len(c.Duels) == 0 { // hand-designed rules alone
+			for _, r := range c.Records {
+				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), loss(meanOf(r.MeanLosses)))
+				rows = append(rows, append(row, "–", "–", "–", "–", "–", "–"))
+			}
+		}
+	}
+	if err := report.Table(w, header, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nRatio: of the mean losses, 95%% interval of the pairs; won and lost: it excludes 1, or one of the two diverged less often.\n"+
+		"Speed-up: how many times as many steps tuned %s needs to reach the learned rule's final loss.\n", sweep.ReachRule)
+	if res.Tune != sweep.TuneBoth {
+		fmt.Fprintf(w, "Learning rates were tuned %s.\n", tunedWhere(res.Tune))
+	}
+	for _, s := range res.Summaries {
+		if s.Cells > 0 {
+			fmt.Fprintln(w, summaryText(res, s))
+		}
+	}
+	for _, text := range divergences(res) {
+		fmt.Fprintln(w, text)
+	}
+	return nil
+}
+
+func tunedWhere(tune string) string {
+	if tune == sweep.TuneBase {
+		return "on the base task"
+	}
+	return "in each cell"
+}
+
+// tunedName is a rule's name without where it was tuned, if that is the same for all.
+func tunedName(res *sweep.Results, name string) string {
+	if res.Tune == sweep.TuneBoth {
+		return name
+	}
+	short, _, _ := strings.Cut(name, " (tuned ")
+	return short
+}
+
+func meanOf(x []metaopt.Number) metaopt.Number {
+	sum := metaopt.Number(0)
+	for _, v := range x {
+		sum += v / metaopt.Number(len(x))
+	}
+	return sum
+}
+
+func duelCells(res *sweep.Results, d sweep.Duel) []string {
+	own := loss(d.MeanLoss)
+	if d.Diverged > 0 {
+		own = fmt.Sprintf("%d/%d diverged", d.Diverged, res.Runs)
+	}
+	if d.Best == "" {
+		return []string{own, "–", "–", "–", "–", "–", "–"}
+	}
+	interval := "–"
+	if d.Ratio.CI95[1].Finite() {
+		interval = ratioText(d.Ratio.CI95[0]) + "–" + ratioText(d.Ratio.CI95[1])
+	}
+	return []string{own, tunedName(res, d.Best), loss(d.BestMeanLoss), ratioText(d.Ratio.Ratio), interval, d.Ratio.Verdict, speedText(d.SpeedUp)}
+}
+
+// ratioText prints a ratio to be compared with 1.
+func ratioText(x metaopt.Number) string {
+	switch {
+	case !x.Finite():
+		return "–"
+	case x >= 0.095 && x < 9.995:
+		return fmt.Sprintf("%.2f", float64(x))
+	}
+	return fmt.Sprintf("%.2g", float64(x))
+}
+
+func speedText(s *sweep.SpeedUp) string {
+	switch {
+	case s == nil:
+		return "–"
+	case s.Censored:
+		return fmt.Sprintf("> %.3g×", s.Factor)
+	}
+	return fmt.Sprintf("%.2f×", s.Factor)
+}
+
+// summaryText is the sentence to remember.
+func summaryText(res *sweep.Results, s sweep.Summary) string {
+	text := fmt.Sprintf("%s: won %d of %d cells, lost %d, open %d.", s.Rule, s.Won, s.Cells, s.Lost, s.Open)
+	if s.Worst >= 0 && s.Cells > 1 {
+		c := res.Cells[s.Worst]
+		for _, d := range c.Duels {
+			if d.Rule != s.Rule {
+				continue
+			}
+			text += fmt.Sprintf(" Worst cell: %s, ", res.Name(c.Cell))
+			if d.Diverged > 0 {
+				text += fmt.Sprintf("where it diverged in %d of %d.", d.Diverged, res.Runs)
+			} else {
+				text += fmt.Sprintf("with %s × the mean loss of %s.", ratioText(d.Ratio.Ratio), d.Best)
+			}
+		}
+	}
+	if median, ok := s.MedianSpeedUp(); ok {
+		n := len(s.SpeedUps)
+		text += fmt.Sprintf(" Tuned %s needs %.2f × as many steps to reach its final loss", sweep.ReachRule, median)
+		if n > 1 {
+			text += fmt.Sprintf(" (median; %.2f to %.2f)", s.SpeedUps[0], s.SpeedUps[n-1])
+		}
+		switch {
+		case s.Censored == n:
+			text += ", or more: it never got there"
+		case s.Censored > 0:
+			text += fmt.Sprintf(", or more: in %d of %d cells it did not get there", s.Censored, n)
+		}
+		text += "."
+	}
+	return text
+}
+
+// divergences names what diverged in how many cells.
+func divergences(res *sweep.Results) (texts []string) {
+	for _, rule := range res.Rules {
+		cells := 0
+		first := ""
+		for _, c := range res.Cells {
+			for _, r := range c.Records {
+				if r.Rule.Name == rule.Name && r.Diverged > 0 {
+					if cells++; first == "" {
+						first = res.Name(c.Cell)
+					}
+				}
+			}
+		}
+		if cells > 0 {
+			texts = append(texts, fmt.Sprintf("%s diverged in %d of %d cells, first in %s; %s says where.", rule.Name, cells, len(res.Cells), first, sweep.CellsFile))
+		}
+	}
+	return texts
+}

@@ -1,0 +1,207 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// MultipleOptions are what small multiples share.
+type MultipleOptions struct {
+	// X and Y label columns and rows: nil for none.
+	X, Y []string
+	// XLabel and YLabel default to "inner step" and "loss f(θ_t)".
+	XLabel, YLabel string
+	// Caption stands below everything.
+	Caption string
+}
+
+// Sizes of small multiples, in points.
+const (
+	multipleWidth  = 150 // of a panel
+	multipleHeight = 118
+	multipleGap    = 8
+)
+
+// Multiples draws learning curves in rows and columns of small panels with the same logarithmic loss
+// axis, each with steps of its own. The curves of a place in the panels' lists are one rule's in all
+// panels and share a style; a legend to the right names them. It is an error if the rows differ
+// in length, if the panels' lists differ in their names, if the labels are not as many as rows
+// and columns, or what Curves calls one. Points are not drawn.
+func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
+	var series []Series
+	for _, row := range rows {
+		if len(row) != len(rows[0]) || o.X != nil && len(o.X) != len(row) || o.Y != nil && len(o.Y) != len(rows) {
+			return nil, fmt.Errorf("report: %q: the panels' rows, their columns and the labels do not have the same length", title)
+		}
+		for _, panel := range row {
+			if !panel.sameNames(rows[0][0]) {
+				return nil, fmt.Errorf("report: %q: the panels do not have the same curves", title)
+			}
+			for i := range panel.Series {
+				if err := panel.Series[i].check(); err != nil {
+					return nil, err
+				}
+			}
+			series = append(series, panel.Series...)
+		}
+	}
+	yLo, yHi, ok := yRange(series, false)
+	if !ok {
+		return nil, fmt.Errorf("report: %q: no panel has a value that can be drawn", title)
+	}
+	m := &multiples{title: title, rows: rows, MultipleOptions: o, legend: legendOf(rows[0][0].Series)}
+	m.axes = make([][]*plot.Plot, len(rows))
+	for i, row := range rows {
+		for j, panel := range row {
+			p := newPlot(panel.Title, "", "")
+			p.Title.TextStyle.Font = sans(9.5)
+			p.Title.Padding = 3
+			p.X.Tick.Label.Font, p.Y.Tick.Label.Font = sans(8), sans(8)
+			p.X.Min, p.X.Max = xRange(panel.Series)
+			p.Y.Min, p.Y.Max = yLo, yHi
+			addCurves(p, panel.Series, false)
+			p.X.Tick.Marker = fewer{p.X.Tick.Marker, 4}
+			p.Y.Tick.Marker = fewer{p.Y.Tick.Marker, 6}
+			if j > 0 {
+				p.Y.Tick.Marker = unlabelled{p.Y.Tick.Marker}
+			}
+			m.axes[i] = append(m.axes[i], p)
+		}
+	}
+	m.measure()
+	return &Plot{paint: m.draw, width: float64(m.width / pixel), height: float64(m.height / pixel)}, nil
+}
+
+type multiples struct {
+	MultipleOptions
+	title         string
+	rows          [][]Panel
+	axes          [][]*plot.Plot
+	legend        []label
+	captions      []string
+	left, top     vg.Length // of row labels and the axis' name; of title and column labels
+	first         vg.Length // more width of the first column, for its numbers
+	width, height vg.Length
+}
+
+// legendOf names the curves, learned ones in bold letters.
+func legendOf(series []Series) (labels []label) {
+	learned := make([]bool, len(series))
+	for i, s := range series {
+		learned[i] = s.Learned
+	}
+	for i, style := range lineStyles(learned) {
+		labels = append(labels, label{text: shorten(series[i].Name), style: style, bold: series[i].Learned})
+	}
+	return labels
+}
+
+func (m *multiples) measure() {
+	m.top, m.left, m.first = 24, 18, 26
+	if m.X != nil {
+		m.top += 15
+	}
+	if m.Y != nil {
+		m.left += 16
+	}
+	outer := 2 * vg.Length(12)
+	columns := vg.Length(len(m.rows[0]))
+	m.width = outer + m.left + m.first + columns*(multipleWidth+multipleGap) + labelColumn(m.legend)
+	m.width = max(m.width, outer+heatStyle(12.5, false).Width(m.title))
+	m.captions = wrap(m.Caption, heatStyle(8.5, false), m.width-outer)
+	m.height = outer + m.top + vg.Length(len(m.rows))*(multipleHeight+multipleGap) + 16 + vg.Length(len(m.captions))*heatTick
+}
+
+func (m *multiples) draw(c draw.Canvas) {
+	c = draw.Crop(c, 12, -12, 12, -12)
+	heading := heatStyle(12.5, false)
+	heading.YAlign = draw.YTop
+	c.FillText(heading, vg.Point{X: c.Center().X, Y: c.Max.Y}, m.title)
+	small := heatStyle(8.5, false)
+	small.XAlign, small.Color = draw.XLeft, grey
+	for i, line := range m.captions {
+		c.FillText(small, vg.Point{X: c.Min.X, Y: c.Min.Y + vg.Length(len(m.captions)-i)*heatTick - heatTick/2}, line)
+	}
+	name := heatStyle(9.5, false)
+	left, top := c.Min.X+m.left, c.Max.Y-m.top
+	for i, row := range m.axes {
+		high := top - vg.Length(i)*(multipleHeight+multipleGap)
+		for j, p := range row {
+			low, x := high-multipleHeight, left
+			width := vg.Length(multipleWidth) + m.first
+			if j > 0 {
+				x += m.first + vg.Length(j)*(multipleWidth+multipleGap)
+				width = multipleWidth
+			}
+			if i == 0 && m.X != nil {
+				c.FillText(name, vg.Point{X: x + width - multipleWidth/2, Y: high + 7}, m.X[j])
+			}
+			p.Draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: x, Y: low}, Max: vg.Point{X: x + width, Y: high}}})
+		}
+		if m.Y != nil {
+			m.sideways(c, name, c.Min.X+6, high-multipleHeight/2, m.Y[i])
+		}
+	}
+	bottom := top - vg.Length(len(m.rows))*(multipleHeight+multipleGap)
+	right := left + m.first + vg.Length(len(m.rows[0]))*(multipleWidth+multipleGap)
+	axis := heatStyle(10, false)
+	c.FillText(axis, vg.Point{X: (left + m.first + right) / 2, Y: bottom}, or(m.XLabel, "inner step"))
+	m.sideways(c, axis, left-8, (top+bottom)/2, or(m.YLabel, "loss f(θ_t)"))
+	for i, l := range m.legend {
+		y := top - 8 - vg.Length(i)*labelHeight
+		c.StrokeLine2(l.style, right+leaderWidth/2, y, right+leaderWidth/2+sampleWidth, y)
+		c.FillText(labelText(l), vg.Point{X: right + leaderWidth/2 + sampleWidth + labelGap, Y: y + labelLift}, l.text)
+	}
+}
+
+func (m *multiples) sideways(c draw.Canvas, style text.Style, x, y vg.Length, s string) {
+	style.Rotation = 1.5707963267948966
+	c.FillText(style, vg.Point{X: x, Y: y}, s)
+}
+
+// fewer takes labels off an axis of which a small panel has room for so many.
+type fewer struct {
+	plot.Ticker
+	most int
+}
+
+// Ticks implements plot.Ticker.
+func (f fewer) Ticks(lo, hi float64) []plot.Tick {
+	ticks := slices.Clone(f.Ticker.Ticks(lo, hi))
+	labelled := 0
+	for _, t := range ticks {
+		if !t.IsMinor() {
+			labelled++
+		}
+	}
+	every, k := (labelled+f.most-1)/f.most, 0
+	for i := range ticks {
+		if ticks[i].IsMinor() {
+			continue
+		}
+		if k%every != 0 {
+			ticks[i].Label = ""
+		}
+		k++
+	}
+	return ticks
+}
+
+// unlabelled keeps marks and takes their labels off.
+type unlabelled struct{ plot.Ticker }
+
+// Ticks implements plot.Ticker.
+func (u unlabelled) Ticks(lo, hi float64) []plot.Tick {
+	ticks := slices.Clone(u.Ticker.Ticks(lo, hi))
+	for i := range ticks {
+		if !ticks[i].IsMinor() {
+			ticks[i].Label = " "
+		}
+	}
+	return ticks
+}

@@ -1,0 +1,122 @@
+package sweep
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/tasks"
+)
+
+// On what the learning rates of hand-designed rules are tuned.
+const (
+	// TuneBase is once, on the base task and horizon; TuneCell in every cell; TuneBoth makes
+	// two rules of each.
+	TuneBase = "base"
+	TuneCell = "cell"
+	TuneBoth = "both"
+)
+
+// Tunes returns what Config.Tune may be.
+func Tunes() []string { return []string{TuneBase, TuneCell, TuneBoth} }
+
+// ReachRule is the hand-designed rule that speed-ups are measured by.
+const ReachRule = "adam"
+
+// maxCells bounds a sweep: what lies beyond is a slip.
+const maxCells = 4096
+
+// A Learned is a learned optimizer of a sweep.
+type Learned struct {
+	// Name is shown, Source where it comes from.
+	Name, Source string
+	Optimizer    *metaopt.Optimizer
+}
+
+// A Config says what a sweep is of.
+type Config struct {
+	// Task and Options are tasks.NewOf's: the base task, which axes change.
+	Task    string
+	Options tasks.Choices
+	// Axes span the cells, the first one slowest; none is one cell.
+	Axes []Axis
+	// Steps is the horizon T where no axis says it. Runs is the number of instances of each cell.
+	Steps, Runs int
+	Seed        uint64
+	Learned     []Learned
+	// Rules are hand-designed, by baselines' names. Tune is TuneBase, TuneCell or TuneBoth, on
+	// TuneRuns instances with Grid learning rates a decade, as baselines.Effort reduces them on long
+	// horizons.
+	Rules          []string
+	Tune           string
+	TuneRuns, Grid int
+	// Reach is how many times the horizon ReachRule may run to get where a learned rule is.
+	Reach int
+}
+
+// Validate reports what is wrong with the configuration, tasks left aside.
+func (c Config) Validate() error {
+	switch {
+	case c.Steps < 1 || c.Runs < 1 || c.TuneRuns < 1 || c.Grid < 1 || c.Reach < 1:
+		return fmt.Errorf("sweep: %d steps, %d runs, %d tuning runs, %d learning rates a decade, reach %d; all must be positive",
+			c.Steps, c.Runs, c.TuneRuns, c.Grid, c.Reach)
+	case !slices.Contains(Tunes(), c.Tune):
+		return fmt.Errorf("sweep: tuning on %q; want base, cell or both", c.Tune)
+	case len(c.Learned)+len(c.Rules) == 0:
+		return errors.New("sweep: no optimizer; name one")
+	}
+	cells := 1
+	for i, a := range c.Axes {
+		if _, err := NewAxis(a.Key, a.Values); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(c.Axes[:i], func(b Axis) bool { return a.Key == b.Key }) {
+			return fmt.Errorf("sweep: axis %s is there twice; give it all its values at once", a.Key)
+		}
+		if cells *= len(a.Values); cells > maxCells {
+			return fmt.Errorf("sweep: more than %d cells; shorten the axes", maxCells)
+		}
+	}
+	for i, l := range c.Learned {
+		if slices.ContainsFunc(c.Learned[:i], func(m Learned) bool { return l.Name == m.Name }) {
+			return fmt.Errorf("sweep: two learned rules are called %s", l.Name)
+		}
+	}
+	return nil
+}
+
+// rules returns the optimizers: learned ones, then hand-designed ones as they are tuned.
+func (c Config) rules() ([]Rule, error) {
+	var rules []Rule
+	for _, l := range c.Learned {
+		// Of the parameters and the configuration alone: a name is not the rule.
+		var b bytes.Buffer
+		if err := metaopt.Write(&b, &metaopt.Optimizer{Network: l.Optimizer.Network}); err != nil {
+			return nil, fmt.Errorf("sweep: %s: %w", l.Name, err)
+		}
+		sum := sha256.Sum256(b.Bytes())
+		rules = append(rules, Rule{Name: l.Name, Kind: metaopt.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
+	}
+	for _, name := range c.Rules {
+		if _, err := baselines.New(name, 0); err != nil {
+			return nil, fmt.Errorf("sweep: %w", err)
+		}
+		if c.Tune != TuneBase {
+			rules = append(rules, Rule{Name: name + " (tuned here)", Kind: metaopt.Baseline, Baseline: name, Tuned: TuneCell})
+		}
+		if c.Tune != TuneCell {
+			rules = append(rules, Rule{Name: name + " (tuned on the base task)", Kind: metaopt.Baseline, Baseline: name, Tuned: TuneBase})
+		}
+	}
+	for i, r := range rules {
+		if slices.ContainsFunc(rules[:i], func(s Rule) bool { return r.Name == s.Name }) {
+			return nil, fmt.Errorf("sweep: two rules are called %s; name each once", r.Name)
+		}
+	}
+	return rules, nil
+}

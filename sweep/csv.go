@@ -1,0 +1,52 @@
+package sweep
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"learnedopt/metaopt"
+)
+
+// WriteCSV writes a row for each optimizer, cell and instance, under a header: the value of every
+// axis, the task, what the rule is, and the losses on that instance, empty where it diverged.
+func (res *Results) WriteCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	var axes []string
+	for _, a := range res.Axes {
+		if a.Key != StepsAxis { // a column of its own anyway
+			axes = append(axes, a.Key)
+		}
+	}
+	header := append(slices.Clone(axes), "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key")
+	rows := [][]string{header}
+	number := func(x metaopt.Number) string {
+		if !x.Finite() {
+			return ""
+		}
+		return strconv.FormatFloat(float64(x), 'g', -1, 64)
+	}
+	for _, c := range res.Cells {
+		for _, r := range c.Records {
+			rate := ""
+			if r.Rule.LearningRate != nil {
+				rate = number(metaopt.Number(*r.Rule.LearningRate))
+			}
+			for i := range r.MeanLosses {
+				var row []string
+				for _, key := range axes {
+					row = append(row, c.Values[key])
+				}
+				rows = append(rows, append(row, c.Task, strconv.Itoa(c.Steps), r.Rule.Name, r.Rule.Kind, r.Rule.Tuned, rate,
+					strconv.FormatUint(r.Seed, 10), strconv.Itoa(i), number(r.MeanLosses[i]), number(r.FinalLosses[i]),
+					strconv.FormatBool(!r.MeanLosses[i].Finite()), r.Key))
+			}
+		}
+	}
+	if err := out.WriteAll(rows); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package sweep
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// intervals is into how many parts a stored curve divides the horizon, at most.
+const intervals = 200
+
+// newRecord sums up the runs of a rule, which may be longer than the horizon.
+func newRecord(c metaopt.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
+	outcomes = slices.Clone(outcomes)
+	var r Record
+	for i, out := range outcomes {
+		outcomes[i] = firstSteps(out, steps)
+		if d := outcomes[i].Diverged; d != nil {
+			r.DivergedAt = append(r.DivergedAt, fmt.Sprintf("instance %d: %v", i, d))
+		}
+	}
+	r.CurveSteps = curveSteps(steps)
+	res := metaopt.NewResult(c, outcomes, r.CurveSteps, seed)
+	r.MeanLosses, r.FinalLosses, r.Diverged = res.MeanLosses, res.FinalLosses, res.Diverged
+	r.Curve, r.CurveCI95 = res.Curve, res.CurveCI95
+	return r
+}
+
+// firstSteps is what a run of fewer steps would have been: the data of a step, and what rules
+// answer to it, do not depend on how many follow.
+func firstSteps(out optimizer.Outcome, steps int) optimizer.Outcome {
+	if len(out.Losses) > steps+1 {
+		out.Losses = out.Losses[:steps+1]
+	}
+	// A run ends with the loss of its last step: the gradient there does not count.
+	if d := out.Diverged; d != nil && (d.Step > steps || d.Step == steps && d.What != "loss") {
+		out.Diverged = nil
+	}
+	return out
+}
+
+// curveSteps are at most intervals+1 steps from 0 to T, evenly spaced but for rounding.
+func curveSteps(steps int) []int {
+	n := min(steps, intervals)
+	at := make([]int, n+1)
+	for i := range at {
+		at[i] = int(math.Round(float64(i) * float64(steps) / float64(n)))
+	}
+	return at
+}
+
+// smoothing is over how many steps a curve is averaged before it is compared with a final
+// loss, which is such an average.
+const smoothing = 5
+
+// reachCurve returns the least that the mean curve of some runs, averaged over the last five
+// steps, has been by every step of a multiple of every; it ends where a run diverged.
+func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []metaopt.Number, every int) {
+	every = (steps + intervals - 1) / intervals
+	mean := make([]float64, 0, longest+1)
+	for t := range longest + 1 {
+		sum := 0.0
+		for _, out := range outcomes {
+			if t >= len(out.Losses) {
+				sum = math.Inf(1)
+				break
+			}
+			sum += out.Losses[t] / float64(len(outcomes))
+		}
+		if !metaopt.Number(sum).Finite() {
+			break
+		}
+		mean = append(mean, sum)
+	}
+	lowest := math.Inf(1)
+	for t := range mean {
+		window := mean[max(0, t+1-smoothing) : t+1]
+		sum := 0.0
+		for _, x := range window {
+			sum += x / float64(len(window))
+		}
+		lowest = min(lowest, sum)
+		if t%every == 0 {
+			least = append(least, metaopt.Number(lowest))
+		}
+	}
+	return least, every
+}
+
+// speedUp compares a learned rule's final loss with the tuned rule r; ok is false if there is
+// nothing to compare.
+func (r *Record) speedUp(final metaopt.Number) (s SpeedUp, ok bool) {
+	if !final.Finite() || len(r.Reach) == 0 {
+		return s, false
+	}
+	i := slices.IndexFunc(r.Reach, func(x metaopt.Number) bool { return x <= final })
+	if s.Censored = i < 0; s.Censored {
+		i = len(r.Reach) - 1
+	}
+	s.Steps = float64(i * r.ReachEvery)
+	s.Factor = s.Steps / float64(r.Steps)
+	return s, true
+}

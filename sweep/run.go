@@ -1,0 +1,259 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// RunOptions are what Run tells while it runs.
+type RunOptions struct {
+	// Progress, if set, is called with the index of the cell, and with the inner steps done and all
+	// that there are to do.
+	Progress func(cell int, done, total int64)
+	// Note, if set, is called with remarks: a rule that no learning rate suits.
+	Note func(format string, args ...any)
+}
+
+// Run computes every record that the store does not hold, cell after cell, and adds it as soon as its
+// cell's runs are over. Within a cell instances are spread over GOMAXPROCS goroutines with one
+// problem open in each, all rules on it in turn, and only losses are kept: memory does not grow with
+// the number of cells. The records do not depend on GOMAXPROCS, nor on what the store held before.
+//
+// A context that is cancelled ends it with the context's error; what the store holds then is whole.
+func (p *Plan) Run(ctx context.Context, s *Store, o RunOptions) error {
+	if o.Note == nil {
+		o.Note = func(string, ...any) {}
+	}
+	r := &running{Plan: p, store: s, RunOptions: o, noted: map[string]bool{}}
+	for cell := range p.Cells {
+		r.total += r.cost(cell)
+	}
+	for cell := range p.Cells {
+		if err := r.cell(ctx, cell); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type running struct {
+	*Plan
+	RunOptions
+	store       *Store
+	done, total int64
+	planned     map[string]bool // tunings that cost counted
+	noted       map[string]bool
+}
+
+// missing returns the indices of the cell's rules that are to be run: those without a record,
+// except that rules whose every learning rate diverged have none.
+func (r *running) missing(cell int) []int {
+	var rules []int
+	for k, key := range r.Cells[cell].Keys {
+		if _, ok := r.store.records[key]; ok {
+			continue
+		}
+		if d := r.tunings[cell][k]; d != nil {
+			if t, ok := r.store.tunings[keyOf(d)]; ok && t.LearningRate == 0 {
+				continue
+			}
+		}
+		rules = append(rules, k)
+	}
+	return rules
+}
+
+// cost is the number of inner steps that the cell still takes.
+func (r *running) cost(cell int) int64 {
+	if r.planned == nil {
+		r.planned = map[string]bool{}
+	}
+	var steps int64
+	for _, k := range r.missing(cell) {
+		steps += int64(r.Cells[cell].Steps) * int64(r.Runs) * int64(r.reachOf(r.Rules[k]))
+		if d := r.tunings[cell][k]; d != nil && !r.planned[keyOf(d)] {
+			if _, ok := r.store.tunings[keyOf(d)]; !ok {
+				r.planned[keyOf(d)] = true
+				steps += d.cost()
+			}
+		}
+	}
+	return steps
+}
+
+func (d *tuningDefinition) cost() int64 {
+	return int64(d.Steps) * int64(d.Runs) * int64(len(baselines.GridOf(d.Grid)))
+}
+
+// progress returns a job's callback, of runs that take so many steps each.
+func (r *running) progress(cell, steps int) func(done, total int) {
+	last := 0
+	return func(done, _ int) {
+		r.done += int64(done-last) * int64(steps)
+		last = done
+		if r.Progress != nil {
+			r.Progress(cell, r.done, r.total)
+		}
+	}
+}
+
+// cell computes what is missing of a cell.
+func (r *running) cell(ctx context.Context, cell int) error {
+	missing := r.missing(cell)
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := r.tune(ctx, cell, missing); err != nil {
+		return err
+	}
+	// Rules of one length run together: instances are sampled once.
+	for _, reach := range []int{1, r.Reach} {
+		var (
+			contenders []metaopt.Contender
+			rules      []int
+		)
+		for _, k := range missing {
+			if r.reachOf(r.Rules[k]) != reach {
+				continue
+			}
+			if c, ok := r.contender(cell, k); ok {
+				contenders, rules = append(contenders, c), append(rules, k)
+			}
+		}
+		if err := r.evaluate(ctx, cell, reach, rules, contenders); err != nil {
+			return err
+		}
+		if r.Reach == 1 {
+			break
+		}
+	}
+	return nil
+}
+
+// contender returns the rule to run; ok is false if it could not be tuned.
+func (r *running) contender(cell, k int) (c metaopt.Contender, ok bool) {
+	rule := r.Rules[k]
+	c = metaopt.Contender{Name: rule.Name, Kind: rule.Kind}
+	if rule.Kind == metaopt.Learned {
+		i := slices.IndexFunc(r.config.Learned, func(l Learned) bool { return l.Name == rule.Name })
+		c.Rule = r.config.Learned[i].Optimizer.Network
+		return c, true
+	}
+	t := r.store.tunings[keyOf(r.tunings[cell][k])]
+	if t.LearningRate == 0 {
+		return c, false
+	}
+	made, err := baselines.New(rule.Baseline, t.LearningRate)
+	if err != nil {
+		return c, false // its name was checked by rules
+	}
+	c.Rule, c.LearningRate = made, t.LearningRate
+	return c, true
+}
+
+// tune tunes the rules of the cell that the store does not know the learning rate of: those
+// of the base task together, and those of the cell.
+func (r *running) tune(ctx context.Context, cell int, missing []int) error {
+	for _, on := range []string{TuneBase, TuneCell} {
+		var (
+			names []string
+			about *tuningDefinition
+		)
+		for _, k := range missing {
+			d := r.tunings[cell][k]
+			if d == nil || r.Rules[k].Tuned != on {
+				continue
+			}
+			if _, ok := r.store.tunings[keyOf(d)]; !ok {
+				names, about = append(names, d.Rule), d
+			}
+		}
+		if about == nil {
+			continue
+		}
+		family := r.families[cell]
+		if on == TuneBase {
+			family = r.base
+		}
+		tuned, err := baselines.TuneAll(ctx, names, baselines.TuneConfig{
+			Family: family, Steps: about.Steps, Runs: about.Runs, Grid: baselines.GridOf(about.Grid), Seed: about.Seed,
+			Progress: r.progress(cell, about.Steps),
+		})
+		var untunable *baselines.UntunableError
+		if err != nil && !(errors.As(err, &untunable) && len(tuned) == len(names)) {
+			return err
+		}
+		for _, t := range tuned {
+			d := *about
+			d.Rule = t.Name
+			if err := r.store.addTuning(Tuning{Key: keyOf(&d), tuningDefinition: d, LearningRate: t.LearningRate, AtEdge: t.AtEdge}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range missing {
+		if d := r.tunings[cell][k]; d != nil {
+			r.remark(r.store.tunings[keyOf(d)])
+		}
+	}
+	return nil
+}
+
+// remark tells, once, what is odd about a tuning.
+func (r *running) remark(t Tuning) {
+	if r.noted[t.Key] {
+		return
+	}
+	r.noted[t.Key] = true
+	switch {
+	case t.LearningRate == 0:
+		r.Note("%s is left out on %s, %d steps: it diverged at every learning rate", t.Rule, t.Task, t.Steps)
+	case t.AtEdge:
+		r.Note("%s does best at %.3g, the end of the grid, on %s, %d steps: a better learning rate may lie beyond", t.Rule, t.LearningRate, t.Task, t.Steps)
+	}
+}
+
+// evaluate runs contenders, which are those rules, and adds their records.
+func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, contenders []metaopt.Contender) error {
+	if len(contenders) == 0 {
+		return nil
+	}
+	at := r.Cells[cell]
+	job := optimizer.Job{
+		Family: r.families[cell], Instance: metaopt.Instances(r.Seed), Runs: r.Runs, Steps: reach * at.Steps,
+		LossesOnly: true, Progress: r.progress(cell, reach*at.Steps),
+	}
+	for _, c := range contenders {
+		job.Rules = append(job.Rules, c.Rule)
+	}
+	began := time.Now()
+	outcomes, err := optimizer.RunAll(ctx, job)
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	seconds := math.Round(1000*time.Since(began).Seconds()) / 1000
+	for i, c := range contenders {
+		rec := newRecord(c, outcomes[i], at.Steps, r.Seed)
+		rec.Key, rec.Version, rec.Time = at.Keys[rules[i]], metaopt.Version(), time.Now().UTC().Format(time.RFC3339)
+		rec.Task, rec.Cell, rec.Steps, rec.Runs, rec.Seed, rec.Seconds = at.Task, at.Values, at.Steps, r.Runs, r.Seed, seconds
+		rec.Rule = r.Rules[rules[i]]
+		if c.LearningRate != 0 {
+			rec.Rule.LearningRate = &c.LearningRate
+		}
+		if rec.Rule.Baseline == ReachRule {
+			rec.Reach, rec.ReachEvery = reachCurve(outcomes[i], at.Steps, reach*at.Steps)
+		}
+		if err := r.store.add(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"learnedopt/internal/nearest"
+)
+
+// A File is a configuration file: settings by the names of flags, and axes in the
+// table [axes], each in the order of the file.
+type File struct {
+	Path     string
+	Settings []Setting
+	Axes     []Axis
+}
+
+// A Setting is a key of a configuration file with one value or a list of them.
+type Setting struct {
+	Key    string
+	Values []string
+	// Line is where it stands, 0 if that is not known.
+	Line int
+}
+
+// axesTable is the table of a file that holds the axes.
+const axesTable = "axes"
+
+// A ConfigError is a mistake in a configuration file.
+type ConfigError struct {
+	Path string
+	Line int // 0 if it is not known
+	Err  error
+}
+
+// Error implements error.
+func (e *ConfigError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.Path, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.Path, e.Line, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// ReadFile reads a configuration file in TOML. Any key outside keys and the axes is a *ConfigError
+// that names the nearest one; so is an axis' value that does not fit it. The values of
+// settings are checked by whoever uses them.
+func ReadFile(path string, keys []string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]any
+	md, err := toml.Decode(string(data), &values)
+	var parse toml.ParseError
+	if errors.As(err, &parse) {
+		return nil, &ConfigError{path, parse.Position.Line, fmt.Errorf("%s", parse.Message)}
+	} else if err != nil {
+		return nil, &ConfigError{path, 0, err}
+	}
+	f := &File{Path: path}
+	for _, key := range md.Keys() {
+		if err := f.add(key, values, keys); err != nil {
+			return nil, &ConfigError{path, lineOf(string(data), key), err}
+		}
+	}
+	for i := range f.Settings {
+		f.Settings[i].Line = lineOf(string(data), toml.Key{f.Settings[i].Key})
+	}
+	return f, nil
+}
+
+// add takes up one key of the file.
+func (f *File) add(key toml.Key, values map[string]any, keys []string) error {
+	switch {
+	case key[0] == axesTable && len(key) == 1:
+		if _, ok := values[axesTable].(map[string]any); !ok {
+			return fmt.Errorf("%s is a table: write [%[1]s] on a line of its own and the axes below it, as units = [5, 10]", axesTable)
+		}
+		return nil
+	case key[0] == axesTable:
+		value := values[axesTable].(map[string]any)[key[1]]
+		list, err := scalars(value)
+		if err != nil {
+			if _, unknown := kindOf(key[1]); unknown != nil {
+				return unknown
+			}
+			return fmt.Errorf("axis %s: %w", key[1], err)
+		}
+		axis, err := NewAxis(key[1], list)
+		if err != nil {
+			return err
+		}
+		f.Axes = append(f.Axes, axis)
+		return nil
+	}
+	if !slices.Contains(keys, key[0]) {
+		all := append(slices.Clone(keys), axesTable)
+		if slices.Contains(AxisKeys(), key[0]) { // --axis KEY, but no flag
+			return fmt.Errorf("%s is an axis; write it below [%s]", key[0], axesTable)
+		}
+		return fmt.Errorf("no key %q, did you mean %q? The keys are %s", key[0], nearest.Name(key[0], all), strings.Join(all, ", "))
+	}
+	list, err := scalars(values[key[0]])
+	if err != nil {
+		return fmt.Errorf("%s: %w", key[0], err)
+	}
+	f.Settings = append(f.Settings, Setting{Key: key[0], Values: list})
+	return nil
+}
+
+// scalars returns a value, or a list of values, as text.
+func scalars(value any) ([]string, error) {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	var texts []string
+	for _, v := range list {
+		switch v := v.(type) {
+		case string:
+			texts = append(texts, v)
+		case int64:
+			texts = append(texts, strconv.FormatInt(v, 10))
+		case float64:
+			texts = append(texts, strconv.FormatFloat(v, 'g', -1, 64))
+		default:
+			return nil, fmt.Errorf("a %T is no value here; write text or a number, or a list of them", v)
+		}
+	}
+	return texts, nil
+}
+
+// lineOf returns the line where a key stands, 0 if it is not found: the decoder does not tell.
+func lineOf(data string, key toml.Key) int {
+	table, number := "", 0
+	want := strings.Join(key, ".")
+	for line := range strings.Lines(data) {
+		number++
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			if name, _, ok := strings.Cut(strings.Trim(line, "[ "), "]"); ok && !strings.ContainsAny(name, ",") {
+				table = plainKey(name)
+				if table == want {
+					return number
+				}
+			}
+			continue
+		}
+		name, _, ok := strings.Cut(line, "=")
+		if !ok || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if name = plainKey(name); table != "" {
+			name = table + "." + name
+		}
+		// What is written is the key itself or, of inline tables, begins it.
+		if name == want || strings.HasPrefix(want, name+".") {
+			return number
+		}
+	}
+	return 0
+}
+
+// plainKey takes spaces and quotes off a key.
+func plainKey(name string) string {
+	parts := strings.Split(name, ".")
+	for i, p := range parts {
+		parts[i] = strings.Trim(strings.TrimSpace(p), `"'`)
+	}
+	return strings.Join(parts, ".")
+}

@@ -1,0 +1,152 @@
+package sweep
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// The files of a sweep's folder.
+const (
+	// CellsFile holds a Record a line, TuningFile a Tuning.
+	CellsFile  = "cells.jsonl"
+	TuningFile = "tuning.jsonl"
+	// ManifestFile holds the Manifest.
+	ManifestFile = "sweep.json"
+	lockFile     = "lock"
+)
+
+// ErrLocked says that another process is writing to a sweep's folder.
+var ErrLocked = errors.New("another sweep is writing to this folder; wait for its end, or choose another folder")
+
+// A Store is a sweep's folder, held by this process alone until Close. Every record is written
+// once, as one line by one write that is synced: a crash costs at most the line that it falls into.
+type Store struct {
+	dir     string
+	lock    *flock.Flock
+	cells   *os.File
+	tuning  *os.File
+	records map[string]Record
+	tunings map[string]Tuning
+}
+
+// OpenStore makes the folder if there is none, takes its lock and reads what it holds. A last
+// line without an end, from a crash, is cut off. If another process has the lock the error is
+// ErrLocked.
+func OpenStore(dir string) (_ *Store, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, lockFile))}
+	locked, err := s.lock.TryLock()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("sweep: locking %s: %w", dir, err)
+	case !locked:
+		return nil, fmt.Errorf("sweep: %s: %w", dir, ErrLocked)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.cells, err = openLines(filepath.Join(dir, CellsFile)); err != nil {
+		return nil, err
+	}
+	if s.tuning, err = openLines(filepath.Join(dir, TuningFile)); err != nil {
+		return nil, err
+	}
+	if s.records, err = readLines(filepath.Join(dir, CellsFile), func(r Record) string { return r.Key }); err != nil {
+		return nil, err
+	}
+	s.tunings, err = readLines(filepath.Join(dir, TuningFile), func(t Tuning) string { return t.Key })
+	return s, err
+}
+
+// Close gives the folder back.
+func (s *Store) Close() error {
+	var errs []error
+	for _, f := range []*os.File{s.cells, s.tuning} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(append(errs, s.lock.Unlock())...)
+}
+
+// Records returns what the store holds, by key. It is the store's own map.
+func (s *Store) Records() map[string]Record { return s.records }
+
+// add appends a record.
+func (s *Store) add(r Record) error {
+	s.records[r.Key] = r
+	return appendLine(s.cells, r)
+}
+
+// addTuning appends a tuning.
+func (s *Store) addTuning(t Tuning) error {
+	s.tunings[t.Key] = t
+	return appendLine(s.tuning, t)
+}
+
+// openLines opens a file for appending, without the last line if that has no end.
+func openLines(path string) (*os.File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	if whole := bytes.LastIndexByte(data, '\n') + 1; whole < len(data) {
+		if err := os.Truncate(path, int64(whole)); err != nil {
+			return nil, fmt.Errorf("sweep: cutting off a broken last line: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	return f, nil
+}
+
+func appendLine(f *os.File, v any) error {
+	data, err := json.Marshal(v)
+	if err == nil {
+		_, err = f.Write(append(data, '\n'))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("sweep: writing %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// readLines reads the finished lines of a file by their keys; there are none if there is no
+// file. A line that is broken though it has an end is an error: a crash does not do that.
+func readLines[T any](path string, key func(T) string) (map[string]T, error) {
+	all := map[string]T{}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	for number := 1; ; number++ {
+		line, rest, ok := bytes.Cut(data, []byte("\n"))
+		if !ok {
+			return all, nil
+		}
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil || key(v) == "" {
+			return nil, fmt.Errorf("sweep: %s:%d is damaged; remove that line, and the same command computes it again", path, number)
+		}
+		all[key(v)] = v
+		data = rest
+	}
+}

@@ -1,0 +1,180 @@
+package tasks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// Perturbed is a family whose losses are multiplied and whose gradients are noisy. An
+// optimizer reads
+//
+//	g_t = s ∇f_t(θ_t) + σ ε_t,   ε_t ~ N(0, 1) iid for each coordinate and step,
+//
+// which is the gradient of the loss s·f with noise. The loss that is reported stays
+// f_t(θ_t), divided back by s and without noise, so that losses can be compared between
+// scales and noises: s is the problem's GradientScale.
+//
+// The problem f is the one that Family would sample from the same rng; ε is
+// drawn from a seed that is read after it. Its HessianVector, Seeker, io.Closer and, if it
+// has both, Scored and Score are passed through. Noise does not enter second derivatives.
+type Perturbed struct {
+	Family optimizer.Family
+	// Scale is s; 0 means 1.
+	Scale float64
+	// Noise is σ; 0 is no noise.
+	Noise float64
+}
+
+var _ optimizer.Family = Perturbed{}
+
+// maxPerturbation keeps s∇f and σε inside float32 for gradients of any reasonable size.
+const maxPerturbation = 1e12
+
+// Validate reports what is wrong with the configuration.
+func (p Perturbed) Validate() error {
+	switch {
+	case p.Family == nil:
+		return errors.New("tasks: no family to perturb")
+	case p.Scale != 0 && !(p.Scale >= 1/maxPerturbation && p.Scale <= maxPerturbation):
+		return fmt.Errorf("tasks: loss scale %v, want %v to %v (0 means 1)", p.Scale, 1/maxPerturbation, maxPerturbation)
+	case !(p.Noise >= 0 && p.Noise <= maxPerturbation):
+		return fmt.Errorf("tasks: gradient noise of standard deviation %v, want 0 to %v", p.Noise, maxPerturbation)
+	}
+	return nil
+}
+
+func (p Perturbed) scale() float64 {
+	if p.Scale == 0 {
+		return 1
+	}
+	return p.Scale
+}
+
+// Name implements optimizer.Family, for example
+// "quadratic dims=10 batch=128 loss-scale=100 gradient-noise=0.1". A scale of 1 and a noise of 0
+// are not named.
+func (p Perturbed) Name() string {
+	name := p.Family.Name()
+	if p.scale() != 1 {
+		name += " loss-scale=" + formatScale(p.Scale)
+	}
+	if p.Noise != 0 {
+		name += " gradient-noise=" + formatScale(p.Noise)
+	}
+	return name
+}
+
+// Sample implements optimizer.Family.
+func (p Perturbed) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	inner, err := p.Family.Sample(rng)
+	if err != nil {
+		return nil, err
+	}
+	q := &perturbed{problem: inner, scale: p.scale(), noise: p.Noise, pcg: &rand.PCG{}, seed: rng.Uint64()}
+	q.rng = rand.New(q.pcg)
+	h, exact := inner.(optimizer.HessianVector)
+	e, scored := inner.(evaluated)
+	switch {
+	case exact && scored:
+		return struct {
+			perturbedHessian
+			evaluated
+			*perturbed
+		}{perturbedHessian{q, h}, e, q}, nil
+	case exact:
+		return struct {
+			perturbedHessian
+			*perturbed
+		}{perturbedHessian{q, h}, q}, nil
+	case scored:
+		return struct {
+			evaluated
+			*perturbed
+		}{e, q}, nil
+	}
+	return q, nil
+}
+
+// perturbed is a problem with another gradient.
+type perturbed struct {
+	problem      optimizer.Problem
+	scale, noise float64
+	seed         uint64
+	pcg          *rand.PCG
+	rng          *rand.Rand // over pcg
+	step         int
+}
+
+var (
+	_ optimizer.Problem = (*perturbed)(nil)
+	_ optimizer.Seeker  = (*perturbed)(nil)
+	_ Scaled            = (*perturbed)(nil)
+	_ io.Closer         = (*perturbed)(nil)
+)
+
+// Dim implements optimizer.Problem.
+func (p *perturbed) Dim() int { return p.problem.Dim() }
+
+// Init implements optimizer.Problem.
+func (p *perturbed) Init(theta []float32) { p.problem.Init(theta) }
+
+// LossGrad implements optimizer.Problem.
+func (p *perturbed) LossGrad(theta, grad []float32) (float64, error) {
+	loss, err := p.problem.LossGrad(theta, grad)
+	if err != nil {
+		return loss, err
+	}
+	scaleBy(grad, p.scale)
+	if p.noise != 0 {
+		// By the step: the noise of step t is the same whoever asks for it, and when.
+		stream.Reseed(p.pcg, p.seed, "gradient noise", uint64(p.step))
+		for i := range grad {
+			grad[i] += float32(p.noise * p.rng.NormFloat64())
+		}
+	}
+	p.step++
+	return loss, nil
+}
+
+// Seek implements optimizer.Seeker.
+func (p *perturbed) Seek(t int) {
+	seekTo(p.problem, t)
+	p.step = t
+}
+
+// GradientScale implements Scaled.
+func (p *perturbed) GradientScale() float64 { return p.scale * gradientScale(p.problem) }
+
+// Close closes the problem.
+func (p *perturbed) Close() error { return closeProblem(p.problem) }
+
+// scaleBy multiplies in float64 and rounds once.
+func scaleBy(x []float32, scale float64) {
+	if scale == 1 {
+		return
+	}
+	for i, v := range x {
+		x[i] = float32(scale * float64(v))
+	}
+}
+
+// perturbedHessian adds second derivatives, s∇²f(θ)v.
+type perturbedHessian struct {
+	p       *perturbed
+	problem optimizer.HessianVector
+}
+
+// HessianVector implements optimizer.HessianVector.
+func (h perturbedHessian) HessianVector(dst, theta, v []float32) error {
+	err := h.problem.HessianVector(dst, theta, v)
+	scaleBy(dst, h.p.scale)
+	return err
+}
