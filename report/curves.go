@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 // A Series is one rule's learning curve over T+1 inner steps.
@@ -23,6 +24,16 @@ type Series struct {
 	X []float64
 	// Learned draws the curve thick, and over the others.
 	Learned bool
+
+	slim bool // in a small panel
+}
+
+// slimmed is a line's style in the panel that the series is in.
+func (s *Series) slimmed(style draw.LineStyle) draw.LineStyle {
+	if s.slim {
+		style.Width *= 0.7
+	}
+	return style
 }
 
 // CurveOptions are Curves' choices; the zero value is good.
@@ -102,6 +113,9 @@ func addCurves(p *plot.Plot, series []Series, linear bool) (labels []label) {
 		learned[i] = s.Learned
 	}
 	styles := lineStyles(learned)
+	for i := range series {
+		styles[i] = series[i].slimmed(styles[i])
+	}
 	p.Add(grid{})
 	for _, pass := range []struct{ learned, bands bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
 		for i := range series {

@@ -48,8 +48,11 @@ const (
 	heatTitle     = 18  // of a panel's title
 	heatScale     = 14  // breadth of the colour scale
 	heatScaleRoom = 80  // with its numbers and label
-	heatLeast     = 160 // of the colour scale's length
+	heatLeast     = 130 // of the colour scale's length
 )
+
+// darkest is the luminance at which ink has the contrast of white (WCAG 2.2).
+const darkest = 0.22
 
 // HeatMap draws ratios as colours and numbers. The colours, from dark blue over grey to bright yellow,
 // are told apart with any colour vision, and in black and white by their lightness, which rises with
@@ -192,9 +195,13 @@ func (h *heatMap) draw(c draw.Canvas) {
 		x := c.Min.X + h.yLabelRoom() + vg.Length(column)*(h.left+h.panelWidth()+heatGap) + h.left
 		h.drawPanel(c, p, x, top-vg.Length(row)*(h.panelHeight()+heatGap), column == 0)
 	}
-	length := max(min(vg.Length(h.rows)*h.panelHeight(), 320)-heatTick, heatLeast-2*heatTick)
+	length := max(min(vg.Length(h.rows)*h.panelHeight(), 320)-3*heatTick, heatLeast-2*heatTick)
 	x := c.Min.X + h.yLabelRoom() + vg.Length(h.Columns)*(h.left+h.panelWidth()+heatGap)
-	h.drawScale(c, x, top-heatTitle, length)
+	begin := top
+	if len(h.panels) > 1 || h.panels[0].Title != "" {
+		begin -= heatTitle
+	}
+	h.drawScale(c, x, begin, length)
 }
 
 // drawPanel draws a panel whose fields begin at x and whose title's top is at y.
@@ -239,7 +246,7 @@ func (h *heatMap) drawField(c draw.Canvas, f Heat, r vg.Rectangle) {
 		colour := heatColour(position)
 		c.SetColor(colour)
 		c.Fill(r.Path())
-		if luminance(colour) < 0.35 {
+		if luminance(colour) < darkest { // where white letters have more contrast than ink
 			number.Color, note.Color = white, white
 		}
 	}

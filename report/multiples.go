@@ -34,7 +34,16 @@ const (
 // and columns, or what Curves calls one. Points are not drawn.
 func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
 	var series []Series
-	for _, row := range rows {
+	rows = slices.Clone(rows)
+	for k, row := range rows {
+		row = slices.Clone(row)
+		rows[k] = row
+		for j := range row {
+			row[j].Series = slices.Clone(row[j].Series)
+			for i := range row[j].Series {
+				row[j].Series[i].slim = true
+			}
+		}
 		if len(row) != len(rows[0]) || o.X != nil && len(o.X) != len(row) || o.Y != nil && len(o.Y) != len(rows) {
 			return nil, fmt.Errorf("report: %q: the panels' rows, their columns and the labels do not have the same length", title)
 		}
@@ -96,18 +105,18 @@ func legendOf(series []Series) (labels []label) {
 		learned[i] = s.Learned
 	}
 	for i, style := range lineStyles(learned) {
-		labels = append(labels, label{text: shorten(series[i].Name), style: style, bold: series[i].Learned})
+		labels = append(labels, label{text: shorten(series[i].Name), style: series[i].slimmed(style), bold: series[i].Learned})
 	}
 	return labels
 }
 
 func (m *multiples) measure() {
-	m.top, m.left, m.first = 24, 18, 26
+	m.top, m.left, m.first = 24, 20, 26
 	if m.X != nil {
 		m.top += 15
 	}
 	if m.Y != nil {
-		m.left += 16
+		m.left += 14
 	}
 	outer := 2 * vg.Length(12)
 	columns := vg.Length(len(m.rows[0]))
@@ -151,7 +160,7 @@ func (m *multiples) draw(c draw.Canvas) {
 	right := left + m.first + vg.Length(len(m.rows[0]))*(multipleWidth+multipleGap)
 	axis := heatStyle(10, false)
 	c.FillText(axis, vg.Point{X: (left + m.first + right) / 2, Y: bottom}, or(m.XLabel, "inner step"))
-	m.sideways(c, axis, left-8, (top+bottom)/2, or(m.YLabel, "loss f(θ_t)"))
+	m.sideways(c, axis, left-13, (top+bottom)/2, or(m.YLabel, "loss f(θ_t)"))
 	for i, l := range m.legend {
 		y := top - 8 - vg.Length(i)*labelHeight
 		c.StrokeLine2(l.style, right+leaderWidth/2, y, right+leaderWidth/2+sampleWidth, y)

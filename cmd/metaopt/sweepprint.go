@@ -113,6 +113,10 @@ func ratioText(x metaopt.Number) string {
 		return "–"
 	case x >= 0.095 && x < 9.995:
 		return fmt.Sprintf("%.2f", float64(x))
+	case x >= 9.995 && x < 99.95:
+		return fmt.Sprintf("%.1f", float64(x))
+	case x >= 99.95 && x < 99999.5:
+		return fmt.Sprintf("%.0f", float64(x))
 	}
 	return fmt.Sprintf("%.2g", float64(x))
 }
@@ -123,6 +127,9 @@ func speedText(s *sweep.SpeedUp) string {
 		return "–"
 	case s.Censored:
 		return fmt.Sprintf("> %.3g×", s.Factor)
+	}
+	if s.Factor < 0.095 {
+		return fmt.Sprintf("%.1g×", s.Factor)
 	}
 	return fmt.Sprintf("%.2f×", s.Factor)
 }
