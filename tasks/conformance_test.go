@@ -38,6 +38,8 @@ func families(t *testing.T) []optimizer.Family {
 	}
 	// Wide scalings would need other steps for the differences.
 	small := RandomScaling{Convex{}, 1}
+	list = append(list, Quadratic{Dims: 4, Batch: 3, Condition: 50}, QuadraticUniform{Dims: 3, Batch: 2, Condition: 10},
+		Perturbed{Family: Quadratic{Dims: 3, Batch: 2}, Scale: 20}, Perturbed{Family: shapes, Scale: 0.5}, Perturbed{Family: Convex{}, Scale: 3})
 	return append(list, shapes, Convex{}, small, RandomScaling{Quadratic{Dims: 3, Batch: 2}, 0.5}, RandomScaling{shapes, 0.5},
 		Joint{[]optimizer.Family{Quadratic{Dims: 2, Batch: 3}, Convex{Dims: 4}}}, Joint{[]optimizer.Family{shapes, small, shapes}})
 }

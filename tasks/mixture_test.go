@@ -38,10 +38,36 @@ func TestNewOfNames(t *testing.T) {
 			"mnist units=20 layers=1,2 activation=sigmoid batch=128 init-scale=0.1,0.01"},
 		{"mnist", Choices{DataDir: dir, InitScale: []float64{0.25}}, "mnist units=20 layers=1 activation=sigmoid batch=128 init-scale=0.25"},
 		{"mnist", Choices{DataDir: dir, InitScale: []float64{0.01}}, "mnist units=20 layers=1 activation=sigmoid batch=128"},
+		{"quadratic", Choices{Condition: []float64{1, 100}, Dims: []int{3}}, "quadratic dims=3 batch=128 condition=1,100"},
+		{"quadratic", Choices{LossScale: []float64{1}, GradientNoise: []float64{0}}, "quadratic dims=10 batch=128"},
+		{"quadratic", Choices{LossScale: []float64{1, 10}, GradientNoise: []float64{0, 0.5}, Condition: []float64{7}},
+			"quadratic dims=10 batch=128 condition=7 loss-scale=1,10 gradient-noise=0,0.5"},
+		{"rosenbrock", Choices{GradientNoise: []float64{0.5}, LossScale: []float64{10, 1}}, "rosenbrock dims=2 batch=128 loss-scale=10,1 gradient-noise=0.5"},
+		{"mnist", Choices{DataDir: dir, LossScale: []float64{100}, InitScale: []float64{0.1}},
+			"mnist units=20 layers=1 activation=sigmoid batch=128 init-scale=0.1 loss-scale=100"},
 	} {
 		if got := mixture(t, c.name, c.c).Name(); got != c.want {
 			t.Errorf("%+v is named %q, want %q", c.c, got, c.want)
 		}
+	}
+}
+
+// NewEach gives what NewOf gives, whatever else is asked for with it.
+func TestNewEach(t *testing.T) {
+	settings := []Choices{{Dims: []int{3}, Batch: []int{2}}, {Dims: []int{2, 4}}, {LossScale: []float64{9}}}
+	each, err := NewEach("quadratic", settings)
+	if err != nil || len(each) != len(settings) {
+		t.Fatalf("%d families, error %v", len(each), err)
+	}
+	for i, c := range settings {
+		alone := mixture(t, "quadratic", c)
+		if each[i].Name() != alone.Name() {
+			t.Errorf("family %d is %q, want %q", i, each[i].Name(), alone.Name())
+		}
+		equalBits(t, trace(t, sample(t, each[i], 5), 2), trace(t, sample(t, alone, 5), 2))
+	}
+	if each, err := NewEach("quadratic", nil); err != nil || len(each) != 0 {
+		t.Errorf("nothing asked for: %v, %v", each, err)
 	}
 }
 

@@ -64,6 +64,12 @@ func TestNewErrors(t *testing.T) {
 		{"mnist", Options{Dims: 3}, []string{"Dims", "mnist"}},
 		{"quadratic", Options{Dims: -3}, []string{"-3 dimensions"}},
 		{"mnist", Options{Activation: "swish"}, []string{`"swish"`, "sigmoid, relu, tanh, elu"}},
+		{"quadratic", Options{Condition: 0.5}, []string{"condition number 0.5", "1 to 1e+08"}},
+		{"quadratic", Options{Condition: 2, Dims: 1}, []string{"1 dimension"}},
+		{"rosenbrock", Options{Condition: 2}, []string{"Condition", "Dims, Batch, LossScale, GradientNoise"}},
+		{"digits", Options{Condition: 2}, []string{"Condition", "digits"}},
+		{"quadratic", Options{LossScale: -1}, []string{"loss scale -1"}},
+		{"quadratic", Options{GradientNoise: -1}, []string{"standard deviation -1"}},
 		{"mnist", Options{DataDir: "/nowhere"}, []string{"/nowhere", "metaopt data fetch mnist"}},
 	} {
 		f, err := New(c.name, c.o)

@@ -1,0 +1,161 @@
+package sweep
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+	"learnedopt/tasks"
+)
+
+// small is a sweep over four cells of quadratics, in a fraction of a second.
+func small(t testing.TB) Config {
+	t.Helper()
+	o, err := metaopt.Pretrained("quadratic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{
+		Task: "quadratic", Options: tasks.Choices{Batch: []int{4}},
+		Axes:  []Axis{{"dims", []string{"2", "5"}}, {"steps", []string{"5", "12"}}},
+		Steps: 8, Runs: 5, Seed: 3, Learned: []Learned{{"q", "pretrained:quadratic", o}},
+		Rules: []string{"sgd", "adam"}, Tune: TuneCell, TuneRuns: 2, Grid: 1, Reach: 3,
+	}
+}
+
+func plan(t testing.TB, c Config) *Plan {
+	t.Helper()
+	p, err := c.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPlanLaysOutCells(t *testing.T) {
+	p := plan(t, small(t))
+	var got []string
+	for i, c := range p.Cells {
+		got = append(got, p.Name(c)+": "+c.Task)
+		if want := []int{5, 12}[i%2]; c.Steps != want || p.families[i].Name() != c.Task {
+			t.Errorf("cell %d: %d steps, family %s", i, c.Steps, p.families[i].Name())
+		}
+	}
+	want := []string{
+		"dims=2 steps=5: quadratic dims=2 batch=4", "dims=2 steps=12: quadratic dims=2 batch=4",
+		"dims=5 steps=5: quadratic dims=5 batch=4", "dims=5 steps=12: quadratic dims=5 batch=4",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("cells %q, want %q", got, want)
+	}
+	c := small(t)
+	c.Tune = TuneBoth
+	c.Axes = []Axis{{DataAxis, []string{"quadratic", "rosenbrock"}}, {"condition", []string{"10"}}}
+	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "Condition does not apply to the task rosenbrock") {
+		t.Errorf("an axis that a cell's task lacks: %v", err)
+	}
+	c.Axes = []Axis{{DataAxis, []string{"rosenbrock"}}, {"loss-scale", []string{"1", "10"}}, {"gradient-noise", []string{"0", "0.5"}}}
+	p = plan(t, c)
+	if got := p.Cells[3].Task; p.Task != "quadratic dims=10 batch=4" || got != "rosenbrock dims=2 batch=4 loss-scale=10 gradient-noise=0.5" || p.Cells[0].Task != "rosenbrock dims=2 batch=4" {
+		t.Errorf("base task %q, cells %q and %q", p.Task, p.Cells[0].Task, got)
+	}
+	var names []string
+	for _, r := range p.Rules {
+		names = append(names, r.Name)
+	}
+	if got := strings.Join(names, "; "); got != "q; sgd (tuned here); sgd (tuned on the base task); adam (tuned here); adam (tuned on the base task)" {
+		t.Errorf("rules %s", got)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	for what, change := range map[string]func(c *Config){
+		"all must be positive": func(c *Config) { c.Runs = 0 },
+		`tuning on "never"`:    func(c *Config) { c.Tune = "never" },
+		"no optimizer":         func(c *Config) { c.Learned, c.Rules = nil, nil },
+		"is there twice":       func(c *Config) { c.Axes = append(c.Axes, c.Axes[0]) },
+		"called q":             func(c *Config) { c.Learned = append(c.Learned, c.Learned[0]) },
+		"adam (tuned here)":    func(c *Config) { c.Learned[0].Name = "adam (tuned here)" },
+		`no axis "size"`:       func(c *Config) { c.Axes[0].Key = "size" },
+		"shorten the axes":     func(c *Config) { c.Axes = wide() },
+		"no task":              func(c *Config) { c.Task = "quadratics" },
+	} {
+		c := small(t)
+		change(&c)
+		if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("error %v, want %q", err, what)
+		}
+	}
+}
+
+func wide() (axes []Axis) {
+	values := []string{"1", "2", "3", "4", "5", "6", "7", "8"}
+	for _, key := range []string{"units", "layers", "batch", "dims", "steps"} {
+		axes = append(axes, Axis{key, values})
+	}
+	return axes
+}
+
+// A key is pinned: if it changes, every sweep that someone has begun is computed anew. Raise
+// format when records change, and pin the new ones.
+func TestKeysAreStable(t *testing.T) {
+	p := plan(t, small(t))
+	if got, want := p.Cells[3].Keys[1:], []string{"12ab071efb4471d7", "b4205ac7e6b9c0d7"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("keys of tuned rules %q, want %q", got, want)
+	}
+	seen := map[string]bool{}
+	for _, c := range p.Cells {
+		for _, key := range c.Keys {
+			if len(key) != 16 || seen[key] {
+				t.Errorf("key %q is of another length, or another record's", key)
+			}
+			seen[key] = true
+		}
+	}
+}
+
+// Whatever the numbers depend on changes the key; what is only shown does not.
+func TestKeysDependOnWhatMatters(t *testing.T) {
+	other, err := metaopt.Pretrained("mlp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := plan(t, small(t)).Cells[0].Keys // of the learned rule, sgd, adam
+	for what, c := range map[string]struct {
+		change func(c *Config)
+		moved  [3]bool
+	}{
+		"task":      {func(c *Config) { c.Options.Batch[0] = 8 }, [3]bool{true, true, true}},
+		"seed":      {func(c *Config) { c.Seed++ }, [3]bool{true, true, true}},
+		"runs":      {func(c *Config) { c.Runs++ }, [3]bool{true, true, true}},
+		"steps":     {func(c *Config) { c.Axes[1].Values[0] = "6" }, [3]bool{true, true, true}},
+		"network":   {func(c *Config) { c.Learned[0].Optimizer = other }, [3]bool{true, false, false}},
+		"tune runs": {func(c *Config) { c.TuneRuns++ }, [3]bool{false, true, true}},
+		"grid":      {func(c *Config) { c.Grid++ }, [3]bool{false, true, true}},
+		"tune":      {func(c *Config) { c.Tune = TuneBase }, [3]bool{false, true, true}},
+		"reach":     {func(c *Config) { c.Reach++ }, [3]bool{false, false, true}},
+		"name":      {func(c *Config) { c.Learned[0].Name, c.Learned[0].Source = "r", "r.mopt" }, [3]bool{}},
+		"axes":      {func(c *Config) { c.Axes[0].Values = append(c.Axes[0].Values, "7") }, [3]bool{}},
+		"base":      {func(c *Config) { c.Steps = 99 }, [3]bool{}},
+	} {
+		config := small(t)
+		c.change(&config)
+		for k, key := range plan(t, config).Cells[0].Keys {
+			if (key != base[k]) != c.moved[k] {
+				t.Errorf("another %s: key %d moved: %v, want %v", what, k, key != base[k], c.moved[k])
+			}
+		}
+	}
+}
+
+func TestManifestIsReadBack(t *testing.T) {
+	p, dir := plan(t, small(t)), t.TempDir()
+	if err := p.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	m, err := ReadManifest(dir)
+	if err != nil || !reflect.DeepEqual(*m, p.Manifest) {
+		t.Errorf("error %v; read %+v, wrote %+v", err, m, p.Manifest)
+	}
+}

@@ -1,0 +1,203 @@
+package sweep
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+func TestCurveSteps(t *testing.T) {
+	for _, steps := range []int{1, 7, 200, 201, 999, 10000} {
+		at := curveSteps(steps)
+		if len(at) > 201 || at[0] != 0 || at[len(at)-1] != steps || len(at) != min(steps, 200)+1 {
+			t.Errorf("%d steps: %d points from %d to %d", steps, len(at), at[0], at[len(at)-1])
+		}
+		for i := 1; i < len(at); i++ {
+			if gap := at[i] - at[i-1]; gap < 1 || float64(gap) > float64(steps)/float64(len(at)-1)+1 {
+				t.Errorf("%d steps: a gap of %d at %d", steps, gap, at[i])
+			}
+		}
+	}
+}
+
+// The beginning of a long run is the short run, divergence included.
+func TestFirstSteps(t *testing.T) {
+	at := func(step int, what string) *optimizer.DivergedError {
+		return &optimizer.DivergedError{Step: step, What: what}
+	}
+	for _, c := range []struct {
+		losses   int
+		diverged *optimizer.DivergedError
+		want     int
+		still    bool
+	}{
+		{9, nil, 5, false}, {5, nil, 5, false}, {7, at(6, "gradient"), 5, false}, {5, at(4, "gradient"), 5, false},
+		{5, at(4, "loss"), 5, true}, {4, at(3, "update"), 4, true}, {6, at(5, "loss"), 5, false},
+	} {
+		out := firstSteps(optimizer.Outcome{Losses: make([]float64, c.losses), Diverged: c.diverged}, 4)
+		if len(out.Losses) != c.want || (out.Diverged != nil) != c.still {
+			t.Errorf("%d losses, %v: the first 4 steps have %d losses, diverged: %v", c.losses, c.diverged, len(out.Losses), out.Diverged)
+		}
+	}
+}
+
+// By hand: two instances whose mean is 10 at steps 0 … 4 and then 9, 8, 7 …
+func TestSpeedUpByHand(t *testing.T) {
+	var a, b []float64
+	for s := range 31 {
+		mean := 10 - float64(max(0, s-4))
+		a, b = append(a, mean+1), append(b, mean-1)
+	}
+	const steps = 10
+	reach, every := reachCurve([]optimizer.Outcome{{Losses: a}, {Losses: b}}, steps, 30)
+	r := Record{Steps: steps, Reach: reach, ReachEvery: every}
+	// The mean of the last five at step s ≥ 8 is 10 − (s − 4) + 2 = 16 − s.
+	for _, c := range []struct {
+		final     float64
+		steps     float64
+		censored  bool
+		censoring string
+	}{{10, 0, false, ""}, {8, 8, false, ""}, {3.5, 13, false, ""}, {-14, 30, false, ""}, {-14.5, 30, true, ""}} {
+		s, ok := r.speedUp(metaopt.Number(c.final))
+		if !ok || s.Steps != c.steps || s.Factor != c.steps/steps || s.Censored != c.censored {
+			t.Errorf("a final loss of %v: %+v, want %v steps, censored: %v", c.final, s, c.steps, c.censored)
+		}
+	}
+	if _, ok := r.speedUp(metaopt.Number(math.Inf(1))); ok {
+		t.Error("a diverged rule has a speed-up")
+	}
+	// What diverged at step 20 reached nothing beyond.
+	b = b[:20]
+	reach, every = reachCurve([]optimizer.Outcome{{Losses: a}, {Losses: b}}, steps, 30)
+	r = Record{Steps: steps, Reach: reach, ReachEvery: every}
+	if s, _ := r.speedUp(-10); !s.Censored || s.Steps != 19 {
+		t.Errorf("after a divergence: %+v, want more than 19 steps", s)
+	}
+	if s, _ := r.speedUp(5); s.Censored || s.Steps != 11 {
+		t.Errorf("before a divergence: %+v, want 11 steps", s)
+	}
+	// A curve that rises again has been where it was.
+	reach, _ = reachCurve([]optimizer.Outcome{{Losses: []float64{5, 1, 9, 9}}}, 3, 3)
+	if want := []metaopt.Number{5, 3, 3, 3}; !reflect.DeepEqual(reach, want) {
+		t.Errorf("reach %v, want %v", reach, want)
+	}
+	// Long horizons are looked at in 200 places.
+	long := make([]float64, 4001)
+	if reach, every = reachCurve([]optimizer.Outcome{{Losses: long}}, 1000, 4000); every != 5 || len(reach) != 801 {
+		t.Errorf("%d places, %d steps apart", len(reach), every)
+	}
+}
+
+// hand is a manifest of two cells with records by hand: a learned rule, adam twice and sgd.
+func hand() (*Manifest, map[string]Record) {
+	m := &Manifest{Axes: []Axis{{"units", []string{"5", "10"}}}, Runs: 3, Tune: TuneBoth, Rules: []Rule{
+		{Name: "mine", Kind: metaopt.Learned}, {Name: "adam (tuned here)", Kind: metaopt.Baseline, Baseline: "adam", Tuned: TuneCell},
+		{Name: "adam (tuned on the base task)", Kind: metaopt.Baseline, Baseline: "adam", Tuned: TuneBase},
+	}}
+	records := map[string]Record{}
+	add := func(cell string, k int, losses []metaopt.Number, diverged int, reach []metaopt.Number) {
+		key := cell + m.Rules[k].Name
+		records[key] = Record{Key: key, Steps: 10, Runs: 3, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
+	}
+	inf := metaopt.Number(math.Inf(1))
+	add("5", 0, []metaopt.Number{1, 2, 3}, 0, nil)
+	add("5", 1, []metaopt.Number{2, 4, 6}, 0, []metaopt.Number{9, 5, 2})
+	add("5", 2, []metaopt.Number{3, 4, 6}, 0, []metaopt.Number{9, 8})
+	add("10", 0, []metaopt.Number{1, inf, 3}, 1, nil)
+	add("10", 1, []metaopt.Number{1, 1, 1}, 0, []metaopt.Number{1})
+	for _, v := range m.Axes[0].Values {
+		c := Cell{Values: map[string]string{"units": v}, Task: "task " + v, Steps: 10}
+		for _, r := range m.Rules {
+			c.Keys = append(c.Keys, v+r.Name)
+		}
+		m.Cells = append(m.Cells, c)
+	}
+	return m, records
+}
+
+func TestResults(t *testing.T) {
+	m, records := hand()
+	res := m.Results(records)
+	d := res.Cells[0].Duels[0]
+	if d.Best != "adam (tuned here)" || d.Ratio.Ratio != 0.5 || d.Ratio.CI95 != [2]metaopt.Number{0.5, 0.5} || d.Ratio.Verdict != metaopt.Won || d.MeanLoss != 2 || d.BestMeanLoss != 4 {
+		t.Errorf("first cell: %+v", d)
+	}
+	if d.SpeedUp == nil || d.SpeedUpAgainst != "adam (tuned here)" || d.SpeedUp.Steps != 2 || d.SpeedUp.Censored {
+		t.Errorf("speed-up %+v against %s", d.SpeedUp, d.SpeedUpAgainst)
+	}
+	learned := res.Cells[0].Records[0]
+	if s := learned.SpeedUp["adam (tuned on the base task)"]; !s.Censored || s.Steps != 1 {
+		t.Errorf("against adam of the base task: %+v", s)
+	}
+	if r := learned.Paired["adam (tuned on the base task)"]; math.Abs(float64(r.Ratio)-6.0/13) > 1e-15 || r.Verdict != metaopt.Won {
+		t.Errorf("paired with adam of the base task: %+v", r)
+	}
+	if len(records["5mine"].Paired) != 0 {
+		t.Error("comparing changed the records")
+	}
+	d = res.Cells[1].Duels[0]
+	if d.Ratio.Verdict != metaopt.Lost || d.Diverged != 1 || d.SpeedUp != nil || d.Ratio.Ratio.Finite() {
+		t.Errorf("second cell: %+v", d)
+	}
+	s := res.Summaries[0]
+	if s.Won != 1 || s.Lost != 1 || s.Open != 0 || s.Cells != 2 || s.Worst != 1 || !reflect.DeepEqual(s.SpeedUps, []float64{0.2}) || res.Missing != 1 {
+		t.Errorf("summary %+v, %d missing", s, res.Missing)
+	}
+	data, err := json.Marshal(res)
+	if err != nil || !strings.Contains(string(data), `"ratio":null`) {
+		t.Errorf("results in JSON: %v", err)
+	}
+	// Equal rules: nothing is decided.
+	r := records["5mine"]
+	r.MeanLosses = records["5adam (tuned here)"].MeanLosses
+	records["5mine"] = r
+	if d := m.Results(records).Cells[0].Duels[0]; d.Ratio.Verdict != Open || d.Ratio.Ratio != 1 {
+		t.Errorf("against an equal: %+v", d)
+	}
+}
+
+func TestMedianSpeedUp(t *testing.T) {
+	for _, c := range []struct {
+		ups  []float64
+		want float64
+	}{{[]float64{3}, 3}, {[]float64{1, 2, 9}, 2}, {[]float64{1, 2, 3, 4}, 2}} {
+		if got, ok := (Summary{SpeedUps: c.ups}).MedianSpeedUp(); !ok || got != c.want {
+			t.Errorf("median of %v: %v", c.ups, got)
+		}
+	}
+	if _, ok := (Summary{}).MedianSpeedUp(); ok {
+		t.Error("a median of nothing")
+	}
+}
+
+func TestCSV(t *testing.T) {
+	m, records := hand()
+	var b bytes.Buffer
+	if err := m.Results(records).WriteCSV(&b); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&b).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1+5*3 {
+		t.Fatalf("%d rows, want a header and five records of three instances", len(rows))
+	}
+	want := [][]string{
+		{"units", "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key"},
+		{"5", "task 5", "10", "mine", "learned", "", "", "0", "0", "1", "1", "false", "5mine"},
+	}
+	if !reflect.DeepEqual(rows[:2], want) {
+		t.Errorf("rows %q, want %q", rows[:2], want)
+	}
+	if got := rows[11]; got[0] != "10" || got[8] != "1" || got[9] != "" || got[11] != "true" {
+		t.Errorf("a diverged run's row is %q", got)
+	}
+}

@@ -1,0 +1,262 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/tasks"
+)
+
+// runAll runs a sweep to its end and returns its records without what the clock says.
+func runAll(t testing.TB, c Config, dir string) map[string]Record {
+	t.Helper()
+	s := open(t, dir)
+	defer closeStore(t, s)
+	if err := plan(t, c).Run(t.Context(), s, RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return timeless(s.Records())
+}
+
+func timeless(records map[string]Record) map[string]Record {
+	plain := map[string]Record{}
+	for key, r := range records {
+		r.Time, r.Seconds = "", 0
+		plain[key] = r
+	}
+	return plain
+}
+
+// The records are metaopt.Evaluate's numbers for baselines.Tune's learning rates.
+func TestRecordsAreEvaluations(t *testing.T) {
+	c := small(t)
+	p := plan(t, c)
+	records := runAll(t, c, t.TempDir())
+	if len(records) != p.Total() || p.Missing(records) != 0 {
+		t.Fatalf("%d records, want %d", len(records), p.Total())
+	}
+	for _, cell := range p.Cells {
+		family, err := tasks.New("quadratic", tasks.Options{Batch: 4, Dims: map[string]int{"2": 2, "5": 5}[cell.Values["dims"]]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		contenders := []metaopt.Contender{{Name: "q", Kind: metaopt.Learned, Rule: c.Learned[0].Optimizer.Network}}
+		for _, name := range c.Rules {
+			tuned, err := baselines.Tune(t.Context(), name, baselines.TuneConfig{Family: family, Steps: cell.Steps, Runs: 2, Grid: baselines.GridOf(1), Seed: 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			contenders = append(contenders, metaopt.Contender{Name: name + " (tuned here)", Kind: metaopt.Baseline, Rule: tuned.Rule, LearningRate: tuned.LearningRate})
+		}
+		want, err := metaopt.Evaluate(t.Context(), metaopt.EvalConfig{Family: family, Contenders: contenders, Steps: cell.Steps, Runs: 5, Seed: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, w := range want.Rules {
+			r := records[cell.Keys[k]]
+			if r.Rule.Name != w.Name || r.Rule.Kind != w.Kind || r.Task != want.Task || r.Steps != want.Steps || r.Runs != 5 || r.Seed != 3 ||
+				!reflect.DeepEqual(r.Rule.LearningRate, w.LearningRate) || !reflect.DeepEqual(r.Cell, cell.Values) {
+				t.Errorf("%s: record %+v is not of %+v", p.Name(cell), r.Rule, w)
+			}
+			if !reflect.DeepEqual(r.MeanLosses, w.MeanLosses) || !reflect.DeepEqual(r.FinalLosses, w.FinalLosses) ||
+				!reflect.DeepEqual(r.Curve, w.Curve) || !reflect.DeepEqual(r.CurveCI95, w.CurveCI95) || r.Diverged != w.Diverged {
+				t.Errorf("%s, %s: other losses than Evaluate's", p.Name(cell), w.Name)
+			}
+			if long := len(r.Reach) > 0; long != strings.HasPrefix(w.Name, "adam") {
+				t.Errorf("%s has a reach: %v", w.Name, long)
+			}
+		}
+		// The comparison is Evaluate's too.
+		res := p.Results(records)
+		for i := range res.Cells {
+			if d := res.Cells[i].Duels[0]; reflect.DeepEqual(res.Cells[i].Values, cell.Values) &&
+				(d.Best != want.Paired[0].Against || d.Ratio.Ratio != want.Paired[0].Ratio || d.Ratio.CI95 != want.Paired[0].RatioCI95) {
+				t.Errorf("%s: duel %+v, paired %+v", p.Name(cell), d, want.Paired[0])
+			}
+		}
+	}
+}
+
+func TestRecordsDoNotDependOnProcessors(t *testing.T) {
+	var all []map[string]Record
+	c := small(t)
+	c.Tune = TuneBoth
+	for _, procs := range []int{1, 2} {
+		func() {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+			all = append(all, runAll(t, c, t.TempDir()))
+		}()
+	}
+	if !reflect.DeepEqual(all[0], all[1]) {
+		t.Error("GOMAXPROCS 1 and 2 give other records")
+	}
+}
+
+// A sweep that is cancelled, and loses the end of a line on top of it, and then goes on is the
+// sweep that was never interrupted, and what was there is not computed again.
+func TestResume(t *testing.T) {
+	c := small(t)
+	want := runAll(t, c, t.TempDir())
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := open(t, dir)
+	p := plan(t, c)
+	var total int64
+	err := p.Run(ctx, s, RunOptions{Progress: func(cell int, done, all int64) {
+		total = all
+		if cell == 2 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want a cancellation", err)
+	}
+	closeStore(t, s)
+	path := filepath.Join(dir, CellsFile)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(before), "\n"); lines != 2*len(p.Rules) {
+		t.Fatalf("%d records of two cells before the interrupt", lines)
+	}
+	if err := os.WriteFile(path, before[:len(before)-7], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	first, last := int64(-1), int64(0)
+	err = p.Run(t.Context(), s, RunOptions{Progress: func(_ int, done, all int64) {
+		if first < 0 {
+			first = all
+		}
+		last = done
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	if first >= total || last != first {
+		t.Errorf("%d of %d inner steps the second time, of %d the first", last, first, total)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := before[:strings.LastIndexByte(strings.TrimSuffix(string(before), "\n"), '\n')+1]
+	if !strings.HasPrefix(string(after), string(whole)) || strings.Count(string(after), "\n") != p.Total() {
+		t.Error("the records that were there are not as they were, each once")
+	}
+	s = open(t, dir)
+	defer closeStore(t, s)
+	if !reflect.DeepEqual(timeless(s.Records()), want) {
+		t.Error("the records are not those of a sweep that was never interrupted")
+	}
+	err = p.Run(t.Context(), s, RunOptions{Progress: func(int, int64, int64) { t.Error("a finished sweep runs again") }})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A learning rate is tuned once: on the base task for all cells, and for a new optimizer not again.
+func TestTuningIsKept(t *testing.T) {
+	c := small(t)
+	c.Tune, c.Axes = TuneBase, []Axis{{"dims", []string{"2", "3", "5"}}}
+	dir := t.TempDir()
+	records := runAll(t, c, dir)
+	rates := map[string]float64{}
+	for _, r := range records {
+		if r.Rule.Kind == metaopt.Baseline {
+			if before, ok := rates[r.Rule.Name]; ok && before != *r.Rule.LearningRate {
+				t.Errorf("%s has the learning rates %v and %v", r.Rule.Name, before, *r.Rule.LearningRate)
+			}
+			rates[r.Rule.Name] = *r.Rule.LearningRate
+		}
+	}
+	s := open(t, dir)
+	defer closeStore(t, s)
+	if len(s.tunings) != 2 {
+		t.Errorf("%d tunings, want sgd and adam", len(s.tunings))
+	}
+	for _, tuning := range s.tunings {
+		if tuning.Task != "quadratic dims=10 batch=4" || tuning.Steps != 8 {
+			t.Errorf("%s was tuned on %s, %d steps; want the base task", tuning.Rule, tuning.Task, tuning.Steps)
+		}
+	}
+	c.Learned[0].Optimizer, _ = metaopt.Pretrained("mlp")
+	var steps int64
+	if err := plan(t, c).Run(t.Context(), s, RunOptions{Progress: func(_ int, done, _ int64) { steps = done }}); err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(3 * 5 * 8); steps != want {
+		t.Errorf("another optimizer took %d inner steps, want its own %d", steps, want)
+	}
+}
+
+// A rule that diverges everywhere is left out, once and for all, and the rest goes on.
+func TestUntunableRuleIsLeftOut(t *testing.T) {
+	c := small(t)
+	c.Axes, c.Rules = []Axis{{"loss-scale", []string{"1", "1e11"}}}, []string{"sgd", "adam"}
+	c.Options.InitScale = nil
+	c.Steps = 30
+	dir := t.TempDir()
+	for pass := range 2 {
+		s := open(t, dir)
+		var notes []string
+		p := plan(t, c)
+		calls := 0
+		err := p.Run(t.Context(), s, RunOptions{
+			Note:     func(format string, _ ...any) { notes = append(notes, format) },
+			Progress: func(int, int64, int64) { calls++ },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "left out") })
+		if missing := p.Missing(s.Records()); missing != 1 || left != (pass == 0) || (calls > 0) != (pass == 0) {
+			t.Errorf("pass %d: %d records are missing, left out: %v, %d runs", pass, missing, left, calls)
+		}
+		res := p.Results(s.Records())
+		if d := res.Cells[1].Duels[0]; d.Best != "adam (tuned here)" || res.Missing != 1 {
+			t.Errorf("pass %d: best is %q of what is there", pass, d.Best)
+		}
+		closeStore(t, s)
+	}
+}
+
+func TestDivergencesAreTold(t *testing.T) {
+	c := small(t)
+	c.Axes, c.Rules, c.Tune = []Axis{{"loss-scale", []string{"1", "1e12"}}}, []string{"sgd"}, TuneBase
+	c.Steps = 30
+	p := plan(t, c)
+	dir := t.TempDir()
+	records := runAll(t, c, dir)
+	r := records[p.Cells[1].Keys[1]] // sgd with the rate of scale 1
+	if r.Diverged != 5 || len(r.DivergedAt) != 5 || !strings.HasPrefix(r.DivergedAt[2], "instance 2: ") || !strings.Contains(r.DivergedAt[2], "diverged at step") {
+		t.Fatalf("%d diverged: %q", r.Diverged, r.DivergedAt)
+	}
+	for _, x := range append(r.MeanLosses, r.FinalLosses...) {
+		if !math.IsInf(float64(x), 1) {
+			t.Errorf("a diverged run has the loss %v", x)
+		}
+	}
+	if err := p.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	res, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := res.Cells[1].Duels[0]; d.Ratio.Verdict != metaopt.Won || d.badness() != 0 {
+		t.Errorf("against what diverged: %+v", d)
+	}
+}
