@@ -13,7 +13,7 @@ import (
 // are told apart by nearly all who confuse red and green, and the lightness only rises: what is
 // printed in black and white keeps its order.
 var heatStops = []color.NRGBA{
-	{10, 42, 96, 255}, {44, 92, 150, 255}, {112, 142, 178, 255}, {190, 190, 186, 255},
+	{10, 42, 96, 255}, {44, 92, 150, 255}, {112, 142, 178, 255}, {182, 182, 180, 255},
 	{222, 203, 120, 255}, {246, 218, 74, 255}, {255, 236, 120, 255},
 }
 

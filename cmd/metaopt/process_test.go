@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"learnedopt/metaopt"
+	"learnedopt/sweep"
 )
 
 // exitCode is a process's, -1 if a signal killed it.
@@ -78,6 +79,48 @@ func TestSignalsEndATrainingInOrder(t *testing.T) {
 		if _, err := metaopt.Load(filepath.Join(dir, optimizerFile)); err != nil {
 			t.Errorf("%v: %v", signal, err)
 		}
+	}
+}
+
+// A signal that cannot be caught, and one that can, in the middle of a sweep: the same command
+// goes on, and every record is there once.
+func TestSignalsEndASweep(t *testing.T) {
+	program, dir := binary(t), t.TempDir()
+	args := []string{"sweep", "pretrained:quadratic", "--batch", "16", "--axis", "dims=2,3,4,5,6,7,8,9,10,11", "--runs", "8", "--tune-runs", "4",
+		"--rules", "sgd", "--out", dir}
+	path := filepath.Join(dir, sweep.CellsFile)
+	count := func() int { return bytes.Count(peek(path), []byte("\n")) }
+	for _, c := range []struct {
+		signal os.Signal
+		code   int
+		word   string
+	}{{syscall.SIGKILL, -1, ""}, {os.Interrupt, 130, "the same command continues"}} {
+		before := count()
+		var stderr bytes.Buffer
+		cmd := exec.Command(program, args...)
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for count() < before+2 {
+			time.Sleep(time.Millisecond)
+		}
+		if err := cmd.Process.Signal(c.signal); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitCode(t, cmd.Wait()); code != c.code || !strings.Contains(stderr.String(), c.word) || count() >= 20 {
+			t.Errorf("%v: exit %d, want %d; %d records: %s", c.signal, code, c.code, count(), stderr.String())
+		}
+	}
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil || !strings.Contains(string(out), "of 10 cells") {
+		t.Errorf("the same command does not continue: %v\n%s", err, out)
+	}
+	keys := map[any]bool{}
+	for _, r := range lines(t, path) {
+		keys[r["key"]] = true
+	}
+	if len(keys) != 20 || count() != 20 {
+		t.Errorf("%d records of %d keys, want 20", count(), len(keys))
 	}
 }
 

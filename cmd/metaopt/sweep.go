@@ -46,16 +46,18 @@ func newSweep(a *app) *cobra.Command {
 values, all rules of a combination on the same instances, and tell where the learned ones
 win, where they lose, and how many steps tuned Adam needs to get as far.
 
-FILE is a .mopt file or pretrained:NAME. The axes are ` + strings.Join(sweep.AxisKeys(), ", ") + `;
-steps is the horizon, data the task by its name. Without --task the base task, which axes
-change, is the one that the files were meta-trained on.
+FILE is a .mopt file or pretrained:NAME. steps is the horizon, data the task by its name; the
+axes are
+  ` + strings.Join(sweep.AxisKeys()[:6], ", ") + `,
+  ` + strings.Join(sweep.AxisKeys()[6:], ", ") + `.
+Without --task the base task, which axes change, is the one that the files were meta-trained on.
 
 Every result is kept in the folder --out as soon as it is there. The same command continues
 where it was interrupted, and with another axis or optimizer computes what is new.
 A file of settings, in TOML, has the names of flags as its keys, "optimizers" for the FILEs and
 a table [axes]; flags win over it.`,
 		Example: `  metaopt sweep pretrained:quadratic --axis dims=5,10,20 --axis steps=100,1000 --out runs/sweep
-  metaopt sweep a.mopt pretrained:mlp --task mnist --axis units=10,20,40 --tune both --out runs/units
+  metaopt sweep a.mopt pretrained:mlp --axis units=10,20,40 --tune both --out runs/units
   metaopt sweep --config sweep.toml --out runs/sweep`,
 		ValidArgsFunction: completeOptimizers,
 		RunE: func(cmd *cobra.Command, args []string) error {

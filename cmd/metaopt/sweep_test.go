@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"learnedopt/metaopt"
+	"learnedopt/sweep"
+)
+
+// swept are the arguments of a sweep over four cells of quadratics, in a fraction of a second.
+func swept(out string, more ...string) []string {
+	return append([]string{"sweep", "pretrained:quadratic", "--batch", "4", "--axis", "dims=2,5", "--axis", "steps=5,12", "--runs", "4",
+		"--tune-runs", "2", "--grid", "1", "--rules", "sgd,adam", "--out", out}, more...)
+}
+
+// pictures of such a sweep.
+var sweptFiles = []string{"cells.jsonl", "sweep.json", "tuning.jsonl", "results.csv", "heatmap-quadratic.svg", "heatmap-quadratic.png", "curves-all.svg", "curves-all.png"}
+
+func TestSweepFromEndToEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "sweep")
+	a := succeed(t, swept(dir)...)
+	for _, want := range []string{"dims  steps", "best tuned", "speed-up", "4 cells, averages over 4 fresh instances", "quadratic: won ", " of 4 cells", "Worst cell: dims=",
+		"Tuned adam needs", "Written to " + dir} {
+		if !strings.Contains(a.stdout, want) {
+			t.Errorf("the table lacks %q:\n%s", want, a.stdout)
+		}
+	}
+	if !strings.Contains(a.stderr, "0 of 12 results are there") {
+		t.Errorf("remarks %q", a.stderr)
+	}
+	for _, name := range sweptFiles {
+		if len(readFile(t, filepath.Join(dir, name))) == 0 {
+			t.Errorf("%s is empty", name)
+		}
+	}
+	records := lines(t, filepath.Join(dir, sweep.CellsFile))
+	if len(records) != 12 {
+		t.Errorf("%d records, want 4 cells of 3 rules", len(records))
+	}
+	for _, r := range records {
+		for _, key := range []string{"key", "version", "time", "task", "cell", "steps", "runs", "seed", "rule", "mean_losses", "final_losses", "diverged", "curve_steps", "curve", "curve_ci95", "seconds"} {
+			if _, ok := r[key]; !ok {
+				t.Errorf("a record lacks %q: %v", key, r)
+			}
+		}
+		// The task is one that compare understands.
+		if _, _, err := parseTask(r["task"].(string)); err != nil {
+			t.Error(err)
+		}
+	}
+	if rows := strings.Count(readFile(t, filepath.Join(dir, resultsFile)), "\n"); rows != 1+12*4 {
+		t.Errorf("%d rows in the CSV, want a header and 12 records of 4 instances", rows)
+	}
+	// Nothing new: the same table, nothing is computed, and the pictures are the same bytes.
+	before, picture := readFile(t, filepath.Join(dir, sweep.CellsFile)), readFile(t, filepath.Join(dir, "heatmap-quadratic.svg"))
+	b := succeed(t, swept(dir)...)
+	if b.stdout != a.stdout || !strings.Contains(b.stderr, "12 of 12") || readFile(t, filepath.Join(dir, sweep.CellsFile)) != before || readFile(t, filepath.Join(dir, "heatmap-quadratic.svg")) != picture {
+		t.Errorf("a second run is another:\n%s\n%s", b.stdout, b.stderr)
+	}
+	// One more value: the old records stay as they are.
+	succeed(t, swept(dir, "--axis", "loss-scale=1,10")...)
+	if after := readFile(t, filepath.Join(dir, sweep.CellsFile)); !strings.HasPrefix(after, before) || strings.Count(after, "\n") != 24 {
+		t.Error("a further axis did not just add records")
+	}
+}
+
+// The figures of a cell are compare's.
+func TestSweepAgreesWithCompare(t *testing.T) {
+	dir := t.TempDir()
+	a := succeed(t, swept(dir, "--json", "--quiet")...)
+	if a.stderr != "" {
+		t.Errorf("--quiet says %q", a.stderr)
+	}
+	var res sweep.Results
+	if err := json.Unmarshal([]byte(a.stdout), &res); err != nil {
+		t.Fatalf("--json: %v", err)
+	}
+	cell := res.Cells[3]
+	args := append([]string{"compare", "pretrained:quadratic"}, taskArgs(cell.Task)...)
+	c := readJSON(t, succeed(t, append(args, "--steps", "12", "--runs", "4", "--tune-runs", "2", "--grid", "1", "--rules", "sgd,adam", "--json", "-")...).stdout)
+	paired := c["paired"].([]any)[0].(map[string]any)
+	if d := cell.Duels[0]; paired["ratio"] != float64(d.Ratio.Ratio) || !strings.HasPrefix(d.Best, paired["against"].(string)) {
+		t.Errorf("sweep %+v, compare %v", d, paired)
+	}
+	for i, rule := range c["rules"].([]any) {
+		if got := rule.(map[string]any)["mean_losses"].([]any)[2]; got != float64(cell.Records[i].MeanLosses[2]) {
+			t.Errorf("rule %d: mean loss %v on the third instance, compare's %v", i, cell.Records[i].MeanLosses[2], got)
+		}
+	}
+}
+
+func TestSweepConfig(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sweep.toml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`optimizers = ["pretrained:quadratic"]
+task = "quadratic"
+batch = 4
+steps = 6
+runs = 3
+tune-runs = 1
+grid = 1
+rules = ["adam"]
+tune = "both"
+out = "` + filepath.ToSlash(dir) + `/toml"
+
+[axes]
+dims = [2, 3]
+gradient-noise = [0, 0.1]
+`)
+	succeed(t, "sweep", "--config", path)
+	m, err := sweep.ReadManifest(filepath.Join(dir, "toml"))
+	if err != nil || m.Runs != 3 || m.Steps != 6 || len(m.Rules) != 3 || len(m.Cells) != 4 || m.Cells[3].Task != "quadratic dims=3 batch=4 gradient-noise=0.1" {
+		t.Errorf("error %v: %+v", err, m)
+	}
+	// Flags and arguments win; an axis replaces the file's of its name alone.
+	out := filepath.Join(dir, "flags")
+	succeed(t, "sweep", "pretrained:quadratic-uniform", "--config", path, "--runs", "2", "--rules", "sgd", "--axis", "dims=4", "--out", out)
+	m, err = sweep.ReadManifest(out)
+	if err != nil || m.Runs != 2 || m.Steps != 6 || m.Rules[0].Name != "quadratic-uniform" || m.Rules[1].Baseline != "sgd" || len(m.Cells) != 2 || m.Cells[1].Task != "quadratic dims=4 batch=4 gradient-noise=0.1" {
+		t.Errorf("error %v: %+v", err, m)
+	}
+	write("task = \"quadratic\"\nstep = 5\n")
+	fail(t, exitUsage, []string{"sweep", "--config", path, "--out", out}, `sweep.toml:2: no key "step", did you mean "steps"`)
+	write("optimizers = \"pretrained:quadratic\"\n\nruns = 0\n")
+	fail(t, exitUsage, []string{"sweep", "--config", path, "--out", out}, `sweep.toml:3: runs = "0": it must be a whole number of at least 1`)
+	write("[axes]\nunits = [0]\n")
+	fail(t, exitUsage, []string{"sweep", "--config", path, "--out", out}, `sweep.toml:2: axis units: "0": it must be`)
+	fail(t, exitFailure, []string{"sweep", "--config", filepath.Join(dir, "none.toml"), "--out", out}, "none.toml")
+}
+
+func TestSweepErrors(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct{ line, want string }{
+		{"sweep pretrained:quadratic", "needs --out DIR"},
+		{"sweep --rules none --out " + dir, "nothing to run"},
+		{"sweep pretrained:quadratic --axis unit=5 --out " + dir, `--axis: no axis "unit", did you mean "units"`},
+		{"sweep pretrained:quadratic --axis dims=2 --axis dims=3 --out " + dir, "--axis dims is there twice"},
+		{"sweep pretrained:quadratic --axis units=5 --out " + dir, "--units does not apply to the task quadratic"},
+		{"sweep pretrained:quadratic --tune never --out " + dir, "base, cell or both"},
+		{"sweep pretrained:quadratic pretrained:mlp --out " + dir, "choose a task with --task"},
+		{"sweep pretrained:quadratic --axis condition=1e9 --out " + dir, "condition number 1e+09"},
+		{"sweep pretrained:quadratic --loss-scale 0 --out " + dir, "--loss-scale"},
+		{"sweep pretrained:quadratic --gradient-noise -1 --out " + dir, "at least 0"},
+	} {
+		fail(t, exitUsage, strings.Fields(c.line), c.want)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("mistakes left %v in the folder, error %v", entries, err)
+	}
+}
+
+func TestSweepRefusesASecondProcess(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sweep.OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fail(t, exitFailure, swept(dir, "--quiet"), dir, "another sweep is writing to this folder")
+}
+
+// cancelling cancels when a text is written to it.
+type cancelling struct {
+	bytes.Buffer
+	text   string
+	cancel func()
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(c.text)) {
+		c.cancel()
+	}
+	return c.Buffer.Write(p)
+}
+
+func TestSweepIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	stderr := &cancelling{text: "sweeping over", cancel: cancel}
+	var stdout bytes.Buffer
+	if code := run(ctx, swept(dir), &stdout, stderr); code != exitInterrupted || stdout.Len() > 0 {
+		t.Errorf("exit %d, output %q", code, stdout.String())
+	}
+	if want := "interrupted; 0 of 12 results are in " + dir + ", and the same command continues"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("%q does not say %q", stderr.String(), want)
+	}
+	if a := succeed(t, swept(dir)...); !strings.Contains(a.stdout, "of 4 cells") {
+		t.Errorf("the same command does not continue: %s", a.stdout)
+	}
+}
+
+// Several learned rules, four axes and no tuned rules: there is a row and a picture for all.
+func TestSweepOfManyAxes(t *testing.T) {
+	dir := t.TempDir()
+	a := succeed(t, "sweep", "pretrained:quadratic", "pretrained:quadratic-uniform", "--task", "quadratic", "--batch", "2", "--axis", "dims=2,3", "--axis", "steps=3,4", "--axis", "loss-scale=1,2",
+		"--axis", "condition=1,9", "--runs", "2", "--tune-runs", "1", "--grid", "1", "--rules", "sgd", "--tune", "both", "--out", dir)
+	if n := strings.Count(a.stdout, "sgd (tuned "); n != 32+2 || !strings.Contains(a.stdout, "quadratic-uniform: won") {
+		t.Errorf("%d mentions of a tuned sgd, want one for each of 16 cells and 2 rules and for the worst ones:\n%s", n, a.stdout)
+	}
+	for _, name := range []string{"heatmap-quadratic.svg", "heatmap-quadratic-uniform.svg", "curves-loss-scale-2-condition-9.svg", "curves-loss-scale-1-condition-1.svg"} {
+		readFile(t, filepath.Join(dir, name))
+	}
+	if strings.Contains(a.stdout, "NaN") || strings.Contains(a.stdout, "Inf") {
+		t.Errorf("the table has numbers that are none:\n%s", a.stdout)
+	}
+	alone := succeed(t, "sweep", "--rules", "sgd,adam", "--task", "quadratic", "--batch", "2", "--axis", "dims=2,3", "--steps", "3", "--runs", "2", "--tune-runs", "1", "--grid", "1", "--out", filepath.Join(dir, "alone"))
+	for _, want := range []string{"sgd", "adam", "curves-all"} {
+		if !strings.Contains(alone.stdout, want) {
+			t.Errorf("hand-designed rules alone: no %s in\n%s", want, alone.stdout)
+		}
+	}
+}
+
+func TestSweepCompletesAxes(t *testing.T) {
+	if a := succeed(t, "__complete", "sweep", "x.mopt", "--axis", "un"); !strings.Contains(a.stdout, "units=") {
+		t.Errorf("completion of --axis: %q", a.stdout)
+	}
+	if a := succeed(t, "__complete", "sweep", "x.mopt", "--tune", ""); !strings.Contains(a.stdout, "cell") {
+		t.Errorf("completion of --tune: %q", a.stdout)
+	}
+}
+
+func TestRatioText(t *testing.T) {
+	for x, want := range map[float64]string{0.849: "0.85", 1: "1.00", 9.994: "9.99", 9.996: "10.0", 12.34: "12.3", 123.4: "123", 54321: "54321", 1e6: "1e+06", 0.0123: "0.012"} {
+		if got := ratioText(metaopt.Number(x)); got != want {
+			t.Errorf("%v is %q, want %q", x, got, want)
+		}
+	}
+}
