@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 
@@ -156,14 +157,13 @@ type Summary struct {
 	// Worst is the index, among Results.Cells, of the cell with the most divergences and then the
 	// largest ratio; -1 if there is none.
 	Worst int `json:"worst"`
-	// SpeedUps are the cells' factors, ascending; those that are lower bounds, of which there are
-	// Censored, count as what they are at least.
-	SpeedUps []float64 `json:"speed_ups"`
-	Censored int       `json:"censored"`
+	// SpeedUps are the cells', by their factors, ascending; lower bounds count as what they are at least
+	// and follow what equals them.
+	SpeedUps []SpeedUp `json:"speed_ups"`
 }
 
 func (res *Results) summary(rule string) Summary {
-	s := Summary{Rule: rule, Worst: -1, SpeedUps: []float64{}}
+	s := Summary{Rule: rule, Worst: -1, SpeedUps: []SpeedUp{}}
 	var worst *Duel
 	for i, c := range res.Cells {
 		k := slices.IndexFunc(c.Duels, func(d Duel) bool { return d.Rule == rule })
@@ -184,23 +184,30 @@ func (res *Results) summary(rule string) Summary {
 			worst, s.Worst = d, i
 		}
 		if d.SpeedUp != nil {
-			s.SpeedUps = append(s.SpeedUps, d.SpeedUp.Factor)
-			if d.SpeedUp.Censored {
-				s.Censored++
-			}
+			s.SpeedUps = append(s.SpeedUps, *d.SpeedUp)
 		}
 	}
-	slices.Sort(s.SpeedUps)
+	slices.SortStableFunc(s.SpeedUps, func(a, b SpeedUp) int {
+		censored := func(x SpeedUp) int {
+			if x.Censored {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(a.Factor, b.Factor), censored(a)-censored(b))
+	})
 	return s
 }
 
-// MedianSpeedUp is the median of SpeedUps, the lower one of two, censored ones counting as what they
-// are at least: itself a lower bound. ok is false if there is none.
-func (s Summary) MedianSpeedUp() (factor float64, ok bool) {
+// MedianSpeedUp is the median of SpeedUps' factors, the lower one of two; atLeast says that it is a
+// lower bound, since a lower bound is among those up to it. ok is false if there is none.
+func (s Summary) MedianSpeedUp() (factor float64, atLeast, ok bool) {
 	if len(s.SpeedUps) == 0 {
-		return 0, false
+		return 0, false, false
 	}
-	return s.SpeedUps[(len(s.SpeedUps)-1)/2], true
+	middle := (len(s.SpeedUps) - 1) / 2
+	atLeast = slices.ContainsFunc(s.SpeedUps[:middle+1], func(x SpeedUp) bool { return x.Censored })
+	return s.SpeedUps[middle].Factor, atLeast, true
 }
 
 // Name is the cell's values in the order of the axes: "units=20 layers=2".

@@ -147,7 +147,7 @@ func TestResults(t *testing.T) {
 		t.Errorf("second cell: %+v", d)
 	}
 	s := res.Summaries[0]
-	if s.Won != 1 || s.Lost != 1 || s.Open != 0 || s.Cells != 2 || s.Worst != 1 || !reflect.DeepEqual(s.SpeedUps, []float64{0.2}) || res.Missing != 1 {
+	if s.Won != 1 || s.Lost != 1 || s.Open != 0 || s.Cells != 2 || s.Worst != 1 || !reflect.DeepEqual(s.SpeedUps, []SpeedUp{{2, 0.2, false}}) || res.Missing != 1 {
 		t.Errorf("summary %+v, %d missing", s, res.Missing)
 	}
 	data, err := json.Marshal(res)
@@ -164,15 +164,26 @@ func TestResults(t *testing.T) {
 }
 
 func TestMedianSpeedUp(t *testing.T) {
+	exact := func(factors ...float64) (all []SpeedUp) {
+		for _, f := range factors {
+			all = append(all, SpeedUp{Factor: f})
+		}
+		return all
+	}
+	bound := SpeedUp{Factor: 4, Censored: true}
 	for _, c := range []struct {
-		ups  []float64
-		want float64
-	}{{[]float64{3}, 3}, {[]float64{1, 2, 9}, 2}, {[]float64{1, 2, 3, 4}, 2}} {
-		if got, ok := (Summary{SpeedUps: c.ups}).MedianSpeedUp(); !ok || got != c.want {
-			t.Errorf("median of %v: %v", c.ups, got)
+		ups     []SpeedUp
+		want    float64
+		atLeast bool
+	}{
+		{exact(3), 3, false}, {exact(1, 2, 9), 2, false}, {exact(1, 2, 3, 4), 2, false},
+		{append(exact(1, 2), bound), 2, false}, {append(exact(1), bound, bound), 4, true}, {[]SpeedUp{{Factor: 1, Censored: true}, {Factor: 2}, {Factor: 3}}, 2, true},
+	} {
+		if got, atLeast, ok := (Summary{SpeedUps: c.ups}).MedianSpeedUp(); !ok || got != c.want || atLeast != c.atLeast {
+			t.Errorf("median of %v: %v, at least: %v", c.ups, got, atLeast)
 		}
 	}
-	if _, ok := (Summary{}).MedianSpeedUp(); ok {
+	if _, _, ok := (Summary{}).MedianSpeedUp(); ok {
 		t.Error("a median of nothing")
 	}
 }

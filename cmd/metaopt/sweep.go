@@ -279,9 +279,9 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 
 // The tidy table and the pictures of a sweep's folder.
 const (
-	resultsFile = "results.csv"
-	heatPrefix  = "heatmap-" // and the learned rule
-	multPrefix  = "curves-"  // and the values of further axes
+	resultsFile  = "results.csv"
+	heatPrefix   = "heatmap-" // and the learned rule
+	curvesPrefix = "curves-"  // and the values of further axes
 )
 
 // write writes the table and the pictures, and returns the names of the folder's files.
@@ -298,13 +298,21 @@ func (f *sweepFlags) write(res *sweep.Results, horizon int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	curves := 0
 	for _, p := range pictures {
 		for _, ext := range []string{".svg", ".png"} {
 			if err := p.plot.Save(filepath.Join(f.out, p.name+ext)); err != nil {
 				return nil, err
 			}
 		}
-		written = append(written, p.name+".svg and .png")
+		if strings.HasPrefix(p.name, heatPrefix) {
+			written = append(written, p.name+".svg and .png")
+		} else {
+			curves++
+		}
+	}
+	if curves > 0 {
+		written = append(written, fmt.Sprintf("%d× %s*.svg and .png", curves, curvesPrefix))
 	}
 	return written, nil
 }

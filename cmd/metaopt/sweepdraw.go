@@ -97,7 +97,7 @@ func drawSweep(res *sweep.Results, horizon int) ([]picture, error) {
 			return nil, err
 		}
 		if plot != nil {
-			pictures = append(pictures, picture{multPrefix + name, plot})
+			pictures = append(pictures, picture{curvesPrefix + name, plot})
 		}
 	}
 	return pictures, nil

@@ -151,21 +151,16 @@ func summaryText(res *sweep.Results, s sweep.Summary) string {
 			}
 		}
 	}
-	if median, ok := s.MedianSpeedUp(); ok {
-		n := len(s.SpeedUps)
-		text += fmt.Sprintf(" Tuned %s needs %.2f × as many steps to reach its final loss", sweep.ReachRule, median)
-		if n > 1 {
-			text += fmt.Sprintf(" (median; %.2f to %.2f)", s.SpeedUps[0], s.SpeedUps[n-1])
-		}
-		switch {
-		case s.Censored == n:
-			text += ", or more: it never got there"
-		case s.Censored > 0:
-			text += fmt.Sprintf(", or more: in %d of %d cells it did not get there", s.Censored, n)
-		}
-		text += "."
+	median, atLeast, ok := s.MedianSpeedUp()
+	if !ok {
+		return text
 	}
-	return text
+	n := len(s.SpeedUps)
+	text += fmt.Sprintf(" Tuned %s needs %s as many steps to reach its final loss", sweep.ReachRule, speedText(&sweep.SpeedUp{Factor: median, Censored: atLeast}))
+	if n > 1 {
+		text += fmt.Sprintf(": the median of %d cells, from %s to %s", n, speedText(&s.SpeedUps[0]), speedText(&s.SpeedUps[n-1]))
+	}
+	return text + "."
 }
 
 // divergences names what diverged in how many cells.
