@@ -267,10 +267,12 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 	}()
 	return plan.Run(ctx, store, sweep.RunOptions{
 		Progress: func(cell int, done, total int64) {
+			where := fmt.Sprintf("cell %d/%d", cell+1, len(plan.Cells))
 			if m == nil {
-				m = a.meter(total, "", progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true))
+				m = a.meter(total, where, progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true),
+					progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"))
 			}
-			m.describe(fmt.Sprintf("cell %d/%d", cell+1, len(plan.Cells)))
+			m.describe(where)
 			m.set(done)
 		},
 		Note: a.note,
