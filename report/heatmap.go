@@ -15,8 +15,8 @@ type Heat struct {
 	// Ratio is the field's colour: below 1 dark blue, above 1 bright yellow, on a logarithmic scale, grey at
 	// 1. +Inf is the scale's upper end; what is NaN or not positive has no colour.
 	Ratio float64
-	// Text is printed in the field, Note below it in smaller letters.
-	Text, Note string
+	// Text is printed in the field, Range and Note below it in smaller letters.
+	Text, Range, Note string
 	// Decided prints Text in bold letters.
 	Decided bool
 }
@@ -42,7 +42,7 @@ type HeatOptions struct {
 // Sizes of a heat map, in points.
 const (
 	heatWidth     = 64  // of a field
-	heatHeight    = 40  // of a field
+	heatHeight    = 46  // of a field
 	heatGap       = 18  // between panels
 	heatTick      = 14  // of a line of labels below a panel
 	heatTitle     = 18  // of a panel's title
@@ -134,7 +134,7 @@ func (h *heatMap) measure() {
 	for _, p := range h.panels {
 		for _, row := range p.Fields {
 			for _, f := range row {
-				h.field = max(h.field, heatStyle(11, true).Width(f.Text)+8, heatStyle(8, false).Width(f.Note)+6)
+				h.field = max(h.field, heatStyle(11, true).Width(f.Text)+8, heatStyle(8, false).Width(f.Note)+6, heatStyle(8, false).Width(f.Range)+6)
 			}
 		}
 	}
@@ -253,12 +253,23 @@ func (h *heatMap) drawField(c draw.Canvas, f Heat, r vg.Rectangle) {
 	c.SetColor(white)
 	c.SetLineWidth(1)
 	c.Stroke(r.Path())
-	if f.Note == "" {
-		c.FillText(number, middle, f.Text)
-		return
+	lines := []struct {
+		text   string
+		style  text.Style
+		height vg.Length
+	}{{f.Text, number, 14}, {f.Range, note, 11}, {f.Note, note, 11}}
+	y := middle.Y
+	for _, l := range lines {
+		if l.text != "" {
+			y += l.height / 2
+		}
 	}
-	c.FillText(number, vg.Point{X: middle.X, Y: middle.Y + 6}, f.Text)
-	c.FillText(note, vg.Point{X: middle.X, Y: middle.Y - 8}, f.Note)
+	for _, l := range lines {
+		if l.text != "" {
+			c.FillText(l.style, vg.Point{X: middle.X, Y: y - l.height/2}, l.text)
+			y -= l.height
+		}
+	}
 }
 
 // position is a ratio's place on the scale, 0 to 1; ok is false if it has none.

@@ -15,7 +15,7 @@ import (
 func heat() ([]HeatPanel, HeatOptions) {
 	o := HeatOptions{X: []string{"5", "10", "20"}, Y: []string{"1", "2"}, XLabel: "units", YLabel: "layers", ScaleLabel: "ratio", Caption: "What is what."}
 	fields := [][]Heat{
-		{{Ratio: 0.5, Text: "0.50", Note: "won", Decided: true}, {Ratio: 1, Text: "1.00", Note: "open"}, {Ratio: 3, Text: "3.00", Note: "lost", Decided: true}},
+		{{Ratio: 0.5, Text: "0.50", Range: "0.4–0.6", Note: "won", Decided: true}, {Ratio: 1, Text: "1.00", Note: "open"}, {Ratio: 3, Text: "3.00", Note: "lost", Decided: true}},
 		{{Ratio: math.Inf(1), Text: "diverged"}, {Ratio: math.NaN(), Text: "–"}, {Ratio: 1e-9, Text: "0.00"}},
 	}
 	return []HeatPanel{{"sigmoid", fields}, {"relu", fields}}, o
@@ -59,7 +59,7 @@ func TestHeatMapShowsEveryField(t *testing.T) {
 		count[w]++
 	}
 	for want, n := range map[string]int{
-		"learned against tuned": 1, "sigmoid": 1, "relu": 1, "0.50": 2, "won": 2, "1.00": 2, "open": 2, "3.00": 2, "lost": 2, "diverged": 2,
+		"learned against tuned": 1, "sigmoid": 1, "relu": 1, "0.50": 2, "0.4–0.6": 2, "won": 2, "1.00": 2, "open": 2, "3.00": 2, "lost": 2, "diverged": 2,
 		"units": 2, "layers": 1, "20": 2, "ratio": 1, "What is what.": 1, "1/3": 1, "10": 2 + 1, "1/10": 1,
 		// 1 is the scale's middle and a row's label, in two panels.
 		"1": 1 + 2,

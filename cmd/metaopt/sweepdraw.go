@@ -122,7 +122,7 @@ func drawHeat(res *sweep.Results, rule string) (*report.Plot, error) {
 	o := report.HeatOptions{
 		X: x.Values, Y: y.Values, XLabel: x.Key, YLabel: y.Key, Columns: columns,
 		ScaleLabel: "ratio of mean losses",
-		Caption: fmt.Sprintf("Mean loss of %s ÷ that of the best tuned rule, on the same %d instances. Won, lost (bold): the 95%% interval of the pairs excludes 1. "+
+		Caption: fmt.Sprintf("Mean loss of %s ÷ that of the best tuned rule, on the same %d instances, and the 95%% interval of the pairs. Won, lost (bold): it excludes 1. "+
 			"×: how many times as many steps tuned %s needs to reach the learned rule's final loss. Tuned %s.", rule, res.Runs, sweep.ReachRule, tunedOn(res.Tune)),
 	}
 	var panels []report.HeatPanel
@@ -157,6 +157,9 @@ func heatOf(res *sweep.Results, c *sweep.CellResult, rule string) report.Heat {
 			continue
 		}
 		h := report.Heat{Ratio: float64(d.Ratio.Ratio), Text: ratioText(d.Ratio.Ratio), Note: d.Ratio.Verdict, Decided: d.Ratio.Verdict != sweep.Open}
+		if d.Ratio.CI95[1].Finite() {
+			h.Range = intervalText(d.Ratio)
+		}
 		switch {
 		case d.Diverged > 0:
 			h.Ratio, h.Text, h.Note = math.Inf(1), "diverged", fmt.Sprintf("%s, %d/%d", d.Ratio.Verdict, d.Diverged, res.Runs)

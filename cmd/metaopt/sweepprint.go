@@ -101,7 +101,7 @@ func duelCells(res *sweep.Results, d sweep.Duel) []string {
 	}
 	interval := "–"
 	if d.Ratio.CI95[1].Finite() {
-		interval = ratioText(d.Ratio.CI95[0]) + "–" + ratioText(d.Ratio.CI95[1])
+		interval = intervalText(d.Ratio)
 	}
 	return []string{own, tunedName(res, d.Best), loss(d.BestMeanLoss), ratioText(d.Ratio.Ratio), interval, d.Ratio.Verdict, speedText(d.SpeedUp)}
 }
@@ -120,6 +120,8 @@ func ratioText(x metaopt.Number) string {
 	}
 	return fmt.Sprintf("%.2g", float64(x))
 }
+
+func intervalText(r sweep.Ratio) string { return ratioText(r.CI95[0]) + "–" + ratioText(r.CI95[1]) }
 
 func speedText(s *sweep.SpeedUp) string {
 	switch {
