@@ -287,7 +287,8 @@ func (h *heatMap) drawScale(c draw.Canvas, x, top, length vg.Length) {
 	for i := range strips {
 		c.SetColor(heatColour((float64(i) + 0.5) / strips))
 		y := top - length + length*vg.Length(i)/strips
-		c.Fill(vg.Rectangle{Min: vg.Point{X: x, Y: y}, Max: vg.Point{X: x + heatScale, Y: y + length/strips + 0.3}}.Path())
+		// Up to the top: the next strip covers what is its own, and no seam shows between.
+		c.Fill(vg.Rectangle{Min: vg.Point{X: x, Y: y}, Max: vg.Point{X: x + heatScale, Y: top}}.Path())
 	}
 	tick := heatStyle(9.5, false)
 	tick.XAlign = draw.XLeft

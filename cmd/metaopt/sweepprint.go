@@ -158,9 +158,13 @@ func summaryText(res *sweep.Results, s sweep.Summary) string {
 		return text
 	}
 	n := len(s.SpeedUps)
-	text += fmt.Sprintf(" Tuned %s needs %s as many steps to reach its final loss", sweep.ReachRule, speedText(&sweep.SpeedUp{Factor: median, Censored: atLeast}))
+	spoken := func(x sweep.SpeedUp) string { return strings.Replace(speedText(&x), ">", "more than", 1) }
+	text += fmt.Sprintf(" Tuned %s needs %s as many steps to reach its final loss", sweep.ReachRule, spoken(sweep.SpeedUp{Factor: median, Censored: atLeast}))
 	if n > 1 {
-		text += fmt.Sprintf(": the median of %d cells, from %s to %s", n, speedText(&s.SpeedUps[0]), speedText(&s.SpeedUps[n-1]))
+		text += fmt.Sprintf(": the median of %d cells", n)
+		if s.SpeedUps[0] != s.SpeedUps[n-1] {
+			text += fmt.Sprintf(", from %s to %s", spoken(s.SpeedUps[0]), spoken(s.SpeedUps[n-1]))
+		}
 	}
 	return text + "."
 }
