@@ -170,7 +170,7 @@ func TestResume(t *testing.T) {
 // A learning rate is tuned once: on the base task for all cells, and for a new optimizer not again.
 func TestTuningIsKept(t *testing.T) {
 	c := small(t)
-	c.Tune, c.Axes = TuneBase, []Axis{{"dims", []string{"2", "3", "5"}}}
+	c.Tune, c.Axes = TuneBase, []Axis{{"loss-scale", []string{"1000", "1", "10"}}}
 	dir := t.TempDir()
 	records := runAll(t, c, dir)
 	rates := map[string]float64{}
@@ -181,6 +181,14 @@ func TestTuningIsKept(t *testing.T) {
 			}
 			rates[r.Rule.Name] = *r.Rule.LearningRate
 		}
+	}
+	base, err := tasks.New("quadratic", tasks.Options{Batch: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := baselines.Tune(t.Context(), "sgd", baselines.TuneConfig{Family: base, Steps: 8, Runs: 2, Grid: baselines.GridOf(1), Seed: 3})
+	if got := rates["sgd (tuned on the base task)"]; err != nil || got != want.LearningRate {
+		t.Errorf("sgd has the learning rate %v, want %v of the base task; error %v", got, want.LearningRate, err)
 	}
 	s := open(t, dir)
 	defer closeStore(t, s)
