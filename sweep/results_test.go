@@ -154,6 +154,21 @@ func TestResults(t *testing.T) {
 	if err != nil || !strings.Contains(string(data), `"ratio":null`) {
 		t.Errorf("results in JSON: %v", err)
 	}
+	// Without divergences the largest ratio is the worst, wherever it stands.
+	for worst, losses := range [][2]metaopt.Number{{3, 2}, {2, 3}} {
+		m, records := hand()
+		for cell, loss := range map[string]metaopt.Number{"5": losses[0], "10": losses[1]} {
+			r := records[cell+"mine"]
+			r.MeanLosses, r.Diverged = []metaopt.Number{loss, loss, loss}, 0
+			records[cell+"mine"] = r
+			r = records[cell+"adam (tuned here)"]
+			r.MeanLosses = []metaopt.Number{4, 4, 4}
+			records[cell+"adam (tuned here)"] = r
+		}
+		if got := m.Results(records).Summaries[0].Worst; got != worst {
+			t.Errorf("losses of %v: the worst cell is %d", losses, got)
+		}
+	}
 	// Equal rules: nothing is decided.
 	r := records["5mine"]
 	r.MeanLosses = records["5adam (tuned here)"].MeanLosses

@@ -15,8 +15,8 @@ import (
 
 // RunOptions are what Run tells while it runs.
 type RunOptions struct {
-	// Progress, if set, is called with the index of the cell, and with the inner steps done and all
-	// that there are to do.
+	// Progress, if set, is called at the beginning and after each run with the index of the cell, and
+	// with the inner steps done and all that there are to do; not if there are none.
 	Progress func(cell int, done, total int64)
 	// Note, if set, is called with remarks: a rule that no learning rate suits.
 	Note func(format string, args ...any)
@@ -35,6 +35,9 @@ func (p *Plan) Run(ctx context.Context, s *Store, o RunOptions) error {
 	r := &running{Plan: p, store: s, RunOptions: o, noted: map[string]bool{}}
 	for cell := range p.Cells {
 		r.total += r.cost(cell)
+	}
+	if o.Progress != nil && r.total > 0 {
+		o.Progress(0, 0, r.total)
 	}
 	for cell := range p.Cells {
 		if err := r.cell(ctx, cell); err != nil {

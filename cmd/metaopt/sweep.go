@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
@@ -269,8 +268,7 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 		Progress: func(cell int, done, total int64) {
 			where := fmt.Sprintf("cell %d/%d", cell+1, len(plan.Cells))
 			if m == nil {
-				m = a.meter(total, where, progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true),
-					progressbar.OptionShowIts(), progressbar.OptionSetItsString("steps"))
+				m = a.meter(total, where).of("steps")
 			}
 			m.describe(where)
 			m.set(done)
