@@ -280,3 +280,16 @@ func TestGridOf(t *testing.T) {
 	}()
 	GridOf(0)
 }
+
+func TestEffort(t *testing.T) {
+	for _, c := range [][5]int{ // steps, instances and rates asked for, and what is done
+		{100, 10, 4, 10, 4}, {500, 10, 4, 10, 4}, {1000, 10, 4, 5, 4}, {10000, 10, 4, 2, 3}, {10000, 1, 1, 1, 1}, {10000, 100, 2, 5, 2},
+	} {
+		if runs, grid := Effort(c[0], c[1], c[2]); runs != c[3] || grid != c[4] {
+			t.Errorf("%d steps: %d instances, %d a decade; want %v", c[0], runs, grid, c[3:])
+		}
+	}
+	if rates := len(GridOf(3)); rates < 15 {
+		t.Errorf("%d learning rates, want 15", rates)
+	}
+}

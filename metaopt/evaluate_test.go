@@ -160,3 +160,34 @@ func TestEvaluateRejects(t *testing.T) {
 		}
 	}
 }
+
+// A curve at some steps alone is those places of the whole curve, and all else is the same; the final
+// losses of the instances are what FinalLoss is the mean of.
+func TestNewResultAtSomeSteps(t *testing.T) {
+	f := family(func(rng *rand.Rand) (optimizer.Problem, error) { return &line{c: float64(1 + rng.IntN(9))}, nil })
+	whole := compareLines(t).Rules[0]
+	out, err := optimizer.RunAll(t.Context(), optimizer.Job{
+		Rules: []optimizer.Rule{baselines.SGD{LearningRate: 0.1}}, Family: f, Instance: metaopt.Instances(3), Runs: 5, Steps: 7,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := metaopt.Contender{Name: "slow", Kind: metaopt.Baseline, LearningRate: 0.1}
+	some := metaopt.NewResult(c, out[0], []int{0, 5, 7}, 3)
+	mean := metaopt.Number(0)
+	for _, x := range some.FinalLosses {
+		mean += x / 5
+	}
+	if some.Name != "slow" || *some.LearningRate != 0.1 || some.MeanLoss != whole.MeanLoss || some.FinalLossCI95 != whole.FinalLossCI95 ||
+		math.Abs(float64(mean/some.FinalLoss-1)) > 1e-12 {
+		t.Errorf("%+v is not of %+v", some, whole)
+	}
+	if len(some.Curve) != 3 || len(some.CurveCI95[0]) != 3 || len(some.CurveCI95[1]) != 3 {
+		t.Fatalf("%d points of the curve, want 3", len(some.Curve))
+	}
+	for k, at := range []int{0, 5, 7} {
+		if some.Curve[k] != whole.Curve[at] || some.CurveCI95[0][k] != whole.CurveCI95[0][at] || some.CurveCI95[1][k] != whole.CurveCI95[1][at] {
+			t.Errorf("step %d: %v, want %v", at, some.Curve[k], whole.Curve[at])
+		}
+	}
+}

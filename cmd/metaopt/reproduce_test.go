@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/baselines"
 	"learnedopt/metaopt"
 	"learnedopt/report"
 )
@@ -135,19 +134,6 @@ func TestPapersRatios(t *testing.T) {
 		if _, best := last.best(); last.Step != f.steps || math.Abs(last.LSTM/best-want) > 5e-4 {
 			t.Errorf("%s: %v at step %d, want %v at %d", name, last.LSTM/best, last.Step, want, f.steps)
 		}
-	}
-}
-
-func TestEffort(t *testing.T) {
-	for _, c := range [][5]int{ // steps, instances and rates asked for, and what is done
-		{100, 10, 4, 10, 4}, {500, 10, 4, 10, 4}, {1000, 10, 4, 5, 4}, {10000, 10, 4, 2, 3}, {10000, 1, 1, 1, 1}, {10000, 100, 2, 5, 2},
-	} {
-		if runs, grid := baselines.Effort(c[0], c[1], c[2]); runs != c[3] || grid != c[4] {
-			t.Errorf("%d steps: %d instances, %d a decade; want %v", c[0], runs, grid, c[3:])
-		}
-	}
-	if rates := len(baselines.GridOf(3)); rates < 15 {
-		t.Errorf("%d learning rates, want 15", rates)
 	}
 }
 
