@@ -208,7 +208,8 @@ func TestSweepOfManyAxes(t *testing.T) {
 	if n := strings.Count(a.stdout, "sgd (tuned "); n != 32+2 || !strings.Contains(a.stdout, "quadratic-uniform: won") {
 		t.Errorf("%d mentions of a tuned sgd, want one for each of 16 cells and 2 rules and for the worst ones:\n%s", n, a.stdout)
 	}
-	for _, name := range []string{"heatmap-quadratic.svg", "heatmap-quadratic-uniform.svg", "curves-loss-scale-2-condition-9.svg", "curves-loss-scale-1-condition-1.svg"} {
+	for _, name := range []string{"heatmap-quadratic.svg", "heatmap-quadratic-uniform.svg", "curves-loss-scale-1-condition-1.svg", "curves-loss-scale-2-condition-1.svg",
+		"curves-loss-scale-1-condition-9.svg", "curves-loss-scale-2-condition-9.svg"} {
 		readFile(t, filepath.Join(dir, name))
 	}
 	if strings.Contains(a.stdout, "NaN") || strings.Contains(a.stdout, "Inf") {
