@@ -48,19 +48,19 @@ row 'and a clock' --inputs logsign+rnnprop+clock --p 10 --sign-p 5 "${start[@]}"
 row 'and one p for both' --inputs logsign+rnnprop --p 10 "${start[@]}" "${exact[@]}"
 row 'and a tanh read-out' "${both[@]}" "${start[@]}" "${exact[@]}" --readout tanh
 row 'and an exp read-out' "${both[@]}" "${start[@]}" "${exact[@]}" --readout exp
-row 'and clip 1' "${both[@]}" "${start[@]}" "${exact[@]}" --clip 1
-row 'and objective log' "${both[@]}" "${start[@]}" "${exact[@]}" --objective log
-row 'and objective last' "${both[@]}" "${start[@]}" "${exact[@]}" --objective last
-row 'and objective relative' "${both[@]}" "${start[@]}" "${exact[@]}" --objective relative
-row 'and imitation of Adam' "${both[@]}" "${start[@]}" "${exact[@]}" --imitate 0.3
-row 'and windows of 50' "${both[@]}" "${start[@]}" "${exact[@]}" --unroll 50
-row 'and objective ramp' "${both[@]}" "${start[@]}" "${exact[@]}" --objective ramp
 row 'and random scaling' "${both[@]}" "${start[@]}" "${exact[@]}" --random-scaling 3
 row 'and a convex problem beside' "${both[@]}" "${start[@]}" "${exact[@]}" --convex
-row 'and random lengths up to 200' "${both[@]}" "${start[@]}" "${exact[@]}" --steps 200 --random-steps --valid-steps 100
 row 'and a curriculum 40, 100, 200' "${both[@]}" "${start[@]}" "${exact[@]}" --horizons 40,100,200 --valid-steps 100
-row 'and a cosine decay' "${both[@]}" "${start[@]}" "${exact[@]}" --meta-lr-decay 0.05
-row 'and a meta-batch of 4' "${both[@]}" "${start[@]}" "${exact[@]}" --meta-batch 4
-row 'and updates that shrink after 50 steps' "${both[@]}" "${start[@]}" "${exact[@]}" --anneal 50
+row 'and imitation of Adam' "${both[@]}" "${start[@]}" "${exact[@]}" --imitate 0.3
 row 'PES in place of backpropagation' "${both[@]}" "${start[@]}" --estimator pes
 row 'ES in place of backpropagation' "${both[@]}" "${start[@]}" --estimator es
+row 'and objective log' "${both[@]}" "${start[@]}" "${exact[@]}" --objective log
+row 'and objective last' "${both[@]}" "${start[@]}" "${exact[@]}" --objective last
+row 'and objective ramp' "${both[@]}" "${start[@]}" "${exact[@]}" --objective ramp
+row 'and objective relative' "${both[@]}" "${start[@]}" "${exact[@]}" --objective relative
+row 'and a cosine decay' "${both[@]}" "${start[@]}" "${exact[@]}" --meta-lr-decay 0.05
+row 'and updates that shrink after 50 steps' "${both[@]}" "${start[@]}" "${exact[@]}" --anneal 50
+row 'and random lengths up to 200' "${both[@]}" "${start[@]}" "${exact[@]}" --steps 200 --random-steps --valid-steps 100
+row 'and windows of 50' "${both[@]}" "${start[@]}" "${exact[@]}" --unroll 50
+row 'and clip 1' "${both[@]}" "${start[@]}" "${exact[@]}" --clip 1
+row 'and a meta-batch of 4' "${both[@]}" "${start[@]}" "${exact[@]}" --meta-batch 4
