@@ -2,6 +2,7 @@ package metaopt_test
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"learnedopt/lstm"
@@ -13,11 +14,11 @@ import (
 // counted counts what is sampled from a family.
 type counted struct {
 	optimizer.Family
-	n *int
+	n *atomic.Int32
 }
 
 func (c counted) Sample(rng *rand.Rand) (optimizer.Problem, error) {
-	*c.n++
+	c.n.Add(1) // instances of a validation are sampled side by side
 	return c.Family.Sample(rng)
 }
 
@@ -37,11 +38,11 @@ func TestValidFamily(t *testing.T) {
 		})
 		return o, losses
 	}
-	episodes, runs := 0, 0
+	var episodes, runs atomic.Int32
 	o, losses := validations(counted{harder, &episodes}, counted{task, &runs})
 	_, plain := validations(task, nil)
-	if episodes != 3 || runs != 9 {
-		t.Errorf("%d episodes and %d validation instances, want 3 and 9", episodes, runs)
+	if episodes.Load() != 3 || runs.Load() != 9 {
+		t.Errorf("%d episodes and %d validation instances, want 3 and 9", episodes.Load(), runs.Load())
 	}
 	if o.Provenance.Task != task.Name() {
 		t.Errorf("the task is %q, want %q", o.Provenance.Task, task.Name())
