@@ -180,15 +180,7 @@ func (h *heatMap) yLabelRoom() vg.Length {
 }
 
 func (h *heatMap) draw(c draw.Canvas) {
-	c = draw.Crop(c, 12, -12, 12, -12)
-	heading := heatStyle(12.5, false)
-	heading.YAlign = draw.YTop
-	c.FillText(heading, vg.Point{X: c.Center().X, Y: c.Max.Y}, h.title)
-	small := heatStyle(8.5, false)
-	small.XAlign, small.Color = draw.XLeft, grey
-	for i, line := range h.captions {
-		c.FillText(small, vg.Point{X: c.Min.X, Y: c.Min.Y + vg.Length(len(h.captions)-i)*heatTick - heatTick/2}, line)
-	}
+	c = sheet(c, h.title, h.captions)
 	top := c.Max.Y - h.titleRoom()
 	for i, p := range h.panels {
 		row, column := i/h.Columns, i%h.Columns
@@ -320,4 +312,19 @@ func scaleTicks(limit float64) []scaleTick {
 		}
 	}
 	return ticks
+}
+
+// sheet draws what stands above and below the panels of a sheet, and returns the canvas
+// within its margins.
+func sheet(c draw.Canvas, title string, captions []string) draw.Canvas {
+	c = draw.Crop(c, 12, -12, 12, -12)
+	heading := heatStyle(12.5, false)
+	heading.YAlign = draw.YTop
+	c.FillText(heading, vg.Point{X: c.Center().X, Y: c.Max.Y}, title)
+	small := heatStyle(8.5, false)
+	small.XAlign, small.Color = draw.XLeft, grey
+	for i, line := range captions {
+		c.FillText(small, vg.Point{X: c.Min.X, Y: c.Min.Y + vg.Length(len(captions)-i)*heatTick - heatTick/2}, line)
+	}
+	return c
 }

@@ -127,15 +127,7 @@ func (m *multiples) measure() {
 }
 
 func (m *multiples) draw(c draw.Canvas) {
-	c = draw.Crop(c, 12, -12, 12, -12)
-	heading := heatStyle(12.5, false)
-	heading.YAlign = draw.YTop
-	c.FillText(heading, vg.Point{X: c.Center().X, Y: c.Max.Y}, m.title)
-	small := heatStyle(8.5, false)
-	small.XAlign, small.Color = draw.XLeft, grey
-	for i, line := range m.captions {
-		c.FillText(small, vg.Point{X: c.Min.X, Y: c.Min.Y + vg.Length(len(m.captions)-i)*heatTick - heatTick/2}, line)
-	}
+	c = sheet(c, m.title, m.captions)
 	name := heatStyle(9.5, false)
 	left, top := c.Min.X+m.left, c.Max.Y-m.top
 	for i, row := range m.axes {
