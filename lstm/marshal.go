@@ -1,0 +1,108 @@
+package lstm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+)
+
+// ErrState is wrapped by every error of State.UnmarshalBinary.
+var ErrState = errors.New("lstm: bad state")
+
+// The binary form of a state, all of it little-endian: a header
+//
+//	"lstm" and four zeros, version (uint32), floats a coordinate (uint32),
+//	steps (uint64), coordinates n (uint64), the network's fingerprint (uint64)
+//
+// and for each of the floats of a coordinate a row of n float32: of each layer h, then c,
+// and with RNNProp inputs m and v.
+const (
+	stateVersion = 1
+	stateHeader  = 40
+	stepsOffset  = 16
+	printOffset  = 32
+)
+
+// rows is the number of floats that a state holds of each coordinate.
+func (s *State) rows() int { return s.s.c.stateSize / lanes }
+
+// header returns the header of the state's binary form.
+func (s *State) header(steps uint64) []byte {
+	h := make([]byte, 8, stateHeader)
+	copy(h, "lstm")
+	h = binary.LittleEndian.AppendUint32(h, stateVersion)
+	h = binary.LittleEndian.AppendUint32(h, uint32(s.rows()))
+	h = binary.LittleEndian.AppendUint64(h, steps)
+	h = binary.LittleEndian.AppendUint64(h, uint64(s.s.n))
+	return binary.LittleEndian.AppendUint64(h, s.s.c.fingerprint())
+}
+
+// fingerprint tells networks of other configuration or parameters apart (FNV-1a).
+func (c *core[T]) fingerprint() uint64 {
+	h := fnv.New64a()
+	// Field by field: another field of Config must not make saved runs useless.
+	fmt.Fprintln(h, c.cfg.Inputs, c.cfg.P, c.cfg.SignP, c.cfg.Dense, c.cfg.Hidden, c.cfg.Layers, c.cfg.Readout, c.cfg.Scale, c.cfg.Anneal)
+	var b [8]byte
+	for _, x := range c.phi {
+		binary.LittleEndian.PutUint64(b[:], math.Float64bits(float64(x)))
+		h.Write(b[:])
+	}
+	return h.Sum64()
+}
+
+// MarshalBinary implements encoding.BinaryMarshaler: 40 bytes and four for each float of
+// the state. The network is not part of it. A run that goes on from it in
+// UnmarshalBinary makes the same updates, bit for bit.
+func (s *State) MarshalBinary() ([]byte, error) {
+	head := s.header(uint64(s.s.steps))
+	data := make([]byte, s.marshalled())
+	at := copy(data, head)
+	for row := range s.rows() {
+		for i := range s.s.n {
+			binary.LittleEndian.PutUint32(data[at:], math.Float32bits(s.s.data[s.place(row, i)]))
+			at += 4
+		}
+	}
+	return data, nil
+}
+
+func (s *State) marshalled() int { return stateHeader + 4*s.rows()*s.s.n }
+
+// place is where row of coordinate i is in the state's blocks.
+func (s *State) place(row, i int) int {
+	return i/lanes*s.s.c.stateSize + row*lanes + i%lanes
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of
+// the same network and as many coordinates. On an error, which wraps ErrState, the
+// state is unchanged.
+func (s *State) UnmarshalBinary(data []byte) error {
+	if len(data) < stateHeader {
+		return fmt.Errorf("%w: %d bytes are too few for a header", ErrState, len(data))
+	}
+	steps := binary.LittleEndian.Uint64(data[stepsOffset:])
+	switch want := s.header(steps); {
+	case string(want[:stepsOffset]) != string(data[:stepsOffset]) || string(want[stepsOffset+8:printOffset]) != string(data[stepsOffset+8:printOffset]):
+		return fmt.Errorf("%w: header %x, want %x: start the state with the network and the number of coordinates that it was saved with",
+			ErrState, data[:printOffset], want[:printOffset])
+	case string(want[printOffset:]) != string(data[printOffset:stateHeader]):
+		return fmt.Errorf("%w: it was saved with another network (%x, not %x): load the optimizer that the run was started with",
+			ErrState, data[printOffset:stateHeader], want[printOffset:])
+	case steps > math.MaxInt:
+		return fmt.Errorf("%w: %d steps", ErrState, steps)
+	case len(data) != s.marshalled():
+		return fmt.Errorf("%w: %d bytes, want %d: the data are cut short or have something appended", ErrState, len(data), s.marshalled())
+	}
+	data = data[stateHeader:]
+	clear(s.s.data)
+	for row := range s.rows() {
+		for i := range s.s.n {
+			s.s.data[s.place(row, i)] = math.Float32frombits(binary.LittleEndian.Uint32(data))
+			data = data[4:]
+		}
+	}
+	s.s.steps = int(steps)
+	return nil
+}
