@@ -60,7 +60,7 @@ func (s *guardState) StepLoss(theta, grad []float32, loss float64) *optimizer.Di
 
 // step adds an update of the active rule to theta if all stays finite.
 func (s *guardState) step(theta, grad []float32) *optimizer.DivergedError {
-	s.active.Update(s.next, grad)
+	optimizer.Update(s.active, s.next, theta, grad)
 	if d := optimizer.Check(s.steps, "update", s.next); d != nil {
 		return d
 	}

@@ -44,6 +44,14 @@ type Run struct {
 	guarded *guardState // nil unless there is a guard
 }
 
+// Rule returns o as a rule: the network, under o's guard if it has one.
+func (o *Optimizer) Rule() optimizer.Rule {
+	if o.guard != nil {
+		return Guarded{o.Network, *o.guard}
+	}
+	return o.Network
+}
+
 // Start returns a fresh run over n coordinates. It panics if n is not positive.
 func (o *Optimizer) Start(n int) *Run {
 	if o.guard != nil {

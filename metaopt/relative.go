@@ -76,7 +76,7 @@ func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int
 		}
 		t := len(r.losses)
 		if t > 0 {
-			r.state.Update(r.update, r.grad)
+			optimizer.Update(r.state, r.update, r.theta, r.grad)
 			for i, u := range r.update {
 				r.theta[i] += u
 			}

@@ -61,7 +61,7 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 		if out.Diverged = Check(t, "gradient", grad); out.Diverged != nil {
 			return out, nil
 		}
-		state.Update(update, grad)
+		Update(state, update, out.Theta, grad)
 		if out.Diverged = Check(t, "update", update); out.Diverged != nil {
 			return out, nil
 		}
