@@ -1,0 +1,4 @@
+package gonumopt
+
+// Panics of callers' mistakes.
+const errRule = "gonumopt: no Rule"
