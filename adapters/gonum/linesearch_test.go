@@ -101,6 +101,25 @@ func TestLinesearchers(t *testing.T) {
 	}
 }
 
+// A heard Linesearcher counts the searches that it is asked for.
+type heard struct {
+	optimize.Linesearcher
+	searches int
+}
+
+func (h *heard) Init(value, derivative, step float64) optimize.Operation {
+	h.searches++
+	return h.Linesearcher.Init(value, derivative, step)
+}
+
+func TestLinesearcherIsTheOneSet(t *testing.T) {
+	searcher := &heard{Linesearcher: &optimize.Bisection{}}
+	result, err := optimize.Minimize(wood, []float64{-3, -1, -3, -1}, endless(10, nil), &gonumopt.LineSearch{Rule: scaled(-1e-4), Linesearcher: searcher})
+	if err != nil || searcher.searches != 10 {
+		t.Errorf("%d searches for 10 steps: %v, %v", searcher.searches, result, err)
+	}
+}
+
 // counting starts states of f and counts them.
 type counting struct {
 	ruleFunc
@@ -145,9 +164,11 @@ func TestFallback(t *testing.T) {
 		if !same(loc.Gradient, before) || !same(loc.X, []float64{3, 2}) {
 			t.Errorf("a direction that %s: the location has changed to %+v", name, loc)
 		}
-		search.NextDirection(loc, dir)
-		if search.Fallbacks() != 2*c.falls {
+		if search.NextDirection(loc, dir); search.Fallbacks() != 2*c.falls {
 			t.Errorf("a direction that %s: %d fallbacks in two, want %d", name, search.Fallbacks(), 2*c.falls)
+		}
+		if search.InitDirection(loc, dir); search.Fallbacks() != c.falls {
+			t.Errorf("a direction that %s: %d fallbacks in a new run, want %d", name, search.Fallbacks(), c.falls)
 		}
 	}
 }

@@ -95,6 +95,15 @@ var rules = map[string]rule{
 		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml", "github.com/gofrs/flock", "github.com/google/renameio/v2"},
 	},
+	// What its user has anyway: gonum.
+	"adapters/gonum": {
+		own:    []string{"optimizer"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	"adapters/gonum/examples/testfunctions": {
+		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	"cmd/metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
 			"report", "htmlreport", "sweep", "tensorboard", "internal/"},
