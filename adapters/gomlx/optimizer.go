@@ -1,0 +1,201 @@
+// Package gomlx makes a learned optimizer one of GoMLX's: its coordinatewise network is
+// emitted as operations of GoMLX's graph and runs in GoMLX's training loop, on any of
+// its backends.
+//
+// It is a module of its own, so that nobody else pays for GoMLX.
+package gomlx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math"
+
+	"github.com/gomlx/gomlx/pkg/core/dtypes"
+	"github.com/gomlx/gomlx/pkg/core/graph"
+	"github.com/gomlx/gomlx/pkg/core/shapes"
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+	"github.com/gomlx/gomlx/pkg/ml/context"
+	"github.com/gomlx/gomlx/pkg/ml/context/initializers"
+	"github.com/gomlx/gomlx/pkg/ml/train"
+	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
+
+	"learnedopt/lstm"
+)
+
+// DefaultScope is where an Optimizer keeps its variables unless told otherwise.
+const DefaultScope = "LearnedOptimizer"
+
+// An Optimizer is a learned optimizer for GoMLX's train.Trainer. At each step every trainable
+// variable θ, of any shape, is taken as its n coordinates, and
+//
+//	θ ← θ + u,   (u, s) ← m(∂loss/∂θ, s; φ)
+//
+// as lstm.State.Update computes it, in float32 whatever θ is in. There is no learning
+// rate; the context's is not read.
+//
+// The state s is kept in variables of the context that are not trainable, so checkpoints
+// of GoMLX save and resume it: for a variable "w" of scope /model, below /Scope/model,
+// "w_h1" [n,H] and "w_c1" [n,H] for each LSTM layer, counted from 1, and "w_m" [n] and "w_v" [n] with RNNProp
+// inputs; the number of steps is /Scope/step, an int64. φ is a constant of the graph and is
+// not saved; what is saved of it is a checksum, /Scope/network, so that a run that is
+// resumed with another network fails.
+//
+// GoMLX's hyperparameters "clip_step_by_value", "clip_nan" and "nanlogger" work as with its
+// own optimizers.
+type Optimizer struct {
+	// Network is the update rule m with its parameters φ.
+	Network *lstm.Network
+	// Scope is the top-level scope of the optimizer's variables. Default DefaultScope. Two
+	// optimizers in one context need two.
+	Scope string
+}
+
+var (
+	_ optimizers.Interface        = (*Optimizer)(nil)
+	_ train.OptimizeWithGradients = (*Optimizer)(nil)
+)
+
+// New returns the optimizer that applies net; that of a *metaopt.Optimizer is its Network. A
+// guard, if it has one, is left behind: it needs losses and a way back, and a graph has neither.
+func New(net *lstm.Network) *Optimizer { return &Optimizer{Network: net} }
+
+// UpdateGraph implements optimizers.Interface. It panics with an error, as all that builds
+// graphs does, and GoMLX's trainer returns that: if the loss is no scalar, if a trainable variable is neither
+// float32 nor float64 nor of 16 bits, or if the saved state is of another network.
+func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *graph.Node) {
+	if !loss.Shape().IsScalar() {
+		panic(fmt.Errorf("gomlx: the loss has shape %s; it must be a scalar", loss.Shape()))
+	}
+	o.UpdateGraphWithGradients(ctx, ctx.BuildTrainableVariablesGradientsGraph(loss), loss.DType())
+}
+
+// UpdateGraphWithGradients implements train.OptimizeWithGradients, for accumulated gradients: one gradient
+// for each trainable variable that the graph uses, in the context's order, of its shape. It
+// panics as UpdateGraph does. The loss's type is not looked at.
+func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*graph.Node, _ dtypes.DType) {
+	if len(grads) == 0 {
+		panic(fmt.Errorf("gomlx: no gradients: the graph uses no trainable variable"))
+	}
+	g := grads[0].Graph()
+	var variables []*context.Variable
+	for v := range ctx.IterVariables() {
+		if v.Trainable && v.InUseByGraph(g) {
+			variables = append(variables, v)
+		}
+	}
+	if len(variables) != len(grads) {
+		panic(fmt.Errorf("gomlx: %d gradients for %d trainable variables", len(grads), len(variables)))
+	}
+	own := ctx.Checked(false).InAbsPath(o.root())
+	o.checkNetwork(own)
+	optimizers.IncrementGlobalStepGraph(ctx, g, dtypes.Int64)
+	step := own.VariableWithValue("step", int64(0)).SetTrainable(false)
+	t := graph.AddScalar(step.ValueGraph(g), 1)
+	step.SetValueGraph(t)
+
+	net := newNetwork(g, o.Network, t)
+	for i, v := range variables {
+		o.update(ctx, net, v, grads[i])
+	}
+}
+
+// Clear implements optimizers.Interface: it deletes the optimizer's variables, those too that a checkpoint
+// holds and nobody has read yet. The next step is then that of a fresh run. A trainer
+// that has taken steps needs ResetComputationGraphs first.
+func (o *Optimizer) Clear(ctx *context.Context) error {
+	own := ctx.InAbsPath(o.root())
+	if err := own.DeleteVariablesInScope(); err != nil {
+		return err
+	}
+	loaded, ok := ctx.Loader().(interface {
+		LoadedVariables() map[string]*tensors.Tensor
+	})
+	if !ok {
+		return nil
+	}
+	for name := range loaded.LoadedVariables() {
+		if scope, base := context.VariableScopeAndNameFromParameterName(name); within(scope, o.root()) {
+			if err := own.DeleteVariable(scope, base); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func within(scope, root string) bool {
+	return scope == root || len(scope) > len(root) && scope[:len(root)+1] == root+context.ScopeSeparator
+}
+
+func (o *Optimizer) root() string {
+	if o.Scope == "" {
+		return context.RootScope + DefaultScope
+	}
+	return context.RootScope + o.Scope
+}
+
+// checkNetwork compares the network with that of the state in the context.
+func (o *Optimizer) checkNetwork(own *context.Context) {
+	want := checksum(o.Network)
+	if saved := tensors.ToScalar[int64](own.VariableWithValue("network", want).SetTrainable(false).MustValue()); saved != want {
+		panic(fmt.Errorf("gomlx: the state in %s is of another network; resume with that one, or Clear the optimizer first", own.Scope()))
+	}
+}
+
+// checksum is a number of φ and of all settings but Anneal, which may change in the middle of a run.
+func checksum(net *lstm.Network) int64 {
+	cfg, sum := net.Config(), fnv.New64a()
+	fmt.Fprint(sum, cfg.Inputs, cfg.P, cfg.SignP, cfg.Dense, cfg.Hidden, cfg.Layers, cfg.Readout, cfg.Scale)
+	for _, w := range net.Params() {
+		var b [4]byte
+		binary.LittleEndian.PutUint32(b[:], math.Float32bits(w))
+		sum.Write(b[:])
+	}
+	return int64(sum.Sum64())
+}
+
+// update emits the update of one variable.
+func (o *Optimizer) update(ctx *context.Context, net *network, v *context.Variable, grad *graph.Node) {
+	switch v.DType() {
+	case dtypes.Float32, dtypes.Float64, dtypes.Float16, dtypes.BFloat16:
+	default:
+		panic(fmt.Errorf("gomlx: trainable variable %s is in %s; its type must be a real one", v.ScopeAndName(), v.DType()))
+	}
+	optimizers.TraceNaNInGradients(ctx, v, grad)
+	grad = optimizers.ClipNaNsInGradients(ctx, grad)
+	n := v.Shape().Size()
+	u := net.update(graph.Reshape(graph.ConvertDType(grad, dtypes.Float32), n), o.state(ctx, v))
+	u = optimizers.ClipStepByValue(ctx, graph.Reshape(u, v.Shape().Dimensions...))
+
+	theta := v.ValueGraph(net.g)
+	// The sum is formed in the wider of the two types.
+	sum := dtypes.Float32
+	if v.DType() == dtypes.Float64 {
+		sum = dtypes.Float64
+	}
+	next := graph.ConvertDType(graph.Add(graph.ConvertDType(theta, sum), graph.ConvertDType(u, sum)), v.DType())
+	v.SetValueGraph(optimizers.ClipNaNsInUpdates(ctx, theta, next))
+}
+
+// state returns the variables of the state of v, which are zero at first.
+func (o *Optimizer) state(ctx *context.Context, v *context.Variable) state {
+	scope := o.root()
+	if v.Scope() != context.RootScope {
+		scope += v.Scope()
+	}
+	zero := ctx.Checked(false).InAbsPath(scope).WithInitializer(initializers.Zero)
+	variable := func(suffix string, dims ...int) *context.Variable {
+		return zero.VariableWithShape(v.Name()+suffix, shapes.Make(dtypes.Float32, dims...)).SetTrainable(false)
+	}
+	var s state
+	cfg, n := o.Network.Config(), v.Shape().Size()
+	for l := range cfg.Layers {
+		s.h = append(s.h, variable(fmt.Sprintf("_h%d", l+1), n, cfg.Hidden))
+		s.c = append(s.c, variable(fmt.Sprintf("_c%d", l+1), n, cfg.Hidden))
+	}
+	if cfg.Inputs&lstm.RNNProp != 0 {
+		s.m, s.v = variable("_m", n), variable("_v", n)
+	}
+	return s
+}
