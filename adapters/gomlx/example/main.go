@@ -1,0 +1,192 @@
+// Command example trains a classifier of 784-20-10 units in GoMLX's training loop, on its pure-Go backend: with
+// the pretrained optimizer "mlp", and with GoMLX's Adam, tuned. It prints both, and the
+// learned optimizer in the library's own loop on the same instances.
+//
+//	go run ./example -task mnist
+//
+// With -task mnist the data set is taken from where the environment variable METAOPT_DATA says; the default,
+// digits, needs none.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gomlx/gomlx/backends"
+	"github.com/gomlx/gomlx/backends/simplego"
+	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
+
+	"learnedopt/adapters/gomlx"
+	"learnedopt/adapters/gomlx/internal/classifier"
+	"learnedopt/adapters/gomlx/internal/cputime"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+	"learnedopt/tasks"
+)
+
+// rates are what Adam's learning rate is chosen from, by the mean loss on instances of their own.
+var rates = []float64{0.001, 0.00316, 0.01, 0.0316, 0.1}
+
+func main() {
+	var (
+		task       = flag.String("task", "digits", "digits or mnist")
+		activation = flag.String("activation", "sigmoid", "sigmoid or relu")
+		images     = flag.Int("images", 20000, "training images of digits")
+		steps      = flag.Int("steps", 100, "steps of a run")
+		runs       = flag.Int("runs", 3, "fresh instances that are compared on")
+		tune       = flag.Int("tune", 2, "other instances that Adam is tuned on")
+	)
+	flag.Parse()
+	if err := run(*task, *activation, *images, *steps, *runs, *tune); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(task, activation string, images, steps, runs, tune int) error {
+	if steps < 5 || runs < 1 || tune < 1 {
+		return fmt.Errorf("%d steps, %d runs, %d to tune on; there must be 5 steps and one run of each", steps, runs, tune)
+	}
+	data, err := load(task, images)
+	if err != nil {
+		return err
+	}
+	opt, err := metaopt.Pretrained("mlp")
+	if err != nil {
+		return err
+	}
+	compared, err := instances(data, activation, 0, runs)
+	if err != nil {
+		return err
+	}
+	others, err := instances(data, activation, 1000, tune)
+	if err != nil {
+		return err
+	}
+	backend, err := simplego.New("")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d steps, averages over %d instances, GoMLX's backend %s\n\n", compared[0].Name(), steps, runs, backend.Name())
+
+	learned, err := inGoMLX(backend, gomlx.New(opt.Network), compared, steps)
+	if err != nil {
+		return err
+	}
+	own, err := inLibrary(opt.Network, compared, steps)
+	if err != nil {
+		return err
+	}
+	rate, tuned := 0.0, result{}
+	for _, r := range rates {
+		a, err := inGoMLX(backend, adam(r), others, steps)
+		if err != nil {
+			return err
+		}
+		if rate == 0 || a.mean < tuned.mean {
+			rate, tuned = r, a
+		}
+	}
+	if tuned, err = inGoMLX(backend, adam(rate), compared, steps); err != nil {
+		return err
+	}
+
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "optimizer\tlearning rate\tmean loss\tfinal loss\tms a step\t")
+	row := func(name, rate string, r result) {
+		fmt.Fprintf(w, "%s\t%s\t%.4f\t%.4f\t%.1f\t\n", name, rate, r.mean, r.final, float64(r.step)/1e6)
+	}
+	row("learned, in GoMLX", "–", learned)
+	row("learned, in the library's loop", "–", own)
+	row("GoMLX's Adam", fmt.Sprint(rate), tuned)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Println("\nMean loss: over all steps, start included. Final loss: over the last five. A step: its processor time, gradient and update.")
+	if rate == slices.Min(rates) || rate == slices.Max(rates) {
+		fmt.Println("Adam's learning rate is at the edge of what was tried.")
+	}
+	return nil
+}
+
+func load(task string, images int) (*tasks.Dataset, error) {
+	switch task {
+	case "digits":
+		return tasks.NewDigits(0, images, 0, 0)
+	case "mnist":
+		dir, err := tasks.DataDir("")
+		if err != nil {
+			return nil, err
+		}
+		return tasks.LoadMNIST(dir)
+	}
+	return nil, fmt.Errorf("no task %q: there are digits and mnist", task)
+}
+
+func instances(data *tasks.Dataset, activation string, first uint64, n int) (all []*classifier.Problem, err error) {
+	for i := range uint64(n) {
+		p, err := classifier.New(data, activation, first+i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func adam(rate float64) optimizers.Interface { return optimizers.Adam().LearningRate(rate).Done() }
+
+// A result is the average over runs.
+type result struct {
+	mean, final float64
+	step        time.Duration
+}
+
+// add takes one of n runs into the average.
+func (r *result) add(losses []float64, step time.Duration, n int) {
+	sum := func(x []float64) (s float64) {
+		for _, v := range x {
+			s += v
+		}
+		return s
+	}
+	r.mean += sum(losses) / float64(len(losses)*n)
+	r.final += sum(losses[len(losses)-5:]) / float64(5*n)
+	r.step += step / time.Duration(n)
+}
+
+func inGoMLX(backend backends.Backend, opt optimizers.Interface, problems []*classifier.Problem, steps int) (r result, err error) {
+	for _, p := range problems {
+		losses, step, err := p.Run(backend, opt, steps)
+		if err != nil {
+			return r, err
+		}
+		r.add(losses, step, len(problems))
+	}
+	return r, nil
+}
+
+func inLibrary(net *lstm.Network, problems []*classifier.Problem, steps int) (r result, err error) {
+	for _, p := range problems {
+		twin, err := p.Twin()
+		if err != nil {
+			return r, err
+		}
+		since := cputime.Used()
+		out, err := optimizer.Run(context.Background(), net, twin, steps)
+		if err != nil {
+			return r, err
+		}
+		if out.Diverged != nil {
+			return r, out.Diverged
+		}
+		r.add(out.Losses, (cputime.Used()-since)/time.Duration(steps), len(problems))
+	}
+	return r, nil
+}
