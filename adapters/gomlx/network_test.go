@@ -8,6 +8,7 @@ import (
 
 	"github.com/gomlx/gomlx/backends/simplego"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
+	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
 	"github.com/gomlx/gomlx/pkg/core/graph"
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
@@ -40,6 +41,9 @@ func random(t testing.TB, cfg lstm.Config) *lstm.Network {
 	}
 	return net
 }
+
+// nan is a gradient that is not a number.
+var nan = math.NaN()
 
 // gradients returns rows of n gradients of many magnitudes, 0 among them.
 func gradients(rows, n int) [][]float32 {
@@ -121,6 +125,13 @@ func tensorOf(s shapes.Shape, x []float32) *tensors.Tensor {
 		}
 		return tensors.FromFlatDataAndDimensions(wide, s.Dimensions...)
 	}
+	if s.DType == dtypes.BFloat16 {
+		short := make([]bfloat16.BFloat16, len(x))
+		for i, v := range x {
+			short[i] = bfloat16.FromFloat32(v)
+		}
+		return tensors.FromFlatDataAndDimensions(short, s.Dimensions...)
+	}
 	return tensors.FromFlatDataAndDimensions(append([]float32(nil), x...), s.Dimensions...)
 }
 
@@ -144,6 +155,10 @@ func flat(t testing.TB, v *context.Variable) (out []float64) {
 		case []float32:
 			for _, x := range data {
 				out = append(out, float64(x))
+			}
+		case []bfloat16.BFloat16:
+			for _, x := range data {
+				out = append(out, float64(x.Float32()))
 			}
 		case []float64:
 			out = append(out, data...)

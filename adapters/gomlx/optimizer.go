@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"strings"
 
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	"github.com/gomlx/gomlx/pkg/core/graph"
@@ -124,8 +125,9 @@ func (o *Optimizer) Clear(ctx *context.Context) error {
 	return nil
 }
 
+// within says whether a scope is root or below it.
 func within(scope, root string) bool {
-	return scope == root || len(scope) > len(root) && scope[:len(root)+1] == root+context.ScopeSeparator
+	return strings.HasPrefix(scope+context.ScopeSeparator, root+context.ScopeSeparator)
 }
 
 func (o *Optimizer) root() string {

@@ -37,10 +37,10 @@ func digits(t testing.TB, instance uint64) *classifier.Problem {
 }
 
 // TestTrainingIsTheLibrarys trains the classifier of 784-20-10 units in GoMLX's training loop and in the library's
-// own, from the same starting point on the same minibatches, and in GoMLX with Adam. Both loops
-// compute in float32, in different order: losses part by rounding, which training amplifies from step
-// to step, so the bound on a loss, relative, is that of rounding (a sum over 784 pixels and 128 examples) at the first
-// step and a percent at the end; a wrong state, or a minibatch read twice, shows as tens of percent.
+// own, from the same starting point on the same minibatches, and in GoMLX with Adam. Both loops compute in
+// float32, in different order. At the first step the losses part by the rounding of sums over 784 pixels, a few times
+// 1e-7 of the loss; training amplifies that from step to step, here by a fifth at most. A wrong state or a minibatch
+// read twice shows as tens of percent.
 func TestTrainingIsTheLibrarys(t *testing.T) {
 	const steps = 20
 	net, p := pretrained(t), digits(t, 1)
@@ -60,12 +60,11 @@ func TestTrainingIsTheLibrarys(t *testing.T) {
 		t.Fatalf("%d and %d losses", len(losses), len(own.Losses))
 	}
 	for k, want := range own.Losses {
-		tol := 2e-6 * math.Pow(1.55, float64(k)) // 1.3 % at step 20
+		tol := 2e-6 * math.Pow(1.2, float64(k)) // 8e-5 at step 20
 		if !(math.Abs(losses[k]-want) <= tol*want) {
 			t.Errorf("step %d: loss %.6f in GoMLX, %.6f in the library", k, losses[k], want)
 		}
 	}
-	t.Logf("losses %.4f", losses)
 	adam, _, err := p.Run(simplego.GetBackend(), optimizers.Adam().LearningRate(0.0316).Done(), steps)
 	if err != nil {
 		t.Fatal(err)

@@ -110,6 +110,21 @@ var rules = map[string]rule{
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys", "github.com/google/renameio/v2"},
 	},
+	// A module of its own, below this one: nobody else pays for GoMLX.
+	"adapters/gomlx": {
+		own:    append([]string{"lstm", "optimizer"}, light...),
+		others: []string{"github.com/gomlx/gomlx"},
+	},
+	"adapters/gomlx/internal/cputime": {},
+	"adapters/gomlx/internal/classifier": {
+		own:    []string{"adapters/gomlx/internal/cputime", "optimizer", "tasks", "internal/"},
+		others: []string{"github.com/gomlx/gomlx"},
+	},
+	"adapters/gomlx/example": {
+		own: []string{"adapters/gomlx", "adapters/gomlx/internal/cputime", "adapters/gomlx/internal/classifier",
+			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"github.com/gomlx/gomlx"},
+	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},
 	"internal/gemm/layers": {
 		own:    []string{"internal/gemm", "internal/simd"},
