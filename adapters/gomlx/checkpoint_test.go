@@ -2,6 +2,7 @@ package gomlx
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -187,9 +188,13 @@ func TestFloat64Variables(t *testing.T) {
 // A bfloat16 variable is the sum in float32, rounded.
 func TestBFloat16Variables(t *testing.T) {
 	net := random(t, stateful)
-	grad := []float32{0.5, -1, 0.0078125, 3, 0} // bfloat16 has them all
-	narrow, short := newBench(t, New(net), shapes.Make(dtypes.Float32, 5)), newBench(t, New(net), shapes.Make(dtypes.BFloat16, 5))
-	theta := make([]float32, 5)
+	const n = 200
+	grad := make([]float32, n)
+	for i := range grad {
+		grad[i] = float32(i-n/2) / 64 // bfloat16 has them all
+	}
+	narrow, short := newBench(t, New(net), shapes.Make(dtypes.Float32, n)), newBench(t, New(net), shapes.Make(dtypes.BFloat16, n))
+	theta := make([]float32, n)
 	for k := range 3 {
 		for _, b := range []*bench{narrow, short} {
 			if err := b.step(grad); err != nil {
@@ -263,6 +268,27 @@ func TestClipping(t *testing.T) {
 				t.Errorf("%s: update %d is %v, was %v", name, i, is[i], was[i])
 			}
 		}
+	}
+}
+
+// With clip_nan a gradient that is not a number counts as zero, and the state stays what it is then.
+func TestClipNaNKeepsTheState(t *testing.T) {
+	opt := New(random(t, stateful))
+	bad, zero, good := []float32{1, float32(nan), 3}, []float32{0, 0, 0}, []float32{1, -2, 0.5}
+	held := newBench(t, opt, shapes.Make(dtypes.Float32, 3))
+	held.ctx.SetParam("clip_nan", true)
+	want := newBench(t, opt, shapes.Make(dtypes.Float32, 3)).run([][]float32{zero, good})
+	if got := held.run([][]float32{bad, good}); !slices.Equal(got, want) {
+		t.Errorf("θ is %v, want %v", got, want)
+	}
+	// An update that is too large for float32 is left out, that coordinate's alone.
+	far := New(random(t, lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 100}))
+	free, bound := newBench(t, far, shapes.Make(dtypes.Float32, 2)), newBench(t, far, shapes.Make(dtypes.Float32, 2))
+	bound.ctx.SetParam("clip_nan", true)
+	huge := [][]float32{{1, 3e38}}
+	was, is := free.run(huge), bound.run(huge)
+	if !math.IsInf(was[1], 0) || is[1] != 0 || is[0] != was[0] || is[0] == 0 {
+		t.Errorf("updates %v, with clip_nan %v", was, is)
 	}
 }
 
