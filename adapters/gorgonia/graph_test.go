@@ -2,6 +2,8 @@ package learnedsolver_test
 
 import (
 	"math"
+	"os"
+	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -112,6 +114,32 @@ func TestStepBeforeTheRun(t *testing.T) {
 	}
 	if err := learnedsolver.ZeroGrads(r.model()); err != nil {
 		t.Errorf("ZeroGrads before the run: %v", err)
+	}
+}
+
+// The program of the package comment is the example that is run.
+func TestListingIsTheExample(t *testing.T) {
+	read := func(file string) string {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	_, body, _ := strings.Cut(read("example_test.go"), "func Example() {\n")
+	body, _, ok := strings.Cut(body, "\t// Output: y = 0.8 x + 0.3\n")
+	if !ok {
+		t.Fatal("the example was not found")
+	}
+	var listing strings.Builder
+	for line := range strings.Lines(body) {
+		if line = "//\t" + line; line == "//\t\n" {
+			line = "//\n"
+		}
+		listing.WriteString(line)
+	}
+	if !strings.Contains(read("doc.go"), listing.String()) {
+		t.Errorf("doc.go does not contain\n%s", &listing)
 	}
 }
 

@@ -133,24 +133,31 @@ func TestUnmarshalDamaged(t *testing.T) {
 	// Sound checksums over unsound contents.
 	for what, body := range map[string][]byte{
 		"another version":  edit(data, 8, 2),
-		"no nodes":         edit(data, 12, 0),
+		"nodes lost":       edit(data, 12, 0),
+		"no nodes":         append(edit(data, 12, 0)[:24], make([]byte, 8)...),
 		"many nodes":       edit(data, 12, 200),
 		"steps below 0":    edit(data, 23, 255),
 		"a long name":      edit(data, 27, 255),
 		"a short name":     edit(data, 24, 0),
 		"integer elements": edit(data, 29, 2),
 		"dimensions":       edit(data, 30, 255),
-		"huge":             edit(edit(data, 38, 127), 45, 127),
-		"two of a name":    bytes.Replace(data[:len(data)-4], []byte{1, 0, 0, 0, 'k'}, []byte{1, 0, 0, 0, 'w'}, 1),
+		"a size of 2^64+8": edit(data, 38, 0x40, 39, 4),
+		"a sum above 2^63": edit(data, 38, 0x20, 61, 4),
+		"appended":         append(edit(data), 0),
+		"nameless":         bytes.Replace(edit(data), []byte{1, 0, 0, 0, 'w'}, []byte{0, 0, 0, 0}, 1),
+		"two of a name":    bytes.Replace(edit(data), []byte{1, 0, 0, 0, 'k'}, []byte{1, 0, 0, 0, 'w'}, 1),
 	} {
 		refuse(what, seal(body))
 	}
 }
 
-func edit(data []byte, at int, to byte) []byte {
-	body := slices.Clone(data)
-	body[at] = to
-	return body[:len(body)-4]
+// edit returns the data without their checksum and with other bytes, given as pairs of place and byte.
+func edit(data []byte, changes ...int) []byte {
+	body := slices.Clone(data[:len(data)-4])
+	for i := 0; i < len(changes); i += 2 {
+		body[changes[i]] = byte(changes[i+1])
+	}
+	return body
 }
 
 func seal(body []byte) []byte {
