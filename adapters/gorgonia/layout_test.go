@@ -75,6 +75,12 @@ func layouts(t *testing.T, of tensor.Dtype) map[string]func() layout {
 			a = fresh(5, 6)
 			return a, slice(turned(a), tensor.S(1, 4), tensor.S(0, 2))
 		}),
+		"inner turned": make1(func() (a, b *tensor.Dense) { a = fresh(2, 3, 4); return a, turned(a, 0, 2, 1) }),
+		// Gorgonia gives a column-major single element no strides.
+		"one by one": make1(func() (a, b *tensor.Dense) {
+			a = tensor.New(tensor.WithShape(1, 1), tensor.AsFortran(tensor.Range(of, 2, 3)))
+			return a, a
+		}),
 		"planes": make1(func() (a, b *tensor.Dense) {
 			a = fresh(3, 4, 5)
 			return a, slice(a, nil, tensor.S(1, 3), tensor.S(0, 4))
