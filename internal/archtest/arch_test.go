@@ -125,6 +125,25 @@ var rules = map[string]rule{
 			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
+	// Whoever steps Gorgonia's nodes by a rule has Gorgonia already, and gets nothing else with it.
+	"adapters/gorgonia": {
+		own:    []string{"optimizer"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
+	},
+	"adapters/gorgonia/examples/internal/compare": {
+		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
+	},
+	"adapters/gorgonia/examples/mlp": {
+		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
+			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
+	},
+	"adapters/gorgonia/examples/convnet": {
+		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
+			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
+	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},
 	"internal/gemm/layers": {
 		own:    []string{"internal/gemm", "internal/simd"},

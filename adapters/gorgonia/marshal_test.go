@@ -1,0 +1,265 @@
+package learnedsolver_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	learnedsolver "learnedopt/adapters/gorgonia"
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+
+// A run that is saved after any step and goes on with nodes in another order is the uninterrupted one, bit for bit.
+func TestResume(t *testing.T) {
+	for name, rule := range map[string]optimizer.Rule{"learned": pretrained(t, "mlp").Rule(), "adam": baselines.Adam{LearningRate: 0.1}} {
+		for saveAt := range 4 {
+			rng := source("resume")
+			theta := normal(rng, modelSize)
+			want, m, solver := startFlat(rule, theta), model(theta), learnedsolver.New(rule)
+			if saveAt == 0 {
+				if err := solver.Bind(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			passed := m
+			for step := range 6 {
+				if step == saveAt {
+					data, err := solver.MarshalBinary()
+					if err != nil {
+						t.Fatal(err)
+					}
+					m = model(weights(m)) // other nodes
+					passed = []gorgonia.ValueGrad{m[1], m[2], m[0]}
+					solver = learnedsolver.New(rule)
+					if saveAt == 2 { // into a solver that was in use
+						if err := solver.Step(model(theta)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := solver.UnmarshalBinary(data); err != nil {
+						t.Fatal(err)
+					}
+					if again, err := solver.MarshalBinary(); err != nil || !bytes.Equal(again, data) { // not bound yet
+						t.Errorf("saved again it is other data, %v", err)
+					}
+					clear(data)
+				}
+				grad := normal(rng, modelSize)
+				feed(m, grad)
+				if err := solver.Step(passed); err != nil {
+					t.Fatal(err)
+				}
+				want.step(grad)
+				same(t, weights(m), want.theta, fmt.Sprintf("%s saved at %d, step %d", name, saveAt, step))
+			}
+			if solver.Steps() != 6 {
+				t.Errorf("%d steps, want 6", solver.Steps())
+			}
+		}
+	}
+}
+
+// On a graph, with gob.
+func TestResumeGraph(t *testing.T) {
+	rule := pretrained(t, "quadratic").Rule()
+	long, first, second := newRegression(t, 5), newRegression(t, 5), newRegression(t, 5)
+	uninterrupted, solver, again := learnedsolver.New(rule), learnedsolver.New(rule), learnedsolver.New(rule)
+	var file bytes.Buffer
+	for range 5 {
+		long.step(t, uninterrupted)
+		first.step(t, solver)
+	}
+	if err := gob.NewEncoder(&file).Encode(solver); err != nil {
+		t.Fatal(err)
+	}
+	if err := gob.NewDecoder(&file).Decode(again); err != nil {
+		t.Fatal(err)
+	}
+	second.setWeights(first.weights())
+	for range 5 {
+		long.step(t, uninterrupted)
+		second.step(t, again)
+	}
+	same(t, second.weights(), long.weights(), "resumed")
+}
+
+// saved returns a solver after a step and its data.
+func saved(t testing.TB, rule optimizer.Rule) (*learnedsolver.Solver, []byte) {
+	t.Helper()
+	solver, m := learnedsolver.New(rule), model(make([]float32, modelSize))
+	feed(m, normal(source("saved"), modelSize))
+	if err := solver.Step(m); err != nil {
+		t.Fatal(err)
+	}
+	data, err := solver.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return solver, data
+}
+
+// Damage of any byte, or of the length, is refused and leaves the solver as it was.
+func TestUnmarshalDamaged(t *testing.T) {
+	solver, data := saved(t, baselines.Adam{})
+	refuse := func(what string, damaged []byte) {
+		t.Helper()
+		if err := solver.UnmarshalBinary(damaged); !errors.Is(err, learnedsolver.ErrState) {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	for i := range data {
+		damaged := slices.Clone(data)
+		damaged[i] ^= 4
+		refuse(fmt.Sprint("byte ", i), damaged)
+		refuse(fmt.Sprint(i, " bytes"), data[:i])
+	}
+	refuse("appended", append(slices.Clone(data), 0))
+	if again, err := solver.MarshalBinary(); err != nil || !bytes.Equal(again, data) {
+		t.Errorf("the solver is another one now: %v", err)
+	}
+	// Sound checksums over unsound contents.
+	for what, body := range map[string][]byte{
+		"another version":  edit(data, 8, 2),
+		"nodes lost":       edit(data, 12, 0),
+		"no nodes":         append(edit(data, 12, 0)[:24], make([]byte, 8)...),
+		"many nodes":       edit(data, 12, 200),
+		"steps below 0":    edit(data, 23, 255),
+		"a long name":      edit(data, 27, 255),
+		"a short name":     edit(data, 24, 0),
+		"integer elements": edit(data, 29, 2),
+		"dimensions":       edit(data, 30, 255),
+		"a size of 2^64+8": edit(data, 38, 0x40, 39, 4),
+		"a sum above 2^63": edit(data, 38, 0x20, 61, 4),
+		"appended":         append(edit(data), 0),
+		"nameless":         bytes.Replace(edit(data), []byte{1, 0, 0, 0, 'w'}, []byte{0, 0, 0, 0}, 1),
+		"two of a name":    bytes.Replace(edit(data), []byte{1, 0, 0, 0, 'k'}, []byte{1, 0, 0, 0, 'w'}, 1),
+	} {
+		refuse(what, seal(body))
+	}
+}
+
+// edit returns the data without their checksum and with other bytes, given as pairs of place and byte.
+func edit(data []byte, changes ...int) []byte {
+	body := slices.Clone(data[:len(data)-4])
+	for i := 0; i < len(changes); i += 2 {
+		body[changes[i]] = byte(changes[i+1])
+	}
+	return body
+}
+
+func seal(body []byte) []byte {
+	return binary.LittleEndian.AppendUint32(slices.Clone(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// Sound data meet other nodes, another rule: the error comes with the first step, moves nothing, and the data are
+// not lost.
+func TestResumeElsewhere(t *testing.T) {
+	rule := baselines.Adam{LearningRate: 0.1}
+	_, data := saved(t, rule)
+	for name, c := range map[string]struct {
+		spoil func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad
+		want  string
+	}{
+		"renamed":  {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad { m[0].(*parameter).name = "W"; return m }, "no node w"},
+		"nameless": {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad { m[0].(*parameter).name = ""; return m }, "node 0 cannot be matched"},
+		"same":     {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad { m[0].(*parameter).name = "k"; return m }, "two nodes are called k"},
+		"fewer":    {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad { return m[:2] }, "no node b"},
+		"more": {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad {
+			return append(m, &parameter{"d", gorgonia.NewF32(0), gorgonia.NewF32(0)})
+		}, "no state of a node d"},
+		"reshaped": {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad {
+			m[0] = &parameter{"w", dense(make([]float32, 6), 3, 2), dense(make([]float32, 6), 3, 2)}
+			return m
+		}, "w is float32 of shape [3 2], the run's is float32 of shape [2 3]"},
+		"retyped": {func(m []gorgonia.ValueGrad) []gorgonia.ValueGrad {
+			m[2] = &parameter{"b", gorgonia.NewF64(0), gorgonia.NewF64(0)}
+			return m
+		}, "b is float64"},
+	} {
+		solver := learnedsolver.New(rule)
+		if err := solver.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		m := model(make([]float32, modelSize))
+		feed(m, normal(source("elsewhere"), modelSize))
+		if err := solver.Step(c.spoil(slices.Clone(m))); !errors.Is(err, learnedsolver.ErrModel) || !contains(err, c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		same(t, weights(m), make([]float32, modelSize), name)
+		m = model(make([]float32, modelSize))
+		if err := solver.Bind(m); err != nil {
+			t.Errorf("%s: afterwards: %v", name, err)
+		}
+	}
+	for name, other := range map[string]optimizer.Rule{"momentum": baselines.Momentum{}, "learned": pretrained(t, "mlp").Rule(), "no saver": clipped{}} {
+		solver := learnedsolver.New(other)
+		if err := solver.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := solver.Step(model(make([]float32, modelSize))); !errors.Is(err, learnedsolver.ErrState) {
+			t.Errorf("%s goes on with a state of Adam: %v", name, err)
+		}
+	}
+}
+
+func TestMarshalErrors(t *testing.T) {
+	step := func(rule optimizer.Rule, m ...gorgonia.ValueGrad) *learnedsolver.Solver {
+		s := learnedsolver.New(rule)
+		if err := s.Bind(m); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	p := func(name string) gorgonia.ValueGrad { return &parameter{name, gorgonia.NewF32(1), gorgonia.NewF32(1)} }
+	// What a user gets who has forgotten the name.
+	nameless := gorgonia.NewScalar(gorgonia.NewGraph(), tensor.Float32, gorgonia.WithValue(float32(1)))
+	for want, s := range map[string]*learnedsolver.Solver{
+		"before the first step": learnedsolver.New(sgd{1}),
+		"two nodes are called":  step(sgd{1}, p("a"), p("a")),
+		"node 1 has no name":    step(sgd{1}, p("a"), p("")),
+		"node 0 has no name":    step(sgd{1}, nameless),
+		"cannot be saved":       step(metaopt.Guarded{Rule: baselines.Adam{}}, p("a")),
+	} {
+		if _, err := s.MarshalBinary(); !contains(err, want) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+}
+
+// No data bring the solver down, sound checksum or not; what is accepted is saved again as it was.
+func FuzzUnmarshal(f *testing.F) {
+	_, data := saved(f, baselines.Adam{})
+	f.Add(data[:len(data)-4])
+	f.Add([]byte("gorgonia"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		s := learnedsolver.New(baselines.Adam{})
+		if err := s.UnmarshalBinary(body); err != nil && !errors.Is(err, learnedsolver.ErrState) {
+			t.Errorf("%v", err)
+		}
+		sealed := seal(body)
+		if err := s.UnmarshalBinary(sealed); err != nil {
+			if !errors.Is(err, learnedsolver.ErrState) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		again, err := s.MarshalBinary()
+		if err == nil && !bytes.Equal(again, sealed) {
+			t.Errorf("%x is saved again as %x", sealed, again)
+		}
+		_ = s.Bind(model(make([]float32, modelSize)))
+	})
+}

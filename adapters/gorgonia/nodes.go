@@ -1,0 +1,236 @@
+package learnedsolver
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"learnedopt/optimizer"
+)
+
+// A slot is where a node's coordinates are: at … at+size−1 of the solver's vectors.
+type slot struct {
+	node     gorgonia.ValueGrad
+	name     string // "" if it has none
+	dtype    tensor.Dtype
+	shape    []int
+	at, size int
+
+	weights, gradient array  // of this step
+	step              uint64 // the last one that had it
+}
+
+// label returns what errors call slot i.
+func (s *slot) label(i int) string {
+	if s.name == "" {
+		return fmt.Sprintf("node %d", i)
+	}
+	return s.name
+}
+
+// nameOf returns a node's name, "" if it has none that would tell it from others.
+func nameOf(n gorgonia.ValueGrad) string {
+	named, ok := n.(gorgonia.Namer)
+	if !ok {
+		return ""
+	}
+	name := named.Name()
+	if strings.HasPrefix(name, "%!s(<nil>)") { // what Gorgonia makes of a variable without a name
+		return ""
+	}
+	return name
+}
+
+// describe returns the slot of a node, but for its place.
+func describe(i int, n gorgonia.ValueGrad) (slot, error) {
+	if n == nil || !reflect.TypeOf(n).Comparable() || !reflect.ValueOf(n).Comparable() {
+		return slot{}, fmt.Errorf("%w: node %d is a %T, by which it is not known again; pass a *gorgonia.Node or another pointer", ErrModel, i, n)
+	}
+	s := slot{node: n, name: nameOf(n)}
+	v := n.Value()
+	if v == nil {
+		return slot{}, fmt.Errorf("%w: %s has no value; give it one by gorgonia.WithInit, WithValue or Let", ErrModel, s.label(i))
+	}
+	a, err := read(v)
+	if err != nil {
+		return slot{}, fmt.Errorf("%w: %s has %w", ErrModel, s.label(i), err)
+	}
+	s.dtype, s.shape, s.size = v.Dtype(), slices.Clone(v.Shape()), a.size
+	return s, nil
+}
+
+// Bind fixes the nodes, as the first Step does unasked, and takes no step.
+//
+// A solver that is bound already, or that comes from UnmarshalBinary, goes on with other nodes:
+// of the same names, shapes and number types, in any order. So a run can move on to a graph that was
+// built anew, for instance with another size of the minibatch. On an error, which wraps
+// ErrModel or ErrState, the solver is unchanged.
+func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
+	if len(model) == 0 {
+		return errEmpty
+	}
+	if v, ok := s.rule.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return fmt.Errorf("learnedsolver: %w", err)
+		}
+	}
+	found, places := make([]slot, len(model)), make(map[gorgonia.ValueGrad]int, len(model))
+	n := 0
+	for i, node := range model {
+		var err error
+		if found[i], err = describe(i, node); err != nil {
+			return err
+		}
+		if first, ok := places[node]; ok {
+			return fmt.Errorf("%w: %s is listed twice, as %d and %d; once is enough, its gradient is the sum over all uses",
+				ErrModel, found[i].label(i), first, i)
+		}
+		places[node] = i
+		found[i].at = n
+		n += found[i].size
+	}
+	if n == 0 {
+		return errEmpty
+	}
+	if s.slots != nil {
+		var err error
+		if found, err = match(s.slots, found); err != nil {
+			return err
+		}
+		for i, f := range found {
+			places[f.node] = i
+		}
+	}
+	state := s.state
+	if state == nil {
+		var err error
+		if state, err = s.restored(n); err != nil {
+			return err
+		}
+		s.theta, s.grad, s.update = make([]float32, n), make([]float32, n), make([]float32, n)
+	}
+	s.slots, s.places, s.state, s.saved = found, places, state, nil
+	return nil
+}
+
+// match returns the old slots with the nodes of the new ones that have their names.
+func match(old, found []slot) ([]slot, error) {
+	byName := make(map[string]slot, len(found))
+	for i, f := range found {
+		if f.name == "" {
+			return nil, fmt.Errorf("%w: %s cannot be matched with the saved nodes; name it by gorgonia.WithName", ErrModel, f.label(i))
+		}
+		if _, ok := byName[f.name]; ok {
+			return nil, fmt.Errorf("%w: two nodes are called %s; give each a name of its own", ErrModel, f.name)
+		}
+		byName[f.name] = f
+	}
+	matched := slices.Clone(old)
+	for i := range matched {
+		m := &matched[i]
+		f, ok := byName[m.name]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("%w: there is no node %s, which the run has a state of; pass the nodes that it was started with, or use a new Solver",
+				ErrModel, m.label(i))
+		case !slices.Equal(f.shape, m.shape) || f.dtype != m.dtype:
+			return nil, fmt.Errorf("%w: %s is %v of shape %v, the run's is %v of shape %v; use a new Solver for another network",
+				ErrModel, m.label(i), f.dtype, f.shape, m.dtype, m.shape)
+		}
+		m.node = f.node
+		delete(byName, m.name)
+	}
+	for _, f := range found {
+		if _, ok := byName[f.name]; ok {
+			return nil, fmt.Errorf("%w: the run has no state of a node %s; use a new Solver for another network", ErrModel, f.name)
+		}
+	}
+	return matched, nil
+}
+
+// load reads the weights and gradients of a model into the slots and vectors.
+func (s *Solver) load(model []gorgonia.ValueGrad) error {
+	if len(model) != len(s.slots) {
+		return fmt.Errorf("%w: %d nodes, want the %d that the solver is bound to: one state spans them all; use a Solver for each set of nodes that is stepped alone",
+			ErrModel, len(model), len(s.slots))
+	}
+	s.calls++
+	for i, n := range model {
+		at := i
+		if s.slots[i].node != n {
+			var ok bool
+			if at, ok = s.place(n); !ok {
+				return fmt.Errorf("%w: %s is none of the nodes that the solver is bound to; use a Solver for each network, or Bind this one to nodes of the same names",
+					ErrModel, (&slot{name: nameOf(n)}).label(i))
+			}
+		}
+		slot := &s.slots[at]
+		if slot.step == s.calls {
+			return fmt.Errorf("%w: %s is listed twice", ErrModel, slot.label(at))
+		}
+		slot.step = s.calls
+		if err := slot.read(at); err != nil {
+			return err
+		}
+		slot.weights.gather(s.theta[slot.at : slot.at+slot.size])
+		slot.gradient.gather(s.grad[slot.at : slot.at+slot.size])
+	}
+	return nil
+}
+
+// place returns the slot of a node that is not in its usual place.
+func (s *Solver) place(n gorgonia.ValueGrad) (int, bool) {
+	if n == nil || !reflect.TypeOf(n).Comparable() || !reflect.ValueOf(n).Comparable() {
+		return 0, false
+	}
+	at, ok := s.places[n]
+	return at, ok
+}
+
+// read reads the node's present weights and gradient, of slot i.
+func (s *slot) read(i int) error {
+	weights := s.node.Value()
+	if weights == nil {
+		return fmt.Errorf("%w: %s has lost its value", ErrModel, s.label(i))
+	}
+	gradient, err := s.node.Grad()
+	if err == nil && gradient == nil {
+		err = fmt.Errorf("it is nil")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s has no gradient (%w); differentiate with gorgonia.Grad, run the machine before the step, and make it with gorgonia.BindDualValues",
+			ErrModel, s.label(i), err)
+	}
+	if s.weights, err = read(weights); err != nil {
+		return fmt.Errorf("%w: %s has %w", ErrModel, s.label(i), err)
+	}
+	if s.gradient, err = read(gradient); err != nil {
+		return fmt.Errorf("%w: the gradient of %s is %w", ErrModel, s.label(i), err)
+	}
+	if t := weights.Dtype(); t != s.dtype || !slices.Equal(weights.Shape(), s.shape) {
+		return fmt.Errorf("%w: %s is now %v of shape %v, at the first step it was %v of shape %v; use a new Solver for another network",
+			ErrModel, s.label(i), t, weights.Shape(), s.dtype, s.shape)
+	}
+	if t := gradient.Dtype(); t != s.dtype || !slices.Equal(gradient.Shape(), s.shape) && (s.size != 1 || s.gradient.size != 1) {
+		return fmt.Errorf("%w: %s is %v of shape %v, its gradient %v of shape %v; both must be the same",
+			ErrModel, s.label(i), s.dtype, s.shape, t, gradient.Shape())
+	}
+	return nil
+}
+
+// locate makes a divergence of the flat vectors one of a node.
+func (s *Solver) locate(d *optimizer.DivergedError) error {
+	if d.Coordinate < 0 {
+		return fmt.Errorf("learnedsolver: %w", d)
+	}
+	i := slices.IndexFunc(s.slots, func(t slot) bool { return d.Coordinate < t.at+t.size })
+	t := &s.slots[i]
+	if d.What == "gradient" { // float64 tells what float32 cannot
+		d.Value = t.gradient.element(d.Coordinate - t.at)
+	}
+	return &DivergedError{Node: t.label(i), At: index(d.Coordinate-t.at, t.shape), Diverged: d}
+}
