@@ -37,12 +37,16 @@ type rule struct {
 
 // light are the internal packages that pull in no module worth the name: all
 // that someone gets who only loads an optimizer.
-var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest"}
+var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved"}
 
 // rules has an entry for every package of the module, except that packages
 // below internal/ that no one here can reach are their own business.
 var rules = map[string]rule{
 	"optimizer": {},
+	// Wrappers around any rule.
+	"rules": {
+		own: []string{"optimizer", "internal/saved"},
+	},
 	"optimizer/optimizertest": {
 		own: []string{"optimizer", "internal/"},
 	},
@@ -62,7 +66,7 @@ var rules = map[string]rule{
 	// Whoever loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan", "internal/nearest"},
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"metaopt/adjoint": {
@@ -153,6 +157,7 @@ var rules = map[string]rule{
 	"internal/stream":  {},
 	"internal/fan":     {},
 	"internal/nearest": {},
+	"internal/saved":   {},
 }
 
 // A tree maps a package's folder to what its files import, tests left out.
