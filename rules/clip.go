@@ -1,0 +1,90 @@
+package rules
+
+import (
+	"errors"
+	"math"
+
+	"learnedopt/optimizer"
+)
+
+// ClipNorm shortens gradients that are longer than c, over all coordinates together, before a rule
+// sees them:
+//
+//	g' = g min(1, c/‖g‖₂)
+//
+// after Pascanu, Mikolov and Bengio 2013 (arXiv:1211.5063, algorithm 1). The norm is summed in float64. A
+// gradient that is not finite passes as it is. Learned rules with log-and-sign or RNNProp inputs hardly see
+// a gradient's length; they feel clipping where single steps stand out.
+type ClipNorm struct {
+	Rule optimizer.Rule
+	// Max is c; 0 means 1.
+	Max float64
+}
+
+var _ optimizer.Rule = ClipNorm{}
+
+// Validate returns an error if there is no rule, c is out of range, or the rule is not valid.
+func (r ClipNorm) Validate() error {
+	return errors.Join(validate("clip norm", r.Rule), inRange("clip norm", "max", r.Max, 0, math.Inf(1)))
+}
+
+// Start implements optimizer.Rule. It panics if r is not valid.
+func (r ClipNorm) Start(n int) optimizer.State {
+	if r.Validate() != nil {
+		panic(errInvalid)
+	}
+	limit := orOne(r.Max)
+	return wrap(r.Rule, &change{name: "clipnorm", gradient: func(dst, grad []float32) {
+		sum := 0.0
+		for _, g := range grad {
+			sum += float64(g) * float64(g)
+		}
+		norm := math.Sqrt(sum)
+		if !(norm > limit) || math.IsInf(norm, 1) {
+			copy(dst, grad)
+			return
+		}
+		factor := limit / norm
+		for i, g := range grad {
+			dst[i] = float32(float64(g) * factor)
+		}
+	}}, n)
+}
+
+// ClipValue moves each coordinate of a gradient into [−c, c] before a rule sees it. NaN passes as it
+// is, and so does what is infinite.
+type ClipValue struct {
+	Rule optimizer.Rule
+	// Max is c; 0 means 1.
+	Max float64
+}
+
+var _ optimizer.Rule = ClipValue{}
+
+// Validate returns an error if there is no rule, c is out of range, or the rule is not valid.
+func (r ClipValue) Validate() error {
+	return errors.Join(validate("clip value", r.Rule), inRange("clip value", "max", r.Max, 0, math.MaxFloat32))
+}
+
+// Start implements optimizer.Rule. It panics if r is not valid.
+func (r ClipValue) Start(n int) optimizer.State {
+	if r.Validate() != nil {
+		panic(errInvalid)
+	}
+	limit := float32(orOne(r.Max))
+	return wrap(r.Rule, &change{name: "clipval", gradient: func(dst, grad []float32) {
+		for i, g := range grad {
+			if g-g == 0 {
+				g = max(-limit, min(limit, g))
+			}
+			dst[i] = g
+		}
+	}}, n)
+}
+
+func orOne(x float64) float64 {
+	if x == 0 {
+		return 1
+	}
+	return x
+}

@@ -1,0 +1,44 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+
+	"learnedopt/optimizer"
+)
+
+// Panics of callers' mistakes.
+const (
+	errInvalid   = "rules: invalid rule; Validate says what is wrong"
+	errLength    = "rules: slice length is not the number of coordinates"
+	errPoint     = "rules: the update depends on the parameters; call UpdateAt"
+	errLossState = "rules: a state that decides by losses must be an optimizer.LossUpdater to be wrapped"
+	errGuard     = "rules: a rule that decides by losses inside Groups; put the guard over the groups"
+	errGroups    = "rules: the groups do not add up to the number of coordinates"
+)
+
+// ErrState is wrapped by every error of a state's UnmarshalBinary.
+var ErrState = errors.New("rules: bad state")
+
+// validate returns what is wrong with a rule below, or with a schedule; nil is an error for a rule.
+func validate(wrapper string, rule optimizer.Rule) error {
+	if rule == nil {
+		return fmt.Errorf("rules: %s has no rule", wrapper)
+	}
+	return valid(rule)
+}
+
+func valid(x any) error {
+	if v, ok := x.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// inRange returns an error unless low ≤ x < high.
+func inRange(wrapper, field string, x, low, high float64) error {
+	if !(low <= x && x < high) {
+		return fmt.Errorf("rules: %s: %s is %v; want at least %v and less than %v", wrapper, field, x, low, high)
+	}
+	return nil
+}

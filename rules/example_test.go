@@ -1,0 +1,72 @@
+package rules_test
+
+import (
+	"fmt"
+	"log"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/rules"
+)
+
+// A learned rule with clipping and a schedule, in one's own loop: f(θ) = ½|θ − 3|².
+func Example() {
+	opt, err := metaopt.Pretrained("quadratic")
+	if err != nil {
+		log.Fatal(err)
+	}
+	rule := rules.Scaled{
+		Rule: rules.ClipNorm{Rule: opt.Rule(), Max: 5},
+		By:   rules.WarmUp{Steps: 5, Then: rules.Cosine{Steps: 195}},
+	}
+	if err := rule.Validate(); err != nil {
+		log.Fatal(err)
+	}
+	theta, grad := []float32{0, 1}, make([]float32, 2)
+	run := metaopt.StartRule(rule, len(theta))
+	for range 200 {
+		for i, x := range theta {
+			grad[i] = x - 3
+		}
+		if err := run.Step(theta, grad); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Printf("%.1f\n", theta)
+	// Output: [3.0 3.0]
+}
+
+// Weights with decay, biases without, as with torch.optim.AdamW(lr=0.1, weight_decay=0.5).
+func ExampleGroups() {
+	adam := baselines.Adam{LearningRate: 0.1}
+	rule := rules.Groups{
+		{N: 2, Rule: rules.WeightDecay{Rule: adam, Decay: 0.1 * 0.5}}, // weights
+		{Rule: adam}, // the others
+	}
+	theta := []float32{10, 10, 10}
+	run := metaopt.StartRule(rule, len(theta))
+	if err := run.Step(theta, []float32{0, 0, 0}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(theta)
+	// Output: [9.5 9.5 10]
+}
+
+// Adam until the worst is over, then a learned rule that has heard the gradients.
+func ExampleWarmStart() {
+	opt, err := metaopt.Pretrained("quadratic")
+	if err != nil {
+		log.Fatal(err)
+	}
+	rule := rules.WarmStart{Steps: 10, First: baselines.Adam{LearningRate: 0.1}, Then: opt.Rule(), Hear: true}
+	theta, grad := []float32{0}, make([]float32, 1)
+	run := metaopt.StartRule(rule, 1)
+	for range 100 {
+		grad[0] = theta[0] - 3
+		if err := run.Step(theta, grad); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Printf("%.1f\n", theta)
+	// Output: [3.0]
+}

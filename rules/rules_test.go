@@ -1,0 +1,251 @@
+package rules_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+	"learnedopt/optimizer/optimizertest"
+	"learnedopt/rules"
+)
+
+// halved are the coordinates in two groups, for any number of them.
+type halved struct{ first, second optimizer.Rule }
+
+func (h halved) Start(n int) optimizer.State {
+	if n < 2 {
+		return h.first.Start(n)
+	}
+	return rules.Groups{{N: n / 2, Rule: h.first}, {Rule: h.second}}.Start(n)
+}
+
+func learned(t *testing.T, name string) *metaopt.Optimizer {
+	t.Helper()
+	opt, err := metaopt.Pretrained(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opt
+}
+
+// TestConform runs the suite that every rule passes on each wrapper, and on some composed.
+func TestConform(t *testing.T) {
+	adam, net := baselines.Adam{LearningRate: 0.1}, learned(t, "quadratic").Rule()
+	guarded := metaopt.Guarded{Rule: net}
+	decay := rules.WeightDecay{Rule: adam, Decay: 0.01}
+	for name, rule := range map[string]optimizer.Rule{
+		"scaled":              rules.Scaled{Rule: net, By: rules.InverseSqrt{Steps: 2}},
+		"decay":               decay,
+		"clip value":          rules.ClipValue{Rule: adam, Max: 0.1},
+		"warm start":          rules.WarmStart{Steps: 3, First: adam, Then: net},
+		"warm start, hearing": rules.WarmStart{Steps: 3, First: adam, Then: rules.WeightDecay{Rule: net}, Hear: true},
+		"no warm start":       rules.WarmStart{First: adam, Then: net},
+		"over a guard":        rules.Scaled{Rule: rules.WeightDecay{Rule: guarded, Decay: 0.1}, By: rules.Cosine{Steps: 4}},
+		"under a guard":       metaopt.Guarded{Rule: rules.Scaled{Rule: decay, By: rules.WarmUp{Steps: 3}}},
+		"warm start, guarded": rules.WarmStart{Steps: 3, First: guarded, Then: adam},
+	} {
+		t.Run(name, func(t *testing.T) { optimizertest.Conform(t, rule) })
+	}
+	for name, rule := range map[string]optimizer.Rule{
+		"clip norm": rules.ClipNorm{Rule: net, Max: 0.5},
+		"groups":    halved{adam, net},
+		"composed":  rules.ClipNorm{Rule: halved{decay, rules.Scaled{Rule: rules.ClipNorm{Rule: net}, By: rules.StepDecay{Every: 2}}}, Max: 3},
+	} {
+		t.Run(name, func(t *testing.T) { optimizertest.ConformInOrder(t, rule) })
+	}
+}
+
+// updates returns a rule's updates for gradients of one row each, at θ = point.
+func updates(rule optimizer.Rule, point []float32, grads ...[]float32) [][]float32 {
+	state, all := rule.Start(len(point)), [][]float32{}
+	for _, g := range grads {
+		u := make([]float32, len(point))
+		optimizer.Update(state, u, point, g)
+		all = append(all, u)
+	}
+	return all
+}
+
+// TestByHand expects updates that were computed by hand. SGD with learning rate 1 is u = −g.
+func TestByHand(t *testing.T) {
+	sgd := baselines.SGD{LearningRate: 1}
+	momentum := baselines.Momentum{LearningRate: 1, Momentum: 0.5} // b ← b/2 + g, u = −b
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	one, point := []float32{1, 1}, []float32{8, -16}
+	for name, c := range map[string]struct {
+		rule  optimizer.Rule
+		grads [][]float32
+		want  [][]float32
+	}{
+		"scaled":             {rules.Scaled{Rule: sgd, By: rules.StepDecay{Factor: 0.5}}, [][]float32{{4, -8}, {4, -8}, {4, -8}}, [][]float32{{-4, 8}, {-2, 4}, {-1, 2}}},
+		"not scaled":         {rules.Scaled{Rule: sgd}, [][]float32{{4, -8}}, [][]float32{{-4, 8}}},
+		"decay":              {rules.WeightDecay{Rule: sgd, Decay: 0.25}, [][]float32{one}, [][]float32{{-3, 3}}},
+		"decay, scaled":      {rules.WeightDecay{Rule: sgd, Decay: 0.25, By: rules.StepDecay{Factor: 0.5}}, [][]float32{one, one}, [][]float32{{-3, 3}, {-2, 1}}},
+		"decay is decoupled": {rules.WeightDecay{Rule: momentum, Decay: 0.25}, [][]float32{one, one}, [][]float32{{-3, 3}, {-3.5, 2.5}}},
+		"norm":               {rules.ClipNorm{Rule: sgd, Max: 2.5}, [][]float32{{3, 4}, {1.5, 2}, {0, 1}, {nan, 3}, {inf, 3}}, [][]float32{{-1.5, -2}, {-1.5, -2}, {0, -1}, {nan, -3}, {-inf, -3}}},
+		"norm of 1":          {rules.ClipNorm{Rule: sgd}, [][]float32{{0, -3e38}, {3e-30, 0}}, [][]float32{{0, 1}, {-3e-30, 0}}},
+		"value":              {rules.ClipValue{Rule: sgd, Max: 2}, [][]float32{{3, -4}, {2, -1}, {nan, -inf}}, [][]float32{{-2, 2}, {-2, 1}, {nan, inf}}},
+		"value of 1":         {rules.ClipValue{Rule: sgd}, [][]float32{{3, -0.5}}, [][]float32{{-1, 0.5}}},
+		"clipped before":     {rules.ClipValue{Rule: momentum}, [][]float32{{3, 3}, {0, 3}}, [][]float32{{-1, -1}, {-0.5, -1.5}}},
+		"groups":             {rules.Groups{{1, sgd}, {0, momentum}}, [][]float32{{1, 1}, {1, 1}}, [][]float32{{-1, -1}, {-1, -1.5}}},
+		"decay of a group":   {rules.Groups{{Rule: sgd}, {1, rules.WeightDecay{Rule: sgd, Decay: 0.5}}}, [][]float32{one}, [][]float32{{-1, 7}}},
+		"norm of all groups": {rules.ClipNorm{Rule: rules.Groups{{1, sgd}, {1, sgd}}, Max: 2.5}, [][]float32{{3, 4}}, [][]float32{{-1.5, -2}}},
+		"norm of each group": {rules.Groups{{1, rules.ClipNorm{Rule: sgd, Max: 2.5}}, {1, rules.ClipNorm{Rule: sgd, Max: 5}}}, [][]float32{{3, 4}}, [][]float32{{-2.5, -4}}},
+		"warm start":         {rules.WarmStart{Steps: 2, First: sgd, Then: momentum}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1, -1}, {-1.5, -1.5}}},
+		"hearing":            {rules.WarmStart{Steps: 2, First: sgd, Then: momentum, Hear: true}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1.75, -1.75}, {-1.875, -1.875}}},
+		"no first steps":     {rules.WarmStart{First: sgd, Then: momentum, Hear: true}, [][]float32{one, one}, [][]float32{{-1, -1}, {-1.5, -1.5}}},
+	} {
+		for step, u := range updates(c.rule, point, c.grads...) {
+			for i := range u {
+				if w := c.want[step][i]; u[i] != w && (u[i] == u[i] || w == w) {
+					t.Errorf("%s: the update of step %d is %v, want %v", name, step, u, c.want[step])
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestNormPermuted expects the norm not to depend on the order of the coordinates beyond rounding: it is a
+// float64 sum of 33 squares, off by 33·2⁻⁵³, and the product is rounded to float32 once.
+func TestNormPermuted(t *testing.T) {
+	grad, back := make([]float32, 33), make([]float32, 33)
+	for i := range grad {
+		grad[i] = float32(math.Sin(float64(i*i)) * math.Pow(10, float64(i%5)))
+		back[32-i] = grad[i]
+	}
+	rule := rules.ClipNorm{Rule: baselines.SGD{LearningRate: 1}, Max: 0.3}
+	a, b := updates(rule, grad, grad)[0], updates(rule, back, back)[0]
+	sum := 0.0
+	for i, x := range a {
+		if y := b[32-i]; math.Abs(float64(x-y)) > 1.2e-7*math.Abs(float64(x)) {
+			t.Errorf("coordinate %d: %v, in the opposite order %v", i, x, y)
+		}
+		sum += float64(x) * float64(x)
+	}
+	if norm := math.Sqrt(sum); math.Abs(norm-0.3) > 0.3*6e-8 {
+		t.Errorf("the norm is %v after clipping to 0.3", norm)
+	}
+}
+
+// A clipped gradient is not the caller's: it is left alone.
+func TestGradientsAreLeftAlone(t *testing.T) {
+	for _, rule := range []optimizer.Rule{rules.ClipNorm{Rule: baselines.SGD{}}, rules.ClipValue{Rule: baselines.SGD{}}} {
+		grad := []float32{30, 40}
+		updates(rule, grad, grad)
+		if grad[0] != 30 || grad[1] != 40 {
+			t.Errorf("%T changed the gradient to %v", rule, grad)
+		}
+	}
+}
+
+func TestSchedules(t *testing.T) {
+	for name, c := range map[string]struct {
+		s    rules.Schedule
+		want []float64
+	}{
+		"constant":        {rules.Constant(0.3), []float64{0.3, 0.3}},
+		"stop":            {rules.Constant(0), []float64{0, 0}},
+		"warm-up":         {rules.WarmUp{Steps: 4}, []float64{0.25, 0.5, 0.75, 1, 1, 1}},
+		"warm-up, decay":  {rules.WarmUp{Steps: 2, Then: rules.StepDecay{Factor: 0.5}}, []float64{0.5, 1, 1, 0.5, 0.25}},
+		"no warm-up":      {rules.WarmUp{}, []float64{1, 1}},
+		"cosine":          {rules.Cosine{Steps: 4}, []float64{1, (2 + math.Sqrt2) / 4, 0.5, (2 - math.Sqrt2) / 4, 0, 0}},
+		"cosine, floored": {rules.Cosine{Steps: 2, Floor: 0.2}, []float64{1, 0.6, 0.2, 0.2}},
+		"step decay":      {rules.StepDecay{Factor: 0.5, Every: 2}, []float64{1, 1, 0.5, 0.5, 0.25}},
+		"default decay":   {rules.StepDecay{}, []float64{1, 0.1, 0.01}},
+		"inverse root":    {rules.InverseSqrt{Steps: 2}, []float64{1, 1, math.Sqrt(2. / 3), math.Sqrt(0.5)}},
+		"from the start":  {rules.InverseSqrt{}, []float64{1, math.Sqrt(0.5), math.Sqrt(1. / 3), 0.5}},
+	} {
+		for step, want := range c.want {
+			if got := c.s.At(step); math.Abs(got-want) > 1e-15 {
+				t.Errorf("%s: %v at step %d, want %v", name, got, step, want)
+			}
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	sgd, bad := baselines.SGD{}, baselines.Adam{LearningRate: -1}
+	net := learned(t, "quadratic").Rule()
+	for says, rule := range map[string]interface {
+		optimizer.Rule
+		Validate() error
+	}{
+		"scaled has no rule":                   rules.Scaled{},
+		"adam: learning rate":                  rules.Scaled{Rule: bad},
+		"constant: factor is NaN":              rules.Scaled{Rule: sgd, By: rules.Constant(math.NaN())},
+		"constant: factor is +Inf":             rules.Scaled{Rule: sgd, By: rules.Constant(math.Inf(-1))},
+		"warm-up: number of steps is -1":       rules.Scaled{Rule: sgd, By: rules.WarmUp{Steps: -1}},
+		"cosine: number of steps is 0":         rules.Scaled{Rule: sgd, By: rules.WarmUp{Then: rules.Cosine{}}},
+		"cosine: floor is 1.5":                 rules.Scaled{Rule: sgd, By: rules.Cosine{Steps: 1, Floor: 1.5}},
+		"step decay: factor is 2":              rules.Scaled{Rule: sgd, By: rules.StepDecay{Factor: 2}},
+		"step decay: number of steps is -3":    rules.Scaled{Rule: sgd, By: rules.StepDecay{Every: -3}},
+		"inverse square root: number of steps": rules.Scaled{Rule: sgd, By: rules.InverseSqrt{Steps: -1}},
+		"weight decay has no rule":             rules.WeightDecay{},
+		"weight decay: decay is 1":             rules.WeightDecay{Rule: sgd, Decay: 1},
+		"clip norm: max is NaN":                rules.ClipNorm{Rule: sgd, Max: math.NaN()},
+		"clip value: max is -1":                rules.ClipValue{Rule: sgd, Max: -1},
+		"no groups":                            rules.Groups{},
+		"group 1 has no rule":                  rules.Groups{{1, sgd}, {}},
+		"group 0 of -2 coordinates":            rules.Groups{{-2, sgd}},
+		"2 groups have size 0":                 rules.Groups{{0, sgd}, {0, net}},
+		"warm start: number of steps is -1":    rules.WarmStart{Steps: -1, First: sgd, Then: sgd},
+		"warm start has no rule":               rules.WarmStart{Steps: 1, Then: sgd},
+		"beta1":                                rules.ClipNorm{Rule: rules.Groups{{1, baselines.Adam{Beta1: 1}}}},
+	} {
+		if err := rule.Validate(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%+v: error %v, want one that says %q", rule, err, says)
+		}
+		mustPanic(t, "rules: invalid rule", func() { rule.Start(1) })
+	}
+	for _, rule := range []interface{ Validate() error }{
+		rules.Scaled{Rule: net}, rules.WeightDecay{Rule: sgd}, rules.Groups{{0, sgd}},
+		rules.WarmStart{First: sgd, Then: net}, rules.Scaled{Rule: sgd, By: rules.Cosine{Steps: 1, Floor: 1}},
+	} {
+		if err := rule.Validate(); err != nil {
+			t.Errorf("%+v: %v", rule, err)
+		}
+	}
+}
+
+// onlyStepLoss decides by losses in a way that cannot be wrapped.
+type onlyStepLoss struct{ optimizer.State }
+
+func (onlyStepLoss) Start(int) optimizer.State { return onlyStepLoss{} }
+func (onlyStepLoss) StepLoss(_, _ []float32, _ float64) *optimizer.DivergedError {
+	return nil
+}
+
+func TestPanics(t *testing.T) {
+	sgd := baselines.SGD{}
+	guarded := metaopt.Guarded{Rule: sgd}
+	decay := rules.WeightDecay{Rule: sgd}
+	x := []float32{1}
+	for says, f := range map[string]func(){
+		"do not add up":        func() { rules.Groups{{1, sgd}, {2, sgd}}.Start(4) },
+		"add up to the number": func() { rules.Groups{{4, sgd}, {0, sgd}}.Start(4) },
+		"put the guard over":   func() { rules.Groups{{0, guarded}}.Start(4) },
+		"LossUpdater":          func() { rules.Scaled{Rule: onlyStepLoss{}}.Start(1) },
+		"must be an":           func() { rules.WarmStart{First: onlyStepLoss{}, Then: sgd}.Start(1) },
+		"call UpdateAt":        func() { decay.Start(1).Update(x, x) },
+		"on the parameters":    func() { rules.Groups{{0, decay}}.Start(1).Update(x, x) },
+		"the update depends":   func() { rules.WarmStart{First: sgd, Then: decay}.Start(1).Update(x, x) },
+		"depends on":           func() { rules.WeightDecay{Rule: guarded}.Start(1).Update(x, x) },
+		"slice length":         func() { optimizer.Update(decay.Start(1), x, []float32{1, 2}, x) },
+	} {
+		mustPanic(t, says, f)
+	}
+}
+
+func mustPanic(t *testing.T, says string, f func()) {
+	t.Helper()
+	defer func() {
+		if text, _ := recover().(string); !strings.HasPrefix(text, "rules: ") || !strings.Contains(text, says) {
+			t.Errorf("the panic is %q, want one of rules that says %q", text, says)
+		}
+	}()
+	f()
+}

@@ -1,0 +1,78 @@
+package rules
+
+import (
+	"errors"
+
+	"learnedopt/optimizer"
+)
+
+// Scaled multiplies the updates of a rule by a schedule:
+//
+//	u_t = s(t) u'_t,   t = 0, 1, …
+//
+// For a rule with a learning rate α that is the learning rate s(t)α; for a learned rule, which has
+// none, it is the same cure for a run that has to come to rest.
+type Scaled struct {
+	Rule optimizer.Rule
+	// By is s; nil means 1.
+	By Schedule
+}
+
+var _ optimizer.Rule = Scaled{}
+
+// Validate returns an error if there is no rule, or rule or schedule are not valid.
+func (r Scaled) Validate() error { return errors.Join(validate("scaled", r.Rule), valid(r.By)) }
+
+// Start implements optimizer.Rule. It panics if r is not valid.
+func (r Scaled) Start(n int) optimizer.State {
+	if r.Validate() != nil {
+		panic(errInvalid)
+	}
+	by := or(r.By)
+	return wrap(r.Rule, &change{name: "scaled", update: func(t int, dst, _ []float32) {
+		s := float32(by.At(t))
+		for i := range dst {
+			dst[i] *= s
+		}
+	}}, n)
+}
+
+// WeightDecay pulls the parameters to zero, beside the updates of a rule:
+//
+//	u_t = u'_t − λ s(t) θ_t
+//
+// It is decoupled: the rule does not see it in its gradients (Loshchilov and Hutter 2019,
+// arXiv:1711.05101, algorithm 2). λ is the part of each parameter that goes at a step. It is not multiplied
+// by the rule's learning rate α: torch.optim.AdamW with weight_decay w is WeightDecay of
+// Adam with λ = αw, and Scaled around both scales both, as its schedules do.
+//
+// Its states are optimizer.PointStates.
+type WeightDecay struct {
+	Rule optimizer.Rule
+	// Decay is λ in [0, 1); 0 means none.
+	Decay float64
+	// By is s; nil means 1.
+	By Schedule
+}
+
+var _ optimizer.Rule = WeightDecay{}
+
+// Validate returns an error if there is no rule, λ is out of range, or rule or schedule are
+// not valid.
+func (r WeightDecay) Validate() error {
+	return errors.Join(validate("weight decay", r.Rule), inRange("weight decay", "decay", r.Decay, 0, 1), valid(r.By))
+}
+
+// Start implements optimizer.Rule. It panics if r is not valid.
+func (r WeightDecay) Start(n int) optimizer.State {
+	if r.Validate() != nil {
+		panic(errInvalid)
+	}
+	by := or(r.By)
+	return wrap(r.Rule, &change{name: "decay", point: true, update: func(t int, dst, theta []float32) {
+		decay := float32(r.Decay * by.At(t))
+		for i, x := range theta {
+			dst[i] -= float32(decay * x) // rounded on its own on every architecture
+		}
+	}}, n)
+}

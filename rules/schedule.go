@@ -1,0 +1,124 @@
+package rules
+
+import (
+	"errors"
+	"math"
+)
+
+// A Schedule is a factor for every step of a run, counted from 0. It is immutable and depends on
+// the step alone, so that a resumed run goes on in it. A schedule may have a method Validate() error.
+type Schedule interface {
+	At(step int) float64
+}
+
+// or returns s, or 1 at every step for nil.
+func or(s Schedule) Schedule {
+	if s == nil {
+		return Constant(1)
+	}
+	return s
+}
+
+// Constant is the same factor at every step, a multiplier of the learning rate. The zero value is
+// 0 and stops a run.
+type Constant float64
+
+// At implements Schedule.
+func (c Constant) At(int) float64 { return float64(c) }
+
+// Validate returns an error if the factor is not finite.
+func (c Constant) Validate() error {
+	return inRange("constant", "factor", math.Abs(float64(c)), 0, math.Inf(1))
+}
+
+// WarmUp rises linearly, and then follows another schedule from its start:
+//
+//	(t+1)/K  for t < K,   s(t−K) after it
+type WarmUp struct {
+	// Steps is K; 0 means no warm-up.
+	Steps int
+	// Then is s; nil means 1.
+	Then Schedule
+}
+
+// At implements Schedule.
+func (w WarmUp) At(step int) float64 {
+	if step < w.Steps {
+		return float64(step+1) / float64(w.Steps)
+	}
+	return or(w.Then).At(step - w.Steps)
+}
+
+// Validate returns an error if K is negative or s is not valid.
+func (w WarmUp) Validate() error {
+	return errors.Join(steps("warm-up", w.Steps, 0), valid(w.Then))
+}
+
+// Cosine falls along half a cosine and stays (Loshchilov and Hutter 2017, arXiv:1608.03983,
+// equation 5, without restarts):
+//
+//	F + (1−F)(1 + cos(πt/T))/2  for t < T,   F after it
+type Cosine struct {
+	// Steps is T, at least 1.
+	Steps int
+	// Floor is F in [0, 1]; 0 means to nothing.
+	Floor float64
+}
+
+// At implements Schedule.
+func (c Cosine) At(step int) float64 {
+	if step >= c.Steps {
+		return c.Floor
+	}
+	return c.Floor + (1-c.Floor)*(1+math.Cos(math.Pi*float64(step)/float64(c.Steps)))/2
+}
+
+// Validate returns an error if a field is out of its range.
+func (c Cosine) Validate() error {
+	return errors.Join(steps("cosine", c.Steps, 1), inRange("cosine", "floor", c.Floor, 0, math.Nextafter(1, 2)))
+}
+
+// StepDecay is multiplied by F every K steps: F^⌊t/K⌋. With K = 1 it is exponential decay.
+type StepDecay struct {
+	// Factor is F in (0, 1]; 0 means 0.1.
+	Factor float64
+	// Every is K; 0 means 1.
+	Every int
+}
+
+// At implements Schedule.
+func (d StepDecay) At(step int) float64 {
+	factor := d.Factor
+	if factor == 0 {
+		factor = 0.1
+	}
+	return math.Pow(factor, float64(step/max(d.Every, 1)))
+}
+
+// Validate returns an error if a field is out of its range.
+func (d StepDecay) Validate() error {
+	return errors.Join(steps("step decay", d.Every, 0), inRange("step decay", "factor", d.Factor, 0, math.Nextafter(1, 2)))
+}
+
+// InverseSqrt falls with the root of the step, after K steps at 1:
+//
+//	min(1, √(K/(t+1)))
+//
+// as lstm.Config.Anneal makes a network's own updates do (Robbins and Monro 1951; the
+// exponent ½ is that of Polyak and Juditsky 1992).
+type InverseSqrt struct {
+	// Steps is K; 0 means 1.
+	Steps int
+}
+
+// At implements Schedule.
+func (s InverseSqrt) At(step int) float64 {
+	return math.Min(1, math.Sqrt(float64(max(s.Steps, 1))/float64(step+1)))
+}
+
+// Validate returns an error if K is negative.
+func (s InverseSqrt) Validate() error { return steps("inverse square root", s.Steps, 0) }
+
+func steps(schedule string, n, least int) error {
+	return inRange(schedule, "number of steps", float64(n), float64(least), math.Inf(1))
+}
