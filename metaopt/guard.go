@@ -30,7 +30,7 @@ import (
 //
 // So while the learned rule is in charge, the smoothed loss is never for P steps in
 // a row above the best by more than τ |f_0|; docs/guard.md says what that does not promise.
-// A Guard costs two floats a coordinate, until the handover, and no gradients.
+// A Guard costs one float a coordinate, until the handover, and no gradients.
 //
 // After Prémont-Schwarz et al. 2022 (LGL2O), who let two rules compete on losses of
 // both, and Heaton et al. 2023 (Safe-L2O), who compare a residual with a running mean of it.
@@ -99,8 +99,10 @@ func (g Guard) Validate() error {
 
 // Guarded is a rule under a guard, as Evaluate and optimizer.Run take it.
 //
-// Its states are optimizer.LossStates. A caller that knows no losses and calls Update gets
-// the rule's own updates: nothing is guarded.
+// Its states are optimizer.LossUpdaters, and are saved and resumed if the states of both rules
+// are. A caller that knows no losses and calls Update, or UpdateAt, gets the rule's own
+// updates: nothing is guarded. So where one guard is under another, or is a fallback, only the
+// outer one guards.
 type Guarded struct {
 	Rule  optimizer.Rule
 	Guard Guard
@@ -124,10 +126,7 @@ func (g Guarded) start(n int) *guardState {
 		panic(errGuard)
 	}
 	cfg := g.Guard.WithDefaults()
-	return &guardState{
-		cfg: cfg, active: g.Rule.Start(n), next: make([]float32, n),
-		losses: make([]float64, cfg.Window), saved: make([]float32, n),
-	}
+	return &guardState{rule: g.Rule, cfg: cfg, n: n, active: g.Rule.Start(n), losses: make([]float64, cfg.Window)}
 }
 
 // A handoverCount counts the handovers of a rule's runs.

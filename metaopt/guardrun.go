@@ -1,13 +1,9 @@
 package metaopt
 
-import (
-	"errors"
+import "learnedopt/optimizer"
 
-	"learnedopt/optimizer"
-)
-
-// WithGuard returns o under a guard: the runs that it starts need StepLoss in place of
-// Step. The guard is not part of a file that o is saved to.
+// WithGuard returns o under a guard: the runs that it starts need the loss of each
+// step (StepLoss, SetLoss). The guard is not part of a file that o is saved to.
 func (o *Optimizer) WithGuard(g Guard) (*Optimizer, error) {
 	if err := g.Validate(); err != nil {
 		return nil, err
@@ -17,35 +13,35 @@ func (o *Optimizer) WithGuard(g Guard) (*Optimizer, error) {
 	return &guarded, nil
 }
 
-// errNoLoss is what Step says in a guarded run.
-var errNoLoss = errors.New("metaopt: a guarded run decides by the losses; call StepLoss")
-
-// StepLoss is Step with the loss at theta, for a run that may be guarded (WithGuard).
-// Without a guard it is Step, and a loss that is not finite is refused as such a
-// gradient is. With one it may go back to the best point so far, and hands the run
-// over to the fallback, in place of an update (Guard); what is not finite is then
-// an error only at the first step, where there is nothing to go back to, and after the
-// handover.
+// StepLoss is SetLoss and Step.
 func (r *Run) StepLoss(theta, grad []float32, loss float64) error {
-	var diverged *optimizer.DivergedError
-	if r.guarded == nil {
-		if diverged = optimizer.CheckLoss(r.steps, loss); diverged == nil {
-			return r.Step(theta, grad)
-		}
-	} else {
-		diverged = r.guarded.StepLoss(theta, grad, loss)
-	}
-	if diverged != nil {
-		return diverged
-	}
-	return nil
+	r.SetLoss(loss)
+	return r.Step(theta, grad)
 }
 
+// SetLoss tells the loss at the parameters of the next step, of whatever kind, which uses it
+// up. A guarded run needs it (WithGuard): it may go back to the best point so far, and hands
+// the run over to the fallback, in place of an update (Guard); what is not finite is then an
+// error only at the first step, where there is nothing to go back to, and after the
+// handover. Without a guard a loss that is not finite is refused as such a gradient is.
+func (r *Run) SetLoss(loss float64) { r.loss, r.told = loss, true }
+
 // HandedOver returns when and why the guard gave up on the learned rule; ok is false if
-// it did not, or if there is none.
+// it did not, or if there is none. Where other states are around the guard's, they
+// must have a method Unwrap() optimizer.State, as those of package rules have.
 func (r *Run) HandedOver() (h Handover, ok bool) {
-	if r.guarded == nil || r.guarded.handover == nil {
-		return Handover{}, false
+	for s := r.state; s != nil; {
+		switch is := s.(type) {
+		case interface{ handedOver() *Handover }:
+			if h := is.handedOver(); h != nil {
+				return *h, true
+			}
+			return Handover{}, false
+		case interface{ Unwrap() optimizer.State }:
+			s = is.Unwrap()
+		default:
+			return Handover{}, false
+		}
 	}
-	return *r.guarded.handover, true
+	return Handover{}, false
 }

@@ -1,82 +1,104 @@
 package metaopt
 
-import "learnedopt/optimizer"
+import (
+	"fmt"
+
+	"learnedopt/internal/saved"
+	"learnedopt/optimizer"
+)
 
 // guardState is the state of a run under guard.
 type guardState struct {
+	rule   optimizer.Rule
 	cfg    Guard
+	n      int
 	active optimizer.State // the guarded rule's, after a handover the fallback's
-	next   []float32       // the update, then θ_{t+1}
 	steps  int
+	mover  optimizer.Mover // of StepLoss
 
 	// Until the handover.
 	losses []float64 // the last W
 	read   int       // losses so far
 	first  float64   // f_0
 	best   float64   // b_t
-	saved  []float32 // θ*
 	bestAt int       // its number among the losses
 	above  int       // steps in a row
 
 	handover *Handover
 }
 
-var _ optimizer.LossState = (*guardState)(nil)
+var (
+	_ optimizer.LossUpdater = (*guardState)(nil)
+	_ optimizer.PointState  = (*guardState)(nil)
+)
 
-// Update implements optimizer.State.
+// Update implements optimizer.State: the rule's own update.
 func (s *guardState) Update(dst, grad []float32) {
 	s.active.Update(dst, grad)
 	s.steps++
 }
 
+// UpdateAt implements optimizer.PointState: the rule's own update.
+func (s *guardState) UpdateAt(dst, theta, grad []float32) {
+	optimizer.Update(s.active, dst, theta, grad)
+	s.steps++
+}
+
 // StepLoss implements optimizer.LossState.
 func (s *guardState) StepLoss(theta, grad []float32, loss float64) *optimizer.DivergedError {
-	if len(theta) != len(s.next) || len(grad) != len(s.next) {
+	s.lengths(theta, theta, grad)
+	return s.mover.StepLoss(s, theta, grad, loss)
+}
+
+func (s *guardState) lengths(dst, theta, grad []float32) {
+	if len(dst) != s.n || len(theta) != s.n || len(grad) != s.n {
 		panic(errLength)
 	}
-	diverged := optimizer.CheckLoss(s.steps, loss)
+}
+
+// UpdateLoss implements optimizer.LossUpdater.
+func (s *guardState) UpdateLoss(dst, theta, grad []float32, loss float64) (move optimizer.Move, diverged *optimizer.DivergedError) {
+	s.lengths(dst, theta, grad)
+	diverged = optimizer.CheckLoss(s.steps, loss)
 	if diverged == nil {
 		diverged = optimizer.Check(s.steps, "gradient", grad)
 	}
 	if diverged == nil && s.handover == nil {
-		if cause, smooth := s.judge(theta, loss); cause != "" {
-			s.handOver(theta, cause, smooth)
-			return nil
+		cause, smooth := s.judge(loss)
+		if s.bestAt == s.read {
+			move = optimizer.Keep
+		}
+		if cause != "" {
+			s.handOver(cause, smooth)
+			return move | optimizer.Return, nil
 		}
 	}
 	if diverged == nil {
-		diverged = s.step(theta, grad)
+		diverged = s.update(dst, theta, grad)
 	}
 	if diverged == nil {
 		s.steps++
-		return nil
+		return move, nil
 	}
 	if s.handover == nil && s.read > 0 {
-		s.handOver(theta, diverged.What, loss)
-		return nil
+		s.handOver(diverged.What, loss)
+		return move | optimizer.Return, nil
 	}
-	return diverged
+	return 0, diverged
 }
 
-// step adds an update of the active rule to theta if all stays finite.
-func (s *guardState) step(theta, grad []float32) *optimizer.DivergedError {
-	optimizer.Update(s.active, s.next, theta, grad)
-	if d := optimizer.Check(s.steps, "update", s.next); d != nil {
+// update writes an update of the active rule and says whether all would stay finite.
+func (s *guardState) update(dst, theta, grad []float32) *optimizer.DivergedError {
+	optimizer.Update(s.active, dst, theta, grad)
+	if d := optimizer.Check(s.steps, "update", dst); d != nil {
 		return d
 	}
-	for i, x := range theta {
-		s.next[i] += x
-	}
-	if d := optimizer.Check(s.steps, "parameter", s.next); d != nil {
-		return d
-	}
-	copy(theta, s.next)
-	return nil
+	return optimizer.CheckSum(s.steps, theta, dst)
 }
 
 // judge takes a loss down and returns why the run is to be handed over, "" if it is
-// not, and the smoothed loss.
-func (s *guardState) judge(theta []float32, loss float64) (cause string, smooth float64) {
+// not, and the smoothed loss. If θ_t is the new θ*, bestAt is the number of losses.
+func (s *guardState) judge(loss float64) (cause string, smooth float64) {
 	s.losses[s.read%len(s.losses)] = loss
 	s.read++
 	window := s.losses[:min(s.read, len(s.losses))]
@@ -89,7 +111,6 @@ func (s *guardState) judge(theta []float32, loss float64) (cause string, smooth 
 	// A step that lies above its own mean may be one of a spike, no point to go back to.
 	if s.read == 1 || smooth < s.best && loss <= smooth {
 		s.best, s.bestAt = smooth, s.read
-		copy(s.saved, theta)
 	}
 	if smooth > s.best+s.cfg.Tolerance*max(s.first, -s.first) {
 		s.above++
@@ -105,14 +126,79 @@ func (s *guardState) judge(theta []float32, loss float64) (cause string, smooth 
 	return "", smooth
 }
 
-// handOver puts θ* back and starts the fallback.
-func (s *guardState) handOver(theta []float32, cause string, loss float64) {
-	copy(theta, s.saved)
+// handOver starts the fallback.
+func (s *guardState) handOver(cause string, loss float64) {
 	s.handover = &Handover{Step: s.steps, Cause: cause, Loss: loss, Best: s.best}
 	s.steps++
-	s.active = s.cfg.Fallback.Start(len(theta))
-	s.losses, s.saved = nil, nil
+	s.active = s.cfg.Fallback.Start(s.n)
+	s.losses = nil
 	if s.cfg.OnHandover != nil {
 		s.cfg.OnHandover(*s.handover)
 	}
+}
+
+// handedOver is what Run.HandedOver asks for.
+func (s *guardState) handedOver() *Handover { return s.handover }
+
+const (
+	guardName    = "guard"
+	guardVersion = 1
+)
+
+// MarshalBinary implements encoding.BinaryMarshaler; the states of rule and fallback must. The
+// guard's settings are not part of the form.
+func (s *guardState) MarshalBinary() ([]byte, error) {
+	w := saved.NewWriter(guardName, guardVersion)
+	w.Int(s.n)
+	w.Int(s.steps)
+	w.Floats32(s.mover.Kept)
+	w.Floats64(s.losses)
+	w.Int(s.read)
+	w.Float(s.first)
+	w.Float(s.best)
+	w.Int(s.bestAt)
+	w.Int(s.above)
+	if h := s.handover; h != nil {
+		w.Text(h.Cause)
+		w.Int(h.Step)
+		w.Float(h.Loss)
+		w.Float(h.Best)
+	} else {
+		w.Text("")
+	}
+	w.State(s.active)
+	data, err := w.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("metaopt: a run under guard: %w", err)
+	}
+	return data, nil
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same
+// rules, window and number of coordinates. On an error, which wraps ErrState, the state is
+// unchanged. OnHandover does not hear of a handover before the save.
+func (s *guardState) UnmarshalBinary(data []byte) error {
+	r := saved.NewReader(data, guardName, guardVersion)
+	r.Same("coordinates", s.n)
+	back := &guardState{rule: s.rule, cfg: s.cfg, n: s.n, steps: r.Int()}
+	back.mover.Kept = r.Floats32(s.n)
+	back.losses = r.Floats64(s.cfg.Window)
+	back.read, back.first, back.best, back.bestAt, back.above = r.Int(), r.Float(), r.Float(), r.Int(), r.Int()
+	active := s.rule
+	if cause := r.Text(); cause != "" {
+		back.handover = &Handover{Cause: cause, Step: r.Int(), Loss: r.Float(), Best: r.Float()}
+		active = s.cfg.Fallback
+	}
+	if (back.handover == nil) != (back.losses != nil) {
+		r.Fail(errInconsistent)
+	}
+	if r.Err() == nil {
+		back.active = active.Start(s.n)
+		r.State(back.active)
+	}
+	if err := r.Close(); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	*s = *back
+	return nil
 }

@@ -34,16 +34,6 @@ func (o *Optimizer) Name() string {
 	return "learned"
 }
 
-// A Run is one optimization run over n coordinates with a learned optimizer.
-// It belongs to one goroutine.
-type Run struct {
-	state  optimizer.State
-	update []float32
-	steps  int
-
-	guarded *guardState // nil unless there is a guard
-}
-
 // Rule returns o as a rule: the network, under o's guard if it has one.
 func (o *Optimizer) Rule() optimizer.Rule {
 	if o.guard != nil {
@@ -52,35 +42,15 @@ func (o *Optimizer) Rule() optimizer.Rule {
 	return o.Network
 }
 
-// Start returns a fresh run over n coordinates. It panics if n is not positive.
-func (o *Optimizer) Start(n int) *Run {
-	if o.guard != nil {
-		return &Run{guarded: Guarded{o.Network, *o.guard}.start(n)}
-	}
-	return &Run{state: o.Network.Start(n), update: make([]float32, n)}
-}
+// Start returns a fresh run over n coordinates: StartRule with o.Rule(). It panics if n is not
+// positive.
+func (o *Optimizer) Start(n int) *Run { return StartRule(o.Rule(), n) }
 
-// Step takes one step: it reads the gradient at theta and adds the update to
-// theta. Wrong lengths panic. If the gradient is not finite, theta and the run
-// stay as they were and the error is a *optimizer.DivergedError. A guarded run needs
-// StepLoss.
-func (r *Run) Step(theta, grad []float32) error {
-	if r.guarded != nil {
-		return errNoLoss
-	}
-	if len(theta) != len(r.update) || len(grad) != len(r.update) {
-		panic(errLength)
-	}
-	if err := optimizer.Check(r.steps, "gradient", grad); err != nil {
-		return err
-	}
-	r.state.Update(r.update, grad)
-	r.steps++
-	for i, u := range r.update {
-		theta[i] += u
-	}
-	return nil
-}
+// Horizon returns the number of steps of the runs that o was meta-trained on, 0 if the file does
+// not say. Longer runs are outside what it was trained for, whether or not they go well;
+// Run.OnHorizon tells when. With lstm.Config.Anneal, which is part of a network, updates
+// shrink from that step on, so that longer runs come to rest.
+func (o *Optimizer) Horizon() int { return o.Provenance.Steps }
 
 // kind is what a checkpoint of an Optimizer says it is.
 const kind = "lstm-optimizer"

@@ -1,0 +1,452 @@
+package metaopt_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+	"learnedopt/rules"
+)
+
+// hillside writes the gradient of f(θ) = ½ Σ c_i (θ_i − 1)², c_i from 1 to 2, and returns f.
+func hillside[F float32 | float64](grad, theta []F) (loss float64) {
+	for i, x := range theta {
+		c := 1 + F(i)/F(len(theta))
+		grad[i] = c * (x - 1)
+		loss += float64(c*(x-1)*(x-1)) / 2
+	}
+	return loss
+}
+
+// grouped cuts x into groups of which one is empty and one has one element.
+func grouped[F any](x []F) [][]F { return [][]F{x[:1], x[1:1], x[1 : len(x)/2], x[len(x)/2:]} }
+
+// A way is one of the kinds of steps.
+type way struct {
+	name  string
+	start func(run *metaopt.Run) *walk
+}
+
+// A walk is a run downhill.
+type walk struct {
+	run   *metaopt.Run
+	step  func() error
+	theta func() []float64
+}
+
+func ways(n int) []way {
+	return []way{
+		{"float32", func(r *metaopt.Run) *walk {
+			theta, grad := make([]float32, n), make([]float32, n)
+			return &walk{r, func() error { return r.StepLoss(theta, grad, hillside(grad, theta)) }, func() []float64 { return in64(theta) }}
+		}},
+		{"float32 groups", func(r *metaopt.Run) *walk {
+			theta, grad := make([]float32, n), make([]float32, n)
+			tg, gg := grouped(theta), grouped(grad)
+			return &walk{r, func() error { r.SetLoss(hillside(grad, theta)); return r.StepGroups(tg, gg) }, func() []float64 { return in64(theta) }}
+		}},
+		{"float64", func(r *metaopt.Run) *walk {
+			theta, grad := make([]float64, n), make([]float64, n)
+			return &walk{r, func() error { r.SetLoss(hillside(grad, theta)); return r.Step64(theta, grad) }, func() []float64 { return slices.Clone(theta) }}
+		}},
+		{"float64 groups", func(r *metaopt.Run) *walk {
+			theta, grad := make([]float64, n), make([]float64, n)
+			tg, gg := grouped(theta), grouped(grad)
+			return &walk{r, func() error { r.SetLoss(hillside(grad, theta)); return r.StepGroups64(tg, gg) }, func() []float64 { return slices.Clone(theta) }}
+		}},
+	}
+}
+
+func in64(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+func (w *walk) steps(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		if err := w.step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// eager hands over after a few steps wherever the loss rises.
+func eager(rule optimizer.Rule) optimizer.Rule {
+	return metaopt.Guarded{Rule: rule, Guard: metaopt.Guard{Window: 2, Patience: 1, Tolerance: 0.01, Fallback: baselines.Adam{LearningRate: 0.05}}}
+}
+
+// someRules are learned and hand-designed, bare, wrapped and guarded; at least one of the guards acts.
+func someRules(t *testing.T) map[string]optimizer.Rule {
+	t.Helper()
+	adam := baselines.Adam{LearningRate: 0.1}
+	rule := map[string]optimizer.Rule{
+		"adam":               adam,
+		"diverging, guarded": eager(wild(t).Network),
+	}
+	for _, name := range metaopt.PretrainedNames() {
+		opt, err := metaopt.Pretrained(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rule[name] = opt.Rule()
+		rule[name+", guarded"] = eager(opt.Rule())
+		rule[name+", wrapped"] = rules.ClipNorm{Max: 2, Rule: rules.Scaled{
+			Rule: rules.WeightDecay{Rule: opt.Rule(), Decay: 0.01},
+			By:   rules.WarmUp{Steps: 5, Then: rules.InverseSqrt{Steps: 10}},
+		}}
+		rule[name+", warm start under guard"] = eager(rules.WarmStart{Steps: 10, First: adam, Then: opt.Rule(), Hear: true})
+	}
+	wrapped := rules.Scaled{Rule: rules.WeightDecay{Rule: eager(wild(t).Network), Decay: 0.01}, By: rules.StepDecay{Factor: 0.9}}
+	rule["wrapped guard"] = wrapped
+	rule["groups"] = rules.Groups{{N: 5, Rule: rule["quadratic"]}, {Rule: rule["mlp, wrapped"]}}
+	rule["warm start of a guard"] = rules.WarmStart{Steps: 10, First: wrapped, Then: eager(wild(t).Network)}
+	return rule
+}
+
+// TestWaysAgree expects the same run of one slice and of groups, bit for bit, and in float32 that of the
+// one loop. Float64 follows it: 40 steps of updates that differ by the rounding of gradients.
+func TestWaysAgree(t *testing.T) {
+	const n, steps = 37, 40
+	for name, rule := range someRules(t) {
+		var ends [][]float64
+		for _, w := range ways(n) {
+			k := w.start(metaopt.StartRule(rule, n))
+			k.steps(t, steps)
+			if k.run.Steps() != steps || k.run.Len() != n {
+				t.Errorf("%s, %s: %d steps of %d coordinates", name, w.name, k.run.Steps(), k.run.Len())
+			}
+			ends = append(ends, k.theta())
+		}
+		if !slices.Equal(ends[0], ends[1]) || !slices.Equal(ends[2], ends[3]) {
+			t.Errorf("%s: groups end elsewhere than one slice: %v, %v and %v, %v", name, ends[0][:3], ends[1][:3], ends[2][:3], ends[3][:3])
+		}
+		out, err := optimizer.Run(t.Context(), rule, hill(n), steps)
+		if err != nil || out.Diverged != nil {
+			t.Fatal(name, err, out.Diverged)
+		}
+		if !slices.Equal(in64(out.Theta), ends[0]) {
+			t.Errorf("%s: the run ends at %v, the one loop at %v", name, ends[0][:3], out.Theta[:3])
+		}
+		short, wide := ways(n)[0].start(metaopt.StartRule(rule, n)), ways(n)[2].start(metaopt.StartRule(rule, n))
+		short.steps(t, 8)
+		wide.steps(t, 8)
+		for i, x := range short.theta() {
+			if y := wide.theta()[i]; math.Abs(x-y) > 1e-4*max(1, math.Abs(x)) {
+				t.Errorf("%s: θ[%d] = %v in float64, %v in float32", name, i, y, x)
+				break
+			}
+		}
+	}
+}
+
+type hill int
+
+func (b hill) Dim() int             { return int(b) }
+func (b hill) Init(theta []float32) { clear(theta) }
+func (b hill) LossGrad(theta, grad []float32) (float64, error) {
+	return hillside(grad, theta), nil
+}
+
+// TestStep64ByHand expects the sum in float64 of updates of rounded gradients.
+func TestStep64ByHand(t *testing.T) {
+	run := metaopt.StartRule(baselines.SGD{LearningRate: 1}, 2)
+	theta, grad := []float64{1, 1 << 40}, []float64{0.1, 1}
+	if err := run.Step64(theta, grad); err != nil {
+		t.Fatal(err)
+	}
+	if want := []float64{1 - float64(float32(0.1)), 1<<40 - 1}; !slices.Equal(theta, want) {
+		t.Errorf("θ = %v, want %v", theta, want)
+	}
+	if grad[0] != 0.1 {
+		t.Error("the gradient changed")
+	}
+	// A rule that asks for the parameters sees them rounded: u = −θ/4.
+	run = metaopt.StartRule(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.25}, 1)
+	theta = []float64{1 + 0x1p-40}
+	if err := run.StepGroups64([][]float64{theta}, [][]float64{{0}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 + 0x1p-40 - 0.25; theta[0] != want {
+		t.Errorf("θ = %v, want %v", theta[0], want)
+	}
+}
+
+// TestNothingMoves expects every kind of step to leave all parameters alone where anything is not finite,
+// to say where, and after a bad gradient to go on as if nothing had been.
+func TestNothingMoves(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	for name, c := range map[string]struct {
+		rule        optimizer.Rule
+		theta, grad float64 // of the last coordinate
+		what        string
+		value       float64
+		only64      bool
+		steps       int
+	}{
+		"NaN":             {baselines.Momentum{}, 0, nan, "gradient", nan, false, 1},
+		"infinite":        {baselines.Momentum{}, 0, inf, "gradient", inf, false, 1},
+		"beyond float32":  {baselines.Momentum{}, 0, -1e39, "gradient", -1e39, true, 1},
+		"decay":           {rules.WeightDecay{Rule: baselines.SGD{}}, 0, nan, "gradient", nan, false, 1},
+		"update":          {baselines.SGD{LearningRate: 1e30}, 0, 1e30, "update", -inf, false, 2},
+		"parameter":       {baselines.SGD{LearningRate: 1}, -3e38, 3e38, "parameter", -inf, false, 2},
+		"large parameter": {rules.WeightDecay{Rule: baselines.SGD{}}, 1e39, 1, "parameter", 1e39, true, 1},
+	} {
+		const n = 6
+		for k, kind := range []string{"float32", "float32 groups", "float64", "float64 groups"} {
+			wide := k >= 2
+			if c.only64 && !wide {
+				continue
+			}
+			if wide && name == "parameter" {
+				continue // a float64 has room
+			}
+			run, twin := metaopt.StartRule(c.rule, n), metaopt.StartRule(c.rule, n)
+			good := make([]float64, n)
+			good[0], good[1] = 1e-3, -1e-3
+			start, theta := make([]float64, n), make([]float64, n)
+			step := func(r *metaopt.Run, theta, grad []float64) error {
+				if wide && k == 3 {
+					return r.StepGroups64(grouped(theta), grouped(grad))
+				} else if wide {
+					return r.Step64(theta, grad)
+				}
+				t32, g32 := in32(theta), in32(grad)
+				defer func() { copy(theta, in64(t32)) }()
+				if k == 1 {
+					return r.StepGroups(grouped(t32), grouped(g32))
+				}
+				return r.Step(t32, g32)
+			}
+			if err := errors.Join(step(run, theta, good), step(twin, start, good)); err != nil {
+				t.Fatal(err)
+			}
+			theta[n-1] = c.theta
+			if !wide {
+				theta[n-1] = float64(float32(c.theta))
+			}
+			before, bad := slices.Clone(theta), slices.Clone(good)
+			bad[n-1] = c.grad
+			err := step(run, theta, bad)
+			var d *optimizer.DivergedError
+			if !errors.As(err, &d) || d.What != c.what || d.Coordinate != n-1 || d.Step != 1 || !(d.Value == c.value || d.Value != d.Value && c.value != c.value) {
+				t.Errorf("%s, %s: %+v", name, kind, err)
+			}
+			if !slices.Equal(theta, before) {
+				t.Errorf("%s, %s: θ moved from %v to %v", name, kind, before, theta)
+			}
+			if run.Steps() != c.steps {
+				t.Errorf("%s, %s: %d steps count, want %d", name, kind, run.Steps(), c.steps)
+			}
+			if c.what != "gradient" {
+				continue
+			}
+			if err := errors.Join(step(run, theta, good), step(twin, start, good)); err != nil || !slices.Equal(theta, start) {
+				t.Errorf("%s, %s: after a refused gradient the run is at %v, want %v: %v", name, kind, theta, start, err)
+			}
+		}
+	}
+}
+
+func in32(x []float64) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
+	}
+	return y
+}
+
+// TestGuardGoesBackIn64 expects what a guard puts back to be the parameters that were there, bit for bit,
+// though float32 could not hold them; the guard may be under wrappers, and the loss be NaN.
+func TestGuardGoesBackIn64(t *testing.T) {
+	guard := metaopt.Guarded{Rule: constant(1), Guard: metaopt.Guard{Window: 1, Patience: 1, Fallback: baselines.SGD{LearningRate: 0.25}}}
+	for name, rule := range map[string]optimizer.Rule{
+		"guard":      guard,
+		"wrapped":    rules.ClipNorm{Max: 100, Rule: rules.Scaled{Rule: rules.WeightDecay{Rule: guard}}},
+		"warm start": rules.WarmStart{Steps: 9, First: guard, Then: baselines.SGD{}},
+	} {
+		for _, bad := range []float64{9, math.NaN()} {
+			run := metaopt.StartRule(rule, 3)
+			theta := []float64{math.Pi, 1e-300, -math.E}
+			grad := [][]float64{{1}, {1, 1}}
+			groups := [][]float64{theta[:1], theta[1:]}
+			var best []float64
+			for _, loss := range []float64{8, 7, 8, bad} {
+				if loss == 7 {
+					best = slices.Clone(theta)
+				}
+				run.SetLoss(loss)
+				if err := run.StepGroups64(groups, grad); err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := run.HandedOver(); ok {
+					break
+				}
+			}
+			if h, ok := run.HandedOver(); !ok || h.Best != 7 || !slices.Equal(theta, best) {
+				t.Errorf("%s: handed over %v %+v, back to %v, want %v", name, ok, h, theta, best)
+			}
+			run.SetLoss(7)
+			if err := run.StepGroups64(groups, grad); err != nil || theta[0] != best[0]-0.25 || theta[2] != best[2]-0.25 {
+				t.Errorf("%s: the fallback goes to %v from %v: %v", name, theta, best, err)
+			}
+		}
+	}
+}
+
+// leap decides by losses and moves the parameters itself: to the loss.
+type leap struct{}
+
+func (leap) Start(int) optimizer.State { return leap{} }
+func (leap) Update(_, _ []float32)     { panic("Update of a LossState") }
+func (leap) StepLoss(theta, grad []float32, loss float64) *optimizer.DivergedError {
+	for i := range theta {
+		theta[i] = float32(loss) + grad[i]
+	}
+	return optimizer.CheckLoss(3, loss)
+}
+
+// A state that moves float32 parameters itself does so in every kind of step.
+func TestRunOfALossState(t *testing.T) {
+	run := metaopt.StartRule(leap{}, 2)
+	theta, wide := []float32{0, 0}, []float64{math.Pi, 0}
+	if err := run.StepLoss(theta, []float32{1, 2}, 3); err != nil || theta[0] != 4 || theta[1] != 5 {
+		t.Errorf("θ = %v: %v", theta, err)
+	}
+	run.SetLoss(5)
+	if err := run.StepGroups64([][]float64{wide[:1], wide[1:]}, [][]float64{{1}, {2}}); err != nil || wide[0] != 6 || wide[1] != 7 {
+		t.Errorf("θ = %v: %v", wide, err)
+	}
+	run.SetLoss(math.NaN())
+	if err := run.Step64(wide, wide); err == nil || wide[0] != 6 || run.Steps() != 2 {
+		t.Errorf("θ = %v after %d steps: %v", wide, run.Steps(), err)
+	}
+	if _, ok := run.HandedOver(); ok {
+		t.Error("handed over")
+	}
+}
+
+// TestRunUpdate expects the updates that Step adds, or an error where there are none.
+func TestRunUpdate(t *testing.T) {
+	opt := someOptimizer(t, lstm.Config{Hidden: 3})
+	theta, grad, u := []float32{1, -2}, []float32{3, 4}, make([]float32, 2)
+	a, b, c := opt.Start(2), opt.Start(2), opt.Start(2)
+	for range 3 {
+		want := slices.Clone(theta)
+		in := slices.Clone(grad)
+		if err := errors.Join(a.Step(want, grad), b.Update(u, grad), c.UpdateAt(in, theta, in)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range theta {
+			theta[i] += u[i]
+		}
+		if !slices.Equal(theta, want) || !slices.Equal(in, u) || b.Steps() != a.Steps() {
+			t.Errorf("Update leads to %v, Step to %v; the updates are %v and %v", theta, want, u, in)
+		}
+	}
+	decay := metaopt.StartRule(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.5}, 2)
+	if err := decay.UpdateAt(u, []float32{1, -2}, grad); err != nil || u[0] != -3.5 || u[1] != -3 {
+		t.Errorf("weight decay's update is %v: %v", u, err)
+	}
+	guarded := metaopt.StartRule(eager(opt.Rule()), 2)
+	for says, err := range map[string]error{
+		"call UpdateAt":           decay.Update(u, grad),
+		"moves the parameters":    guarded.Update(u, grad),
+		"itself and has no updat": guarded.UpdateAt(u, theta, grad),
+		"gradient is NaN":         a.Update(u, []float32{1, float32(math.NaN())}),
+		"update is -Inf":          metaopt.StartRule(baselines.SGD{LearningRate: 1e30}, 2).Update(u, []float32{1, 1e30}),
+		"call StepLoss":           guarded.Step64(in64(theta), in64(grad)),
+	} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want one that says %q", err, says)
+		}
+	}
+	if a.Steps() != 3 || decay.Steps() != 1 || guarded.Steps() != 0 {
+		t.Errorf("%d, %d and %d steps count", a.Steps(), decay.Steps(), guarded.Steps())
+	}
+}
+
+// A loss is for one step: the next guarded one needs another.
+func TestALossIsUsedUp(t *testing.T) {
+	run := metaopt.StartRule(eager(baselines.SGD{}), 1)
+	theta, grad := []float32{1}, []float32{1}
+	if err := run.StepLoss(theta, grad, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Step(theta, grad); err == nil || run.Steps() != 1 {
+		t.Errorf("a second step with the first one's loss: %v", err)
+	}
+	bare := metaopt.StartRule(baselines.SGD{}, 1)
+	if err := bare.StepLoss(theta, grad, math.NaN()); err == nil {
+		t.Error("a loss of NaN is accepted")
+	}
+	if err := bare.Step(theta, grad); err != nil {
+		t.Errorf("the step after a loss of NaN: %v", err)
+	}
+}
+
+func TestRunPanics(t *testing.T) {
+	run := metaopt.StartRule(baselines.SGD{}, 3)
+	one, three, wide := make([]float32, 1), make([]float32, 3), make([]float64, 3)
+	guarded := metaopt.StartRule(eager(baselines.SGD{}), 3)
+	if err := guarded.StepLoss(three, three, 1); err != nil {
+		t.Fatal(err)
+	}
+	for says, f := range map[string]func(){
+		"slice length":        func() { _ = run.Step(three, one) },
+		"is not the number":   func() { _ = run.Step64(wide[:2], wide[:2]) },
+		"as many groups":      func() { _ = run.StepGroups([][]float32{one, one, one}, [][]float32{three}) },
+		"add up":              func() { _ = run.StepGroups([][]float32{one, one}, [][]float32{one, one}) },
+		"groups of gradients": func() { _ = run.StepGroups([][]float32{one, three[:2]}, [][]float32{three[:2], one}) },
+		"the number of coord": func() { _ = run.Update(three, one) },
+		"length is not":       func() { _ = run.UpdateAt(three, one, three) },
+		"no rule":             func() { metaopt.StartRule(nil, 3) },
+		"precision":           func() { guarded.SetLoss(1); _ = guarded.Step64(wide, wide) },
+	} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "metaopt: ") || !strings.Contains(text, says) {
+					t.Errorf("the panic is %q, want one that says %q", text, says)
+				}
+			}()
+			f()
+		}()
+	}
+	if run.Steps() != 0 {
+		t.Errorf("%d steps count", run.Steps())
+	}
+}
+
+func TestOnHorizon(t *testing.T) {
+	opt := someOptimizer(t, lstm.Config{Hidden: 3})
+	opt.Provenance.Steps = 4
+	if opt.Horizon() != 4 {
+		t.Errorf("the horizon is %d", opt.Horizon())
+	}
+	theta, grad := []float32{1}, []float32{1}
+	for horizon, want := range map[int][]int{4: {5}, 0: nil, 9: nil, 8: {9}} {
+		var calls []int
+		run := opt.Start(1)
+		run.OnHorizon(horizon, func(steps int) { calls = append(calls, steps) })
+		for k := range 9 {
+			if k == 2 {
+				_ = run.Step(theta, []float32{float32(math.NaN())}) // does not count
+			}
+			if err := run.Step(theta, grad); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(calls, want) {
+			t.Errorf("horizon %d: called at %v, want %v", horizon, calls, want)
+		}
+	}
+}
