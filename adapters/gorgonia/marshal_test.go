@@ -72,6 +72,43 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A guarded run that is saved before its handover goes back to the same point as the uninterrupted one.
+func TestResumeGuarded(t *testing.T) {
+	for saveAt := 1; saveAt < 6; saveAt++ {
+		handed := 0
+		rule := metaopt.Guarded{Rule: pretrained(t, "mlp").Rule(), Guard: metaopt.Guard{
+			Window: 2, Patience: 2, OnHandover: func(metaopt.Handover) { handed++ }}}
+		rng := source("guarded")
+		theta := normal(rng, modelSize)
+		m, solver := model(theta), learnedsolver.New(rule)
+		state, want := rule.Start(modelSize).(optimizer.LossState), slices.Clone(theta)
+		for step := range runSteps {
+			if step == saveAt {
+				data, err := solver.MarshalBinary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				m, solver = model(weights(m)), learnedsolver.New(rule)
+				if err := solver.UnmarshalBinary(data); err != nil {
+					t.Fatal(err)
+				}
+			}
+			grad := normal(rng, modelSize)
+			feed(m, grad)
+			if err := solver.StepLoss(m, gorgonia.NewF64(float64(step))); err != nil {
+				t.Fatal(err)
+			}
+			if d := state.StepLoss(want, grad, float64(step)); d != nil {
+				t.Fatal(d)
+			}
+			same(t, weights(m), want, fmt.Sprintf("saved at %d, step %d", saveAt, step))
+		}
+		if handed != 2 {
+			t.Errorf("saved at %d: %d handovers, want one of each run", saveAt, handed)
+		}
+	}
+}
+
 // On a graph, with gob.
 func TestResumeGraph(t *testing.T) {
 	rule := pretrained(t, "quadratic").Rule()
@@ -231,13 +268,20 @@ func TestMarshalErrors(t *testing.T) {
 		"two nodes are called":  step(sgd{1}, p("a"), p("a")),
 		"node 1 has no name":    step(sgd{1}, p("a"), p("")),
 		"node 0 has no name":    step(sgd{1}, nameless),
-		"cannot be saved":       step(metaopt.Guarded{Rule: baselines.Adam{}}, p("a")),
+		"cannot be saved":       step(forgetful{}, p("a")),
 	} {
 		if _, err := s.MarshalBinary(); !contains(err, want) {
 			t.Errorf("%q: %v", want, err)
 		}
 	}
 }
+
+// forgetful is a rule whose states cannot be saved.
+type forgetful struct{}
+
+func (forgetful) Start(int) optimizer.State { return forgetful{} }
+
+func (forgetful) Update(dst, grad []float32) { clear(dst) }
 
 // No data bring the solver down, sound checksum or not; what is accepted is saved again as it was.
 func FuzzUnmarshal(f *testing.F) {
