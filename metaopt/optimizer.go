@@ -71,7 +71,7 @@ type fileConfig struct {
 
 // Write writes o as a checkpoint (docs/format.md).
 func Write(w io.Writer, o *Optimizer) error {
-	f, err := o.file()
+	f, err := o.File()
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func Write(w io.Writer, o *Optimizer) error {
 // Save writes o to a file, atomically: on an error a file that was there before
 // is intact.
 func Save(path string, o *Optimizer) error {
-	f, err := o.file()
+	f, err := o.File()
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func Read(r io.Reader) (*Optimizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fromFile(f)
+	return FromFile(f)
 }
 
 // Load reads a checkpoint from a file. Malformed input is a
@@ -104,14 +104,17 @@ func Load(path string) (*Optimizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := fromFile(f)
+	o, err := FromFile(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return o, nil
 }
 
-func (o *Optimizer) file() (*checkpoints.File, error) {
+// File returns o as the content of a checkpoint, of kind "lstm-optimizer"
+// (docs/format.md), for whoever stores it in another way than Write. The tensors
+// are copies.
+func (o *Optimizer) File() (*checkpoints.File, error) {
 	cfg := o.Network.Config()
 	f := &checkpoints.File{Kind: kind, Provenance: o.Provenance}
 	signP := cfg.SignP
@@ -131,7 +134,9 @@ func (o *Optimizer) file() (*checkpoints.File, error) {
 	return f, nil
 }
 
-func fromFile(f *checkpoints.File) (*Optimizer, error) {
+// FromFile is the inverse of File. Another kind, a configuration that is not an
+// optimizer's, and a tensor that is missing, too many or of another shape are errors.
+func FromFile(f *checkpoints.File) (*Optimizer, error) {
 	if f.Kind != kind {
 		return nil, fmt.Errorf("metaopt: the file holds a %q; an optimizer's is %q", f.Kind, kind)
 	}
