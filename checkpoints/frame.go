@@ -59,49 +59,96 @@ func Read(r io.Reader) (*File, error) {
 
 // marshal returns the bytes of f's file.
 func marshal(f *File) ([]byte, error) {
-	if wrong := checkText("kind", f.Kind, 1, maxKind); wrong != "" {
-		return nil, content("%s", wrong)
-	}
-	config, err := f.config()
-	if err != nil {
-		return nil, content("config: %v", err)
-	}
-	if wrong := f.Provenance.check(); wrong != "" {
-		return nil, content("%s", wrong)
-	}
-	if len(f.Tensors) > maxTensors {
-		return nil, content("%d tensors, at most %d are allowed", len(f.Tensors), maxTensors)
-	}
-	names, size := make(map[string]bool), 0
-	for i := range f.Tensors {
-		t := &f.Tensors[i]
-		if wrong := t.check(); wrong != "" {
-			return nil, content("%s", wrong)
-		}
-		if names[t.Name] {
-			return nil, content("two tensors are named %q", t.Name)
-		}
-		names[t.Name] = true
-		if size += 4*len(t.Data) + 8*len(t.Data64); size > maxPayload {
-			return nil, content("the tensors take more than %d bytes", maxPayload)
-		}
-	}
 	var b bytes.Buffer
-	b.Grow(headerSize + len(f.Config) + size + size/8 + 4096)
 	b.WriteString(magic)
 	b.Write(make([]byte, headerSize-len(magic)))
-	if err := writePayload(&b, f, config); err != nil {
+	if err := f.payload(&b); err != nil {
 		return nil, err
 	}
-	payload := b.Len() - headerSize
-	if payload > maxPayload {
-		return nil, content("the payload has %d bytes, at most %d are allowed", payload, maxPayload)
-	}
 	binary.LittleEndian.PutUint32(b.Bytes()[len(magic):], Version)
-	binary.LittleEndian.PutUint32(b.Bytes()[len(magic)+4:], uint32(payload))
+	binary.LittleEndian.PutUint32(b.Bytes()[len(magic)+4:], uint32(b.Len()-headerSize))
 	sum := sha256.Sum256(b.Bytes())
 	b.Write(sum[:])
 	return b.Bytes(), nil
+}
+
+// MarshalPayload returns the payload of f's file alone: the msgpack map that
+// flax.serialization.msgpack_restore reads.
+func MarshalPayload(f *File) ([]byte, error) {
+	var b bytes.Buffer
+	if err := f.payload(&b); err != nil {
+		return nil, fmt.Errorf("checkpoints: marshal payload: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// UnmarshalPayload is the inverse of MarshalPayload. It is as strict as Read, with
+// the same bounds; offsets of a *FormatError count from the start of data.
+func UnmarshalPayload(data []byte) (*File, error) {
+	if len(data) > maxPayload {
+		return nil, fmt.Errorf("checkpoints: unmarshal payload: %w", content("%d bytes, at most %d are allowed", len(data), maxPayload))
+	}
+	f, err := readPayload(data, 0)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoints: unmarshal payload: %w", err)
+	}
+	return f, nil
+}
+
+// payload checks f and appends its payload to b.
+func (f *File) payload(b *bytes.Buffer) error {
+	config, size, err := f.check()
+	if err != nil {
+		return err
+	}
+	start := b.Len()
+	b.Grow(len(f.Config) + size + size/8 + 4096)
+	if err := writePayload(b, f, config); err != nil {
+		return err
+	}
+	if n := b.Len() - start; n > maxPayload {
+		return content("the payload has %d bytes, at most %d are allowed", n, maxPayload)
+	}
+	return nil
+}
+
+// Check says what is wrong with f: whatever passes can be written, and only that.
+// The error is a *FormatError.
+func (f *File) Check() error {
+	_, _, err := f.check()
+	return err
+}
+
+// check returns f's config and the bytes that its tensors' data take.
+func (f *File) check() (config map[string]any, size int, err error) {
+	if wrong := checkText("kind", f.Kind, 1, maxKind); wrong != "" {
+		return nil, 0, content("%s", wrong)
+	}
+	config, err = f.config()
+	if err != nil {
+		return nil, 0, content("config: %v", err)
+	}
+	if wrong := f.Provenance.check(); wrong != "" {
+		return nil, 0, content("%s", wrong)
+	}
+	if len(f.Tensors) > maxTensors {
+		return nil, 0, content("%d tensors, at most %d are allowed", len(f.Tensors), maxTensors)
+	}
+	names := make(map[string]bool)
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		if wrong := t.check(); wrong != "" {
+			return nil, 0, content("%s", wrong)
+		}
+		if names[t.Name] {
+			return nil, 0, content("two tensors are named %q", t.Name)
+		}
+		names[t.Name] = true
+		if size += 4*len(t.Data) + 8*len(t.Data64); size > maxPayload {
+			return nil, 0, content("the tensors take more than %d bytes", maxPayload)
+		}
+	}
+	return config, size, nil
 }
 
 // readFrame reads a whole file, checks all but the payload's content, and
