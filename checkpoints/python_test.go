@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"learnedopt/internal/pythontest"
 )
 
 // python runs the snippets of docs/format.md followed by code, or skips.
@@ -29,20 +30,8 @@ func python(t *testing.T, code string, args ...string) string {
 		program.Write(s[1])
 	}
 	program.WriteString(code)
-	for _, interpreter := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(interpreter, "-c", "import msgpack, numpy").Run() != nil {
-			continue
-		}
-		cmd := exec.Command(interpreter, append([]string{"-c", program.String()}, args...)...)
-		var out, errs bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &errs
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("%s: %v\n%s", interpreter, err, errs.String())
-		}
-		return out.String()
-	}
-	t.Skip("no python3 with msgpack and numpy: install python3-msgpack and python3-numpy to check docs/format.md")
-	return ""
+	interpreter := pythontest.Find(t, "msgpack, numpy", "python3-msgpack and python3-numpy")
+	return interpreter.Run(t, append([]string{"-c", program.String()}, args...)...)
 }
 
 func TestPythonReads(t *testing.T) {

@@ -1,0 +1,214 @@
+package exchange
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"learnedopt/checkpoints"
+)
+
+const (
+	// metadataName is the entry that is not a tensor, and the header's key in
+	// safetensors.
+	metadataName = "__metadata__"
+	// zipEnd begins the record that ends a zip archive, of zipEndSize bytes
+	// without a comment.
+	zipEnd     = "PK\x05\x06"
+	zipEndSize = 22
+	// An archive may unpack to unpackBase bytes and unpackRatio times its own size.
+	// Weights hardly compress; what does better is a bomb, or zeros.
+	unpackBase  = 1 << 20
+	unpackRatio = 64
+	// maxNPYHeader is what NumPy itself reads at most, unless told otherwise.
+	maxNPYHeader = 10000
+	npyMagic     = "\x93NUMPY"
+)
+
+func marshalNPZ(f *checkpoints.File) ([]byte, error) {
+	text, err := metadataJSON(f)
+	if err != nil {
+		return nil, failf(NPZ, "", "%v", err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	add := func(name string, array []byte) error {
+		// The earliest time that the format knows: nothing depends on the clock.
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
+		if err == nil {
+			_, err = w.Write(array)
+		}
+		return err
+	}
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		if unsafeName(t.Name) || t.Name == metadataName {
+			return nil, failf(NPZ, "tensor "+strconv.Quote(t.Name), "the name cannot be that of an archive's entry; use %s", FlaxMsgpack)
+		}
+		descr := "<f4"
+		if t.Data64 != nil {
+			descr = "<f8"
+		}
+		if err := add(t.Name, appendData(npyHeader(descr, t.Shape), t)); err != nil {
+			return nil, err
+		}
+	}
+	if err := add(metadataName, append(npyHeader("|u1", []int{len(text)}), text...)); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// npyHeader returns what comes before an array's elements in version 1.0 of .npy.
+func npyHeader(descr string, shape []int) []byte {
+	dims := ""
+	for _, d := range shape {
+		dims += strconv.Itoa(d) + ", "
+	}
+	if len(shape) != 1 {
+		dims = strings.TrimSuffix(dims, ", ")
+	} else {
+		dims = strings.TrimSuffix(dims, " ")
+	}
+	text := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, dims)
+	const before = len(npyMagic) + 2 + 2
+	text += strings.Repeat(" ", (64-(before+len(text)+1)%64)%64) + "\n"
+	b := append([]byte(npyMagic), 1, 0)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(text)))
+	return append(b, text...)
+}
+
+func readNPZ(data []byte) (*checkpoints.File, error) {
+	if len(data) < zipEndSize || string(data[len(data)-zipEndSize:][:len(zipEnd)]) != zipEnd || data[len(data)-1]|data[len(data)-2] != 0 {
+		return nil, failf(NPZ, fmt.Sprintf("byte %d", len(data)), "the archive does not end here: it is cut short, or bytes follow it; fetch it again")
+	}
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, &FormatError{Format: NPZ, Reason: "not a zip archive: " + err.Error(), Err: err}
+	}
+	if len(z.File) > maxTensors+1 {
+		return nil, failf(NPZ, "", "%d entries, at most %d are allowed", len(z.File), maxTensors+1)
+	}
+	f := new(checkpoints.File)
+	budget := uint64(unpackBase) + unpackRatio*uint64(len(data))
+	seen := map[string]bool{}
+	for _, entry := range z.File {
+		place := "entry " + strconv.Quote(entry.Name)
+		name, ok := strings.CutSuffix(entry.Name, ".npy")
+		switch {
+		case !ok || unsafeName(name):
+			return nil, failf(NPZ, place, "not the name of an array; remove the entry")
+		case seen[name]:
+			return nil, failf(NPZ, place, "it comes twice")
+		case entry.UncompressedSize64 > budget:
+			return nil, failf(NPZ, place, "the archive unpacks to more than %d times its size; save it without compression", unpackRatio)
+		}
+		seen[name] = true
+		budget -= entry.UncompressedSize64
+		content, err := unpack(entry)
+		if err != nil {
+			return nil, &FormatError{Format: NPZ, Place: place, Reason: err.Error(), Err: err}
+		}
+		a, wrong := parseNPY(content)
+		switch {
+		case wrong != "":
+		case name == metadataName && (a.descr != "|u1" || len(a.shape) != 1 || a.shape[0] != len(a.data)):
+			wrong = fmt.Sprintf("%s%v, want a uint8 array of one dimension", a.descr, a.shape)
+		case name == metadataName:
+			if err := setMetadata(f, a.data); err != nil {
+				return nil, &FormatError{Format: NPZ, Place: place, Reason: refused(NPZ, err).Reason, Err: err}
+			}
+		case a.descr != "<f4" && a.descr != "<f8":
+			wrong = fmt.Sprintf("dtype %s; save it as little-endian float32, with .astype('<f4')", a.descr)
+		default:
+			var t checkpoints.Tensor
+			t, wrong = decode(name, a.shape, a.descr == "<f8", a.data)
+			f.Tensors = append(f.Tensors, t)
+		}
+		if wrong != "" {
+			return nil, failf(NPZ, place, "%s", wrong)
+		}
+	}
+	if !seen[metadataName] {
+		return nil, failf(NPZ, "", "no entry %s.npy with the configuration; metaopt export writes it, keep it with the tensors", metadataName)
+	}
+	return f, nil
+}
+
+// unpack returns an entry's content, whose declared size is within bounds. The
+// buffer grows with what arrives.
+func unpack(entry *zip.File) ([]byte, error) {
+	r, err := entry.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var b bytes.Buffer
+	if _, err := io.Copy(&b, io.LimitReader(r, int64(entry.UncompressedSize64)+1)); err != nil {
+		return nil, err
+	}
+	if uint64(b.Len()) != entry.UncompressedSize64 {
+		return nil, fmt.Errorf("%d bytes or more, %d are declared", b.Len(), entry.UncompressedSize64)
+	}
+	return b.Bytes(), nil
+}
+
+// A npy is the content of a .npy file.
+type npy struct {
+	descr string
+	shape []int
+	data  []byte
+}
+
+// npyDict is the header as NumPy writes it, keys sorted.
+var npyDict = regexp.MustCompile(`^\{'descr': '([<>|=]?[a-zA-Z][0-9]*)', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,100})\), ?\} *\n$`)
+
+// parseNPY takes a .npy file of version 1 to 3 apart; data aliases the input. wrong
+// says what is wrong, "" if nothing is.
+func parseNPY(file []byte) (a npy, wrong string) {
+	const versionEnd = len(npyMagic) + 2
+	if len(file) < versionEnd+4 || string(file[:len(npyMagic)]) != npyMagic {
+		return a, "not a .npy array"
+	}
+	at, size := versionEnd+2, uint32(binary.LittleEndian.Uint16(file[versionEnd:]))
+	switch version := file[len(npyMagic)]; {
+	case version == 2 || version == 3:
+		at, size = versionEnd+4, binary.LittleEndian.Uint32(file[versionEnd:])
+	case version != 1:
+		return a, fmt.Sprintf("version %d of .npy, want 1 to 3", version)
+	}
+	if size > maxNPYHeader || int(size) > len(file)-at {
+		return a, fmt.Sprintf("a header of %d bytes; %d are there, at most %d are allowed", size, len(file)-at, maxNPYHeader)
+	}
+	m := npyDict.FindSubmatch(file[at:][:size])
+	switch {
+	case m == nil:
+		return a, "not the header of a plain numeric array"
+	case string(m[2]) == "True":
+		return a, "in Fortran order; save it after np.ascontiguousarray"
+	}
+	a.descr = string(m[1])
+	dims := strings.Split(string(m[3]), ",")
+	for i, text := range dims {
+		text = strings.TrimSpace(text)
+		if text == "" && i == len(dims)-1 { // (), (5,)
+			break
+		}
+		d, err := strconv.Atoi(text)
+		if err != nil {
+			return a, fmt.Sprintf("shape (%s)", m[3])
+		}
+		a.shape = append(a.shape, d)
+	}
+	a.data = file[at+int(size):]
+	return a, ""
+}

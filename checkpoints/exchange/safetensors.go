@@ -1,0 +1,172 @@
+package exchange
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"learnedopt/checkpoints"
+)
+
+// maxHeader bounds the JSON header of a safetensors file. That of the largest
+// network, with the longest provenance, is far below.
+const maxHeader = 8 << 20
+
+// metadataKey is the string of a header's __metadata__ that holds the JSON.
+const metadataKey = "mopt"
+
+var dtypes = map[bool]string{false: "F32", true: "F64"}
+
+func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
+	text, err := metadataJSON(f)
+	if err != nil {
+		return nil, failf(SafeTensors, "", "%v", err)
+	}
+	// The header by hand, because tensors stand in it in the maker's order.
+	key := func(b []byte, s string) []byte {
+		b, _ = appendJSON(b, "", s)
+		return append(b, ':')
+	}
+	head := append(key(nil, metadataName), '{')
+	head, _ = appendJSON(key(append([]byte{'{'}, head...), metadataKey), "", string(text))
+	head = append(head, '}')
+	size := 0
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		if t.Name == metadataName {
+			return nil, failf(SafeTensors, "tensor "+strconv.Quote(t.Name), "the name is taken by the format; use %s", FlaxMsgpack)
+		}
+		head = append(key(append(head, ','), t.Name), fmt.Sprintf(`{"dtype":%q,"shape":[`, dtypes[t.Data64 != nil])...)
+		for k, d := range t.Shape {
+			if k > 0 {
+				head = append(head, ',')
+			}
+			head = strconv.AppendInt(head, int64(d), 10)
+		}
+		next := size + 4*len(t.Data) + 8*len(t.Data64)
+		head = append(head, fmt.Sprintf(`],"data_offsets":[%d,%d]}`, size, next)...)
+		size = next
+	}
+	head = append(head, '}')
+	for len(head)%8 != 0 { // as the original writer does, to align what follows
+		head = append(head, ' ')
+	}
+	if len(head) > maxHeader {
+		return nil, failf(SafeTensors, "", "a header of %d bytes, at most %d are allowed", len(head), maxHeader)
+	}
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+len(head)+size), uint64(len(head)))
+	b = append(b, head...)
+	for i := range f.Tensors {
+		b = appendData(b, &f.Tensors[i])
+	}
+	return b, nil
+}
+
+// A span is a tensor of a header: its bytes are data[begin:end].
+type span struct {
+	name       string
+	double     bool
+	shape      []int
+	begin, end uint64
+}
+
+func readSafeTensors(data []byte) (*checkpoints.File, error) {
+	if len(data) < 8 {
+		return nil, failf(SafeTensors, "byte 0", "no header")
+	}
+	n := binary.LittleEndian.Uint64(data)
+	data = data[8:]
+	if n > maxHeader || n > uint64(len(data)) {
+		return nil, failf(SafeTensors, "byte 0", "a header of %d bytes; %d are there, at most %d are allowed", n, len(data), maxHeader)
+	}
+	header, err := parseJSON(data[:n])
+	if err != nil {
+		return nil, &FormatError{Format: SafeTensors, Place: "header", Reason: err.Error(), Err: err}
+	}
+	data = data[n:]
+	entries, ok := header.(map[string]any)
+	if !ok {
+		return nil, failf(SafeTensors, "header", "it is no JSON object")
+	}
+	f := new(checkpoints.File)
+	var spans []span
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		if name == metadataName {
+			continue
+		}
+		s, wrong := parseSpan(name, entries[name])
+		if wrong != "" {
+			return nil, failf(SafeTensors, "tensor "+strconv.Quote(name), "%s", wrong)
+		}
+		spans = append(spans, s)
+	}
+	if len(spans) > maxTensors {
+		return nil, failf(SafeTensors, "header", "%d tensors, at most %d are allowed", len(spans), maxTensors)
+	}
+	slices.SortFunc(spans, func(a, b span) int {
+		if a.begin != b.begin {
+			return int(int64(a.begin) - int64(b.begin))
+		}
+		return int(int64(a.end) - int64(b.end))
+	})
+	at := uint64(0)
+	for _, s := range spans {
+		place := "tensor " + strconv.Quote(s.name)
+		if s.begin != at || s.end < s.begin || s.end > uint64(len(data)) {
+			return nil, failf(SafeTensors, place, "data at bytes %d to %d; %d of %d are taken before it, and tensors leave neither gaps nor overlap",
+				s.begin, s.end, at, len(data))
+		}
+		t, wrong := decode(s.name, s.shape, s.double, data[s.begin:s.end])
+		if wrong != "" {
+			return nil, failf(SafeTensors, place, "%s", wrong)
+		}
+		f.Tensors = append(f.Tensors, t)
+		at = s.end
+	}
+	if at != uint64(len(data)) {
+		return nil, failf(SafeTensors, "", "%d bytes after the last tensor", uint64(len(data))-at)
+	}
+	texts, _ := entries[metadataName].(map[string]any)
+	text, ok := texts[metadataKey].(string)
+	if !ok {
+		return nil, failf(SafeTensors, metadataName, "no string %q with the configuration; metaopt export writes it, pass it on as metadata=", metadataKey)
+	}
+	if err := setMetadata(f, []byte(text)); err != nil {
+		return nil, &FormatError{Format: SafeTensors, Place: metadataName, Reason: refused(SafeTensors, err).Reason, Err: err}
+	}
+	return f, nil
+}
+
+// parseSpan reads a tensor's entry of the header; its keys are exactly these three.
+func parseSpan(name string, entry any) (s span, wrong string) {
+	m, _ := entry.(map[string]any)
+	dtype, ok1 := m["dtype"].(string)
+	shape, ok2 := integers(m["shape"])
+	offsets, ok3 := integers(m["data_offsets"])
+	if len(m) != 3 || !ok1 || !ok2 || !ok3 || len(offsets) != 2 {
+		return s, "want dtype, shape and two data_offsets"
+	}
+	if dtype != "F32" && dtype != "F64" {
+		return s, fmt.Sprintf("dtype %s; save it as float32", dtype)
+	}
+	s = span{name: name, double: dtype == "F64", begin: offsets[0], end: offsets[1]}
+	for _, d := range shape {
+		s.shape = append(s.shape, int(d))
+	}
+	return s, ""
+}
+
+// integers returns an array of numbers from 0 to maxFile.
+func integers(value any) (all []uint64, ok bool) {
+	items, ok := value.([]any)
+	for _, item := range items {
+		n, whole := item.(uint64)
+		if !whole || n > maxFile {
+			return nil, false
+		}
+		all = append(all, n)
+	}
+	return all, ok
+}

@@ -1,0 +1,38 @@
+// Package pythontest runs Python programs in tests.
+package pythontest
+
+import (
+	"bytes"
+	"os/exec"
+	"testing"
+)
+
+// An Interpreter is a Python that has what a test needs.
+type Interpreter struct{ path string }
+
+// Find returns a Python that can import all of modules, as "msgpack, numpy". Where there
+// is none the test is skipped, and says that install is missing.
+func Find(t testing.TB, modules, install string) Interpreter {
+	t.Helper()
+	for _, path := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(path, "-c", "import "+modules).Run() == nil {
+			return Interpreter{path}
+		}
+	}
+	t.Skipf("no python3 with %s: install %s to run this", modules, install)
+	return Interpreter{}
+}
+
+// Run runs a program with arguments and returns what it prints; standard error is the
+// test's if it fails. The program may be "-c" and its text. No byte code is written
+// beside it.
+func (i Interpreter) Run(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(i.path, append([]string{"-B"}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", i.path, err, out.Bytes(), errs.Bytes())
+	}
+	return out.String()
+}
