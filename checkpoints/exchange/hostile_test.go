@@ -76,7 +76,6 @@ func TestHostileNPZ(t *testing.T) {
 	}
 	flipped := bytes.Clone(whole)
 	flipped[bytes.Index(whole, []byte("\x00\x00\x80\x3f"))] ^= 1
-	fortran := strings.Replace(string(good.data), "'fortran_order': False", "'fortran_order':  True", 1)
 	for _, c := range []struct {
 		want string
 		data []byte
@@ -101,7 +100,7 @@ func TestHostileNPZ(t *testing.T) {
 		{"a header of 4294967295 bytes", w(append([]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"), good.data[12:]...))},
 		{"not the header of a plain numeric array", w(header("{}"))},
 		{"not the header of a plain numeric array", w(header("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n"))},
-		{"Fortran order", w([]byte(strings.Replace(fortran, "'fortran_order':  True", "'fortran_order': True", 1)[:len(fortran)-1]))},
+		{"Fortran order", w(header("{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }\n"))},
 		{"dtype <i4; save it as little-endian float32", w(array("<i4", []int{1}, "abcd"))},
 		{"dtype >f4", w(array(">f4", []int{1}, "abcd"))},
 		{"dtype <f2", w(array("<f2", []int{1}, "ab"))},
@@ -238,7 +237,7 @@ func allocated(f func()) uint64 {
 // What a file claims costs nothing; only what arrives does.
 func TestReadAllocatesByWhatArrives(t *testing.T) {
 	pad := strings.Repeat("x", 1000)
-	bomb := archive(t, zip.Deflate, entry{"w.npy", array("<f4", []int{64 << 20}, strings.Repeat("\x00", 256<<20))}, metadataEntry(t))
+	bomb := archive(t, zip.Deflate, entry{"w.npy", array("<f4", []int{8 << 20}, strings.Repeat("\x00", 32<<20))}, metadataEntry(t))
 	quoted, _ := appendJSON(nil, "", string(metadataText(t)))
 	huge := `{"__metadata__":{"mopt":` + string(quoted) + `},"w":{"dtype":"F32","shape":[268435456],"data_offsets":[0,1073741824]}}`
 	for name, data := range map[string][]byte{
@@ -258,7 +257,11 @@ func TestReadAllocatesByWhatArrives(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 		formatError(t, err)
-		if limit := uint64(2<<20 + 8*len(data)); got > limit {
+		limit := uint64(2<<20 + 8*len(data))
+		if name == "overlapping" { // a buffer that grows has allocated several times its size
+			limit = 8 * (unpackBase + unpackRatio*uint64(len(data)))
+		}
+		if got > limit {
 			t.Errorf("%s: %d bytes of input made Read allocate %d, at most %d is allowed (%v)", name, len(data), got, limit, err)
 		}
 	}

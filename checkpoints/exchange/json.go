@@ -118,6 +118,9 @@ func parseJSON(text []byte) (any, error) {
 	d.UseNumber()
 	p := jsonParser{d: d}
 	value, err := p.value(0)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return nil, fmt.Errorf("JSON, byte %d: %w", d.InputOffset(), err)
 	}
@@ -135,9 +138,6 @@ type jsonParser struct {
 func (p *jsonParser) value(depth int) (any, error) {
 	token, err := p.d.Token()
 	if err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
 		return nil, err
 	}
 	if p.values++; p.values > maxValues {

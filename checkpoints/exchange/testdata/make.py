@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Writes the files of TestFilesOfOthers with the formats' own libraries, beside itself.
+"""Writes the files of TestFilesOfOthers beside itself. Run by hand; needs NumPy and msgpack.
 
-Run by hand, with NumPy, safetensors and flax (pip install numpy safetensors flax).
+The .npz files are NumPy's own. The other two are written by what the formats' descriptions say:
+safetensors (https://huggingface.co/docs/safetensors), with its writer's order of tensors, and
+flax.serialization (msgpack extension 1: shape, dtype name, bytes), with jax's order of keys.
 """
 import json
 import os
+import struct
 
-import flax.serialization
+import msgpack
 import numpy as np
-import safetensors.numpy
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 config = {"hidden": 20, "scale": 5.0, "list": [1, 1.0, None]}
@@ -21,6 +23,24 @@ text = json.dumps(metadata)
 as_bytes = np.frombuffer(text.encode(), np.uint8)
 np.savez("numpy.npz", **tensors, __metadata__=as_bytes)
 np.savez_compressed("numpy-compressed.npz", **tensors, __metadata__=as_bytes)
-safetensors.numpy.save_file(tensors, "safetensors.safetensors", {"mopt": text})
+
+header, data = {"__metadata__": {"mopt": text}}, b""
+for name, a in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+    header[name] = {"dtype": f"F{8 * a.itemsize}", "shape": a.shape, "data_offsets": (len(data), len(data) + a.nbytes)}
+    data += a.tobytes()
+header = json.dumps(header).encode()
+header += b" " * (-len(header) % 8)
+with open("safetensors.safetensors", "wb") as f:
+    f.write(struct.pack("<Q", len(header)) + header + data)
+
+
+def tree(value):
+    if isinstance(value, dict):
+        return {key: tree(value[key]) for key in sorted(value)}
+    if isinstance(value, np.ndarray):
+        return msgpack.ExtType(1, msgpack.packb((value.shape, value.dtype.name, value.tobytes("C")), use_bin_type=True))
+    return value
+
+
 with open("flax.msgpack", "wb") as f:
-    f.write(flax.serialization.msgpack_serialize({**metadata, "tensors": tensors}))
+    f.write(msgpack.packb(tree({**metadata, "tensors": tensors}), strict_types=True))
