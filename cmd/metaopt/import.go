@@ -1,27 +1,33 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"learnedopt/checkpoints/exchange"
 	"learnedopt/metaopt"
 )
 
 func newImport(a *app) *cobra.Command {
 	var out, name string
 	cmd := &cobra.Command{
-		Use:   "import FILE.l2l",
-		Short: "Convert a published optimizer of the learning-to-learn code",
-		Long: `Convert an optimizer that DeepMind's learning-to-learn code or one of its descendants
-has written (a pickle of weights) to a .mopt file. No code in the file is executed.`,
+		Use:   "import FILE",
+		Short: "Convert an exported or a published optimizer to a .mopt file",
+		Long: `Convert to a .mopt file what metaopt export or a Python program has written, in npz,
+safetensors or the msgpack of flax, or an optimizer that DeepMind's learning-to-learn
+code or one of its descendants has (a pickle of weights, .l2l). What a file is, its
+content tells, not its name. No code in it is executed.`,
 		Example: `  metaopt import dm_aug.l2l --out dm_aug.mopt
-  metaopt import cw.l2l --name published`,
-		Args:              exactArgs("a FILE.l2l"),
-		ValidArgsFunction: completeFiles("l2l"),
+  metaopt import edited.npz --name edited`,
+		Args:              exactArgs("a FILE"),
+		ValidArgsFunction: completeFiles("l2l", "npz", "safetensors", "msgpack"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			base := strings.TrimSuffix(filepath.Base(args[0]), filepath.Ext(args[0]))
 			if out == "" {
@@ -38,15 +44,12 @@ has written (a pickle of weights) to a .mopt file. No code in the file is execut
 				return fmt.Errorf("%w; name a file that there is", err)
 			}
 			defer f.Close()
-			o, err := metaopt.ImportL2L(f)
+			o, err := importOptimizer(f, base)
 			if err != nil {
-				return fmt.Errorf("%s: %w; only weights as the learning-to-learn code writes them can be read", args[0], err)
+				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			switch {
-			case name != "":
+			if name != "" {
 				o.Provenance.Name = name
-			case o.Provenance.Name == "":
-				o.Provenance.Name = base
 			}
 			if err := metaopt.Save(out, o); err != nil {
 				return err
@@ -56,6 +59,46 @@ has written (a pickle of weights) to a .mopt file. No code in the file is execut
 		},
 	}
 	cmd.Flags().Var(text{&out, "FILE"}, "out", "the .mopt file to write (beside FILE unless set)")
-	cmd.Flags().Var(text{&name, "NAME"}, "name", "name that the optimizer carries in tables (the file's unless set)")
+	cmd.Flags().Var(text{&name, "NAME"}, "name", "name that the optimizer carries in tables (for an .l2l file, its own unless set)")
 	return cmd
+}
+
+// importOptimizer reads an optimizer in any format but our own. Published weights,
+// which have no provenance, get a name.
+func importOptimizer(file io.Reader, name string) (*metaopt.Optimizer, error) {
+	r := bufio.NewReader(file)
+	head, err := r.Peek(exchange.Peek)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if strings.HasPrefix(string(head), "\x89MOPT") {
+		return nil, errors.New("it is a .mopt file; every command reads it as it is")
+	}
+	if _, ok := exchange.Detect(head); ok {
+		f, format, err := exchange.Read(r)
+		if err != nil {
+			return nil, withRemedy(err, "export the optimizer again with metaopt export --format "+string(format))
+		}
+		o, err := metaopt.FromFile(f)
+		if err != nil {
+			return nil, withRemedy(err, "keep tensors and configuration as metaopt export writes them")
+		}
+		return o, nil
+	}
+	o, err := metaopt.ImportL2L(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w; it is not an npz, safetensors or msgpack file, and no weights as the learning-to-learn code writes them", err)
+	}
+	if o.Provenance.Name == "" {
+		o.Provenance.Name = name
+	}
+	return o, nil
+}
+
+// withRemedy adds what to do to an error that does not say so: a semicolon introduces it.
+func withRemedy(err error, remedy string) error {
+	if strings.Contains(err.Error(), ";") {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, remedy)
 }

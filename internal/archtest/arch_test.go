@@ -83,6 +83,10 @@ var rules = map[string]rule{
 	"checkpoints/l2l": {
 		own: []string{"checkpoints"},
 	},
+	// Formats of other programs: for whoever converts, not for whoever only loads.
+	"checkpoints/exchange": {
+		own: []string{"checkpoints"},
+	},
 	"report": {
 		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter", "github.com/google/renameio/v2"},
 	},
@@ -110,7 +114,7 @@ var rules = map[string]rule{
 	},
 	"cmd/metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
-			"report", "htmlreport", "sweep", "tensorboard", "internal/"},
+			"checkpoints/exchange", "report", "htmlreport", "sweep", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys", "github.com/google/renameio/v2"},
 	},
