@@ -4,16 +4,16 @@ import (
 	"encoding/json"
 	"flag"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 )
 
-var add = flag.Bool("add", false, "write testdata/corpus anew if it has no updates.json")
+var add = flag.Bool("add", false, "write what testdata/corpus lacks; what is there is never changed")
 
 // corpusConfigs has a network for every key and value of a file's configuration
 // (docs/format.md, "Kind lstm-optimizer").
@@ -44,8 +44,8 @@ const corpusDir = "testdata/corpus"
 // its step: rounding is 6e-8, times some hundred operations, and gates are off by 7 ulp.
 func TestCorpusUpdates(t *testing.T) {
 	path := filepath.Join(corpusDir, "updates.json")
-	if _, err := os.Stat(path); *add && os.IsNotExist(err) {
-		writeCorpus(t, path)
+	if *add {
+		extendCorpus(t, path)
 	}
 	var want corpusOracle
 	readJSON(t, path, &want)
@@ -79,14 +79,18 @@ func TestCorpusUpdates(t *testing.T) {
 	}
 }
 
-// writeCorpus makes networks with parameters of up to 0.7 in size, and gradients from 1e-30
-// to 100 in size, some of them 0.
-func writeCorpus(t *testing.T, path string) {
+// extendCorpus adds gradients if there are none yet, from 1e-30 to 100 in size and some of
+// them 0, and the files and updates of configurations that have none, of networks with
+// parameters of up to 0.7 in size.
+func extendCorpus(t *testing.T, path string) {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(1, 2))
-	const steps, n = 12, 21
 	oracle := corpusOracle{Updates: map[string][][]float64{}}
-	for range steps {
+	if _, err := os.Stat(path); err == nil {
+		readJSON(t, path, &oracle)
+	}
+	const steps, n = 12, 21
+	rng := stream.New(0, "corpus gradients", 0)
+	for step := len(oracle.Gradients); step < steps; step++ {
 		g := make([]float32, n)
 		for i := range g {
 			switch {
@@ -105,10 +109,14 @@ func writeCorpus(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	for name, cfg := range corpusConfigs {
+		if oracle.Updates[name] != nil {
+			continue
+		}
 		size, err := lstm.Size(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
+		rng := stream.New(0, "corpus "+name, 0)
 		phi, wide := make([]float32, size), make([]float64, size)
 		for i := range phi {
 			phi[i] = float32(1.4*rng.Float64() - 0.7)
