@@ -1,0 +1,46 @@
+//go:build unix
+
+package python_test
+
+import (
+	"syscall"
+	"testing"
+
+	"learnedopt/internal/stream"
+	"learnedopt/metaopt"
+)
+
+// BenchmarkUpdate is what bench.py times, in Go; cpu-ns/op is processor time, as there.
+func BenchmarkUpdate(b *testing.B) {
+	opt, err := metaopt.Pretrained("mlp")
+	if err != nil {
+		b.Fatal(err)
+	}
+	theta, grad := make([]float32, 15910), make([]float32, 15910)
+	rng := stream.New(0, "bench", 0)
+	for i := range grad {
+		grad[i] = float32(rng.NormFloat64())
+	}
+	run := opt.Start(len(theta))
+	step := func() {
+		if err := run.Step(theta, grad); err != nil {
+			b.Fatal(err)
+		}
+	}
+	step()
+	b.ReportAllocs()
+	begin := processorTime(b)
+	for b.Loop() {
+		step()
+	}
+	b.ReportMetric(float64(processorTime(b)-begin)/float64(b.N), "cpu-ns/op")
+}
+
+// processorTime returns the processor time of the process so far, in nanoseconds.
+func processorTime(b *testing.B) int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}

@@ -1,0 +1,104 @@
+"""What LearnedOptimizer does beside computing updates. Prints "ok"; an assertion that fails says which.
+
+    behaviour.py FOLDER-OF-TORCH_OPTIMIZER FILE.mopt OTHER.mopt NOT-AN-OPTIMIZER.mopt
+"""
+import copy
+import io
+import pickle
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import torch
+
+from torch_optimizer import LearnedOptimizer
+
+torch.set_num_threads(1)
+path, other, wrong = sys.argv[2:]
+
+
+def raises(kind, text, f):
+    try:
+        f()
+    except kind as e:
+        assert text in str(e), str(e)
+        return
+    assert False, f"no {kind.__name__}: {text}"
+
+
+def parameter(n=3):
+    p = torch.arange(1.0, n + 1, requires_grad=True)
+    p.grad = torch.linspace(-1, 1, n)
+    return p
+
+
+# lr multiplies updates; groups have their own; a scheduler changes it.
+a, b, c = parameter(), parameter(), parameter()
+start = a.detach().clone()
+optimizer = LearnedOptimizer([{"params": [a]}, {"params": [b], "lr": 0.5}], path)
+optimizer.add_param_group({"params": [c], "lr": 0.0})
+optimizer.step()
+assert torch.allclose(b - start, 0.5 * (a - start), rtol=0, atol=5e-7), (a - start, b - start)  # parameters of 3 round by 2e-7
+assert (a - start).abs().min() > 1e-4 and torch.equal(c, start)
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.0 if epoch else 1.0)
+scheduler.step()
+before = a.detach().clone()
+optimizer.step()
+assert torch.equal(a, before)
+
+# A parameter without a gradient stays, and its clock does not run.
+a, b = parameter(), parameter()
+b.grad = None
+optimizer = LearnedOptimizer([a, b], path)
+optimizer.step()
+assert torch.equal(b, start) and b not in optimizer.state and optimizer.state[a]["step"] == 1
+
+# A gradient that is not finite changes nothing, neither parameters nor state.
+b.grad = torch.tensor([0.0, float("nan"), 0.0])
+before, state = a.detach().clone(), copy.deepcopy(optimizer.state_dict())
+raises(FloatingPointError, "not finite", optimizer.step)
+assert torch.equal(a, before) and torch.equal(optimizer.state[a]["h1"], state["state"][0]["h1"]) and b not in optimizer.state
+
+# The closure is evaluated with gradients, and its loss returned.
+p = torch.ones(4, requires_grad=True)
+optimizer = LearnedOptimizer([p], path)
+
+
+def closure():
+    optimizer.zero_grad()
+    loss = (p**2).sum()
+    loss.backward()
+    return loss
+
+
+assert float(optimizer.step(closure)) == 4 and not torch.equal(p, torch.ones(4)) and p.requires_grad
+
+# Copies, pickles and stored states go on as the original does, bit for bit, in both types.
+for dtype in torch.float32, torch.float64:
+    p = torch.ones(4, dtype=dtype, requires_grad=True)
+    optimizer = LearnedOptimizer([p], path)
+    for _ in range(5):
+        optimizer.step(closure)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    q = p.detach().clone().requires_grad_()
+    stored = LearnedOptimizer([q], path)
+    stored.load_state_dict(torch.load(file))
+    for twin in stored, copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer)):
+        (r,) = twin.param_groups[0]["params"]
+        r.data.copy_(p.data)
+        r.grad = p.grad.clone()
+        twin.step()
+        assert twin.state[r]["step"] == 6
+        expected = r.detach().clone() if twin is stored else expected
+        assert torch.equal(r, expected)
+    optimizer.step()
+    assert torch.equal(p, expected), (p, expected)
+
+raises(ValueError, "not of an optimizer of this file", lambda: LearnedOptimizer([p], other).load_state_dict(optimizer.state_dict()))
+raises(ValueError, "holds a 'other'", lambda: LearnedOptimizer([p], wrong))
+raises(TypeError, "float16", lambda: LearnedOptimizer([torch.ones(3, dtype=torch.float16, requires_grad=True)], path))
+sparse = parameter()
+sparse.grad = torch.sparse_coo_tensor([[0]], [1.0], (3,))
+raises(RuntimeError, "sparse", LearnedOptimizer([sparse], path).step)
+print("ok")

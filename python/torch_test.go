@@ -1,0 +1,228 @@
+// Package python_test holds the Python programs of this folder to the Go library.
+package python_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"learnedopt/checkpoints"
+	"learnedopt/checkpoints/exchange"
+	"learnedopt/internal/pythontest"
+	"learnedopt/internal/stream"
+	"learnedopt/metaopt"
+	"learnedopt/tasks"
+)
+
+const corpus = "../metaopt/testdata/corpus"
+
+func torch(t testing.TB) pythontest.Interpreter {
+	t.Helper()
+	return pythontest.Find(t, "torch, msgpack, numpy", "python3-torch, python3-msgpack and python3-numpy (and libopenblas0-pthread, for speed)")
+}
+
+// TestTorchUpdates gives PyTorch the gradients of the corpus, whose files cover every key
+// and value of the configuration, and expects the updates of the float64 reference: in
+// float64 to 1e-9, which only the same formula reaches, and in float32 to 1e-5 of
+// the update or of the largest of its step, as Go does (metaopt/corpus_test.go).
+func TestTorchUpdates(t *testing.T) {
+	python := torch(t)
+	var want struct{ Updates map[string][][]float64 }
+	data, err := os.ReadFile(filepath.Join(corpus, "updates.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]map[string][][]float64
+	if err := json.Unmarshal([]byte(python.Run(t, "testdata/updates.py", ".", corpus)), &got); err != nil {
+		t.Fatal(err)
+	}
+	for dtype, tolerance := range map[string]float64{"torch.float64": 1e-9, "torch.float32": 1e-5} {
+		worst := 0.0
+		for name, updates := range want.Updates {
+			rows := got[dtype][name]
+			if len(updates) == 0 || len(rows) != len(updates) {
+				t.Fatalf("%s: %d steps, want %d", name, len(rows), len(updates))
+			}
+			for step, row := range updates {
+				size := 0.0
+				for _, x := range row {
+					size = max(size, math.Abs(x))
+				}
+				for i, x := range row {
+					d := math.Abs(rows[step][i]-x) / max(math.Abs(x), min(size, 1))
+					if !(d <= tolerance) {
+						t.Fatalf("%s in %s, step %d: update %d is %v, want %v", name, dtype, step, i, rows[step][i], x)
+					}
+					worst = max(worst, d)
+				}
+			}
+		}
+		t.Logf("%s: updates differ by at most %.1e", dtype, worst)
+	}
+}
+
+// A trajectory is what testdata/train.py prints of an activation.
+type trajectory struct {
+	Losses, Resumed []float64
+	Parameters      map[string][]float64
+}
+
+// TestTorchTrainsAnMLP trains MNIST's MLP on digits with pretrained:mlp, 100 steps,
+// in Go and in PyTorch, from the same weights on the same minibatches. Rounding differs
+// (the order of sums, tanh and sigmoid within 7 ulp), and training feeds it back: an
+// update moves the next gradient, and log-and-sign inputs amplify where a gradient is near
+// zero. Measured, ‖θ − θ_Go‖/‖θ_Go‖ grows from 5e-7 after a step to 4e-5 after 100, and
+// losses differ by at most 2e-4 of themselves; the tolerances are four times that or
+// more. Another constant (p 10.01 for 10) or another order of gates is far outside.
+func TestTorchTrainsAnMLP(t *testing.T) {
+	python := torch(t)
+	path := filepath.Join("..", "metaopt", "pretrained", "mlp.mopt")
+	opt, err := metaopt.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "data.npz")
+	activations := []string{"sigmoid", "relu"} // from the same θ and minibatches
+	all := map[string]trajectory{}
+	for _, activation := range activations {
+		all[activation] = trainMLP(t, opt, activation, data)
+	}
+	var torch map[string]trajectory
+	out := python.Run(t, append([]string{"testdata/train.py", ".", path, data}, activations...)...)
+	if err := json.Unmarshal([]byte(out), &torch); err != nil {
+		t.Fatal(err)
+	}
+	for _, activation := range activations {
+		want, got := all[activation], torch[activation]
+		if len(got.Losses) != len(want.Losses) || len(got.Parameters) != 5 {
+			t.Fatalf("%d losses, %d points", len(got.Losses), len(got.Parameters))
+		}
+		for step, tolerance := range map[string]float64{"1": 2e-6, "10": 1e-5, "25": 2e-5, "50": 5e-5, "100": 3e-4} {
+			d := distance(got.Parameters[step], want.Parameters[step])
+			t.Logf("%s, step %s: parameters differ by %.1e of their norm", activation, step, d)
+			if !(d <= tolerance) {
+				t.Errorf("that is above %g", tolerance)
+			}
+		}
+		worst := 0.0
+		for i, l := range want.Losses {
+			worst = max(worst, math.Abs(got.Losses[i]-l)/l)
+		}
+		t.Logf("%s: losses from %.4f to %.4f differ by at most %.1e of themselves", activation, want.Losses[0], want.Losses[100], worst)
+		if !(worst <= 1e-3) || want.Losses[100] > 0.6*want.Losses[0] {
+			t.Errorf("%s: losses %v, want %v", activation, got.Losses, want.Losses)
+		}
+		// What is stored and loaded half-way goes on bit for bit.
+		if len(got.Resumed) != 51 || !slices.Equal(got.Resumed, got.Losses[50:]) {
+			t.Errorf("%s: resumed, the losses are %v, want %v", activation, got.Resumed, got.Losses[50:])
+		}
+	}
+}
+
+// distance is ‖a − b‖/‖b‖.
+func distance(a, b []float64) float64 {
+	if len(a) != len(b) || len(b) == 0 {
+		return math.Inf(1)
+	}
+	var d, n float64
+	for i := range b {
+		d += (a[i] - b[i]) * (a[i] - b[i])
+		n += b[i] * b[i]
+	}
+	return math.Sqrt(d / n)
+}
+
+// trainMLP trains for 100 steps and writes what PyTorch needs to do the same.
+func trainMLP(t *testing.T, opt *metaopt.Optimizer, activation, path string) trajectory {
+	t.Helper()
+	const images, steps, batch = 2000, 100, 128
+	digits, err := tasks.NewDigits(1, images, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	family, err := tasks.NewClassifier(digits, tasks.ClassifierConfig{Activation: activation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	problem, err := family.Sample(stream.New(7, "python", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := problem.Dim()
+	theta, grad := make([]float32, n), make([]float32, n)
+	problem.Init(theta)
+	writeData(t, path, digits, theta, stream.New(7, "python", 0).Uint64(), steps+1, batch)
+	tr := trajectory{Parameters: map[string][]float64{}}
+	run := opt.Start(n)
+	for step := range steps + 1 {
+		loss, err := problem.LossGrad(theta, grad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.Losses = append(tr.Losses, loss)
+		if name, ok := map[int]string{1: "1", 10: "10", 25: "25", 50: "50", 100: "100"}[step]; ok {
+			for _, x := range theta {
+				tr.Parameters[name] = append(tr.Parameters[name], float64(x))
+			}
+		}
+		if step == steps {
+			break
+		}
+		if err := run.Step(theta, grad); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, ok := problem.(interface{ Close() error }); ok {
+		c.Close()
+	}
+	return tr
+}
+
+// writeData writes starting point, images, labels and minibatches; the last are drawn as
+// the problem of that seed draws them, or the losses would be others from the first on.
+func writeData(t *testing.T, path string, digits *tasks.Dataset, theta []float32, seed uint64, steps, batch int) {
+	t.Helper()
+	n := digits.Len(tasks.Train)
+	pixels, labels := make([]float32, n*784), make([]float32, n)
+	for i := range n {
+		digits.Image(pixels[784*i:][:784], tasks.Train, i)
+		labels[i] = float32(digits.Label(tasks.Train, i))
+	}
+	var indices []float32
+	for step := range steps {
+		rng := stream.New(seed, "batch", uint64(step))
+		for range batch {
+			indices = append(indices, float32(rng.IntN(n)))
+		}
+	}
+	f := &checkpoints.File{Kind: "data", Tensors: []checkpoints.Tensor{
+		{Name: "theta", Shape: []int{len(theta)}, Data: theta}, {Name: "images", Shape: []int{n, 784}, Data: pixels},
+		{Name: "labels", Shape: []int{n}, Data: labels}, {Name: "batches", Shape: []int{steps, batch}, Data: indices},
+	}}
+	data, err := exchange.Marshal(f, exchange.NPZ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Groups, copies, schedulers, states and errors.
+func TestTorchBehaviour(t *testing.T) {
+	python := torch(t)
+	wrong := filepath.Join(t.TempDir(), "wrong.mopt")
+	if err := checkpoints.Save(wrong, &checkpoints.File{Kind: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	out := python.Run(t, "testdata/behaviour.py", ".", filepath.Join(corpus, "all.mopt"), filepath.Join(corpus, "logsign.mopt"), wrong)
+	if out != "ok\n" {
+		t.Error(out)
+	}
+}
