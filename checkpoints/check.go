@@ -80,10 +80,10 @@ func (t *Tensor) check() string {
 	if wrong != "" {
 		return fmt.Sprintf("tensor %q: %s", t.Name, wrong)
 	}
-	if t.Data != nil && t.Data64 != nil {
-		return fmt.Sprintf("tensor %q has both float32 and float64 data", t.Name)
+	if t.Data != nil && t.Data64 != nil || t.Bytes != nil && (t.Data != nil || t.Data64 != nil) {
+		return fmt.Sprintf("tensor %q has data of two types", t.Name)
 	}
-	if got := int64(len(t.Data) + len(t.Data64)); got != n {
+	if got := int64(len(t.Data) + len(t.Data64) + len(t.Bytes)); got != n {
 		return fmt.Sprintf("tensor %q of shape %v has %d elements, want %d", t.Name, t.Shape, got, n)
 	}
 	for i, x := range t.Data {

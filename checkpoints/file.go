@@ -38,15 +38,17 @@ type Provenance struct {
 }
 
 // A Tensor is a named array of finite numbers in C order (the last index runs
-// fastest): float32 in Data or float64 in Data64, exactly one of the two.
+// fastest): float32 in Data, float64 in Data64 or uint8 in Bytes, exactly one of the
+// three. Bytes may be anything: a saved state, other files.
 //
-// len(Data) or len(Data64) is the product of Shape; every dimension is at
+// The length is the product of Shape; every dimension is at
 // least 1, and an empty Shape is a scalar.
 type Tensor struct {
 	Name   string // 1 to 256 bytes
 	Shape  []int
 	Data   []float32
 	Data64 []float64
+	Bytes  []byte
 }
 
 // EncodeConfig sets f.Config to v, a struct or a map with string keys, encoded
@@ -134,6 +136,20 @@ func (f *File) Float32(name string, shape ...int) ([]float32, error) {
 	return t.Data, nil
 }
 
+// Uint8 returns the data of the uint8 tensor of this name, which has one dimension; it
+// aliases f. A tensor that is missing or of another type or shape is an error.
+func (f *File) Uint8(name string) ([]byte, error) {
+	n := 0
+	if t := f.find(name); t != nil {
+		n = len(t.Bytes)
+	}
+	t, err := f.lookup(name, "uint8", []int{n})
+	if err != nil {
+		return nil, err
+	}
+	return t.Bytes, nil
+}
+
 // Float64 is Float32 for float64 tensors.
 func (f *File) Float64(name string, shape ...int) ([]float64, error) {
 	t, err := f.lookup(name, "float64", shape)
@@ -165,8 +181,11 @@ func (f *File) find(name string) *Tensor {
 }
 
 func (t *Tensor) dtype() string {
-	if t.Data64 != nil {
+	switch {
+	case t.Data64 != nil:
 		return "float64"
+	case t.Bytes != nil:
+		return "uint8"
 	}
 	return "float32"
 }

@@ -144,7 +144,7 @@ func (f *File) check() (config map[string]any, size int, err error) {
 			return nil, 0, content("two tensors are named %q", t.Name)
 		}
 		names[t.Name] = true
-		if size += 4*len(t.Data) + 8*len(t.Data64); size > maxPayload {
+		if size += 4*len(t.Data) + 8*len(t.Data64) + len(t.Bytes); size > maxPayload {
 			return nil, 0, content("the tensors take more than %d bytes", maxPayload)
 		}
 	}

@@ -51,7 +51,7 @@ func writeTensor(b *bytes.Buffer, e *msgpack.Encoder, t *Tensor) error {
 	if err := e.EncodeString(t.Name); err != nil {
 		return err
 	}
-	size := 4*len(t.Data) + 8*len(t.Data64)
+	size := 4*len(t.Data) + 8*len(t.Data64) + len(t.Bytes)
 	var head bytes.Buffer
 	h := msgpack.NewEncoder(&head)
 	if err := h.EncodeArrayLen(3); err != nil {
@@ -84,6 +84,7 @@ func writeTensor(b *bytes.Buffer, e *msgpack.Encoder, t *Tensor) error {
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
 	}
 	b.Write(out)
+	b.Write(t.Bytes)
 	return nil
 }
 
@@ -189,9 +190,9 @@ func (p *parser) tensor(name string) (t Tensor, err error) {
 	if err != nil {
 		return Tensor{}, err
 	}
-	width := map[string]int64{"float32": 4, "float64": 8}[dtype]
+	width := map[string]int64{"float32": 4, "float64": 8, "uint8": 1}[dtype]
 	if width == 0 {
-		return fail(dtypeAt, "dtype %q, want float32 or float64", dtype)
+		return fail(dtypeAt, "dtype %q, want float32, float64 or uint8", dtype)
 	}
 	want, wrong := elements(shape)
 	if wrong != "" {
@@ -209,6 +210,10 @@ func (p *parser) tensor(name string) (t Tensor, err error) {
 		return fail(sub.offset(), "%d bytes after the data", sub.left())
 	}
 	t = Tensor{Name: name, Shape: shape}
+	if width == 1 {
+		t.Bytes = bytes.Clone(data)
+		return t, nil
+	}
 	if width == 4 {
 		t.Data = make([]float32, want)
 		for i := range t.Data {

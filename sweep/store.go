@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gofrs/flock"
+	"learnedopt/internal/lock"
 )
 
 // The files of a sweep's folder.
@@ -19,7 +19,6 @@ const (
 	TuningFile = "tuning.jsonl"
 	// ManifestFile holds the Manifest.
 	ManifestFile = "sweep.json"
-	lockFile     = "lock"
 )
 
 // ErrLocked says that another process is writing to a sweep's folder.
@@ -29,7 +28,7 @@ var ErrLocked = errors.New("another sweep is writing to this folder; wait for it
 // once, as one line by one write that is synced: a crash costs at most the line that it falls into.
 type Store struct {
 	dir     string
-	lock    *flock.Flock
+	lock    *lock.Lock
 	cells   *os.File
 	tuning  *os.File
 	records map[string]Record
@@ -43,14 +42,15 @@ func OpenStore(dir string) (_ *Store, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
-	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, lockFile))}
-	locked, err := s.lock.TryLock()
+	held, err := lock.Take(dir)
+	var other *lock.HeldError
 	switch {
+	case errors.As(err, &other):
+		return nil, fmt.Errorf("sweep: %w: %w", other, ErrLocked)
 	case err != nil:
-		return nil, fmt.Errorf("sweep: locking %s: %w", dir, err)
-	case !locked:
-		return nil, fmt.Errorf("sweep: %s: %w", dir, ErrLocked)
+		return nil, fmt.Errorf("sweep: %w", err)
 	}
+	s := &Store{dir: dir, lock: held}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -77,7 +77,7 @@ func (s *Store) Close() error {
 			errs = append(errs, f.Close())
 		}
 	}
-	return errors.Join(append(errs, s.lock.Unlock())...)
+	return errors.Join(append(errs, s.lock.Release())...)
 }
 
 // Records returns what the store holds, by key. It is the store's own map.

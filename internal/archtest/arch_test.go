@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages that pull in no module worth the name: all
 // that someone gets who only loads an optimizer.
-var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved"}
+var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"}
 
 // rules has an entry for every package of the module, except that packages
 // below internal/ that no one here can reach are their own business.
@@ -66,7 +66,7 @@ var rules = map[string]rule{
 	// Whoever loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved"},
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"metaopt/adjoint": {
@@ -78,14 +78,15 @@ var rules = map[string]rule{
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"checkpoints": {
-		others: []string{"github.com/vmihailenco/msgpack/v5", "github.com/google/renameio/v2"},
+		own:    []string{"internal/durable"},
+		others: []string{"github.com/vmihailenco/msgpack/v5"},
 	},
 	"checkpoints/l2l": {
-		own: []string{"checkpoints"},
+		own: []string{"checkpoints", "internal/durable"},
 	},
 	// Formats of other programs: for whoever converts, not for whoever only loads.
 	"checkpoints/exchange": {
-		own: []string{"checkpoints"},
+		own: []string{"checkpoints", "internal/durable"},
 	},
 	"report": {
 		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter", "github.com/google/renameio/v2"},
@@ -101,7 +102,7 @@ var rules = map[string]rule{
 	// Sweeps compute and compare; they draw nothing.
 	"sweep": {
 		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
-		others: []string{"github.com/BurntSushi/toml", "github.com/gofrs/flock", "github.com/google/renameio/v2"},
+		others: []string{"github.com/BurntSushi/toml", "github.com/google/renameio/v2"},
 	},
 	// What its user has anyway: gonum.
 	"adapters/gonum": {
@@ -159,6 +160,8 @@ var rules = map[string]rule{
 	},
 	"internal/simd":    {others: []string{"golang.org/x/sys/cpu"}},
 	"internal/stream":  {},
+	"internal/durable": {},
+	"internal/lock":    {others: []string{"github.com/gofrs/flock"}},
 	"internal/fan":     {},
 	"internal/nearest": {},
 	"internal/saved":   {},

@@ -1,0 +1,22 @@
+//go:build !windows
+
+package durable
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// syncFolder makes a rename last. Not every file system can sync a folder.
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
