@@ -53,6 +53,12 @@ type Probe struct {
 	looks  int
 }
 
+// Looks returns how many times the probe looked: where it will look next depends on it.
+func (p *Probe) Looks() int { return p.looks }
+
+// Resume makes a probe go on where another one had looked so many times.
+func (p *Probe) Resume(looks int) { p.looks = looks }
+
 // probeBlocks is the largest number of blocks that one look computes, 256 coordinates:
 // a look costs about what it costs to update twice as many.
 const probeBlocks = 8

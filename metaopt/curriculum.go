@@ -129,6 +129,9 @@ func (t *Trainer) advance(ctx context.Context) (done bool, err error) {
 	}
 	t.validated, t.lastScore, t.stale = t.metaSteps, score, 0
 	st.reference = score
+	if err := t.makeSafe(score); err != nil {
+		return false, err
+	}
 	t.emit(event)
 	return false, nil
 }

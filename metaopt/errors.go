@@ -44,6 +44,10 @@ type MetaDivergedError struct {
 
 // Error implements error.
 func (e *MetaDivergedError) Error() string {
+	if e.Skipped == 1 {
+		return fmt.Sprintf("metaopt: a window was not finite at meta-step %d (%v); lower the meta learning rate or the output scale, or skip such windows",
+			e.MetaStep, e.Last)
+	}
 	return fmt.Sprintf("metaopt: %d windows in a row were not finite at meta-step %d (the last: %v); lower the meta learning rate or the output scale",
 		e.Skipped, e.MetaStep, e.Last)
 }

@@ -2,7 +2,6 @@ package metaopt
 
 import (
 	"encoding/json"
-	"time"
 
 	"learnedopt/optimizer"
 )
@@ -39,8 +38,19 @@ type Event struct {
 	Diagnostics *Diagnostics   `json:"diagnostics,omitempty"`
 	// Of a curriculum's stage that ends.
 	Stage *StageChange `json:"stage,omitempty"`
-	// Of a divergence: where it was.
+	// Of a divergence: where it was, on what instance, what was done about it, and a command
+	// that does it again, if whoever listens knows one.
 	Diverged *optimizer.DivergedError `json:"diverged,omitempty"`
+	Instance *InstanceStream          `json:"instance,omitempty"`
+	Policy   string                   `json:"policy,omitempty"`
+	Replay   string                   `json:"replay,omitempty"`
+}
+
+// An InstanceStream is the random stream that an instance is drawn from: equal triples draw equal ones.
+type InstanceStream struct {
+	Seed    uint64 `json:"seed"`
+	Purpose string `json:"purpose"`
+	Index   int    `json:"index"`
 }
 
 // MarshalJSON implements json.Marshaler. The value of a divergence, which JSON cannot
@@ -67,7 +77,7 @@ func (t *Trainer) emit(e Event) {
 	if t.cfg.OnEvent == nil {
 		return
 	}
-	e.MetaStep, e.Seconds = t.metaSteps, time.Since(t.began).Seconds()
+	e.MetaStep, e.Seconds = t.metaSteps, t.Elapsed().Seconds()
 	if e.Kind != EventEpisode && e.Kind != EventDiverged {
 		e.Episode = t.episodes - 1
 	}

@@ -35,17 +35,30 @@ func (t *Trainer) begin(s *slot) error {
 		return nil
 	}
 	e := uint64(t.episodes)
-	p, err := t.cfg.Family.Sample(stream.New(t.cfg.Seed, "train", e))
+	ep, err := t.sample(e)
 	if err != nil {
-		return fmt.Errorf("metaopt: sampling episode %d of %s: %w", e, t.cfg.Family.Name(), err)
+		return err
 	}
-	s.episode, s.index, s.sum = NewEpisode(t.net, p), t.episodes, episodeSum{}
-	s.episode.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
+	s.episode, s.index, s.sum = ep, t.episodes, episodeSum{}
 	s.steps = t.staggered(e)
 	s.episode.Length = s.steps
 	t.episodes++
 	return nil
 }
+
+// sample returns episode e at its start.
+func (t *Trainer) sample(e uint64) (*Episode, error) {
+	p, err := t.cfg.Family.Sample(stream.New(t.cfg.Seed, episodePurpose, e))
+	if err != nil {
+		return nil, fmt.Errorf("metaopt: sampling episode %d of %s: %w", e, t.cfg.Family.Name(), err)
+	}
+	ep := NewEpisode(t.net, p)
+	ep.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
+	return ep, nil
+}
+
+// episodePurpose is that of the streams which episodes are drawn from.
+const episodePurpose = "train"
 
 // staggered is the length of episode e: of the meta-batch's first episodes, of the training
 // or a stage, a part, so that they end one after another.

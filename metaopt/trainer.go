@@ -81,13 +81,20 @@ type TrainConfig struct {
 	// Patience ends the training after so many validations in a row without a
 	// new best. Default 0: never.
 	Patience int
+	// OnNonFinite says what follows a window in which something was not finite: SkipNonFinite,
+	// StopNonFinite or RollbackNonFinite. Each is reported as an event. Default SkipNonFinite.
+	OnNonFinite string
 	// SkipLimit ends the training with a *MetaDivergedError after so many
-	// windows in a row that were not finite. Default 20.
+	// windows in a row that were not finite, or so many returns to one point. Default 20.
 	SkipLimit int
 	// Seed fixes everything random.
 	Seed uint64
 	// OnEvent, if set, hears of everything that happens.
 	OnEvent func(Event)
+	// AtRest, if set, is called by Train before the first validation, before every meta-step, and when the
+	// context has ended: the trainer is at rest then and can be saved, by its MarshalBinary. An error
+	// ends the training.
+	AtRest func(*Trainer) error
 }
 
 // WithDefaults returns cfg with its defaults filled in.
@@ -103,6 +110,9 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 	set(&cfg.ValidEvery, 50)
 	set(&cfg.ValidRuns, 8)
 	set(&cfg.SkipLimit, 20)
+	if cfg.OnNonFinite == "" {
+		cfg.OnNonFinite = SkipNonFinite
+	}
 	if cfg.MetaLearningRate == 0 {
 		cfg.MetaLearningRate = 0.003
 	}
@@ -146,7 +156,7 @@ func (cfg TrainConfig) Validate() error {
 	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
 		return errors.New("metaopt: validation interval, runs, patience and skip limit must not be negative")
 	}
-	if err := errors.Join(cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
+	if err := errors.Join(cfg.validatePolicy(), cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
 		return err
 	}
 	return errors.Join(cfg.Network.Validate(), cfg.Init.Validate())
@@ -164,6 +174,8 @@ type Trainer struct {
 	episodes          int // begun
 	metaSteps         int // taken
 	skipped           int // windows in a row
+	rollbacks         int // since there is this safe point
+	safe              safePoint
 
 	best      *lstm.Network
 	bestScore Score
@@ -174,6 +186,7 @@ type Trainer struct {
 	stages    stages
 	phase     trainingPhase
 	began     time.Time
+	before    time.Duration // of training before began
 }
 
 // NewTrainer returns a trainer at meta-step 0.
@@ -203,6 +216,9 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 	return t, nil
 }
 
+// Elapsed returns the time since training began, with that of all its parts if it was interrupted.
+func (t *Trainer) Elapsed() time.Duration { return t.before + time.Since(t.began) }
+
 // Network returns the network as it stands.
 func (t *Trainer) Network() *lstm.Network { return t.net }
 
@@ -220,8 +236,8 @@ func (t *Trainer) Close() error {
 
 // Step takes one meta-step: it unrolls the next window of the running episodes, new
 // ones where they have ended, and steps Adam on φ. A window that is not finite is
-// reported as an event and left out, and its episode given up; without any other
-// there is no meta-step.
+// reported as an event and its episode given up; unless OnNonFinite says otherwise it is left out, and
+// without any other there is no meta-step. After an error the trainer cannot go on.
 func (t *Trainer) Step(ctx context.Context) error {
 	for _, s := range t.slots {
 		if err := t.begin(s); err != nil {
@@ -232,12 +248,14 @@ func (t *Trainer) Step(ctx context.Context) error {
 	t.phase.metaSteps++
 	clear(t.dphi)
 	finite := 0.0
+	var diverged *optimizer.DivergedError
 	for _, s := range t.slots {
 		if s.err != nil {
 			return s.err
 		}
 		if s.window.Diverged != nil {
 			t.phase.windowDone(t.metaSteps, s, false)
+			diverged = s.window.Diverged
 			if err := t.skip(s); err != nil {
 				return err
 			}
@@ -250,6 +268,9 @@ func (t *Trainer) Step(ctx context.Context) error {
 		for i, d := range s.dphi {
 			t.dphi[i] += scale * d
 		}
+	}
+	if diverged != nil && t.cfg.OnNonFinite == RollbackNonFinite {
+		return t.rollBack(diverged)
 	}
 	if finite == 0 {
 		return nil
@@ -292,19 +313,6 @@ func (t *Trainer) clip(s *slot) float64 {
 	return 1
 }
 
-// skip gives up a slot's episode.
-func (t *Trainer) skip(s *slot) error {
-	t.skipped++
-	t.emit(Event{Kind: EventDiverged, Episode: s.index, Diverged: s.window.Diverged})
-	if err := s.end(); err != nil {
-		return err
-	}
-	if t.skipped >= t.cfg.SkipLimit {
-		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.skipped, Last: s.window.Diverged}
-	}
-	return nil
-}
-
 // Validate evaluates the network on the validation instances, and keeps it if it
 // is the best so far.
 func (t *Trainer) Validate(ctx context.Context) (Score, error) {
@@ -324,13 +332,18 @@ func (t *Trainer) Validate(ctx context.Context) (Score, error) {
 	if event.Best {
 		t.keep(score)
 	}
+	if err := t.makeSafe(score); err != nil {
+		return Score{}, err
+	}
 	t.emit(event)
 	return score, nil
 }
 
 // Train takes meta-steps until a limit, early stopping or the context ends it,
 // and returns the network of the best validation. When the context ends
-// it or a step fails, the best so far is returned beside the error.
+// it or a step fails, the best so far is returned beside the error. A context ends it between two
+// meta-steps or in a validation, and AtRest is called once more: what it saves goes on as if there had
+// been no interruption.
 func (t *Trainer) Train(ctx context.Context) (*Optimizer, error) {
 	defer t.Close()
 	err := t.train(ctx)
@@ -342,27 +355,53 @@ func (t *Trainer) Train(ctx context.Context) (*Optimizer, error) {
 
 func (t *Trainer) train(ctx context.Context) error {
 	cfg := t.cfg
-	if _, err := t.Validate(ctx); err != nil {
+	if err := t.rest(); err != nil {
 		return err
+	}
+	if t.validated < 0 {
+		if _, err := t.Validate(ctx); err != nil {
+			return err
+		}
+		t.before = 0
 	}
 	t.began = time.Now()
 	for {
-		out := cfg.MetaSteps > 0 && t.metaSteps >= cfg.MetaSteps || cfg.Time > 0 && time.Since(t.began) >= cfg.Time
+		out := cfg.MetaSteps > 0 && t.metaSteps >= cfg.MetaSteps || cfg.Time > 0 && t.Elapsed() >= cfg.Time
 		if out || t.metaSteps-t.validated >= cfg.ValidEvery {
 			if _, err := t.Validate(ctx); err != nil {
+				if ctx.Err() != nil {
+					if notSaved := t.rest(); notSaved != nil {
+						return notSaved
+					}
+				}
 				return err
 			}
 		}
 		if out || cfg.Patience > 0 && t.stale >= cfg.Patience {
 			return nil
 		}
-		if done, err := t.advance(ctx); done || err != nil {
+		whole := context.WithoutCancel(ctx) // what is half done cannot be saved
+		if done, err := t.advance(whole); done || err != nil {
 			return err
 		}
-		if err := t.Step(ctx); err != nil {
+		if err := t.rest(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := t.Step(whole); err != nil {
 			return err
 		}
 	}
+}
+
+// rest tells that the trainer is at rest.
+func (t *Trainer) rest() error {
+	if t.cfg.AtRest == nil {
+		return nil
+	}
+	return t.cfg.AtRest(t)
 }
 
 // Best returns the network of the best validation with its provenance; nil

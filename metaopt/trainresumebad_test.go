@@ -1,0 +1,285 @@
+package metaopt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/checkpoints"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// stateOf returns the state of a training after some meta-steps.
+func stateOf(t *testing.T, cfg metaopt.TrainConfig, metaSteps int) []byte {
+	t.Helper()
+	tr, err := metaopt.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if _, err := tr.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range metaSteps {
+		if err := tr.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := tr.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// A state belongs to one configuration; what else it is offered to says what differs.
+func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
+	cfg := resumable(t)["pes, relative"]
+	state := stateOf(t, cfg, 3)
+	for word, change := range map[string]func(*metaopt.TrainConfig){
+		"seed 4":     func(c *metaopt.TrainConfig) { c.Seed = 4 },
+		"Hidden:5":   func(c *metaopt.TrainConfig) { c.Network.Hidden = 5 },
+		"unroll 10":  func(c *metaopt.TrainConfig) { c.Unroll = 10 },
+		"rate 0.5":   func(c *metaopt.TrainConfig) { c.MetaLearningRate = 0.5 },
+		"batch 2":    func(c *metaopt.TrainConfig) { c.Batch = 2 },
+		"every 6":    func(c *metaopt.TrainConfig) { c.ValidEvery = 6 },
+		"metaopt.ES": func(c *metaopt.TrainConfig) { c.Estimator = &metaopt.ES{} },
+		"Pairs 3":    func(c *metaopt.TrainConfig) { c.Estimator = &metaopt.PES{Pairs: 3, Objective: metaopt.Relative{}} },
+		"baselines.SGD": func(c *metaopt.TrainConfig) {
+			c.Estimator = &metaopt.PES{Objective: metaopt.Relative{Rule: baselines.SGD{}}}
+		},
+		"test": func(c *metaopt.TrainConfig) { c.Family = family(bowls) },
+	} {
+		other := cfg
+		change(&other)
+		tr, err := metaopt.NewTrainer(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.UnmarshalBinary(state); !errors.Is(err, metaopt.ErrTrainingState) || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: error %v", word, err)
+		}
+	}
+	// Limits are not part of it.
+	cfg.MetaSteps, cfg.Patience, cfg.SkipLimit, cfg.OnNonFinite = 1000, 7, 3, metaopt.StopNonFinite
+	tr, err := metaopt.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.UnmarshalBinary(state); err != nil || tr.MetaSteps() != 3 {
+		t.Errorf("%v at meta-step %d", err, tr.MetaSteps())
+	}
+}
+
+// Whatever is in a file, reading it ends with an error or a state, and memory is no more than the file's.
+func TestHostileStates(t *testing.T) {
+	for _, name := range []string{"pes, ramp, batch, random lengths", "imitation of momentum or pes", "rollback"} {
+		cfg := resumable(t)[name]
+		good := stateOf(t, cfg, 3)
+		read := func(data []byte) error {
+			tr, err := metaopt.NewTrainer(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tr.Close()
+			if err := tr.UnmarshalBinary(data); err != nil {
+				if !errors.Is(err, metaopt.ErrTrainingState) {
+					t.Errorf("an error of another kind: %v", err)
+				}
+				return err
+			}
+			// What is read is also gone on with.
+			tr.Step(t.Context())
+			return nil
+		}
+		if err := read(good); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(good); n += 1 + len(good)/50 {
+			if read(good[:n]) == nil {
+				t.Errorf("%s: the first %d of %d bytes were taken for a state", name, n, len(good))
+			}
+		}
+		f, err := checkpoints.Read(bytes.NewReader(good))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i, tensor := range f.Tensors {
+			for what, data := range map[string][]byte{
+				"cut short": tensor.Bytes[:len(tensor.Bytes)-1], "longer": append(slices.Clone(tensor.Bytes), 0),
+				"of one byte": {1}, "missing": nil,
+			} {
+				if len(data) == len(tensor.Bytes) {
+					continue
+				}
+				err := read(reframed(t, f, i, data))
+				if err == nil {
+					t.Errorf("%s: %s %s was taken for a state", name, tensor.Name, what)
+				}
+			}
+			for range 20 {
+				data := slices.Clone(tensor.Bytes)
+				data[rng.IntN(min(len(data), 64))] ^= 1 << rng.IntN(8)
+				_ = read(reframed(t, f, i, data)) // no panic
+			}
+		}
+	}
+}
+
+// reframed is f with other data in a tensor.
+func reframed(t *testing.T, f *checkpoints.File, i int, data []byte) []byte {
+	t.Helper()
+	g := *f
+	g.Tensors = slices.Clone(f.Tensors)
+	g.Tensors[i].Bytes, g.Tensors[i].Shape = data, []int{len(data)}
+	if data == nil {
+		g.Tensors = slices.Delete(g.Tensors, i, i+1)
+	}
+	var b bytes.Buffer
+	if err := checkpoints.Write(&b, &g); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// forgetful is an estimator that cannot be saved, hidden a rule whose state cannot.
+type forgetful struct{ inner metaopt.TruncatedBackprop }
+
+func (f *forgetful) Estimate(ctx context.Context, dphi []float64, ep *metaopt.Episode, k int) (metaopt.Window, error) {
+	return f.inner.Estimate(ctx, dphi, ep, k)
+}
+func (f *forgetful) Fresh() metaopt.Estimator { return &forgetful{} }
+
+type hidden struct{ baselines.SGD }
+
+func (h hidden) Start(n int) optimizer.State { return hiddenState{h.SGD.Start(n)} }
+
+type hiddenState struct{ optimizer.State }
+
+func TestWhatCannotBeSavedSaysSo(t *testing.T) {
+	for word, e := range map[string]metaopt.Estimator{
+		"*metaopt_test.forgetful":  &forgetful{},
+		"metaopt_test.hiddenState": &metaopt.Imitation{Teacher: hidden{}, Probability: 1},
+		"no ResumableEstimator":    &metaopt.Imitation{Probability: 1e-9, Estimator: &forgetful{}},
+	} {
+		cfg := resumable(t)["backprop"]
+		cfg.Estimator = e
+		tr, err := metaopt.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.MarshalBinary(); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: error %v", word, err)
+		}
+		tr.Close()
+	}
+}
+
+// What a policy does after the first window that is not finite.
+func TestPoliciesOfWhatIsNotFinite(t *testing.T) {
+	cfg := resumable(t)["skip"]
+	cfg.Batch = 1
+	for _, policy := range metaopt.NonFinitePolicies() {
+		cfg.OnNonFinite = policy
+		var event *metaopt.Event
+		atSafe := map[string][]float32{} // of the last validation
+		var tr *metaopt.Trainer
+		cfg.OnEvent = func(e metaopt.Event) {
+			switch {
+			case e.Kind == metaopt.EventValidation:
+				atSafe["phi"] = tr.Network().Params()
+			case e.Kind == metaopt.EventDiverged && event == nil:
+				event = &e
+			}
+		}
+		// Validation must not diverge, or there is nothing safe.
+		cfg.Valid = named{"sound", func(rng *rand.Rand) (optimizer.Problem, error) { return &quartic{seed: rng.Uint64(), n: 5}, nil }}
+		tr, err := metaopt.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.Validate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var before []float32
+		for event == nil {
+			before = tr.Network().Params()
+			if err = tr.Step(t.Context()); err != nil {
+				break
+			}
+		}
+		after := tr.Network().Params()
+		if d := event.Diverged; d == nil || d.Step != 12 || d.What != "loss" || event.Policy != policy ||
+			*event.Instance != (metaopt.InstanceStream{Seed: 3, Purpose: "train", Index: event.Episode}) {
+			t.Errorf("%s: event %+v", policy, event)
+		}
+		moved := !slices.Equal(before, atSafe["phi"])
+		if !moved {
+			t.Fatal("nothing was trained before: no test")
+		}
+		var diverged *metaopt.MetaDivergedError
+		switch policy {
+		case metaopt.SkipNonFinite:
+			if err != nil || !slices.Equal(before, after) {
+				t.Errorf("skip: error %v", err)
+			}
+		case metaopt.StopNonFinite:
+			if !errors.As(err, &diverged) || diverged.Skipped != 1 || !strings.Contains(err.Error(), "step 12") {
+				t.Errorf("stop: error %v", err)
+			}
+		case metaopt.RollbackNonFinite:
+			if err != nil || !slices.Equal(after, atSafe["phi"]) {
+				t.Errorf("rollback: error %v, or φ is not that of the last validation", err)
+			}
+		}
+		tr.Close()
+	}
+	cfg.OnNonFinite = "hope"
+	if _, err := metaopt.NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), "rollback") {
+		t.Errorf("a policy that there is not: %v", err)
+	}
+}
+
+// Rolling back again and again to one point ends, also where finite windows come between.
+func TestRollbacksHaveALimit(t *testing.T) {
+	rolls := 0
+	_, err := metaopt.NewTrainer(metaopt.TrainConfig{})
+	if err == nil {
+		t.Fatal("no family")
+	}
+	tr, err := metaopt.NewTrainer(metaopt.TrainConfig{
+		Family: family(func(rng *rand.Rand) (optimizer.Problem, error) {
+			return &faulty{quartic{seed: rng.Uint64(), n: 5}, true}, nil
+		}),
+		Network: lstm.Config{Hidden: 4}, Steps: 20, Unroll: 5, MetaSteps: 1 << 30, ValidEvery: 1 << 30, SkipLimit: 6,
+		OnNonFinite: metaopt.RollbackNonFinite,
+		OnEvent: func(e metaopt.Event) {
+			if e.Kind == metaopt.EventDiverged {
+				rolls++
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt, err := tr.Train(t.Context())
+	var diverged *metaopt.MetaDivergedError
+	if !errors.As(err, &diverged) || rolls != 6 || opt == nil || tr.MetaSteps() < 6 {
+		t.Errorf("%v after %d rollbacks at meta-step %d", err, rolls, tr.MetaSteps())
+	}
+	if math.IsNaN(float64(opt.Network.Params()[0])) {
+		t.Error("the best is not finite")
+	}
+}
