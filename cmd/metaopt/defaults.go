@@ -12,6 +12,8 @@ const (
 	defaultInputs = "logsign"
 	defaultTime   = 60 * time.Second
 
+	defaultSaveEvery = time.Minute
+
 	// Of a comparison: fresh instances, and those that learning rates are tuned on.
 	defaultRuns     = 20
 	defaultTuneRuns = 10

@@ -3,29 +3,33 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"learnedopt/internal/durable"
 )
 
 // A runLog is log.jsonl: one JSON object a line, written at once. The first line is
 // the start, the last one the end; between them are metaopt.Events. Of several
 // seeds each has these lines, which say whose they are, and the choice follows.
 type runLog struct {
-	f    *os.File
+	f    *durable.Log
+	path string
+	size int64   // written so far
 	seed *uint64 // of the lines to come, if there are several
 	err  error   // the first
 }
 
-func openLog(dir string) (*runLog, error) {
-	// O_EXCL: of two runs that are given the same folder only one gets it.
-	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+// openLog opens the log of a run folder after its first size bytes, and cuts off what follows.
+func openLog(dir string, size int64) (*runLog, error) {
+	path := filepath.Join(dir, logFile)
+	f, err := durable.OpenLog(path, size)
 	if err != nil {
-		return nil, fmt.Errorf("run folder: %w; choose another with --out", err)
+		return nil, fmt.Errorf("the run's log: %w", err)
 	}
-	return &runLog{f: f}, nil
+	return &runLog{f: f, path: path, size: size}, nil
 }
 
-// add writes a line; close returns the error.
+// add writes a line; failed and close return the error.
 func (l *runLog) add(event any) {
 	if l.err != nil {
 		return
@@ -35,17 +39,33 @@ func (l *runLog) add(event any) {
 		data = fmt.Appendf(nil, `{"seed":%d,%s`, *l.seed, data[1:])
 	}
 	if err == nil {
-		_, err = l.f.Write(append(data, '\n'))
+		data = append(data, '\n')
+		err = l.f.Append(data)
+	}
+	if err == nil {
+		l.size += int64(len(data))
 	}
 	l.err = err
+}
+
+// sync makes what was written last, before a state that counts on it is saved.
+func (l *runLog) sync() error {
+	if l.err == nil {
+		l.err = l.f.Sync()
+	}
+	return l.failed()
+}
+
+func (l *runLog) failed() error {
+	if l.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", l.path, l.err)
 }
 
 func (l *runLog) close() error {
 	if err := l.f.Close(); l.err == nil {
 		l.err = err
 	}
-	if l.err != nil {
-		return fmt.Errorf("%s: %w", l.f.Name(), l.err)
-	}
-	return nil
+	return l.failed()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,11 +26,21 @@ type trainFlags struct {
 	quiet    bool
 
 	tensorboard string // folder
+
+	saveEvery time.Duration
+	resume    string // folder
+	replay    string // file
+	until     int    // meta-step, of replay
+}
+
+func newTrainFlags() *trainFlags {
+	f := &trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: library, saveEvery: defaultSaveEvery}
+	f.cfg.Time = defaultTime
+	return f
 }
 
 func newMetaTrain(a *app) *cobra.Command {
-	f := trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: library}
-	f.cfg.Time = defaultTime
+	f := newTrainFlags()
 	cmd := &cobra.Command{
 		Use:   "meta-train",
 		Short: "Meta-train an optimizer and compare it with tuned hand-designed rules",
@@ -38,23 +49,44 @@ improve it by gradient descent on the losses that those runs visit. Then tune th
 hand-designed rules and compare all on fresh instances.
 
 The run folder gets optimizer.mopt, log.jsonl, curves.png, curves.svg and result.json.
-An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
+While it runs optimizer.mopt is the best so far, and resume.mopt is where it stands. An interrupt
+(Ctrl-C) ends the training in order and keeps both; so does what kills it, but for the time since
+resume.mopt was saved. --resume goes on, to the same network that it would have been.`,
 		Example: `  metaopt meta-train
   metaopt meta-train --task mnist --inputs rnnprop --time 10m --out runs/mnist
-  metaopt meta-train --meta-steps 2000 --tensorboard events`,
+  metaopt meta-train --meta-steps 2000 --tensorboard events
+  metaopt meta-train --resume runs/mnist`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.quiet = f.quiet
 			set := cmd.Flags().Changed
-			if set("meta-steps") {
-				if set("time") {
-					return usagef("--time and --meta-steps are two limits of one training; set one of them")
-				}
-				f.cfg.Time = 0
+			switch {
+			case set("replay"):
+				return f.runReplay(cmd, a)
+			case set("until"):
+				return usagef("--until is the meta-step of a --replay; set both")
+			case set("resume"):
+				return f.runResume(cmd, a)
 			}
-			return f.run(cmd.Context(), a, set)
+			return f.run(cmd, a)
 		},
 	}
+	f.add(cmd)
+	return cmd
+}
+
+// limit settles which limit a training has.
+func (f *trainFlags) limit(set func(string) bool) error {
+	if set("meta-steps") {
+		if set("time") {
+			return usagef("--time and --meta-steps are two limits of one training; set one of them")
+		}
+		f.cfg.Time = 0
+	}
+	return nil
+}
+
+func (f *trainFlags) add(cmd *cobra.Command) {
 	f.task.add(cmd, defaultTask, "task to train on")
 	fs := cmd.Flags()
 	fs.Var(span{&f.cfg.Time}, "time", "limit of training time, as 90s or 10m")
@@ -78,7 +110,12 @@ An interrupt (Ctrl-C) ends the training in order and keeps the best so far.`,
 	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of the final comparison")
 	fs.Var(count{&f.tune, 1}, "tune-runs", "instances that learning rates are tuned on")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
+	fs.Var(choice{&f.cfg.OnNonFinite, metaopt.NonFinitePolicies()}, "on-non-finite", "what to do where a window is not finite: skip it, stop, or rollback to the last validation")
+	fs.Var(span{&f.saveEvery}, "save-every", "longest time between two states that are saved")
+	fs.Var(text{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every and --on-non-finite may be set")
+	fs.Var(text{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")
+	fs.Var(count{&f.until, 0}, "until", "the meta-step of --replay")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
-	return cmd
+	complete(cmd, "on-non-finite", metaopt.NonFinitePolicies()...)
 }

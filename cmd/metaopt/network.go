@@ -15,6 +15,7 @@ type networkFlags struct {
 	cfg             lstm.Config
 	init            string
 	start           lstm.Init
+	loaded          *metaopt.Optimizer // what init holds, as it was when the training began
 }
 
 // shapeFlags are those that --init rules out. With --init, --inputs may name more
@@ -55,10 +56,15 @@ func (n *networkFlags) config(set func(string) bool) (lstm.Config, *metaopt.Opti
 				return lstm.Config{}, nil, usagef("--%s and --init exclude each other: the file fixes the network's shape; drop one of them", flag)
 			}
 		}
-		o, err := load(n.init)
-		if err != nil {
-			return lstm.Config{}, nil, err
+		if n.loaded == nil {
+			var err error
+			if n.loaded, err = load(n.init); err != nil {
+				return lstm.Config{}, nil, err
+			}
 		}
+		start := *n.loaded
+		o := &start
+		var err error
 		if set("inputs") {
 			if err := n.extend(o); err != nil {
 				return lstm.Config{}, nil, err

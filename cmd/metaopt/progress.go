@@ -14,6 +14,7 @@ type meter struct {
 	bar   *progressbar.ProgressBar
 	max   int64
 	began time.Time
+	spent atomic.Int64 // before began, in nanoseconds
 	limit atomic.Int64 // of a clock, in nanoseconds
 	n     atomic.Int64
 	text  atomic.Value // string
@@ -63,6 +64,12 @@ func (a *app) clock(limit time.Duration, text string) *meter {
 	return m
 }
 
+// after says how long the phase had taken before it was interrupted.
+func (m *meter) after(spent time.Duration) *meter {
+	m.spent.Store(int64(spent))
+	return m
+}
+
 // of says what is counted, for the rate.
 func (m *meter) of(unit string) *meter {
 	m.unit.Store(unit)
@@ -79,7 +86,7 @@ func (m *meter) run() {
 		case <-m.stop:
 			return
 		case <-tick.C:
-			elapsed := time.Since(m.began)
+			elapsed := time.Since(m.began) + time.Duration(m.spent.Load())
 			text := m.text.Load().(string)
 			if limit := time.Duration(m.limit.Load()); limit > 0 {
 				m.set(elapsed.Milliseconds())

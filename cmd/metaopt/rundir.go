@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"learnedopt/internal/lock"
 )
 
 // The files of a run folder.
@@ -14,29 +16,54 @@ const (
 	logFile       = "log.jsonl"
 	curvesFile    = "curves" // .png and .svg
 	resultFile    = "result.json"
+	// stateFile is there until the run is finished.
+	stateFile = "resume.mopt"
 )
 
-// runFiles are all of them.
+// runFiles are all of a finished run.
 var runFiles = []string{optimizerFile, logFile, curvesFile + ".png", curvesFile + ".svg", resultFile}
 
-// makeRunDir makes the folder of a run. dir is the user's wish; if it is empty the
+// makeRunDir makes the folder of a run and takes it for this process. dir is the user's wish; if it is empty the
 // folder is runs/<name>, or runs/<name>-2 and so on if there was a run before.
-func makeRunDir(dir, name string) (string, error) {
+func makeRunDir(dir, name string) (string, *lock.Lock, error) {
 	if dir == "" {
-		return freeRunDir(filepath.Join("runs", name))
+		var err error
+		if dir, err = freeRunDir(filepath.Join("runs", name)); err != nil {
+			return "", nil, err
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("no run folder: %w; choose another with --out", err)
+		return "", nil, fmt.Errorf("no run folder: %w; choose another with --out", err)
+	}
+	held, err := lock.Take(dir)
+	if err != nil {
+		return "", nil, fmt.Errorf("run folder: %w; choose another with --out", err)
+	}
+	if err := noRun(dir); err != nil {
+		return "", nil, errors.Join(err, held.Release())
+	}
+	return dir, held, nil
+}
+
+// noRun says what run a folder holds.
+func noRun(dir string) error {
+	if exists(filepath.Join(dir, stateFile)) {
+		return fmt.Errorf("%s already holds a run, which was interrupted; go on with it by metaopt meta-train --resume %s, or choose another folder with --out", dir, shellQuote(dir))
 	}
 	for _, file := range runFiles {
 		switch _, err := os.Lstat(filepath.Join(dir, file)); {
 		case err == nil:
-			return "", fmt.Errorf("%s already holds a run (%s); choose another folder with --out, or remove this one", dir, file)
+			return fmt.Errorf("%s already holds a run (%s); choose another folder with --out, or remove this one", dir, file)
 		case !errors.Is(err, fs.ErrNotExist):
-			return "", fmt.Errorf("run folder: %w; choose another with --out", err)
+			return fmt.Errorf("run folder: %w; choose another with --out", err)
 		}
 	}
-	return dir, nil
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func freeRunDir(base string) (string, error) {

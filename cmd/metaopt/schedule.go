@@ -59,6 +59,8 @@ type planRecord struct {
 	RandomSteps   bool  `json:"random_steps,omitempty"`
 	// BestOf is the number of seeds that the network was chosen from, if more than one.
 	BestOf int `json:"best_of,omitempty"`
+	// OnNonFinite is the policy, if it is not to skip.
+	OnNonFinite string `json:"on_non_finite,omitempty"`
 }
 
 func recordPlan(cfg metaopt.TrainConfig) planRecord {
@@ -68,6 +70,9 @@ func recordPlan(cfg metaopt.TrainConfig) planRecord {
 	}
 	if len(r.Horizons) > 0 {
 		r.StagePatience = cfg.StagePatience
+	}
+	if cfg.OnNonFinite != metaopt.SkipNonFinite {
+		r.OnNonFinite = cfg.OnNonFinite
 	}
 	return r
 }
@@ -101,6 +106,9 @@ func (r planRecord) args() []string {
 	}
 	if r.BestOf > 1 {
 		args = append(args, "--seeds", strconv.Itoa(r.BestOf))
+	}
+	if r.OnNonFinite != "" {
+		args = append(args, "--on-non-finite", r.OnNonFinite)
 	}
 	return args
 }

@@ -25,9 +25,24 @@ type selectEvent struct {
 	Seeds []seedResult `json:"seeds"`
 }
 
+// seedProgress is what the training has of its seeds.
+type seedProgress struct {
+	now     int  // index of the seed that is trained from
+	started bool // and logged
+	// Of the seeds before:
+	results  []seedResult
+	found    []*metaopt.Optimizer // nil where a seed has none
+	failure  error                // the last of one that diverged
+	finished int                  // that did not
+}
+
 // trainOnce trains from the seed of the record and logs it.
 func (t *training) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
-	t.log.add(newStartEvent(t.record))
+	t.ctx = ctx
+	if !t.progress.started {
+		t.log.add(newStartEvent(t.record))
+		t.progress.started = true
+	}
 	o, err := t.train(ctx)
 	t.log.add(endEvent{"end", t.outcome})
 	return o, err
@@ -42,56 +57,64 @@ func (t *training) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
 	if n < 2 {
 		return t.trainOnce(ctx)
 	}
-	var (
-		base        = t.record
-		results     []seedResult
-		found       []*metaopt.Optimizer // nil where a seed has none
-		failure     error
-		allDiverged = true
-	)
-	for k := range n {
-		err := t.reseed(base.Seed + uint64(k))
-		if err != nil {
+	base, p := t.record, &t.progress
+	base.Seed = t.flags.cfg.Seed
+	for {
+		// The seed of an interrupted training goes on.
+		if err := t.reseed(base.Seed + uint64(p.now)); err != nil {
 			return nil, err
 		}
-		t.note("seed %d, %d of %d", t.record.Seed, k+1, n)
+		t.note("seed %d, %d of %d", t.record.Seed, p.now+1, n)
 		o, err := t.trainOnce(ctx)
-		results = append(results, seedResult{Seed: t.record.Seed, outcome: t.outcome})
-		found = append(found, o)
+		results, found := append(p.results, seedResult{Seed: t.record.Seed, outcome: t.outcome}), append(p.found, o)
 		var diverged *metaopt.MetaDivergedError
-		if err != nil {
-			failure = err
-			if !errors.As(err, &diverged) {
-				return t.bestValidated(results, found), err
-			}
+		switch {
+		case err == nil:
+			p.finished++
+		case !errors.As(err, &diverged):
+			return t.bestValidated(results, found), err
+		default:
+			p.failure = err
 			t.note("seed %d: %v", t.record.Seed, err)
 		}
-		allDiverged = allDiverged && err != nil
+		if p.results, p.found = results, found; len(found) == n {
+			break
+		}
+		p.now, p.started = p.now+1, false
 	}
 	t.log.seed = nil
 	base.BestOf = n
 	t.record = base
-	if allDiverged {
-		return t.bestValidated(results, found), failure
+	if p.finished == 0 {
+		return t.bestValidated(p.results, p.found), p.failure
 	}
-	chosen, err := t.choose(ctx, results, found)
+	chosen, err := t.choose(ctx, p.results, p.found)
 	if err != nil {
-		return t.bestValidated(results, found), err
+		return t.bestValidated(p.results, p.found), err
 	}
-	o := found[chosen]
+	o := p.found[chosen]
 	// A training's own limit, since every seed may have ended elsewhere.
 	o.Provenance.Command = base.command(t.flags.name, base.MetaSteps)
-	t.outcome, t.seeds = results[chosen].outcome, results
+	t.outcome, t.seeds = p.results[chosen].outcome, p.results
 	return o, nil
 }
 
-// reseed prepares the training from another seed.
+// reseed prepares the training from another seed, or from the one that is under way.
 func (t *training) reseed(seed uint64) (err error) {
-	t.cfg.Seed, t.record.Seed = seed, seed
-	t.outcome = outcome{validated: -1}
 	t.log.seed = &seed
+	if t.progress.started {
+		return nil
+	}
+	t.setSeed(seed)
 	t.trainer, err = metaopt.NewTrainer(t.cfg)
 	return err
+}
+
+// setSeed puts another seed everywhere, before there is anything of it.
+func (t *training) setSeed(seed uint64) {
+	t.cfg.Seed, t.record.Seed = seed, seed
+	t.outcome = outcome{validated: -1}
+	t.saveNow = true
 }
 
 // choose compares the networks, one at least, fills in their scores and returns the index
@@ -142,15 +165,21 @@ func (r trainRecord) selectHorizons() []int {
 // bestValidated is what an unfinished training keeps: the network with the lowest validation
 // loss, with the command that trains its seed alone.
 func (t *training) bestValidated(results []seedResult, found []*metaopt.Optimizer) *metaopt.Optimizer {
+	best := lowest(results, found)
+	if best < 0 {
+		return nil
+	}
+	t.outcome = results[best].outcome
+	return found[best]
+}
+
+// lowest is the index of the network with the lowest validation loss, -1 if there is none.
+func lowest(results []seedResult, found []*metaopt.Optimizer) int {
 	best := -1
 	for k, o := range found {
 		if o != nil && (best < 0 || results[k].ValidLoss < results[best].ValidLoss) {
 			best = k
 		}
 	}
-	if best < 0 {
-		return nil
-	}
-	t.outcome = results[best].outcome
-	return found[best]
+	return best
 }

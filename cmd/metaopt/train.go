@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
+
+	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
+	"learnedopt/internal/lock"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 )
@@ -28,6 +30,9 @@ type training struct {
 	outcome outcome
 	cfg     metaopt.TrainConfig
 	seeds   []seedResult // if there are several
+
+	saving
+	progress seedProgress
 }
 
 // runResult is result.json.
@@ -46,22 +51,36 @@ type trainResult struct {
 	Seeds []seedResult `json:"seeds,omitempty"`
 }
 
-// run trains, saves and compares. set says which flags the user set.
-func (f *trainFlags) run(ctx context.Context, a *app, set func(string) bool) error {
-	t, err := f.prepare(a, set)
+// run trains, saves and compares.
+func (f *trainFlags) run(cmd *cobra.Command, a *app) error {
+	t, err := f.prepare(a, cmd.Flags().Changed)
 	if err != nil {
+		return err
+	}
+	if t.args, err = savedArgs(cmd.Flags()); err != nil {
 		return err
 	}
 	task, _, _ := strings.Cut(t.record.Task, " ")
 	if err := checkBoard(f.tensorboard); err != nil {
 		return err
 	}
-	if t.dir, err = makeRunDir(f.out, fmt.Sprintf("%s-seed%d", task, t.record.Seed)); err != nil {
+	var held *lock.Lock
+	if t.dir, held, err = makeRunDir(f.out, fmt.Sprintf("%s-seed%d", task, t.record.Seed)); err != nil {
 		return err
 	}
-	if t.log, err = openLog(t.dir); err != nil {
+	defer held.Release()
+	// Before anything else: from now on the run can go on, whatever happens.
+	if err := t.save(); err != nil {
 		return err
 	}
+	if t.log, err = openLog(t.dir, 0); err != nil {
+		return err
+	}
+	return t.finish(cmd.Context())
+}
+
+// finish trains from where the training stands, saves and compares.
+func (t *training) finish(ctx context.Context) error {
 	o, err := t.trainAll(ctx)
 	if logErr := t.log.close(); err == nil {
 		err = logErr
@@ -70,11 +89,17 @@ func (f *trainFlags) run(ctx context.Context, a *app, set func(string) bool) err
 		return t.unfinished(err, "nothing to keep yet: only "+filepath.Join(t.dir, logFile))
 	}
 	if saveErr := metaopt.Save(t.path(optimizerFile), o); saveErr != nil {
-		return errors.Join(err, saveErr)
+		if errors.Is(err, context.Canceled) {
+			err = nil // what failed is worse than an interrupt
+		}
+		return t.unfinished(errors.Join(err, saveErr), "its optimizer could not be written")
 	}
 	if err == nil {
 		t.summarize()
 		err = t.compare(ctx, o)
+	}
+	if err == nil {
+		return t.forget()
 	}
 	return t.unfinished(err, t.kept())
 }
@@ -87,7 +112,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 		shape lstm.Config
 		err   error
 	)
-	if err := f.plan.check(set); err != nil {
+	if err := errors.Join(f.limit(set), f.plan.check(set)); err != nil {
 		return nil, err
 	}
 	if t.rules, err = parseRules(f.rules); err != nil {
@@ -113,7 +138,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	if cfg.Estimator, err = gradient.build(); err != nil {
 		return nil, err
 	}
-	cfg.OnEvent = t.hear
+	cfg.OnEvent, cfg.AtRest = t.hear, t.atRest
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, asUsage(err)
@@ -136,13 +161,13 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 		t.note("meta-training on %s for %d meta-steps", t.record.Task, t.record.MetaSteps)
 		t.meter = t.count(int64(t.record.MetaSteps), "meta-training").of("meta-steps")
 	}
+	t.meter.after(t.trainer.Elapsed())
 	t.board = t.openBoard(t.flags.tensorboard, t.log.seed)
-	began := time.Now()
 	o, err := t.trainer.Train(ctx)
 	t.board.end()
 	t.meter.close()
 	out := &t.outcome
-	out.Seconds, out.MetaSteps = time.Since(began).Seconds(), t.trainer.MetaSteps()
+	out.Seconds, out.MetaSteps = t.trainer.Elapsed().Seconds(), t.trainer.MetaSteps()
 	var diverged *metaopt.MetaDivergedError
 	switch {
 	case err == nil && t.record.MetaSteps > 0 && out.MetaSteps >= t.record.MetaSteps:
@@ -169,16 +194,28 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 	if len(t.record.Horizons) > 0 {
 		out.KeptSteps = o.Provenance.Steps
 	}
+	t.sign(o)
+	return o, err
+}
+
+// sign completes the provenance of the training's best network.
+func (t *training) sign(o *metaopt.Optimizer) {
 	o.Provenance.Name = t.flags.name
-	o.Provenance.Command = t.record.command(t.flags.name, out.validated)
+	o.Provenance.Command = t.record.command(t.flags.name, t.outcome.validated)
 	if t.init != nil {
 		o.Provenance.Source = t.init.Provenance.Source
 	}
-	return o, err
 }
 
 // hear logs an event and shows it.
 func (t *training) hear(e metaopt.Event) {
+	if t.replaying != nil {
+		t.replaying.hear(e)
+		return
+	}
+	if e.Kind == metaopt.EventDiverged {
+		e.Replay = t.keepForReplay(e)
+	}
 	t.log.add(e)
 	t.board.hear(e, t.trainer.Network(), t.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0)))
 	if t.record.MetaSteps > 0 {
@@ -194,6 +231,7 @@ func (t *training) hear(e metaopt.Event) {
 			t.outcome.StartLoss = e.Valid.Loss()
 		}
 		t.outcome.validated = e.MetaStep
+		t.validatedSince = true
 		t.outcome.diagnostics = e.Diagnostics
 		t.outcome.stale++
 		if e.Best {
@@ -278,11 +316,15 @@ func (t *training) kept() string {
 
 // unfinished adds to an error what the run folder holds.
 func (t *training) unfinished(err error, holds string) error {
+	var diverged *metaopt.MetaDivergedError
+	onward := fmt.Sprintf("go on with metaopt meta-train --resume %s", shellQuote(t.dir))
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
-		return &interruptedError{fmt.Sprintf("interrupted at meta-step %d; %s", t.outcome.MetaSteps, holds)}
+		return &interruptedError{fmt.Sprintf("interrupted at meta-step %d; %s; %s", t.outcome.MetaSteps, onward, holds)}
+	case errors.As(err, &diverged): // as it would again
+		return fmt.Errorf("%w; %s", err, holds)
 	}
-	return fmt.Errorf("%w; %s", err, holds)
+	return fmt.Errorf("%w; %s; %s", err, onward, holds)
 }

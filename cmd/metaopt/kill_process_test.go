@@ -1,0 +1,215 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"learnedopt/metaopt"
+)
+
+// killed are trainings that are killed, one of each kind of thing that a state holds.
+var killed = [][]string{
+	{"--meta-steps", "40", "--meta-batch", "3", "--estimator", "pes", "--random-steps"},
+	{"--meta-steps", "15", "--seeds", "3"},
+	nonFinite,
+	{"--meta-steps", "40", "--imitate", "0.5", "--objective", "relative", "--inputs", "logsign+rnnprop"},
+	{"--meta-steps", "60", "--horizons", "5,10,20", "--valid-every", "3", "--selection", "geometric"},
+	{"--meta-steps", "40", "--random-scaling", "2", "--convex", "--second-derivatives", "--warm-up", "5", "--meta-lr-decay", "0.1"},
+	append(slices.Clone(nonFinite), "--on-non-finite", "rollback", "--meta-batch", "2"),
+	{"--meta-steps", "40", "--estimator", "es", "--gradient-noise", "0.1,0.2", "--batch", "2,3"},
+}
+
+// Trainings are killed again and again, from their first millisecond to their last, and go on until one gets
+// through: each ends with the bytes of the optimizer, the log and the result of the training that nothing happened to.
+func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
+	program := binary(t)
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // where is chance: that is the point
+	n, want := 0, kills()
+	for round := 0; n < want; round++ {
+		flags := killed[round%len(killed)]
+		dir := t.TempDir()
+		args := slices.Concat([]string{"meta-train", "-q", "--out", "run"}, tiny, flags)
+		if i := slices.Index(args, "--steps"); slices.Contains(flags, "--horizons") {
+			args = slices.Delete(args, i, i+2)
+		}
+		start := func(args []string) *exec.Cmd {
+			cmd := exec.Command(program, args...)
+			cmd.Dir = dir
+			cmd.Stderr = &bytes.Buffer{}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			return cmd
+		}
+		if cmd := start(args); cmd.Wait() != nil {
+			t.Fatalf("%v: %s", args, cmd.Stderr)
+		}
+		whole, run := filepath.Join(dir, "whole"), filepath.Join(dir, "run")
+		if err := os.Rename(run, whole); err != nil {
+			t.Fatal(err)
+		}
+		for here := 0; ; here++ {
+			next := args
+			if exists(filepath.Join(run, stateFile)) {
+				next = []string{"meta-train", "-q", "--resume", "run"}
+			}
+			cmd := start(next)
+			done := make(chan error, 1)
+			go func() { done <- cmd.Wait() }()
+			var err error
+			if n >= want {
+				err = <-done
+			} else {
+				err = killAfter(t, cmd, done, run, rng)
+			}
+			if code := exitCode(t, err); code == 0 {
+				break
+			} else if code > 0 {
+				t.Fatalf("%v after %d kills: exit %d: %s", next, here, code, cmd.Stderr)
+			}
+			n++
+		}
+		sameRun(t, run, whole)
+		if t.Failed() {
+			t.Fatalf("%v", args)
+		}
+	}
+	t.Logf("%d trainings killed", n)
+}
+
+// killAfter kills a process after a random number of changes in its run folder, and a random moment.
+func killAfter(t *testing.T, cmd *exec.Cmd, done chan error, run string, rng *rand.Rand) error {
+	t.Helper()
+	look := func() string {
+		var b strings.Builder
+		for _, file := range []string{logFile, stateFile, optimizerFile, resultFile} {
+			if info, err := os.Stat(filepath.Join(run, file)); err == nil {
+				b.WriteString(info.ModTime().String())
+			}
+		}
+		return b.String()
+	}
+	changes, seen := rng.IntN(12), look()
+	deadline := time.Now().Add(time.Minute)
+	for changes > 0 && time.Now().Before(deadline) {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(time.Duration(rng.IntN(1000)) * time.Microsecond):
+		}
+		if now := look(); now != seen {
+			changes, seen = changes-1, now
+		}
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Duration(rng.IntN(10_000)) * time.Microsecond):
+	}
+	_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	return <-done
+}
+
+// A training that is killed leaves its best so far as an optimizer.
+func TestAKilledTrainingLeavesItsBest(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	cmd := exec.Command(binary(t), append([]string{"meta-train", "-q", "--out", run, "--time", "10m", "--meta-lr", "0.02"}, tiny...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	best := func() (at []float64) {
+		log := peek(filepath.Join(run, logFile))
+		for line := range bytes.Lines(log[:bytes.LastIndexByte(log, '\n')+1]) {
+			if e := readJSON(t, string(line)); e["best"] == true {
+				at = append(at, e["meta_step"].(float64))
+			}
+		}
+		return at
+	}
+	for len(best()) < 4 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, cmd.Wait()); code != -1 {
+		t.Fatalf("exit %d", code)
+	}
+	o, err := metaopt.Load(filepath.Join(run, optimizerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// All bests but the last one or two: those after the last state was saved.
+	if at := best(); !slices.Contains(at[2:], float64(o.Provenance.MetaSteps)) {
+		t.Errorf("the optimizer is of meta-step %d, of the bests %v", o.Provenance.MetaSteps, at)
+	}
+	reproduces(t, filepath.Join(run, optimizerFile))
+}
+
+// Two interrupts end a training at once, and lose no more than a kill does.
+func TestASecondInterruptEndsATrainingAtOnce(t *testing.T) {
+	program, dir := binary(t), t.TempDir()
+	run := filepath.Join(dir, "run")
+	// Meta-steps of a second and more: the first interrupt alone waits for one.
+	args := []string{"meta-train", "-q", "--out", run, "--meta-steps", "1000", "--batch", "4096", "--steps", "2000", "--unroll", "1000", "--hidden", "4",
+		"--valid-runs", "1", "--valid-steps", "1", "--rules", "none"}
+	var stderr bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(string(peek(filepath.Join(run, logFile))), `"validation"`) {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	for range 2 {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	err := cmd.Wait()
+	if code := exitCode(t, err); code != -1 {
+		t.Errorf("exit %d, want an end by the signal (it took %v): %s", code, time.Since(began), stderr.String())
+	}
+	if _, _, err := restoreRun(&app{stderr: &stderr, quiet: true}, filepath.Join(run, stateFile), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// A folder that vanishes under a run, and comes back.
+func TestAVanishedFolder(t *testing.T) {
+	program, dir := binary(t), t.TempDir()
+	args := append([]string{"meta-train", "-q", "--out", "run", "--meta-steps", "3000"}, tiny...)
+	var stderr bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Stderr = dir, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	run, away := filepath.Join(dir, "run"), filepath.Join(dir, "away")
+	for bytes.Count(peek(filepath.Join(run, logFile)), []byte("\n")) < 5 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.Rename(run, away); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, cmd.Wait()); code != exitFailure || !strings.Contains(stderr.String(), "no such file") || !strings.Contains(stderr.String(), "--resume run") {
+		t.Errorf("exit %d: %s", code, stderr.String())
+	}
+	if _, _, err := restoreRun(&app{stderr: &stderr, quiet: true}, filepath.Join(away, stateFile), nil); err != nil {
+		t.Error(err)
+	}
+}

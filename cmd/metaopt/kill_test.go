@@ -1,0 +1,16 @@
+package main
+
+import (
+	"os"
+	"strconv"
+)
+
+// defaultKills is how many trainings a test run kills; METAOPT_KILLS=200 is the full number.
+const defaultKills = 10
+
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("METAOPT_KILLS")); err == nil && n > 0 {
+		return n
+	}
+	return defaultKills
+}
