@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"learnedopt/internal/lock"
 	"learnedopt/metaopt"
 )
 
@@ -60,8 +61,16 @@ func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 		}
 		for here := 0; ; here++ {
 			next := args
-			if exists(filepath.Join(run, stateFile)) {
+			switch {
+			case exists(filepath.Join(run, stateFile)):
 				next = []string{"meta-train", "-q", "--resume", "run"}
+			case exists(filepath.Join(run, optimizerFile)):
+				// Killed after its last act, the removal of the state; what it held the folder by may be left.
+				next = nil
+				_ = os.Remove(filepath.Join(run, lock.FileName))
+			}
+			if next == nil {
+				break
 			}
 			cmd := start(next)
 			done := make(chan error, 1)

@@ -107,14 +107,14 @@ func (t *training) finish(ctx context.Context) error {
 // prepare checks everything that can be checked before a folder is made.
 func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	t := &training{app: a, flags: f, outcome: outcome{validated: -1}}
+	if err := errors.Join(f.limit(set), f.plan.check(set)); err != nil {
+		return nil, err
+	}
 	cfg := f.cfg
 	var (
 		shape lstm.Config
 		err   error
 	)
-	if err := errors.Join(f.limit(set), f.plan.check(set)); err != nil {
-		return nil, err
-	}
 	if t.rules, err = parseRules(f.rules); err != nil {
 		return nil, err
 	}

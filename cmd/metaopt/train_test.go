@@ -252,3 +252,14 @@ func TestADivergenceIsAFailureThatKeepsTheBest(t *testing.T) {
 		t.Errorf("the log ends with %v", last)
 	}
 }
+
+// A limit of meta-steps is in place of that of time, which is the default's.
+func TestMetaStepsAreTheOnlyLimit(t *testing.T) {
+	for flag, want := range map[string]string{"--meta-steps=3": `"unroll":5,"meta_steps_limit":3,"meta_learning_rate"`, "--time=50ms": `"unroll":5,"seconds_limit":0.05,"meta_learning_rate"`} {
+		out := filepath.Join(t.TempDir(), "run")
+		succeed(t, append([]string{"meta-train", flag, "--out", out}, small...)...)
+		if first, _, _ := strings.Cut(readFile(t, filepath.Join(out, logFile)), "\n"); !strings.Contains(first, want) {
+			t.Errorf("%s: the log begins with %s, want %s", flag, first, want)
+		}
+	}
+}
