@@ -111,7 +111,7 @@ func TestWriteRejects(t *testing.T) {
 		"dimension -1":                            one(Tensor{Name: "x", Shape: []int{-1, -1}, Data: []float32{1}}),
 		"is too large":                            one(Tensor{Name: "x", Shape: []int{1 << 20, 1 << 20, 1 << 24}}),
 		"9 dimensions":                            one(Tensor{Name: "x", Shape: make([]int, 9)}),
-		"data of two types":                one(Tensor{Name: "x", Data: []float32{}, Data64: []float64{1}}),
+		"data of two types":                       one(Tensor{Name: "x", Data: []float32{}, Data64: []float64{1}}),
 		`tensor "x": element 1 is NaN`:            one(Tensor{Name: "x", Shape: []int{2}, Data: []float32{1, float32(nan)}}),
 		`tensor "y": element 0 is +Inf; only`:     one(Tensor{Name: "y", Data64: []float64{inf}}),
 		`two tensors are named "x"`:               {Kind: "k", Tensors: []Tensor{{Name: "x", Data: []float32{1}}, {Name: "x", Data: []float32{1}}}},
