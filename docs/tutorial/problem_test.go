@@ -22,8 +22,8 @@ type Logistic struct {
 	step int
 }
 
-func (p *Logistic) Dim() int             { return features + 1 }
-func (p *Logistic) Seek(t int)           { p.step = t }
+func (p *Logistic) Dim() int   { return features + 1 }
+func (p *Logistic) Seek(t int) { p.step = t }
 
 func (p *Logistic) Init(theta []float32) {
 	mustFit(theta)
