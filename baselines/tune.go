@@ -25,6 +25,9 @@ type TuneConfig struct {
 	// Seed fixes the instances: instance i is drawn from the stream
 	// (Seed, "tune", i), which no evaluation uses.
 	Seed uint64
+	// New makes the rule of a name at a learning rate; nil means New of this package.
+	// With one of their own, callers tune their own rules.
+	New func(name string, learningRate float64) (optimizer.Rule, error)
 	// Progress, if set, is called after each run with the number finished.
 	Progress func(done, total int)
 }
@@ -119,10 +122,13 @@ func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, erro
 	if cfg.Grid == nil {
 		cfg.Grid = DefaultGrid()
 	}
+	if cfg.New == nil {
+		cfg.New = New
+	}
 	rules := make([]optimizer.Rule, 0, len(names)*len(cfg.Grid))
 	for _, name := range names {
 		for _, lr := range cfg.Grid {
-			rule, err := New(name, lr)
+			rule, err := cfg.New(name, lr)
 			if err != nil {
 				return nil, err
 			}

@@ -293,3 +293,27 @@ func TestEffort(t *testing.T) {
 		t.Errorf("%d learning rates, want 15", rates)
 	}
 }
+
+// A caller's own rule is tuned like any other.
+func TestTuneAnOwnRule(t *testing.T) {
+	own := func(name string, lr float64) (optimizer.Rule, error) {
+		switch name {
+		case "halved": // SGD at half the learning rate: its best is twice SGD's
+			return SGD{LearningRate: lr / 2}, nil
+		case "broken":
+			return nil, errors.New("no such rule")
+		}
+		return New(name, lr)
+	}
+	cfg := TuneConfig{Family: parabolas{scale: 1}, Steps: 20, Runs: 3, Grid: []float64{0.1, 0.2, 0.4, 0.8, 1.6}, New: own}
+	tuned, err := TuneAll(context.Background(), []string{"sgd", "halved"}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := tuned[0], tuned[1]; b.LearningRate != 2*a.LearningRate || b.Rule != (SGD{LearningRate: a.LearningRate}) {
+		t.Errorf("SGD is best at %v, at half the rate at %v with %+v", a.LearningRate, b.LearningRate, b.Rule)
+	}
+	if _, err := Tune(context.Background(), "broken", cfg); err == nil || !strings.Contains(err.Error(), "no such rule") {
+		t.Errorf("%v", err)
+	}
+}

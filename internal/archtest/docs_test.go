@@ -1,0 +1,153 @@
+package archtest
+
+import (
+	"go/ast"
+	"go/doc/comment"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// files calls f with the path and content of every file of an extension, from the module's root.
+func files(t *testing.T, ext string, f func(path, content string)) {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		if d.IsDir() {
+			if name := d.Name(); rel != "." && (name[0] == '.' || name[0] == '_' || name == "testdata" || name == "runs") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(path) != ext {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			f(filepath.ToSlash(rel), string(data))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sketches are pages whose blocks may leave things out, by an ellipsis or by being half a line: their
+// reader has a tested example beside it.
+var sketches = []string{"README.md", "docs/using.md", "docs/guard.md", "docs/adapters/"}
+
+// Go code in the documentation is code that compiles and runs: every block of a page is a run of lines of
+// one Go file, indentation apart.
+func TestGoCodeOfPagesIsInTheSources(t *testing.T) {
+	normal := func(text string) string {
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
+			lines[i] = strings.Join(strings.Fields(line), " ")
+		}
+		return "\n" + strings.Trim(strings.Join(lines, "\n"), "\n") + "\n"
+	}
+	var sources []string
+	files(t, ".go", func(_, content string) { sources = append(sources, normal(content)) })
+	blocks := 0
+	files(t, ".md", func(path, content string) {
+		for _, s := range sketches {
+			if strings.HasPrefix(path, s) {
+				return
+			}
+		}
+		parts := strings.Split(content, "```")
+		for i := 1; i < len(parts); i += 2 {
+			code, isGo := strings.CutPrefix(parts[i], "go\n")
+			if !isGo {
+				continue
+			}
+			blocks++
+			code = normal(code)
+			if !slices.ContainsFunc(sources, func(s string) bool { return strings.Contains(s, code) }) {
+				t.Errorf("%s: no source has this block:\n%s", path, code)
+			}
+		}
+	})
+	if blocks < 20 {
+		t.Errorf("%d blocks of Go in pages; there were more", blocks)
+	}
+}
+
+// Everything that other modules can name says what it is.
+func TestExportedNamesAreDocumented(t *testing.T) {
+	named := 0
+	files(t, ".go", func(path, content string) {
+		if strings.HasSuffix(path, "_test.go") || strings.Contains("/"+path, "/internal/") || strings.Contains(path, "/examples/") {
+			return
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, content, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file.Name.Name == "main" || ast.IsGenerated(file) {
+			return
+		}
+		check := func(node ast.Node, name string, docs ...*ast.CommentGroup) {
+			named++
+			for _, d := range docs {
+				if d != nil && len(new(comment.Parser).Parse(d.Text()).Content) > 0 {
+					return
+				}
+			}
+			t.Errorf("%s: %s has no comment", set.Position(node.Pos()), name)
+		}
+		for _, d := range file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Name.IsExported() && exportedReceiver(d) {
+					check(d, d.Name.Name, d.Doc)
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					switch s := spec.(type) {
+					case *ast.TypeSpec:
+						if s.Name.IsExported() {
+							check(s, s.Name.Name, s.Doc, d.Doc)
+						}
+					case *ast.ValueSpec:
+						for _, n := range s.Names {
+							if n.IsExported() {
+								check(s, n.Name, s.Doc, s.Comment, d.Doc)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+	if named < 300 {
+		t.Errorf("only %d exported names were seen", named)
+	}
+}
+
+// exportedReceiver is whether a function has no receiver, or one that other packages can name.
+func exportedReceiver(d *ast.FuncDecl) bool {
+	if d.Recv == nil || len(d.Recv.List) == 0 {
+		return true
+	}
+	typ := d.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	if index, ok := typ.(*ast.IndexExpr); ok {
+		typ = index.X
+	}
+	name, ok := typ.(*ast.Ident)
+	return ok && name.IsExported()
+}
