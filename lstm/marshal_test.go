@@ -1,7 +1,9 @@
 package lstm
 
 import (
+	"bytes"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -41,3 +43,41 @@ func TestStateOfAnotherNetworkIsRefused(t *testing.T) {
 }
 
 func first[A, B any](a A, _ B) A { return a }
+
+// FuzzState expects an error that leaves the state as it was, or a state that can go on.
+func FuzzState(f *testing.F) {
+	const n = 3
+	net, err := Init{}.Random(Config{Hidden: 3, Inputs: LogAndSign | RNNProp}, rand.New(rand.NewPCG(1, 2)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	grad, dst := []float32{1, -2, 1e-9}, make([]float32, n)
+	s := net.NewState(n)
+	for range 3 {
+		data, err := s.MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		s.Update(dst, grad)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := net.NewState(n)
+		before, err := s.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := s.UnmarshalBinary(data)
+		after, err := s.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case failed != nil && (!errors.Is(failed, ErrState) || !bytes.Equal(before, after)):
+			t.Errorf("error %v, and the state is %x, was %x", failed, after, before)
+		case failed == nil && !bytes.Equal(after, data):
+			t.Errorf("read %x, wrote %x", data, after)
+		}
+		s.Update(dst, grad)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -243,6 +244,9 @@ func (t *Trainer) restoreSlot(r *restorer, i int, saved savedSlot) error {
 	ep.Length = saved.Steps
 	prefix := fmt.Sprintf("slot/%d/", i)
 	r.keep(ep.load(r.bytes(prefix + "episode")))
+	if longest := slices.Max(append(slices.Clone(t.cfg.Horizons), t.cfg.Steps)); ep.Step > saved.Steps || saved.Steps > longest {
+		r.keep(fmt.Errorf("an episode at step %d of %d, of at most %d", ep.Step, saved.Steps, longest))
+	}
 	slot.estimator = t.cfg.Estimator.Fresh()
 	e, ok := slot.estimator.(ResumableEstimator)
 	if !ok {

@@ -22,7 +22,7 @@ import (
 var secondsOf = regexp.MustCompile(`"seconds":[^,]*,`)
 
 // quadratics is a mixture of sizes, none of which fills a block of the network, with noise on its gradients.
-func quadratics(t *testing.T) optimizer.Family {
+func quadratics(t testing.TB) optimizer.Family {
 	t.Helper()
 	f, err := tasks.NewOf("quadratic", tasks.Choices{Dims: []int{3, 5}, Batch: []int{7}, GradientNoise: []float64{0.1}})
 	if err != nil {
@@ -51,7 +51,7 @@ func (f *faulty) LossGrad(theta, grad []float32) (float64, error) {
 }
 
 // resumable are trainings of everything that has a state.
-func resumable(t *testing.T) map[string]metaopt.TrainConfig {
+func resumable(t testing.TB) map[string]metaopt.TrainConfig {
 	base := metaopt.TrainConfig{
 		Family: quadratics(t), Network: lstm.Config{Hidden: 4}, Steps: 20, Unroll: 5, MetaSteps: 23, ValidEvery: 5, ValidRuns: 2, Seed: 3,
 	}

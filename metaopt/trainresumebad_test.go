@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -18,7 +19,7 @@ import (
 )
 
 // stateOf returns the state of a training after some meta-steps.
-func stateOf(t *testing.T, cfg metaopt.TrainConfig, metaSteps int) []byte {
+func stateOf(t testing.TB, cfg metaopt.TrainConfig, metaSteps int) []byte {
 	t.Helper()
 	tr, err := metaopt.NewTrainer(cfg)
 	if err != nil {
@@ -136,7 +137,7 @@ func TestHostileStates(t *testing.T) {
 }
 
 // reframed is f with other data in a tensor.
-func reframed(t *testing.T, f *checkpoints.File, i int, data []byte) []byte {
+func reframed(t testing.TB, f *checkpoints.File, i int, data []byte) []byte {
 	t.Helper()
 	g := *f
 	g.Tensors = slices.Clone(f.Tensors)
@@ -149,6 +150,51 @@ func reframed(t *testing.T, f *checkpoints.File, i int, data []byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// FuzzTraining expects an error or a training that can go on, whatever a state's settings and one of its arrays hold.
+func FuzzTraining(f *testing.F) {
+	all := resumable(f)
+	names := slices.Sorted(maps.Keys(all))
+	var cfgs []metaopt.TrainConfig
+	var states []*checkpoints.File
+	for i, name := range names {
+		cfg := all[name]
+		good, err := checkpoints.Read(bytes.NewReader(stateOf(f, cfg, 3)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		cfgs, states = append(cfgs, cfg), append(states, good)
+		for k := range good.Tensors {
+			if len(good.Tensors[k].Bytes) < 1<<12 {
+				f.Add(uint8(i), good.Config, uint8(k), good.Tensors[k].Bytes)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, config []byte, tensor uint8, data []byte) {
+		i := int(which) % len(cfgs)
+		state := *states[i]
+		state.Config = config
+		var b bytes.Buffer
+		if checkpoints.Write(&b, &state) != nil {
+			return
+		}
+		tr, err := metaopt.NewTrainer(cfgs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		if err := tr.UnmarshalBinary(reframed(t, &state, int(tensor)%len(state.Tensors), data)); err != nil {
+			if !errors.Is(err, metaopt.ErrTrainingState) {
+				t.Errorf("an error of another kind: %v", err)
+			}
+			return
+		}
+		_ = tr.Step(t.Context()) // what is read is also gone on with: no panic
+		if _, err := tr.MarshalBinary(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // forgetful is an estimator that cannot be saved, hidden a rule whose state cannot.

@@ -213,13 +213,33 @@ func ReadManifest(dir string) (*Manifest, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("sweep: %s: %w; run the same metaopt sweep again, which writes it anew", path, err)
 	}
-	for _, cell := range m.Cells {
-		if len(cell.Keys) != len(m.Rules) {
-			return nil, fmt.Errorf("sweep: %s: a cell has %d keys for %d rules; run the same metaopt sweep again, which writes it anew",
-				path, len(cell.Keys), len(m.Rules))
-		}
+	if err := m.sound(); err != nil {
+		return nil, fmt.Errorf("sweep: %s: %w; run the same metaopt sweep again, which writes it anew", path, err)
 	}
 	return &m, nil
+}
+
+// sound returns what a manifest that was read contradicts itself in.
+func (m *Manifest) sound() error {
+	names := map[string]bool{}
+	for _, r := range m.Rules {
+		if r.Kind != metaopt.Learned && r.Kind != metaopt.Baseline || names[r.Name] {
+			return fmt.Errorf("rule %q of kind %q, which is none or there twice", r.Name, r.Kind)
+		}
+		names[r.Name] = true
+	}
+	for _, cell := range m.Cells {
+		if len(cell.Keys) != len(m.Rules) {
+			return fmt.Errorf("a cell has %d keys for %d rules", len(cell.Keys), len(m.Rules))
+		}
+	}
+	return nil
+}
+
+// recorded returns a record of this sweep: on as many instances as it has.
+func (m *Manifest) recorded(records map[string]Record, key string) (Record, bool) {
+	r, ok := records[key]
+	return r, ok && r.Runs == m.Runs
 }
 
 // Total and Missing count records: those of the sweep, and those that a store does not hold.
@@ -230,7 +250,7 @@ func (m *Manifest) Missing(records map[string]Record) int {
 	missing := 0
 	for _, cell := range m.Cells {
 		missing += len(slices.DeleteFunc(slices.Clone(cell.Keys), func(key string) bool {
-			_, ok := records[key]
+			_, ok := m.recorded(records, key)
 			return ok
 		}))
 	}

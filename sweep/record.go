@@ -48,6 +48,13 @@ type Record struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// sound is whether a record that was read can be one that was written: as many numbers as it says.
+func (r *Record) sound() bool {
+	points := len(r.CurveSteps)
+	return r.Key != "" && r.Steps >= 1 && r.Runs >= 1 && len(r.MeanLosses) == r.Runs && len(r.FinalLosses) == r.Runs &&
+		len(r.Curve) == points && len(r.CurveCI95[0]) == points && len(r.CurveCI95[1]) == points && (len(r.Reach) == 0 || r.ReachEvery >= 1)
+}
+
 // A Rule is an optimizer of a sweep.
 type Rule struct {
 	// Name is shown; it is unique among a sweep's rules.

@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"cmp"
-	"path/filepath"
 	"slices"
 
 	"learnedopt/metaopt"
@@ -52,7 +51,7 @@ func Load(dir string) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
-	records, err := readLines(filepath.Join(dir, CellsFile), func(r Record) string { return r.Key })
+	records, err := readRecords(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func (m *Manifest) Results(records map[string]Record) *Results {
 	for _, cell := range m.Cells {
 		c := CellResult{Cell: cell}
 		for k, key := range cell.Keys {
-			if r, ok := records[key]; ok {
+			if r, ok := m.recorded(records, key); ok {
 				// What is shown may be called otherwise than when it ran.
 				rate := r.Rule.LearningRate
 				r.Rule, r.Cell = m.Rules[k], cell.Values

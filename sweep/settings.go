@@ -1,8 +1,10 @@
 package sweep
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -54,15 +56,52 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // that names the nearest one; so is an axis' value that does not fit it. The values of
 // settings are checked by whoever uses them.
 func ReadFile(path string, keys []string) (*File, error) {
-	data, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, data, keys)
+}
+
+// What a configuration file may be: the TOML parser's time and memory grow with the square of
+// a key's depth, half a minute and 10 GB for 32 KiB of dots.
+const (
+	maxFile   = 64 << 10
+	maxLine   = 1000
+	maxTables = 64 // braces
+)
+
+// bounded returns the line that goes beyond, and how.
+func bounded(data []byte) (int, error) {
+	if len(data) > maxFile {
+		return 0, fmt.Errorf("longer than %d KiB: it is no configuration of a sweep", maxFile>>10)
+	}
+	tables := 0
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if len(line) > maxLine {
+			return i + 1, fmt.Errorf("a line of %d bytes; break it in lines of at most %d", len(line), maxLine)
+		}
+		if tables += bytes.Count(line, []byte("{")); tables > maxTables {
+			return i + 1, fmt.Errorf("more than %d braces; write axes below [%s]", maxTables, axesTable)
+		}
+	}
+	return 0, nil
+}
+
+func parse(path string, data []byte, keys []string) (*File, error) {
+	if line, err := bounded(data); err != nil {
+		return nil, &ConfigError{path, line, err}
+	}
 	var values map[string]any
 	md, err := toml.Decode(string(data), &values)
-	var parse toml.ParseError
-	if errors.As(err, &parse) {
-		return nil, &ConfigError{path, parse.Position.Line, fmt.Errorf("%s", parse.Message)}
+	var bad toml.ParseError
+	if errors.As(err, &bad) {
+		return nil, &ConfigError{path, bad.Position.Line, fmt.Errorf("%s", bad.Message)}
 	} else if err != nil {
 		return nil, &ConfigError{path, 0, err}
 	}

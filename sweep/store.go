@@ -62,7 +62,7 @@ func OpenStore(dir string) (_ *Store, err error) {
 	if s.tuning, err = openLines(filepath.Join(dir, TuningFile)); err != nil {
 		return nil, err
 	}
-	if s.records, err = readLines(filepath.Join(dir, CellsFile), func(r Record) string { return r.Key }); err != nil {
+	if s.records, err = readRecords(dir); err != nil {
 		return nil, err
 	}
 	s.tunings, err = readLines(filepath.Join(dir, TuningFile), func(t Tuning) string { return t.Key })
@@ -127,8 +127,18 @@ func appendLine(f *os.File, v any) error {
 	return nil
 }
 
+// readRecords reads the records of a sweep's folder.
+func readRecords(dir string) (map[string]Record, error) {
+	return readLines(filepath.Join(dir, CellsFile), func(r Record) string {
+		if !r.sound() {
+			return ""
+		}
+		return r.Key
+	})
+}
+
 // readLines reads the finished lines of a file by their keys; there are none if there is no
-// file. A line that is broken though it has an end is an error: a crash does not do that.
+// file. A line that is broken though it has an end, or has no key, is an error: a crash does not do that.
 func readLines[T any](path string, key func(T) string) (map[string]T, error) {
 	all := map[string]T{}
 	data, err := os.ReadFile(path)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"learnedopt/metaopt"
 )
 
 func open(t testing.TB, dir string) *Store {
@@ -24,12 +26,17 @@ func closeStore(t testing.TB, s *Store) {
 	}
 }
 
+// record is a record that can be one.
+func record(key string) Record {
+	return Record{Key: key, Steps: 1, Runs: 1, MeanLosses: []metaopt.Number{1}, FinalLosses: []metaopt.Number{1}}
+}
+
 // A crash in the middle of a line costs that line; the next one does not run on from it.
 func TestCutLineIsDropped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sweep")
 	s := open(t, dir)
 	for _, key := range []string{"a", "b"} {
-		if err := s.add(Record{Key: key}); err != nil {
+		if err := s.add(record(key)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,7 +53,7 @@ func TestCutLineIsDropped(t *testing.T) {
 	if _, ok := s.Records()["a"]; !ok || len(s.Records()) != 1 {
 		t.Errorf("after a crash the store holds %d records, want a", len(s.Records()))
 	}
-	if err := s.add(Record{Key: "c"}); err != nil {
+	if err := s.add(record("c")); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, s)
@@ -59,10 +66,10 @@ func TestCutLineIsDropped(t *testing.T) {
 
 // A line that no crash explains is an error that names it, and nothing is thrown away.
 func TestDamagedLineIsAnError(t *testing.T) {
-	for _, line := range []string{`{"key":"b","steps":`, `{"steps":5}`, ``} {
+	for _, line := range []string{`{"key":"b","steps":`, `{"steps":5}`, ``, `{"key":"b","steps":1,"runs":2,"mean_losses":[1],"final_losses":[1]}`} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, CellsFile)
-		text := `{"key":"a"}` + "\n" + line + "\n" + `{"key":"c"}` + "\n"
+		text := `{"key":"a","steps":1,"runs":1,"mean_losses":[1],"final_losses":[1]}` + "\n" + line + "\n{}\n"
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
