@@ -34,7 +34,7 @@ func only(cmd *cobra.Command, with string, allowed ...string) (err error) {
 
 // runResume goes on with an interrupted run.
 func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
-	if err := only(cmd, "resume", "quiet", "save-every", "on-non-finite"); err != nil {
+	if err := only(cmd, "resume", "quiet", "save-every", "on-non-finite", "tensorboard"); err != nil {
 		return err
 	}
 	if info, err := os.Stat(f.resume); err != nil {
@@ -61,7 +61,7 @@ func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
 		}
 	}
 	var changed []string
-	for _, name := range []string{"save-every", "on-non-finite"} {
+	for _, name := range []string{"save-every", "on-non-finite", "tensorboard"} {
 		if flag := cmd.Flags().Lookup(name); flag.Changed {
 			changed = append(changed, "--"+name+"="+flag.Value.String())
 		}
@@ -73,6 +73,11 @@ func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
 	t.dir = f.resume
 	if s := held.Stale(); s != nil {
 		t.note("process %d on %s held %s and did not end in order", s.PID, s.Host, f.resume)
+	}
+	if dir := t.flags.tensorboard; dir != "" && !cmd.Flags().Changed("tensorboard") && !hasEvents(dir) {
+		// The state may be anybody's: it makes no folders elsewhere.
+		t.note("the run wrote events for TensorBoard to %s, which has none: it goes on without; set --tensorboard beside --resume for them", dir)
+		t.flags.tensorboard = ""
 	}
 	if err := checkBoard(t.flags.tensorboard); err != nil {
 		return err

@@ -28,6 +28,16 @@ func checkBoard(dir string) error {
 	return nil
 }
 
+// hasEvents is whether a training wrote events to a folder before.
+func hasEvents(dir string) bool {
+	for _, below := range []string{"", "seed*"} {
+		if found, err := filepath.Glob(filepath.Join(dir, below, "events.out.tfevents*")); err == nil && len(found) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // openBoard begins the event file of a training. Of several seeds each has a folder below dir,
 // which TensorBoard shows as a run.
 func (a *app) openBoard(dir string, seed *uint64) *board {
