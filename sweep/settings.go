@@ -119,14 +119,15 @@ func parse(path string, data []byte, keys []string) (*File, error) {
 
 // add takes up one key of the file.
 func (f *File) add(key toml.Key, values map[string]any, keys []string) error {
-	switch {
-	case key[0] == axesTable && len(key) == 1:
-		if _, ok := values[axesTable].(map[string]any); !ok {
+	if key[0] == axesTable {
+		table, ok := values[axesTable].(map[string]any)
+		if !ok {
 			return fmt.Errorf("%s is a table: write [%[1]s] on a line of its own and the axes below it, as units = [5, 10]", axesTable)
 		}
-		return nil
-	case key[0] == axesTable:
-		value := values[axesTable].(map[string]any)[key[1]]
+		if len(key) == 1 {
+			return nil
+		}
+		value := table[key[1]]
 		list, err := scalars(value)
 		if err != nil {
 			if _, unknown := kindOf(key[1]); unknown != nil {
