@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/pflag"
 )
@@ -70,11 +71,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // note prints a remark on stderr.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.stderr, format+"\n", args...)
+		fmt.Fprintln(a.stderr, printable(fmt.Sprintf(format, args...)))
 	}
 }
 
-// resultWriter remembers the first error, so that printing code need not look.
+// printable is a text without what a terminal would obey: names of rules and tasks come from files, which may be
+// anybody's. Lines and tabs remain.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// resultWriter lets only what is printable through, and remembers the first error, so that printing code need not look.
 type resultWriter struct {
 	w   io.Writer
 	err error
@@ -83,7 +95,7 @@ type resultWriter struct {
 // Write implements io.Writer.
 func (r *resultWriter) Write(p []byte) (int, error) {
 	if r.err == nil {
-		_, r.err = r.w.Write(p)
+		_, r.err = io.WriteString(r.w, printable(string(p)))
 	}
 	return len(p), nil
 }
@@ -123,7 +135,7 @@ func (e *interruptedError) Unwrap() error { return context.Canceled }
 
 // oneLine is an error's text on one line, without the names of packages.
 func oneLine(err error) string {
-	text := packagePrefix.ReplaceAllString(err.Error(), "$1")
+	text := printable(packagePrefix.ReplaceAllString(err.Error(), "$1"))
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"learnedopt/metaopt"
 )
 
 func TestUsageErrors(t *testing.T) {
@@ -185,6 +189,38 @@ func TestStandardOutputFails(t *testing.T) {
 		var stderr strings.Builder
 		if code := run(t.Context(), []string{"version"}, failingWriter{err}, &stderr); code != want {
 			t.Errorf("%v: exit %d, want %d: %s", err, code, want, stderr.String())
+		}
+	}
+}
+
+// A file may be anybody's: its name moves no cursor and sets no title, on any of the two streams.
+func TestNamesDoNothingToATerminal(t *testing.T) {
+	path := trained(t)
+	o, err := metaopt.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hostile = "x\x1b[2J\x1b]0;title\a\r\u009b1A\u007fy"
+	o.Provenance.Name, o.Provenance.Command, o.Provenance.Source, o.Provenance.Version = hostile, hostile, hostile, hostile
+	other := filepath.Join(t.TempDir(), "other.mopt")
+	if err := metaopt.Save(other, o); err != nil {
+		t.Fatal(err)
+	}
+	o.Provenance.Task = hostile
+	foreign := filepath.Join(t.TempDir(), "foreign.mopt")
+	if err := metaopt.Save(foreign, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"inspect " + other, "inspect " + foreign, "verify " + other, "compare --runs 2 --tune-runs 1 --rules adam " + other,
+		"compare --markdown --runs 2 --rules none " + other, "sweep --runs 2 --tune-runs 1 --grid 1 --rules adam --axis steps=5 " + other + " --out " + t.TempDir(),
+	} {
+		a := cli(t.Context(), strings.Fields(line)...)
+		if i := strings.IndexFunc(a.stdout+a.stderr, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }); i >= 0 {
+			t.Errorf("metaopt %s: exit %d, prints %q", line, a.code, (a.stdout + a.stderr)[max(0, i-20):])
+		}
+		if !strings.Contains(a.stdout+a.stderr, "title") {
+			t.Errorf("metaopt %s: exit %d, no name in %q", line, a.code, a.stdout+a.stderr)
 		}
 	}
 }
