@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/backends/simplego"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
 	"github.com/gomlx/gomlx/pkg/core/graph"
@@ -217,7 +216,7 @@ func TestAccumulatedGradients(t *testing.T) {
 	const n = 4
 	net, grads := random(t, lstm.Config{Inputs: lstm.Raw, Hidden: 3}), gradients(2, n)
 	ctx := context.New()
-	trainer := train.NewTrainer(simplego.GetBackend(), ctx, func(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
+	trainer := train.NewTrainer(sequential(), ctx, func(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
 		w := ctx.Checked(false).VariableWithValue("w", tensors.FromShape(shapes.Make(dtypes.Float32, n)))
 		return []*graph.Node{graph.ReduceAllSum(graph.Mul(w.ValueGraph(inputs[0].Graph()), inputs[0]))}
 	}, func(_, predictions []*graph.Node) *graph.Node { return predictions[0] }, New(net), nil, nil)
@@ -313,7 +312,7 @@ func TestRejects(t *testing.T) {
 			opt.UpdateGraphWithGradients(ctx, []*graph.Node{w}, dtypes.Float32)
 		}, "must be a real one"},
 	} {
-		_, err := context.ExecOnce(simplego.GetBackend(), context.New(), func(ctx *context.Context, g *graph.Graph) *graph.Node {
+		_, err := context.ExecOnce(sequential(), context.New(), func(ctx *context.Context, g *graph.Graph) *graph.Node {
 			c.build(ctx, g)
 			return graph.Const(g, float32(0))
 		})

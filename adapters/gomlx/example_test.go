@@ -21,8 +21,12 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	backend, err := simplego.New("ops_sequential")
+	if err != nil {
+		log.Fatal(err)
+	}
 	ctx := context.New()
-	trainer := train.NewTrainer(simplego.GetBackend(), ctx, line, losses.MeanSquaredError, gomlx.New(opt.Network), nil, nil)
+	trainer := train.NewTrainer(backend, ctx, line, losses.MeanSquaredError, gomlx.New(opt.Network), nil, nil)
 	x := []*tensors.Tensor{tensors.FromValue([]float32{0, 1, 2, 3})}
 	y := []*tensors.Tensor{tensors.FromValue([]float32{0.3, 1.1, 1.9, 2.7})}
 	for range 100 {

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
+	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/simplego"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
@@ -85,7 +87,7 @@ func (b bench) with(opt optimizers.Interface) *bench {
 		}
 		b.vars = append(b.vars, scope.VariableWithValue(fmt.Sprintf("w%d", i), tensors.FromShape(s)))
 	}
-	exec, err := context.NewExec(simplego.GetBackend(), b.ctx.Checked(false), func(ctx *context.Context, g []*graph.Node) *graph.Node {
+	exec, err := context.NewExec(sequential(), b.ctx.Checked(false), func(ctx *context.Context, g []*graph.Node) *graph.Node {
 		var loss *graph.Node
 		for i, v := range b.vars {
 			// The gradient of Σ gθ is g.
@@ -254,3 +256,12 @@ func TestTimeFarIntoARun(t *testing.T) {
 		near(t, step, b.take(), []float64{float64(u[0])}, 1e-6) // a dozen roundings
 	}
 }
+
+// sequential is GoMLX's pure-Go backend without its parallel executor, which now and then waits for ever (v0.26.0).
+var sequential = sync.OnceValue(func() backends.Backend {
+	backend, err := simplego.New("ops_sequential")
+	if err != nil {
+		panic(err)
+	}
+	return backend
+})

@@ -4,7 +4,6 @@ import (
 	"math"
 	"testing"
 
-	"github.com/gomlx/gomlx/backends/simplego"
 	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
 
 	"learnedopt/adapters/gomlx/internal/classifier"
@@ -44,7 +43,7 @@ func digits(t testing.TB, instance uint64) *classifier.Problem {
 func TestTrainingIsTheLibrarys(t *testing.T) {
 	const steps = 20
 	net, p := pretrained(t), digits(t, 1)
-	losses, _, err := p.Run(simplego.GetBackend(), New(net), steps)
+	losses, _, err := p.Run(sequential(), New(net), steps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +64,7 @@ func TestTrainingIsTheLibrarys(t *testing.T) {
 			t.Errorf("step %d: loss %.6f in GoMLX, %.6f in the library", k, losses[k], want)
 		}
 	}
-	adam, _, err := p.Run(simplego.GetBackend(), optimizers.Adam().LearningRate(0.0316).Done(), steps)
+	adam, _, err := p.Run(sequential(), optimizers.Adam().LearningRate(0.0316).Done(), steps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func run(task, activation string, images, steps, runs, tune int) error {
 	if err != nil {
 		return err
 	}
-	backend, err := simplego.New("")
+	backend, err := simplego.New("ops_sequential") // GoMLX v0.26.0's parallel executor now and then waits for ever
 	if err != nil {
 		return err
 	}
