@@ -134,7 +134,7 @@ func restoreRun(a *app, path string, changed []string) (*training, savedRun, err
 	}
 	t, err := f.prepare(a, cmd.Flags().Changed)
 	if err != nil {
-		return bad(err)
+		return bad(errors.New(err.Error())) // no mistake of this command line
 	}
 	t.args = args
 	if here := (savedRun{Version: metaopt.Version(), Arch: runtime.GOARCH, Kernels: simd.Float32().Path}); here.Version != run.Version || here.Arch != run.Arch || here.Kernels != run.Kernels {
