@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -150,4 +151,47 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	}
 	name, ok := typ.(*ast.Ident)
 	return ok && name.IsExported()
+}
+
+// A promise is kept by a test that exists.
+func TestTestsThatPagesNameExist(t *testing.T) {
+	var sources strings.Builder
+	files(t, ".go", func(path, content string) {
+		if strings.HasSuffix(path, "_test.go") {
+			sources.WriteString(content)
+		}
+	})
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`")
+	count := 0
+	files(t, ".md", func(path, content string) {
+		for _, m := range named.FindAllStringSubmatch(content, -1) {
+			count++
+			if !strings.Contains(sources.String(), "func "+m[1]+"(") {
+				t.Errorf("%s: there is no %s", path, m[1])
+			}
+		}
+	})
+	if count < 50 {
+		t.Errorf("pages name %d tests; there were more", count)
+	}
+}
+
+// Links to files of the repository lead somewhere.
+func TestLinksOfPagesLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)`)
+	count := 0
+	files(t, ".md", func(path, content string) {
+		for _, m := range link.FindAllStringSubmatch(content, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			count++
+			if _, err := os.Stat(filepath.Join("..", "..", filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	})
+	if count < 50 {
+		t.Errorf("pages have %d links; there were more", count)
+	}
 }
