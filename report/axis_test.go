@@ -133,12 +133,20 @@ func TestLongNamesAreCutInTheMiddle(t *testing.T) {
 }
 
 func TestCurvesOfOneKindDiffer(t *testing.T) {
-	styles := lineStyles([]bool{true, false, false, false, false, false, false, true, true})
+	names := []string{"a", "sgd", "adam", "rmsprop", "b", "c", "d", "e", "f"}
+	learned := []bool{true, false, false, false, false, false, false, true, true}
+	styles := lineStyles(names, learned)
 	for i, a := range styles {
 		for j, b := range styles[:i] {
 			if a.Color == b.Color || a.Width == b.Width && slices.Equal(a.Dashes, b.Dashes) {
 				t.Errorf("curves %d and %d look alike", j, i)
 			}
 		}
+	}
+	// In another order each rule looks as it did.
+	swapped := lineStyles([]string{"rmsprop", "adam", "sgd"}, []bool{false, false, false})
+	again := lineStyles([]string{"adam", "sgd", "rmsprop"}, []bool{false, false, false})
+	if swapped[0].Color != again[2].Color || swapped[1].Color != again[0].Color || swapped[2].Color != again[1].Color {
+		t.Error("a rule's colour depends on its place")
 	}
 }

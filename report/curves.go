@@ -108,11 +108,7 @@ func addCurves(p *plot.Plot, series []Series, linear bool) (labels []label) {
 	if !linear {
 		p.Y.Scale, p.Y.Tick.Marker, drawable = plot.LogScale{}, logTicks{}, positive
 	}
-	learned := make([]bool, len(series))
-	for i, s := range series {
-		learned[i] = s.Learned
-	}
-	styles := lineStyles(learned)
+	styles := stylesOf(series)
 	for i := range series {
 		styles[i] = series[i].slimmed(styles[i])
 	}

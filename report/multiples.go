@@ -100,11 +100,7 @@ type multiples struct {
 
 // legendOf names the curves, learned ones in bold letters.
 func legendOf(series []Series) (labels []label) {
-	learned := make([]bool, len(series))
-	for i, s := range series {
-		learned[i] = s.Learned
-	}
-	for i, style := range lineStyles(learned) {
+	for i, style := range stylesOf(series) {
 		labels = append(labels, label{text: shorten(series[i].Name), style: series[i].slimmed(style), bold: series[i].Learned})
 	}
 	return labels

@@ -2,6 +2,8 @@ package report
 
 import (
 	"image/color"
+	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -31,20 +33,34 @@ var (
 	otherDashes   = [][]vg.Length{{7, 3}, {2, 2}, {9, 2, 2, 2}, {4, 2}, {9, 2, 2, 2, 2, 2}, {14, 4}, {1, 3}}
 )
 
-// lineStyles gives every curve its style by its place among its kind.
-func lineStyles(learned []bool) []draw.LineStyle {
+// lineStyles gives every curve its style: a learned one by its place among them, another by its name's place in the
+// alphabet, so that a rule looks the same in all pictures with the same rules.
+func lineStyles(names []string, learned []bool) []draw.LineStyle {
 	styles := make([]draw.LineStyle, len(learned))
-	l, o := 0, 0
+	var others []int
+	l := 0
 	for i, isLearned := range learned {
-		if isLearned {
-			styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[l%len(learnedColours)], Dashes: learnedDashes[l%len(learnedDashes)]}
-			l++
-		} else {
-			styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[o%len(otherColours)], Dashes: otherDashes[o%len(otherDashes)]}
-			o++
+		if !isLearned {
+			others = append(others, i)
+			continue
 		}
+		styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[l%len(learnedColours)], Dashes: learnedDashes[l%len(learnedDashes)]}
+		l++
+	}
+	slices.SortStableFunc(others, func(i, j int) int { return strings.Compare(names[i], names[j]) })
+	for o, i := range others {
+		styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[o%len(otherColours)], Dashes: otherDashes[o%len(otherDashes)]}
 	}
 	return styles
+}
+
+// stylesOf are those of series.
+func stylesOf(series []Series) []draw.LineStyle {
+	names, learned := make([]string, len(series)), make([]bool, len(series))
+	for i, s := range series {
+		names[i], learned[i] = s.Name, s.Learned
+	}
+	return lineStyles(names, learned)
 }
 
 // shade is the colour of the band around a curve.

@@ -35,13 +35,13 @@ type UpdateOptions struct {
 // SymLog is below 1e-30.
 func UpdatePlot(title string, responses []Response, o UpdateOptions) (*Plot, error) {
 	xLo, xHi, yLo, yHi := math.Inf(1), math.Inf(-1), 0.0, 0.0
-	learned, some := make([]bool, len(responses)), false
+	names, learned, some := make([]string, len(responses)), make([]bool, len(responses)), false
 	for i, r := range responses {
 		// A response is a series without a band: the same rules hold.
 		if err := r.series().check(); err != nil {
 			return nil, err
 		}
-		learned[i] = r.Learned
+		names[i], learned[i] = r.Name, r.Learned
 		xLo, xHi = min(xLo, r.Gradient[0]), max(xHi, r.Gradient[len(r.Gradient)-1])
 		for _, u := range r.Update {
 			if finite(u) {
@@ -74,7 +74,7 @@ func UpdatePlot(title string, responses []Response, o UpdateOptions) (*Plot, err
 		p.Add(axesLine{vertical: true})
 	}
 	picture := &Plot{plot: p, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
-	styles := lineStyles(learned)
+	styles := lineStyles(names, learned)
 	var top []plot.Plotter
 	for i, r := range responses {
 		s := r.series()
