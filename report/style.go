@@ -33,23 +33,39 @@ var (
 	otherDashes   = [][]vg.Length{{7, 3}, {2, 2}, {9, 2, 2, 2}, {4, 2}, {9, 2, 2, 2, 2, 2}, {14, 4}, {1, 3}}
 )
 
-// lineStyles gives every curve its style: a learned one by its place among them, another by its name's place in the
-// alphabet, so that a rule looks the same in all pictures with the same rules.
+// handDesigned are the rules that look the same in every picture, also on the pages of package htmlreport.
+var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad"}
+
+// lineStyles gives every curve its style: a learned one by its place among them, a hand-designed one by its name, and
+// others, or another one of the same name, what is left.
 func lineStyles(names []string, learned []bool) []draw.LineStyle {
 	styles := make([]draw.LineStyle, len(learned))
-	var others []int
+	taken := map[int]bool{}
+	other := func(i, o int) {
+		taken[o] = true
+		styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[o%len(otherColours)], Dashes: otherDashes[o%len(otherDashes)]}
+	}
+	var rest []int
 	l := 0
 	for i, isLearned := range learned {
-		if !isLearned {
-			others = append(others, i)
-			continue
+		plain, _, _ := strings.Cut(names[i], " (") // adam (tuned here)
+		o := slices.Index(handDesigned, plain)
+		switch {
+		case isLearned:
+			styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[l%len(learnedColours)], Dashes: learnedDashes[l%len(learnedDashes)]}
+			l++
+		case o >= 0 && !taken[o]:
+			other(i, o)
+		default:
+			rest = append(rest, i)
 		}
-		styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[l%len(learnedColours)], Dashes: learnedDashes[l%len(learnedDashes)]}
-		l++
 	}
-	slices.SortStableFunc(others, func(i, j int) int { return strings.Compare(names[i], names[j]) })
-	for o, i := range others {
-		styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[o%len(otherColours)], Dashes: otherDashes[o%len(otherDashes)]}
+	o := 0
+	for _, i := range rest {
+		for taken[o] {
+			o++
+		}
+		other(i, o)
 	}
 	return styles
 }
