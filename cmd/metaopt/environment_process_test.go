@@ -80,7 +80,7 @@ func TestLittleMemory(t *testing.T) {
 	}
 	peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss // KiB; bytes on macOS
 	t.Logf("%s: %d MiB at most", task, peak>>10)
-	if mib := peak >> 10; mib > 400 && mib < 1<<20 {
+	if mib := peak >> 10; mib > 600 && mib < 1<<20 { // the limit is a soft one: more where the collector is short of processor time
 		t.Errorf("%d MiB of memory", mib)
 	}
 }
