@@ -8,6 +8,9 @@
 // encoding.BinaryUnmarshaler: a run that is saved and resumed continues bit for
 // bit. Update does not allocate.
 //
+//	rule := baselines.Adam{LearningRate: 0.01}
+//	tuned, err := baselines.TuneAll(ctx, []string{"sgd", "adam"}, baselines.TuneConfig{Family: family, Steps: 100})
+//
 // As in PyTorch a squared gradient that overflows float32 (|g| above 1.8e19)
 // makes RMSProp, Adam and AdaGrad update that coordinate by zero from then on.
 package baselines

@@ -13,6 +13,9 @@
 // Arrays are flax's msgpack extension 1. docs/format.md specifies all of it,
 // with a reader and a writer in Python.
 //
+//	err := checkpoints.Save("optimizer.mopt", file) // whole or not at all
+//	file, err := checkpoints.Load("optimizer.mopt") // a *FormatError says where it is wrong
+//
 // Nothing in a file depends on the clock, the machine or map order: equal
 // files have equal bytes.
 package checkpoints

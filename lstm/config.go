@@ -3,6 +3,13 @@
 // coordinate's gradient and writes its update (Andrychowicz et al. 2016,
 // arXiv:1606.04474). The package holds its forward pass as an optimizer.Rule,
 // and its adjoint over an unroll.
+//
+//	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 20}, rng)
+//	state := net.NewState(n)       // or net.Start(n), as any optimizer.Rule's
+//	state.Update(update, gradient) // 80 floats a coordinate are carried on
+//
+// A Config says what the network reads (Inputs), how large it is, and how its output becomes an
+// update (Readout, Scale). A Reference computes the same in float64, for tests.
 package lstm
 
 import (

@@ -5,6 +5,17 @@
 //
 // Parameters, gradients and updates are flat []float32 of n coordinates;
 // losses are float64.
+//
+//	rule := baselines.Adam{LearningRate: 0.01}
+//	problem, err := family.Sample(rng)               // dim, start, loss and gradient
+//	out, err := optimizer.Run(ctx, rule, problem, T) // out.Losses: f(θ_0) … f(θ_T)
+//
+//	state := rule.Start(n)     // or the loop by hand
+//	state.Update(dst, grad)    // dst is the update: add it to θ
+//
+// Interfaces that a state or a problem may have beside these are found by type assertion:
+// PointState, LossState and LossUpdater, Seeker and HessianVector. Package
+// optimizertest has the suites that rules and families pass.
 package optimizer
 
 import "math/rand/v2"

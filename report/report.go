@@ -2,6 +2,10 @@
 // curves, the update that a rule answers to a gradient, and aligned tables.
 // It does not know how the numbers were made.
 //
+//	plot, err := report.Curves("loss", []report.Series{{Name: "adam", Mean: losses}}, report.CurveOptions{})
+//	err = plot.Save("curves.svg") // or .png
+//	err = report.Table(os.Stdout, header, rows)
+//
 // Pictures are deterministic: the same input gives the same bytes.
 package report
 

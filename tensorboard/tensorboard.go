@@ -1,6 +1,11 @@
 // Package tensorboard writes event files, which TensorBoard shows: scalars and histograms
 // over the steps of a training.
 //
+//	w, err := tensorboard.Create("events/run1")
+//	w.Scalar(step, "loss", loss)
+//	w.Histogram(step, "weights", weights)
+//	err = w.Close() // has the first error of all
+//
 // An event file is a sequence of TFRecords, each an Event protobuf. TensorBoard publishes
 // both: tensorflow/tsl/lib/io/record_writer.h, and event.proto, summary.proto and histogram.proto
 // beside it.

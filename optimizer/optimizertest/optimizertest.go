@@ -1,5 +1,8 @@
-// Package optimizertest holds the suite that every optimizer.Rule passes,
-// hand-designed or learned.
+// Package optimizertest holds the suites that every optimizer.Rule, hand-designed or learned, and
+// every optimizer.Family of problems pass.
+//
+//	func TestRule(t *testing.T)   { optimizertest.Conform(t, MyRule{}) }
+//	func TestFamily(t *testing.T) { optimizertest.ConformFamily(t, MyFamily{}) }
 package optimizertest
 
 import (
