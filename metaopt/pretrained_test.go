@@ -3,10 +3,12 @@ package metaopt_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -90,8 +92,20 @@ func TestModelCards(t *testing.T) {
 				t.Errorf("%s.md is not of %[1]s.mopt: it lacks\n\n%s", name, want)
 			}
 		}
-		if seed := fmt.Sprintf("--seed %d", o.Provenance.Seed); !strings.Contains(o.Provenance.Command, seed) {
-			t.Errorf("%s: the command %q has no %s", name, o.Provenance.Command, seed)
+		// Of --seeds N the file has the one that was chosen, of S … S+N−1.
+		number := func(flag string, unless uint64) uint64 {
+			m := regexp.MustCompile(flag + ` (\d+)( |$)`).FindStringSubmatch(o.Provenance.Command)
+			if m == nil {
+				return unless
+			}
+			x, err := strconv.ParseUint(m[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x
+		}
+		if first, n := number("--seed", math.MaxUint64), number("--seeds", 1); o.Provenance.Seed < first || o.Provenance.Seed >= first+n {
+			t.Errorf("%s: the command %q is not of seed %d", name, o.Provenance.Command, o.Provenance.Seed)
 		}
 		for _, section := range []string{"Trained on", "How it does", "Where it fails"} {
 			// The section has text of its own.
