@@ -149,7 +149,7 @@ func TestClean(t *testing.T) {
 
 func TestNumbersInPages(t *testing.T) {
 	data, err := json.Marshal([]Num{1, 0.1234567, 1e-9, 1e30, nan, Num(0)})
-	if err != nil || string(data) != "[1,0.123457,1e-09,1e+30,null,0]" {
+	if err != nil || string(data) != "[1,0.1234567,1e-09,1e+30,null,0]" {
 		t.Errorf("%s, %v", data, err)
 	}
 }

@@ -31,7 +31,7 @@ func clean(s string, max int) string {
 	return s
 }
 
-// Num is a float64 as a page needs it: six digits, null where it is not finite.
+// Num is a float64 as a page needs it: nine digits, null where it is not finite.
 type Num float64
 
 // MarshalJSON implements json.Marshaler.
@@ -39,7 +39,7 @@ func (x Num) MarshalJSON() ([]byte, error) {
 	if !x.finite() {
 		return []byte("null"), nil
 	}
-	return strconv.AppendFloat(nil, float64(x), 'g', 6, 64), nil
+	return strconv.AppendFloat(nil, float64(x), 'g', 9, 64), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler; null gives NaN.

@@ -23,9 +23,13 @@ type DivergedError struct {
 
 // Error implements error.
 func (e *DivergedError) Error() string {
-	if e.Coordinate < 0 {
-		return fmt.Sprintf("optimizer: diverged at step %d: %s is %v; lower the learning rate or start nearer", e.Step, e.What, e.Value)
+	where := ""
+	if e.Coordinate >= 0 {
+		where = fmt.Sprintf(" at coordinate %d", e.Coordinate)
 	}
-	return fmt.Sprintf("optimizer: diverged at step %d: %s is %v at coordinate %d; lower the learning rate or start nearer",
-		e.Step, e.What, e.Value, e.Coordinate)
+	remedy := "take smaller steps or start nearer"
+	if e.What == "loss" || e.What == "gradient" {
+		remedy += ", or leave this minibatch out if its data are at fault"
+	}
+	return fmt.Sprintf("optimizer: diverged at step %d: %s is %v%s; %s", e.Step, e.What, e.Value, where, remedy)
 }

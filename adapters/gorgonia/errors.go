@@ -45,7 +45,7 @@ func (e *DivergedError) Error() string {
 	if len(e.At) > 0 {
 		at = fmt.Sprintf(" at %v", e.At)
 	}
-	remedy := "lower the learning rate or start nearer"
+	remedy := "take smaller steps or start nearer"
 	if d.What == "gradient" {
 		remedy = "nothing was changed: to skip this batch, call ZeroGrads and go on"
 	}

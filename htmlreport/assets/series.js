@@ -42,6 +42,15 @@ function logSplits(min, max) {
       if (v >= min && v <= max) ticks.push(v);
     }
   }
+  return ticks.length > 1 ? ticks : linearSplits(min, max);
+}
+
+// linearSplits are some round numbers from min to max: what is left where an axis is shorter than from 1 to 2.
+function linearSplits(min, max) {
+  const power = 10 ** Math.floor(Math.log10((max - min) / 3));
+  const step = [5, 2, 1].map((m) => m * power).find((s) => (max - min) / s >= 2.5) || power;
+  const ticks = [];
+  for (let k = Math.ceil(min / step); k * step <= max; k++) ticks.push(Number((k * step).toPrecision(12)));
   return ticks;
 }
 

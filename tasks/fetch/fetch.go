@@ -33,6 +33,8 @@ type Fetcher struct {
 type Error struct {
 	// Path is where the file was to be.
 	Path string
+	// There says that a file with another sum is at Path: perhaps a good one, compressed otherwise.
+	There bool
 	// Mirrors are what each attempt ended with, in order.
 	Mirrors []MirrorError
 }
@@ -49,6 +51,9 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, "tasks/fetch: no mirror has %s:", e.Path)
 	for _, m := range e.Mirrors {
 		fmt.Fprintf(&b, "\n  %s: %v", m.URL, m.Err)
+	}
+	if e.There {
+		b.WriteString("\nthe file that is there has another sum: if it is yours and can be read, nothing needs to be fetched")
 	}
 	b.WriteString("\ntry again later, or put the file there by hand")
 	return b.String()
@@ -90,7 +95,7 @@ func (f Fetcher) file(ctx context.Context, path string, file File) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("tasks/fetch: %w", err)
 	}
-	failed := &Error{Path: path}
+	failed := &Error{Path: path, There: sizeOf(path) > 0}
 	for _, address := range file.URLs {
 		resumed := sizeOf(path+".part") > 0
 		err := f.mirror(ctx, path, file, address)

@@ -270,7 +270,18 @@ func TestFetchErrors(t *testing.T) {
 	if entries, _ := os.ReadDir(filepath.Join(dir, "set")); len(entries) != 0 {
 		t.Errorf("left in the folder: %v", entries)
 	}
-	if n := s.endless.Load(); n > 200 { // what fits into the connection's buffers
+	// A file of the user's own, compressed otherwise, stays, and is spoken of.
+	own := filepath.Join(dir, "set", d.Files[0].Name)
+	if err := os.WriteFile(own, []byte("my own"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.fetcher().Fetch(context.Background(), dir, d); err == nil || !strings.Contains(err.Error(), "has another sum") || strings.Contains(failed.Error(), "has another sum") {
+		t.Errorf("error %v", err)
+	}
+	if data, err := os.ReadFile(own); err != nil || string(data) != "my own" {
+		t.Errorf("the file is now %q, %v", data, err)
+	}
+	if n := s.endless.Load(); n > 400 { // what fits into the connection's buffers
 		t.Errorf("the endless mirror could send %d times the file", n)
 	}
 }
