@@ -21,8 +21,8 @@ type Fetcher struct {
 	// Client makes the requests; nil means http.DefaultClient. Whatever its
 	// own policy, redirects that leave https are refused.
 	Client *http.Client
-	// Stall is how long a mirror may send nothing before the next one is
-	// tried; 0 means 30 seconds.
+	// Stall is how long a mirror may send nothing, or less than 16 KiB, before the
+	// next one is tried; 0 means 30 seconds.
 	Stall time.Duration
 	// Progress, if set, is called with the bytes of a file that are there and
 	// those that there will be, often.
@@ -114,9 +114,12 @@ func (f Fetcher) file(ctx context.Context, path string, file File) error {
 	return failed
 }
 
+// progress is how many bytes a mirror has to send to be given more time.
+const progress = 16 << 10
+
 var (
 	errSum   = errors.New("wrong SHA-256 sum")
-	errStall = errors.New("the mirror has stopped sending")
+	errStall = errors.New("the mirror has stopped sending, or nearly so,")
 )
 
 // mirror continues path.part from one mirror, checks it and moves it into place.
@@ -179,8 +182,12 @@ func (f Fetcher) download(ctx context.Context, part string, file File, address s
 	if err != nil {
 		return err
 	}
+	unwatched := 0 // bytes since the watchdog was last put off: a mirror that drips is no better than one that hangs
 	body := &watchedReader{Reader: response.Body, seen: func(n int) {
-		watchdog.Reset(stall)
+		if unwatched += n; unwatched >= progress {
+			watchdog.Reset(stall)
+			unwatched = 0
+		}
 		offset += int64(n)
 		f.report(file, min(offset, file.Size))
 	}}

@@ -76,6 +76,15 @@ func newSite(t *testing.T) *site {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
+	serve("/dripping", func(w http.ResponseWriter, r *http.Request) { // a byte now and then
+		for i := range content {
+			if _, err := w.Write(content[i : i+1]); err != nil || r.Context().Err() != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
 	serve("/silent", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	serve("/wrongrange", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(content)-1, len(content)))
@@ -217,8 +226,8 @@ func TestFetchStall(t *testing.T) {
 	f := s.fetcher()
 	f.Stall = 100 * time.Millisecond
 	start := time.Now()
-	err := f.Fetch(context.Background(), dir, s.dataset("/silent", "/hanging"))
-	if !errors.Is(err, errStall) || strings.Count(err.Error(), "stopped sending for 100ms") != 2 {
+	err := f.Fetch(context.Background(), dir, s.dataset("/silent", "/hanging", "/dripping"))
+	if !errors.Is(err, errStall) || strings.Count(err.Error(), "stopped sending, or nearly so, for 100ms") != 3 {
 		t.Errorf("error %v", err)
 	}
 	if took := time.Since(start); took > 3*time.Second {
