@@ -52,7 +52,11 @@ func runFindings(run *Run, r *result) []Finding {
 		out = append(out, r.findings...)
 		if r.comparison != nil && len(r.findings) == 0 && len(r.comparison.Rules) > 0 {
 			best := r.comparison.Rules[0]
-			out = append(out, Finding{Text: fmt.Sprintf("%s has the lowest mean loss, %s, of %d rules.", best.Name, digits(best.MeanLoss), len(r.comparison.Rules))})
+			text := fmt.Sprintf("%s has a mean loss of %s.", best.Name, digits(best.MeanLoss))
+			if n := len(r.comparison.Rules); n > 1 {
+				text = fmt.Sprintf("%s has the lowest mean loss, %s, of %d rules.", best.Name, digits(best.MeanLoss), n)
+			}
+			out = append(out, Finding{Text: text})
 		}
 	}
 	for _, t := range run.Trainings {
