@@ -27,8 +27,8 @@ import (
 )
 
 // TestSoak does everything that the library does, side by side and over and over, for as long as METAOPT_SOAK says
-// (30m, say; two seconds without it), and expects that after the first third neither heap, goroutines nor open
-// files grow.
+// (30m, say; two seconds without it), and expects that no goroutine is left and, of a minute and more, that after the first
+// third neither heap, goroutines nor open files grow. Before a minute caches may still fill.
 func TestSoak(t *testing.T) {
 	duration := 2 * time.Second
 	if text := os.Getenv("METAOPT_SOAK"); text != "" {
@@ -105,7 +105,7 @@ func TestSoak(t *testing.T) {
 		// What is alive at a moment goes up and down with what is under way: the medians of the second and the last third.
 		before, after := median(x[third:2*third]), median(x[2*third:])
 		t.Logf("%s: median %.4g, then %.4g; at most %.4g", what, before, after, slices.Max(x))
-		if after > 1.1*before+5 {
+		if duration >= time.Minute && after > 1.1*before+5 {
 			t.Errorf("%s grow: from %.4g to %.4g", what, before, after)
 		}
 	}
