@@ -21,6 +21,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"learnedopt/internal/durable"
 )
 
 // Picture formats.
@@ -104,7 +106,7 @@ func (p *Plot) Save(path string) error {
 	if err := p.Encode(&b, format); err != nil {
 		return err
 	}
-	if err := writeFile(path, b.Bytes()); err != nil {
+	if err := durable.Replace(path, b.Bytes()); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

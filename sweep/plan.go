@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/google/renameio/v2/maybe"
-
 	"learnedopt/baselines"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/tasks"
@@ -196,7 +195,7 @@ func (m *Manifest) Write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
-	if err := maybe.WriteFile(filepath.Join(dir, ManifestFile), append(data, '\n'), 0o644); err != nil {
+	if err := durable.Replace(filepath.Join(dir, ManifestFile), append(data, '\n')); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/checkpoints/exchange"
+	"learnedopt/internal/durable"
 )
 
 func newExport(a *app) *cobra.Command {
@@ -53,7 +54,7 @@ pretrained:NAME in place of a file is an optimizer that ships with the program.`
 			if err != nil {
 				return err
 			}
-			if err := writeFile(out, data); err != nil {
+			if err := durable.Replace(out, data); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.stdout, "Written to %s: %d tensors, configuration and provenance\n", out, len(f.Tensors))

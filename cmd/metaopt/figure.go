@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"learnedopt/baselines"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/report"
 )
@@ -100,7 +101,7 @@ func (r *reproduction) write(f figure, out figureResult, plot *report.Plot, prin
 		return err
 	}
 	fmt.Fprintf(&b, "\n```sh\n%s\n```\n", strings.Join(out.Commands, "\n"))
-	if err := writeFile(filepath.Join(dir, tableFile), b.Bytes()); err != nil {
+	if err := durable.Replace(filepath.Join(dir, tableFile), b.Bytes()); err != nil {
 		return err
 	}
 	fmt.Fprintf(r.stdout, "%s (%s): %s\n\n", f.name, f.number, f.title)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/htmlreport"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 )
 
@@ -80,7 +81,7 @@ func (f *reportFlags) run(a *app, folders []string) error {
 		_, err := a.stdout.Write(b.Bytes())
 		return err
 	}
-	if err := writeFile(f.out, b.Bytes()); err != nil {
+	if err := durable.Replace(f.out, b.Bytes()); err != nil {
 		return fmt.Errorf("%w; choose another file with --out", err)
 	}
 	fmt.Fprintf(a.stdout, "Written to %s: %d kB\n", f.out, (b.Len()+999)/1000)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"learnedopt/baselines"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/report"
 )
@@ -88,7 +89,7 @@ func (r *reproduction) writeTable(dir string, done []rowResult) error {
 	if err := r.printRows(&b, report.Markdown, done); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, tableFile), b.Bytes())
+	return durable.Replace(filepath.Join(dir, tableFile), b.Bytes())
 }
 
 func (r *reproduction) printRows(w io.Writer, table tableWriter, done []rowResult) error {

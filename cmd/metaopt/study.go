@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"learnedopt/baselines"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 )
 
@@ -64,7 +65,7 @@ func ask[T any](s *store, name string, q question, compute func() (T, error)) (T
 	if err != nil {
 		return answer, fmt.Errorf("%s: %w", path, err)
 	}
-	return answer, writeFile(path, append(data, '\n'))
+	return answer, durable.Replace(path, append(data, '\n'))
 }
 
 // An entrant is a learned optimizer in a reproduction.

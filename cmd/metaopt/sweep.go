@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/sweep"
 	"learnedopt/tasks"
@@ -290,7 +291,7 @@ func (f *sweepFlags) write(res *sweep.Results, horizon int) ([]string, error) {
 	if err := res.WriteCSV(&b); err != nil {
 		return nil, err
 	}
-	if err := writeFile(filepath.Join(f.out, resultsFile), b.Bytes()); err != nil {
+	if err := durable.Replace(filepath.Join(f.out, resultsFile), b.Bytes()); err != nil {
 		return nil, err
 	}
 	written := []string{sweep.CellsFile, sweep.ManifestFile, resultsFile}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"learnedopt/baselines"
+	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 )
@@ -121,5 +122,5 @@ func (a *app) writeJSON(path string, v any) error {
 		_, err := a.stdout.Write(data)
 		return err
 	}
-	return writeFile(path, data)
+	return durable.Replace(path, data)
 }

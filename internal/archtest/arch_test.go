@@ -89,7 +89,8 @@ var rules = map[string]rule{
 		own: []string{"checkpoints", "internal/durable"},
 	},
 	"report": {
-		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter", "github.com/google/renameio/v2"},
+		own:    []string{"internal/durable"},
+		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter"},
 	},
 	"tensorboard": {
 		others: []string{"google.golang.org/protobuf/encoding/protowire"},
@@ -102,7 +103,7 @@ var rules = map[string]rule{
 	// Sweeps compute and compare; they draw nothing.
 	"sweep": {
 		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
-		others: []string{"github.com/BurntSushi/toml", "github.com/google/renameio/v2"},
+		others: []string{"github.com/BurntSushi/toml"},
 	},
 	// What its user has anyway: gonum.
 	"adapters/gonum": {
@@ -117,7 +118,7 @@ var rules = map[string]rule{
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "htmlreport", "sweep", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
-			"golang.org/x/sys", "github.com/google/renameio/v2"},
+			"golang.org/x/sys"},
 	},
 	// A module of its own, below this one: nobody else pays for GoMLX.
 	"adapters/gomlx": {
