@@ -11,7 +11,7 @@ import (
 	"learnedopt/internal/simd"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 	"learnedopt/tasks"
 )
@@ -131,7 +131,7 @@ func (b *bench) median(op func() error) (float64, error) {
 }
 
 func (b *bench) metaStep(family optimizer.Family) (float64, error) {
-	trainer, err := metaopt.NewTrainer(metaopt.TrainConfig{Family: family, Unroll: unroll, MetaSteps: 1})
+	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{Family: family, Unroll: unroll, MetaSteps: 1})
 	if err != nil {
 		return 0, err
 	}

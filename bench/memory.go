@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"time"
 
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 )
 
@@ -24,7 +24,7 @@ func inUse() uint64 {
 // with windows of 100 steps are taken.
 func (b *bench) memory(family optimizer.Family) (uint64, error) {
 	before := heap()
-	trainer, err := metaopt.NewTrainer(metaopt.TrainConfig{Family: family, Steps: 100, Unroll: 100, MetaSteps: 1})
+	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{Family: family, Steps: 100, Unroll: 100, MetaSteps: 1})
 	if err != nil {
 		return 0, err
 	}

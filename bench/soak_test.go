@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/htmlreport"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 	"learnedopt/sweep"
 	"learnedopt/tasks"
@@ -52,12 +54,14 @@ func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), duration)
 	defer cancel()
 	loads := map[string]func() error{
-		"train quadratics": func() error { return soakTraining(ctx, quadratic, &metaopt.TruncatedBackprop{SecondDerivatives: true}) },
-		"train digits":     func() error { return soakTraining(ctx, digits, &metaopt.PES{}) },
-		"evaluate":         func() error { return soakEvaluation(ctx, digits, opt) },
-		"runs":             func() error { return soakRuns(opt) },
-		"sweep, report":    func() error { return soakSweep(ctx, opt) },
-		"files":            func() error { return soakFiles(opt) },
+		"train quadratics": func() error {
+			return soakTraining(ctx, quadratic, &metatrain.TruncatedBackprop{SecondDerivatives: true})
+		},
+		"train digits":  func() error { return soakTraining(ctx, digits, &metatrain.PES{}) },
+		"evaluate":      func() error { return soakEvaluation(ctx, digits, opt) },
+		"runs":          func() error { return soakRuns(opt) },
+		"sweep, report": func() error { return soakSweep(ctx, opt) },
+		"files":         func() error { return soakFiles(opt) },
 	}
 	var (
 		wg     sync.WaitGroup
@@ -129,12 +133,12 @@ func median(x []float64) float64 {
 }
 
 // soakTraining trains for some meta-steps, and goes on from a saved state for as many.
-func soakTraining(ctx context.Context, family optimizer.Family, estimator metaopt.Estimator) error {
-	cfg := metaopt.TrainConfig{
+func soakTraining(ctx context.Context, family optimizer.Family, estimator metatrain.Estimator) error {
+	cfg := metatrain.TrainConfig{
 		Family: family, Network: lstm.Config{Hidden: 4, Inputs: lstm.LogAndSign | lstm.RNNProp, Scale: 0.01}, Steps: 20, Unroll: 5,
 		MetaSteps: 10, ValidEvery: 5, ValidRuns: 2, Estimator: estimator, Seed: rand.Uint64(),
 	}
-	first, err := metaopt.NewTrainer(cfg)
+	first, err := metatrain.NewTrainer(cfg)
 	if err != nil {
 		return err
 	}
@@ -147,7 +151,7 @@ func soakTraining(ctx context.Context, family optimizer.Family, estimator metaop
 		return err
 	}
 	cfg.MetaSteps = 20
-	second, err := metaopt.NewTrainer(cfg)
+	second, err := metatrain.NewTrainer(cfg)
 	if err != nil {
 		return err
 	}
@@ -161,10 +165,10 @@ func soakTraining(ctx context.Context, family optimizer.Family, estimator metaop
 
 // soakEvaluation compares, with and without a guard.
 func soakEvaluation(ctx context.Context, family optimizer.Family, opt *metaopt.Optimizer) error {
-	_, err := metaopt.Evaluate(ctx, metaopt.EvalConfig{Family: family, Steps: 20, Runs: 3, Seed: rand.Uint64(), Contenders: []metaopt.Contender{
-		{Name: "mlp", Kind: metaopt.Learned, Rule: opt.Rule()},
-		{Name: "guarded", Kind: metaopt.Learned, Rule: metaopt.Guarded{Rule: opt.Rule(), Guard: metaopt.Guard{Fallback: baselines.Adam{}}}},
-		{Name: "adam", Kind: metaopt.Baseline, Rule: baselines.Adam{LearningRate: 0.03}, LearningRate: 0.03},
+	_, err := compare.Evaluate(ctx, compare.EvalConfig{Family: family, Steps: 20, Runs: 3, Seed: rand.Uint64(), Contenders: []compare.Contender{
+		{Name: "mlp", Kind: compare.Learned, Rule: opt.Rule()},
+		{Name: "guarded", Kind: compare.Learned, Rule: metaopt.Guarded{Rule: opt.Rule(), Guard: metaopt.Guard{Fallback: baselines.Adam{}}}},
+		{Name: "adam", Kind: compare.Baseline, Rule: baselines.Adam{LearningRate: 0.03}, LearningRate: 0.03},
 	}})
 	return err
 }

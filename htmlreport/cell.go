@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // compare makes the rules and pairs of a cell from its records.
@@ -14,7 +14,7 @@ func (c *Cell) compare() {
 	c.Rules, c.Pairs = nil, nil
 	for _, r := range c.records {
 		rule := Rule{
-			Name: r.Rule.Name, Learned: r.Rule.Kind == metaopt.Learned, LearningRate: (*Num)(r.Rule.LearningRate),
+			Name: r.Rule.Name, Learned: r.Rule.Kind == compare.Learned, LearningRate: (*Num)(r.Rule.LearningRate),
 			Tuned: clean(r.Rule.Tuned, maxName), Source: clean(r.Rule.Source, maxName), Digest: clean(r.Rule.Digest, maxName),
 			MeanLoss: number(mean(r.MeanLosses)), FinalLoss: number(mean(r.FinalLosses)), Diverged: r.Diverged, Runs: len(r.MeanLosses),
 			MeanLossCI: [2]Num{nan, nan}, Curve: r.curve,
@@ -24,7 +24,7 @@ func (c *Cell) compare() {
 			continue
 		}
 		for _, b := range c.records {
-			if b.Rule.Kind == metaopt.Baseline {
+			if b.Rule.Kind == compare.Baseline {
 				c.Pairs = append(c.Pairs, pairOf(r, b))
 			}
 		}
@@ -35,15 +35,15 @@ func (c *Cell) compare() {
 }
 
 // mean is +Inf of nothing and where a run diverged.
-func mean(x []metaopt.Number) metaopt.Number {
+func mean(x []compare.Number) compare.Number {
 	if len(x) == 0 {
-		return metaopt.Number(math.Inf(1))
+		return compare.Number(math.Inf(1))
 	}
-	sum := metaopt.Number(0)
+	sum := compare.Number(0)
 	for _, v := range x {
 		sum += v
 	}
-	return sum / metaopt.Number(len(x))
+	return sum / compare.Number(len(x))
 }
 
 // pairOf compares a learned rule's record with a hand-designed one's: as the record says, or else by the losses.
@@ -63,7 +63,7 @@ func pairOf(a, b record) Pair {
 	if n != len(b.MeanLosses) || a.Seed != b.Seed || a.Steps != b.Steps {
 		return p // not the same instances
 	}
-	c := metaopt.Comparison{Runs: n, Seed: a.Seed, Rules: []metaopt.Result{a.result(), b.result()}}
+	c := compare.Comparison{Runs: n, Seed: a.Seed, Rules: []compare.Result{a.result(), b.result()}}
 	c.Pair()
 	found := c.Paired[0]
 	p.Ratio, p.CI95, p.Verdict = number(found.Ratio), [2]Num{number(found.RatioCI95[0]), number(found.RatioCI95[1])}, verdictOf(found.Verdict)
@@ -76,7 +76,7 @@ func (p *Pair) speedUp(a, b record) {
 	if !final.Finite() || len(b.Reach) == 0 || b.ReachEvery < 1 || a.Steps < 1 {
 		return
 	}
-	i := slices.IndexFunc(b.Reach, func(x metaopt.Number) bool { return x <= final })
+	i := slices.IndexFunc(b.Reach, func(x compare.Number) bool { return x <= final })
 	if p.Censored = i < 0; p.Censored {
 		i = len(b.Reach) - 1
 	}
@@ -84,8 +84,8 @@ func (p *Pair) speedUp(a, b record) {
 	p.SpeedUp = &factor
 }
 
-func (r record) result() metaopt.Result {
-	return metaopt.Result{
+func (r record) result() compare.Result {
+	return compare.Result{
 		Name: r.Rule.Name, Kind: r.Rule.Kind, MeanLoss: mean(r.MeanLosses), FinalLoss: mean(r.FinalLosses), Diverged: r.Diverged, MeanLosses: r.MeanLosses,
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // A Comparison is one of rules on fresh instances.
@@ -50,7 +50,7 @@ const maxRules = 100
 
 // resultDocument is what a page needs of result.json.
 type resultDocument struct {
-	Comparison *metaopt.Comparison `json:"comparison"`
+	Comparison *compare.Comparison `json:"comparison"`
 	Tuning     []struct {
 		Name         string  `json:"name"`
 		LearningRate float64 `json:"learning_rate"`
@@ -103,9 +103,9 @@ func decodeResult(data []byte) (*result, error) {
 	return r, nil
 }
 
-func newRule(r metaopt.Result, runs int) Rule {
+func newRule(r compare.Result, runs int) Rule {
 	return Rule{
-		Name: clean(r.Name, maxName), Learned: r.Kind == metaopt.Learned, LearningRate: (*Num)(r.LearningRate),
+		Name: clean(r.Name, maxName), Learned: r.Kind == compare.Learned, LearningRate: (*Num)(r.LearningRate),
 		MeanLoss: number(r.MeanLoss), MeanLossCI: [2]Num{number(r.MeanLossCI95[0]), number(r.MeanLossCI95[1])},
 		FinalLoss: number(r.FinalLoss), Diverged: r.Diverged, Runs: runs,
 		ValidLoss: (*Num)(r.ValidLoss), TestAccuracy: (*Num)(r.TestAccuracy),
@@ -113,7 +113,7 @@ func newRule(r metaopt.Result, runs int) Rule {
 	}
 }
 
-func number(x metaopt.Number) Num { return Num(x) }
+func number(x compare.Number) Num { return Num(x) }
 
 // The points of a curve on a page, of a run and of a sweep's cell.
 const (
@@ -123,7 +123,7 @@ const (
 
 // thin keeps at most about max points of a curve: steps evenly spread, and as many by their
 // logarithms, so that both axes have them; the first and the last ones are kept. steps nil is 0, 1, ….
-func thin(steps []int, mean []metaopt.Number, ci [2][]metaopt.Number, max int) *Curve {
+func thin(steps []int, mean []compare.Number, ci [2][]compare.Number, max int) *Curve {
 	n := len(mean)
 	if n == 0 || steps != nil && len(steps) != n {
 		return nil

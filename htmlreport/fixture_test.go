@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 )
 
@@ -66,9 +67,9 @@ func events(t *testing.T, from, n int) string {
 			b.WriteString(validationLine(t, 5*k, level))
 		}
 		noise := 1 + 0.3*math.Sin(x*12.9)
-		b.WriteString(line(t, metaopt.Event{
-			Kind: metaopt.EventEpisode, MetaStep: 5*k + 5, Episode: k, MeanLoss: metaopt.Number(level * noise), FinalLoss: metaopt.Number(level * noise / 3),
-			GradNorm: metaopt.Number(200 * level * noise), Clipped: 3,
+		b.WriteString(line(t, metatrain.Event{
+			Kind: metatrain.EventEpisode, MetaStep: 5*k + 5, Episode: k, MeanLoss: compare.Number(level * noise), FinalLoss: compare.Number(level * noise / 3),
+			GradNorm: compare.Number(200 * level * noise), Clipped: 3,
 		}))
 	}
 	return b.String()
@@ -77,9 +78,9 @@ func events(t *testing.T, from, n int) string {
 // validationLine has diagnostics as the trainer writes them.
 func validationLine(t *testing.T, metaStep int, loss float64) string {
 	t.Helper()
-	data := line(t, metaopt.Event{
-		Kind: metaopt.EventValidation, MetaStep: metaStep, Best: true,
-		Valid: &metaopt.Score{MeanLoss: metaopt.Number(loss), FinalLoss: metaopt.Number(loss / 3)},
+	data := line(t, metatrain.Event{
+		Kind: metatrain.EventValidation, MetaStep: metaStep, Best: true,
+		Valid: &compare.Score{MeanLoss: compare.Number(loss), FinalLoss: compare.Number(loss / 3)},
 	})
 	phase := func(f float64) string {
 		return fmt.Sprintf(`{"sampled":640,"gradient_rms":%g,"update_rms":0.01,"update_to_gradient":%g,"zero_gradients":0.01,"inputs":{"small_gradients":%g,"clipped_signs":%g},`+
@@ -91,23 +92,23 @@ func validationLine(t *testing.T, metaStep int, loss float64) string {
 
 func divergedLine(t *testing.T, metaStep int) string {
 	t.Helper()
-	return line(t, metaopt.Event{Kind: metaopt.EventDiverged, MetaStep: metaStep, Diverged: &optimizer.DivergedError{Step: 17, What: "gradient", Coordinate: 3, Value: math.NaN()}})
+	return line(t, metatrain.Event{Kind: metatrain.EventDiverged, MetaStep: metaStep, Diverged: &optimizer.DivergedError{Step: 17, What: "gradient", Coordinate: 3, Value: math.NaN()}})
 }
 
 const endLine = `{"event":"end","reason":"time","seconds":6.4,"meta_steps":200,"best_meta_step":150,"valid_loss":0.1512,"start_valid_loss":7.15,"skipped":1}` + "\n"
 
 // comparison is one of five rules over 100 steps; name is that of the learned one.
-func comparison(name string) *metaopt.Comparison {
-	c := &metaopt.Comparison{Task: "quadratic dims=10 batch=128", Steps: 100, Runs: 20, Seed: 7}
+func comparison(name string) *compare.Comparison {
+	c := &compare.Comparison{Task: "quadratic dims=10 batch=128", Steps: 100, Runs: 20, Seed: 7}
 	for i, r := range []struct {
 		name, kind  string
 		rate, floor float64
 	}{
-		{name, metaopt.Learned, 0.22, 0.03}, {"nesterov", metaopt.Baseline, 0.12, 0.08}, {"adam", metaopt.Baseline, 0.08, 0.1}, {"sgd", metaopt.Baseline, 0.06, 0.18},
-		{"rmsprop", metaopt.Baseline, 0.07, 0.15},
+		{name, compare.Learned, 0.22, 0.03}, {"nesterov", compare.Baseline, 0.12, 0.08}, {"adam", compare.Baseline, 0.08, 0.1}, {"sgd", compare.Baseline, 0.06, 0.18},
+		{"rmsprop", compare.Baseline, 0.07, 0.15},
 	} {
-		result := metaopt.Result{Name: r.name, Kind: r.kind}
-		if r.kind == metaopt.Baseline {
+		result := compare.Result{Name: r.name, Kind: r.kind}
+		if r.kind == compare.Baseline {
 			lr := 0.01 * float64(i)
 			result.LearningRate = &lr
 		}
@@ -115,18 +116,18 @@ func comparison(name string) *metaopt.Comparison {
 		for t := range c.Steps + 1 {
 			v := r.floor + 3.2*math.Exp(-r.rate*float64(t))
 			sum += v
-			result.Curve = append(result.Curve, metaopt.Number(v))
-			result.CurveCI95[0] = append(result.CurveCI95[0], metaopt.Number(0.9*v))
-			result.CurveCI95[1] = append(result.CurveCI95[1], metaopt.Number(1.1*v))
+			result.Curve = append(result.Curve, compare.Number(v))
+			result.CurveCI95[0] = append(result.CurveCI95[0], compare.Number(0.9*v))
+			result.CurveCI95[1] = append(result.CurveCI95[1], compare.Number(1.1*v))
 		}
 		mean := sum / float64(c.Steps+1)
 		for k := range c.Runs {
-			result.MeanLosses = append(result.MeanLosses, metaopt.Number(mean*(1+0.1*math.Sin(float64(k)))))
+			result.MeanLosses = append(result.MeanLosses, compare.Number(mean*(1+0.1*math.Sin(float64(k)))))
 		}
-		result.MeanLoss, result.FinalLoss = metaopt.Number(mean), metaopt.Number(r.floor)
-		result.MeanLossCI95 = [2]metaopt.Number{metaopt.Number(0.95 * mean), metaopt.Number(1.05 * mean)}
+		result.MeanLoss, result.FinalLoss = compare.Number(mean), compare.Number(r.floor)
+		result.MeanLossCI95 = [2]compare.Number{compare.Number(0.95 * mean), compare.Number(1.05 * mean)}
 		if r.name == "rmsprop" {
-			result.Diverged, result.MeanLosses[3], result.MeanLoss = 1, metaopt.Number(math.Inf(1)), metaopt.Number(math.Inf(1))
+			result.Diverged, result.MeanLosses[3], result.MeanLoss = 1, compare.Number(math.Inf(1)), compare.Number(math.Inf(1))
 		}
 		c.Rules = append(c.Rules, result)
 	}
@@ -155,12 +156,12 @@ func writeRun(t *testing.T, dir, name string) {
 func cellRecord(t *testing.T, units, steps int, activation, rule, kind string, level float64, diverged int) string {
 	t.Helper()
 	n := 8
-	means, finals := make([]metaopt.Number, n), make([]metaopt.Number, n)
+	means, finals := make([]compare.Number, n), make([]compare.Number, n)
 	for i := range n {
-		means[i] = metaopt.Number(level * (1 + 0.2*math.Sin(float64(i))))
+		means[i] = compare.Number(level * (1 + 0.2*math.Sin(float64(i))))
 		finals[i] = means[i] / 4
 		if i < diverged {
-			means[i], finals[i] = metaopt.Number(math.Inf(1)), metaopt.Number(math.Inf(1))
+			means[i], finals[i] = compare.Number(math.Inf(1)), compare.Number(math.Inf(1))
 		}
 	}
 	r := map[string]any{
@@ -169,7 +170,7 @@ func cellRecord(t *testing.T, units, steps int, activation, rule, kind string, l
 		"steps": steps, "runs": n, "seed": 5, "rule": map[string]any{"name": rule, "kind": kind, "digest": "0123456789abcdef", "source": "pretrained:mlp"},
 		"mean_losses": means, "final_losses": finals, "diverged": diverged, "seconds": 1.5,
 	}
-	if kind == metaopt.Baseline {
+	if kind == compare.Baseline {
 		r["rule"] = map[string]any{"name": rule, "kind": kind, "learning_rate": 0.03, "tuned": "base"}
 	} else if diverged == 0 {
 		r["speed_up"] = map[string]any{"adam": map[string]any{"steps": 200, "factor": 2 / level, "censored": units == 80}}
@@ -178,12 +179,12 @@ func cellRecord(t *testing.T, units, steps int, activation, rule, kind string, l
 		r["diverged_at"] = []string{"instance 0: loss not finite at step 12"}
 	}
 	var at []int
-	var curve, lo, hi []metaopt.Number
+	var curve, lo, hi []compare.Number
 	for k := range 101 {
-		v := metaopt.Number(level/4 + 2.3*math.Exp(-float64(k)/20/level))
+		v := compare.Number(level/4 + 2.3*math.Exp(-float64(k)/20/level))
 		at, curve, lo, hi = append(at, k*steps/100), append(curve, v), append(lo, 0.9*v), append(hi, 1.1*v)
 	}
-	r["curve_steps"], r["curve"], r["curve_ci95"] = at, curve, [2][]metaopt.Number{lo, hi}
+	r["curve_steps"], r["curve"], r["curve_ci95"] = at, curve, [2][]compare.Number{lo, hi}
 	return line(t, r)
 }
 
@@ -211,9 +212,9 @@ func writeSweep(t *testing.T, dir, name string) {
 					diverged = 2
 				}
 				level := 0.5 + 0.15*float64(i) + 0.3*float64(j)*float64(k)
-				b.WriteString(cellRecord(t, units, steps, activation, name, metaopt.Learned, level, diverged))
-				b.WriteString(cellRecord(t, units, steps, activation, "adam", metaopt.Baseline, 0.9, 0))
-				b.WriteString(cellRecord(t, units, steps, activation, "sgd", metaopt.Baseline, 1.4, 0))
+				b.WriteString(cellRecord(t, units, steps, activation, name, compare.Learned, level, diverged))
+				b.WriteString(cellRecord(t, units, steps, activation, "adam", compare.Baseline, 0.9, 0))
+				b.WriteString(cellRecord(t, units, steps, activation, "sgd", compare.Baseline, 1.4, 0))
 			}
 		}
 	}

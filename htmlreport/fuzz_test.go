@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // No line of a log, of a sweep or of its manifest makes a page impossible.
@@ -14,12 +14,12 @@ func FuzzLines(f *testing.F) {
 	t := &testing.T{}
 	for _, seed := range []string{
 		startLine(1), divergedLine(t, 3), endLine, validationLine(t, 5, 1), `{"event":"episode","meta_step":1,"mean_loss":null}`, sweepText,
-		smallRecord("mlp", metaopt.Learned), smallRecord("adam", metaopt.Baseline), smallRecord("odd", "odd"),
+		smallRecord("mlp", compare.Learned), smallRecord("adam", compare.Baseline), smallRecord("odd", "odd"),
 		`{"event":"validation","valid":{"mean_loss":1},"diagnostics":{"a":{"first":[{"x":1}]},".first.":2,"b.first.c":[[]]}}`,
 	} {
 		f.Add([]byte(seed))
 	}
-	partner := []byte(smallRecord("partner", metaopt.Learned))
+	partner := []byte(smallRecord("partner", compare.Learned))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		log := newRunLog()
 		m, _ := readManifest(data) // an error leaves nothing

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // A Run is a meta-training: what its log and its result say.
@@ -81,7 +81,7 @@ type runLog struct {
 
 func newRunLog() *runLog { return &runLog{stride: 1} }
 
-// logLine is any line of a log. See startEvent and endEvent of the command, and metaopt.Event.
+// logLine is any line of a log. See startEvent and endEvent of the command, and metatrain.Event.
 type logLine struct {
 	Event       string          `json:"event"`
 	Seed        json.Number     `json:"seed"`
@@ -92,7 +92,7 @@ type logLine struct {
 	Final       *Num            `json:"final_loss"`
 	Norm        *Num            `json:"grad_norm"`
 	Clipped     int             `json:"clipped"`
-	Valid       *metaopt.Score  `json:"valid"`
+	Valid       *compare.Score  `json:"valid"`
 	Best        bool            `json:"best"`
 	Diagnostics json.RawMessage `json:"diagnostics"`
 	Diverged    *struct {

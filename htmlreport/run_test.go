@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 func readRun(t *testing.T, log string) *Source {
@@ -170,11 +170,11 @@ func TestFoldersThatHoldNothing(t *testing.T) {
 }
 
 func TestThin(t *testing.T) {
-	curve := make([]metaopt.Number, 10001)
+	curve := make([]compare.Number, 10001)
 	for i := range curve {
-		curve[i] = metaopt.Number(i)
+		curve[i] = compare.Number(i)
 	}
-	c := thin(nil, curve, [2][]metaopt.Number{curve, curve}, 100)
+	c := thin(nil, curve, [2][]compare.Number{curve, curve}, 100)
 	if n := len(c.Steps); n < 80 || n > 100 || c.Steps[0] != 0 || c.Steps[1] != 1 || c.Steps[n-1] != 10000 {
 		t.Errorf("%d steps: %v", len(c.Steps), c.Steps)
 	}
@@ -183,7 +183,7 @@ func TestThin(t *testing.T) {
 			t.Fatalf("step %d has %v", s, c.Mean[i])
 		}
 	}
-	if thin([]int{1}, curve, [2][]metaopt.Number{}, 100) != nil {
+	if thin([]int{1}, curve, [2][]compare.Number{}, 100) != nil {
 		t.Error("a curve with other steps than values")
 	}
 }

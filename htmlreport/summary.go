@@ -3,13 +3,13 @@ package htmlreport
 import (
 	"fmt"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // The verdicts of a Finding. metaopt calls the last one undecided.
 const (
-	won   = metaopt.Won
-	lost  = metaopt.Lost
+	won   = compare.Won
+	lost  = compare.Lost
 	open  = "open"
 	mixed = "mixed" // of a sweep: it depends on the cell
 )
@@ -28,7 +28,7 @@ func verdictOf(v string) string {
 }
 
 // pairedFinding says what a paired comparison found.
-func pairedFinding(p metaopt.Paired, c *metaopt.Comparison) Finding {
+func pairedFinding(p compare.Paired, c *compare.Comparison) Finding {
 	f := Finding{Verdict: verdictOf(p.Verdict)}
 	f.Text = fmt.Sprintf("%s against %s, %d steps on the same %d instances", clean(p.Name, maxName), clean(p.Against, maxName), c.Steps, c.Runs)
 	switch {

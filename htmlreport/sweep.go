@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // A Sweep is a grid of comparisons.
@@ -66,23 +66,23 @@ type record struct {
 	Runs        int                 `json:"runs"`
 	Seed        uint64              `json:"seed"`
 	Rule        recordRule          `json:"rule"`
-	MeanLosses  []metaopt.Number    `json:"mean_losses"`
-	FinalLosses []metaopt.Number    `json:"final_losses"`
+	MeanLosses  []compare.Number    `json:"mean_losses"`
+	FinalLosses []compare.Number    `json:"final_losses"`
 	Diverged    int                 `json:"diverged"`
 	DivergedAt  []string            `json:"diverged_at"`
 	CurveSteps  []int               `json:"curve_steps"`
-	Curve       []metaopt.Number    `json:"curve"`
-	CurveCI95   [2][]metaopt.Number `json:"curve_ci95"`
+	Curve       []compare.Number    `json:"curve"`
+	CurveCI95   [2][]compare.Number `json:"curve_ci95"`
 	// Reach, of hand-designed rules, is the least that the mean curve has been at steps 0, ReachEvery, 2·ReachEvery, ….
-	Reach      []metaopt.Number `json:"reach"`
+	Reach      []compare.Number `json:"reach"`
 	ReachEvery int              `json:"reach_every"`
 	SpeedUp    map[string]struct {
 		Factor   float64 `json:"factor"`
 		Censored bool    `json:"censored"`
 	} `json:"speed_up"`
 	Paired map[string]struct {
-		Ratio   metaopt.Number    `json:"ratio"`
-		CI95    [2]metaopt.Number `json:"ci95"`
+		Ratio   compare.Number    `json:"ratio"`
+		CI95    [2]compare.Number `json:"ci95"`
 		Verdict string            `json:"verdict"`
 	} `json:"paired"`
 
@@ -136,7 +136,7 @@ func (l *sweepLog) add(data []byte) (changed []int) {
 	}
 	l.records++
 	r.curve = thin(r.CurveSteps, r.Curve, r.CurveCI95, cellPoints)
-	r.CurveSteps, r.Curve, r.CurveCI95 = nil, nil, [2][]metaopt.Number{}
+	r.CurveSteps, r.Curve, r.CurveCI95 = nil, nil, [2][]compare.Number{}
 	places := []place{{r.Cell, r.Rule}}
 	if l.manifest.places != nil {
 		places = l.manifest.places[r.Key] // none of a record of another sweep

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 func readSweep(t *testing.T, declared, cells string) *Source {
@@ -55,7 +55,7 @@ func TestASweepIsRead(t *testing.T) {
 func TestAxesOfCells(t *testing.T) {
 	cells := ""
 	for _, units := range []int{80, 5, 10} {
-		cells += cellRecord(t, units, 100, "relu", "mlp", metaopt.Learned, 1, 0)
+		cells += cellRecord(t, units, 100, "relu", "mlp", compare.Learned, 1, 0)
 	}
 	s := readSweep(t, "", cells)
 	if got := fmt.Sprint(s.Sweep.Axes); got != "[{activation [relu]} {steps [100]} {units [5 10 80]}]" {
@@ -69,15 +69,15 @@ func TestAxesOfCells(t *testing.T) {
 
 // The pair of a cell is what package metaopt says of the same losses.
 func TestPairsAreThoseOfMetaopt(t *testing.T) {
-	s := readSweep(t, "", cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.95, 0)+cellRecord(t, 5, 100, "relu", "adam", metaopt.Baseline, 0.9, 0))
-	losses := func(level float64) (x []metaopt.Number) {
+	s := readSweep(t, "", cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.95, 0)+cellRecord(t, 5, 100, "relu", "adam", compare.Baseline, 0.9, 0))
+	losses := func(level float64) (x []compare.Number) {
 		l := newSweepLog(manifest{})
-		l.add([]byte(cellRecord(t, 5, 100, "relu", "x", metaopt.Learned, level, 0)))
+		l.add([]byte(cellRecord(t, 5, 100, "relu", "x", compare.Learned, level, 0)))
 		return l.sweep.Cells[0].records[0].MeanLosses
 	}
 	a, b := losses(0.95), losses(0.9)
-	c := metaopt.Comparison{Runs: len(a), Seed: 5, Rules: []metaopt.Result{
-		{Name: "mlp", Kind: metaopt.Learned, MeanLosses: a, MeanLoss: mean(a)}, {Name: "adam", Kind: metaopt.Baseline, MeanLosses: b, MeanLoss: mean(b)},
+	c := compare.Comparison{Runs: len(a), Seed: 5, Rules: []compare.Result{
+		{Name: "mlp", Kind: compare.Learned, MeanLosses: a, MeanLoss: mean(a)}, {Name: "adam", Kind: compare.Baseline, MeanLosses: b, MeanLoss: mean(b)},
 	}}
 	c.Pair()
 	got, want := s.Sweep.Cells[0].Pairs[0], c.Paired[0]
@@ -88,10 +88,10 @@ func TestPairsAreThoseOfMetaopt(t *testing.T) {
 
 // What a record says of its pairs counts; another number of instances is no pair.
 func TestPairsOfRecords(t *testing.T) {
-	said := strings.Replace(cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.5, 0), `"key"`, `"paired":{"adam":{"ratio":0.98,"ci95":[0.9,1.1],"verdict":"undecided"}},"key"`, 1)
-	adam := cellRecord(t, 5, 100, "relu", "adam", metaopt.Baseline, 0.9, 0)
-	sgd := strings.Replace(cellRecord(t, 5, 100, "relu", "sgd", metaopt.Baseline, 0.9, 0), `"mean_losses":[`, `"mean_losses":[1,`, 1)
-	nesterov := strings.Replace(cellRecord(t, 5, 100, "relu", "nesterov", metaopt.Baseline, 0.9, 0), `"seed":5`, `"seed":6`, 1)
+	said := strings.Replace(cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.5, 0), `"key"`, `"paired":{"adam":{"ratio":0.98,"ci95":[0.9,1.1],"verdict":"undecided"}},"key"`, 1)
+	adam := cellRecord(t, 5, 100, "relu", "adam", compare.Baseline, 0.9, 0)
+	sgd := strings.Replace(cellRecord(t, 5, 100, "relu", "sgd", compare.Baseline, 0.9, 0), `"mean_losses":[`, `"mean_losses":[1,`, 1)
+	nesterov := strings.Replace(cellRecord(t, 5, 100, "relu", "nesterov", compare.Baseline, 0.9, 0), `"seed":5`, `"seed":6`, 1)
 	s := readSweep(t, "", adam+said+sgd+nesterov)
 	pairs := s.Sweep.Cells[0].Pairs
 	if p := pairs[0]; p.Baseline != "adam" || p.Verdict != open || p.Ratio != 0.98 || p.CI95 != [2]Num{0.9, 1.1} {
@@ -107,14 +107,14 @@ func TestPairsOfRecords(t *testing.T) {
 }
 
 func TestALaterRecordReplacesAnEarlierOne(t *testing.T) {
-	s := readSweep(t, "", cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.5, 0)+cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.7, 0))
+	s := readSweep(t, "", cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.5, 0)+cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.7, 0))
 	if rules := s.Sweep.Cells[0].Rules; len(rules) != 1 || float64(rules[0].MeanLoss) < 0.65 {
 		t.Errorf("%+v", rules)
 	}
 }
 
 func TestHostileSweeps(t *testing.T) {
-	good := cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.5, 0)
+	good := cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.5, 0)
 	many := `{"rule":{"name":"x"},"mean_losses":[` + strings.Repeat("1,", maxInstances) + `1]}`
 	bad := []string{"{", many, `{"rule":{"name":"x"},"mean_losses":[]}`, `{"mean_losses":[1]}`, `{"rule":{"name":"x"},"mean_losses":["a"]}`, strings.Repeat("[", 20000)}
 	s := readSweep(t, `{"axes":[{"name":"units","values":[`+strings.Repeat("1,", 100000)+`1]}]}`, strings.Join(bad, "\n")+"\n"+good)
@@ -140,8 +140,8 @@ func TestCompareValues(t *testing.T) {
 func TestRecordsGoWhereTheManifestSays(t *testing.T) {
 	manifest := `{"version":"v2","axes":[{"key":"units","values":["5","10"]}],"rules":[{"name":"new name","kind":"learned","digest":"abc"},{"name":"adam","kind":"baseline","tuned":"cell"}],
 		"cells":[{"values":{"units":"5"},"keys":["mlp5100relu","adam5100relu"]},{"values":{"units":"10"},"keys":["mlp10100relu","adam5100relu"]}]}`
-	cells := cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.5, 0) + cellRecord(t, 5, 100, "relu", "adam", metaopt.Baseline, 0.9, 0) +
-		cellRecord(t, 80, 100, "relu", "mlp", metaopt.Learned, 0.5, 0)
+	cells := cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.5, 0) + cellRecord(t, 5, 100, "relu", "adam", compare.Baseline, 0.9, 0) +
+		cellRecord(t, 80, 100, "relu", "mlp", compare.Learned, 0.5, 0)
 	s := readSweep(t, manifest, cells)
 	w := s.Sweep
 	if len(w.Cells) != 2 || w.Planned != 2 || fmt.Sprint(w.Axes) != "[{units [5 10]}]" {
@@ -163,8 +163,8 @@ func TestRecordsGoWhereTheManifestSays(t *testing.T) {
 // The speed-up by the curve that the hand-designed rule has reached: the final loss of 0.9·0.25·(mean of 1+0.2 sin) is there at index 2.
 func TestSpeedUpByReach(t *testing.T) {
 	for reach, want := range map[string]string{"[2,1,0.2,0.1,0.05]": "0.4 false", "[2,1,0.9,0.8]": "0.6 true", "[0.01]": "0 false"} {
-		adam := strings.Replace(cellRecord(t, 5, 100, "relu", "adam", metaopt.Baseline, 2, 0), `"key"`, `"reach":`+reach+`,"reach_every":20,"key"`, 1)
-		learned := strings.Replace(cellRecord(t, 5, 100, "relu", "mlp", metaopt.Learned, 0.9, 0), `"speed_up"`, `"x"`, 1)
+		adam := strings.Replace(cellRecord(t, 5, 100, "relu", "adam", compare.Baseline, 2, 0), `"key"`, `"reach":`+reach+`,"reach_every":20,"key"`, 1)
+		learned := strings.Replace(cellRecord(t, 5, 100, "relu", "mlp", compare.Learned, 0.9, 0), `"speed_up"`, `"x"`, 1)
 		p := readSweep(t, "", adam+learned).Sweep.Cells[0].Pairs[0]
 		if p.SpeedUp == nil || fmt.Sprintf("%v %v", *p.SpeedUp, p.Censored) != want {
 			t.Errorf("%s: %+v, want %s", reach, p, want)

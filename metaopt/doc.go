@@ -1,7 +1,5 @@
-// Package metaopt meta-trains learned optimizers, evaluates them beside
-// hand-designed ones, and loads finished ones for use.
-//
-// To use one:
+// Package metaopt loads learned optimizers and runs them in a training loop of your own.
+// Package metatrain makes them, package compare measures them.
 //
 //	opt, err := metaopt.Load("optimizer.mopt") // or one of PretrainedNames: Pretrained
 //	run := opt.Start(len(theta))
@@ -9,8 +7,8 @@
 //		err := run.Step(theta, grad)
 //	}
 //
-// A Run takes parameters in float32 or float64, in one slice or several, and with the losses if it is
-// under a Guard, which hands it over to a hand-designed rule where the learned one fails:
+// A Run takes parameters in float32 or float64, in one slice or several. Under a Guard it also takes
+// the losses, and hands the run over to a hand-designed rule where the learned rule fails:
 //
 //	run.Step(theta, grad)          // []float32
 //	run.StepLoss(theta, grad, f)   // the same under a guard
@@ -21,11 +19,7 @@
 //	run.Update(dst, grad)          // for a caller that adds updates itself
 //	run.MarshalBinary()            // to go on later, bit for bit
 //
-// StartRule starts one with any rule: package rules has schedules, weight decay, clipping, groups of parameters and
-// warm starts around a learned rule (Optimizer.Rule) or a hand-designed one. The library prints and logs
+// StartRule starts a run with any rule. Package rules has schedules, weight decay, clipping, groups of parameters and
+// warm starts around a learned rule (Optimizer.Rule) or a hand-designed rule. The library prints and logs
 // nothing; docs/using.md has more.
-//
-// To make one: a Trainer samples problems from an optimizer.Family, unrolls the
-// network on them window by window (Episode), has an Estimator compute the
-// meta-gradient of each window, and steps Adam on the network's parameters φ.
 package metaopt

@@ -2,17 +2,12 @@ package metaopt
 
 import (
 	"errors"
-	"fmt"
-
-	"learnedopt/optimizer"
 )
 
 // Panics of callers' mistakes.
 const (
-	errWindow    = "metaopt: window of no steps"
 	errGuard     = "metaopt: no rule to guard, or a guard that is not valid"
 	errLength    = "metaopt: slice length is not the number of coordinates"
-	errPairs     = "metaopt: a rule has not one mean loss for each run"
 	errGroups    = "metaopt: as many groups of gradients as of parameters, of the same lengths, must add up to the number of coordinates"
 	errPrecision = "metaopt: a guarded run keeps to the precision of its first step"
 	errRule      = "metaopt: no rule to start a run with"
@@ -31,23 +26,3 @@ var (
 	// errPoint is what Update says where the rule asks for the parameters.
 	errPoint = errors.New("metaopt: the rule's update depends on the parameters; call UpdateAt, or Step")
 )
-
-// A MetaDivergedError ends a meta-training that met too many windows in a row
-// in which something was not finite.
-type MetaDivergedError struct {
-	MetaStep int
-	// Skipped is the number of windows skipped in a row.
-	Skipped int
-	// Last says what was not finite in the last of them.
-	Last *optimizer.DivergedError
-}
-
-// Error implements error.
-func (e *MetaDivergedError) Error() string {
-	if e.Skipped == 1 {
-		return fmt.Sprintf("metaopt: a window was not finite at meta-step %d (%v); lower the meta learning rate or the output scale, or skip such windows",
-			e.MetaStep, e.Last)
-	}
-	return fmt.Sprintf("metaopt: %d windows in a row were not finite at meta-step %d (the last: %v); lower the meta learning rate or the output scale",
-		e.Skipped, e.MetaStep, e.Last)
-}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 
 	"learnedopt/baselines"
 	"learnedopt/optimizer"
@@ -127,31 +126,4 @@ func (g Guarded) start(n int) *guardState {
 	}
 	cfg := g.Guard.WithDefaults()
 	return &guardState{rule: g.Rule, cfg: cfg, n: n, active: g.Rule.Start(n), losses: make([]float64, cfg.Window)}
-}
-
-// A handoverCount counts the handovers of a rule's runs.
-type handoverCount struct{ n atomic.Int64 }
-
-// countHandovers returns rule, and if it is guarded a count of its handovers; else nil.
-func countHandovers(rule optimizer.Rule) (optimizer.Rule, *handoverCount) {
-	g, ok := rule.(Guarded)
-	if !ok {
-		return rule, nil
-	}
-	count, hear := new(handoverCount), g.Guard.OnHandover
-	g.Guard.OnHandover = func(h Handover) {
-		count.n.Add(1)
-		if hear != nil {
-			hear(h)
-		}
-	}
-	return g, count
-}
-
-func (c *handoverCount) total() *int {
-	if c == nil {
-		return nil
-	}
-	n := int(c.n.Load())
-	return &n
 }

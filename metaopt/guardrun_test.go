@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
@@ -163,13 +164,13 @@ func TestEvaluateCountsHandovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := metaopt.Guard{Fallback: baselines.Adam{LearningRate: 0.1}, OnHandover: func(metaopt.Handover) { heard.Add(1) }}
-	evaluate := func() *metaopt.Comparison {
-		cmp, err := metaopt.Evaluate(t.Context(), metaopt.EvalConfig{
+	evaluate := func() *compare.Comparison {
+		cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{
 			Family: tasks.QuadraticUniform{Batch: 4},
-			Contenders: []metaopt.Contender{
-				{Name: "wild+guard", Kind: metaopt.Learned, Rule: metaopt.Guarded{Rule: wild(t).Network, Guard: g}},
-				{Name: "tame+guard", Kind: metaopt.Learned, Rule: metaopt.Guarded{Rule: tame.Network, Guard: g}},
-				{Name: "tame", Kind: metaopt.Learned, Rule: tame.Network},
+			Contenders: []compare.Contender{
+				{Name: "wild+guard", Kind: compare.Learned, Rule: metaopt.Guarded{Rule: wild(t).Network, Guard: g}},
+				{Name: "tame+guard", Kind: compare.Learned, Rule: metaopt.Guarded{Rule: tame.Network, Guard: g}},
+				{Name: "tame", Kind: compare.Learned, Rule: tame.Network},
 			},
 			Steps: 60, Runs: 7,
 		})
@@ -214,9 +215,9 @@ func (overflow) LossGrad(theta, grad []float32) (float64, error) {
 
 // A loss that was not finite stays in the record of a run that went on.
 func TestEvaluateOfARescuedRun(t *testing.T) {
-	cmp, err := metaopt.Evaluate(t.Context(), metaopt.EvalConfig{
+	cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{
 		Family: only(overflow{}), Steps: 20, Runs: 1,
-		Contenders: []metaopt.Contender{
+		Contenders: []compare.Contender{
 			{Name: "guarded", Rule: metaopt.Guarded{Rule: constant(60), Guard: metaopt.Guard{Fallback: baselines.SGD{LearningRate: 0.5}}}},
 			{Name: "bare", Rule: constant(60)},
 		},

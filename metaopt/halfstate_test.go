@@ -30,18 +30,6 @@ func float16(x float32) float32 {
 	return math.Float32frombits((bits + 0xfff + bits>>13&1) &^ 0x1fff)
 }
 
-func TestHalves(t *testing.T) {
-	for x, want := range map[float32][2]float32{
-		0: {0, 0}, 1: {1, 1}, -2.5: {-2.5, -2.5}, 65504: {65504, 65536}, 65519: {65504, 65536}, 65520: {float32(math.Inf(1)), 65536},
-		1 + 0x1p-11: {1, 1}, 1 + 3*0x1p-11: {1 + 0x1p-9, 1}, 1 + 0x1p-8: {1 + 0x1p-8, 1}, 1 + 3*0x1p-8: {1 + 3*0x1p-8, 1 + 0x1p-6},
-		0x1p-24: {0x1p-24, 0x1p-24}, 0x1p-25: {0, 0x1p-25}, -3 * 0x1p-25: {-0x1p-23, -3 * 0x1p-25}, 1e-30: {0, bfloat16(1e-30)},
-	} {
-		if got := [2]float32{float16(x), bfloat16(x)}; got != want {
-			t.Errorf("%v: float16 %v, bfloat16 %v, want %v", x, got[0], got[1], want)
-		}
-	}
-}
-
 // halfState is a network whose state is rounded after every step; of RNNProp's moving averages only if all.
 type halfState struct {
 	net   *lstm.Network
@@ -178,26 +166,4 @@ func BenchmarkHalfConversion(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/32, "ns/coordinate-step")
 	})
-}
-
-// BenchmarkRun takes steps of the ways that parameters come in, of 15,910 coordinates: the MLP on MNIST.
-func BenchmarkRun(b *testing.B) {
-	const n = 15_910
-	for _, name := range []string{"mlp", "quadratic-uniform"} {
-		opt, err := metaopt.Pretrained(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, w := range ways(n) {
-			b.Run(name+"/"+w.name, func(b *testing.B) {
-				k := w.start(opt.Start(n))
-				for b.Loop() {
-					if err := k.step(); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/coordinate-step")
-			})
-		}
-	}
 }

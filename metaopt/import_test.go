@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 	"learnedopt/tasks"
@@ -86,15 +87,15 @@ func TestPublishedOptimizersOnMNIST(t *testing.T) {
 	for name, o := range want.Optimizers {
 		t.Run(name, func(t *testing.T) {
 			opt := published(t, name+".l2l")
-			cmp, err := metaopt.Evaluate(t.Context(), metaopt.EvalConfig{
+			cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{
 				Family: family, Steps: 100, Runs: runs,
-				Contenders: []metaopt.Contender{{Name: name, Kind: metaopt.Learned, Rule: opt.Network}},
+				Contenders: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: opt.Network}},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			got := cmp.Rules[0]
-			within := func(what string, got metaopt.Number, ref meanSD) {
+			within := func(what string, got compare.Number, ref meanSD) {
 				se := ref.SD * math.Sqrt(1/float64(runs)+1/float64(want.Runs))
 				t.Logf("%s %.4f; PyTorch: %.4f, standard error of the difference %.4f", what, got, ref.Mean, se)
 				if !(math.Abs(float64(got)-ref.Mean) <= 4*se) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 )
 
@@ -39,7 +40,7 @@ func TestPretrained(t *testing.T) {
 		if !slices.Equal(o.Network.Params(), file.Network.Params()) || o.Network.Config() != file.Network.Config() {
 			t.Errorf("%s is not the network of its file", name)
 		}
-		if o.Name() == metaopt.Learned {
+		if o.Name() == compare.Learned {
 			t.Errorf("%s carries no name", name)
 		}
 		if info, err := os.Stat(path); err != nil || info.Size() > 64<<10 {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/tasks"
 )
@@ -100,17 +101,17 @@ func (c Config) rules() ([]Rule, error) {
 			return nil, fmt.Errorf("sweep: %s: %w", l.Name, err)
 		}
 		sum := sha256.Sum256(b.Bytes())
-		rules = append(rules, Rule{Name: l.Name, Kind: metaopt.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
+		rules = append(rules, Rule{Name: l.Name, Kind: compare.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
 	}
 	for _, name := range c.Rules {
 		if _, err := baselines.New(name, 0); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
 		if c.Tune != TuneBase {
-			rules = append(rules, Rule{Name: name + " (tuned here)", Kind: metaopt.Baseline, Baseline: name, Tuned: TuneCell})
+			rules = append(rules, Rule{Name: name + " (tuned here)", Kind: compare.Baseline, Baseline: name, Tuned: TuneCell})
 		}
 		if c.Tune != TuneCell {
-			rules = append(rules, Rule{Name: name + " (tuned on the base task)", Kind: metaopt.Baseline, Baseline: name, Tuned: TuneBase})
+			rules = append(rules, Rule{Name: name + " (tuned on the base task)", Kind: compare.Baseline, Baseline: name, Tuned: TuneBase})
 		}
 	}
 	for i, r := range rules {

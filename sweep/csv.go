@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strconv"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // WriteCSV writes a row for each optimizer, cell and instance, under a header: the value of every
@@ -22,7 +22,7 @@ func (res *Results) WriteCSV(w io.Writer) error {
 	}
 	header := append(slices.Clone(axes), "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key")
 	rows := [][]string{header}
-	number := func(x metaopt.Number) string {
+	number := func(x compare.Number) string {
 		if !x.Finite() {
 			return ""
 		}
@@ -32,7 +32,7 @@ func (res *Results) WriteCSV(w io.Writer) error {
 		for _, r := range c.Records {
 			rate := ""
 			if r.Rule.LearningRate != nil {
-				rate = number(metaopt.Number(*r.Rule.LearningRate))
+				rate = number(compare.Number(*r.Rule.LearningRate))
 			}
 			for i := range r.MeanLosses {
 				var row []string

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/optimizer"
 )
 
@@ -13,7 +13,7 @@ import (
 const intervals = 200
 
 // newRecord sums up the runs of a rule, which may be longer than the horizon.
-func newRecord(c metaopt.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
+func newRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
 	outcomes = slices.Clone(outcomes)
 	var r Record
 	for i, out := range outcomes {
@@ -23,7 +23,7 @@ func newRecord(c metaopt.Contender, outcomes []optimizer.Outcome, steps int, see
 		}
 	}
 	r.CurveSteps = curveSteps(steps)
-	res := metaopt.NewResult(c, outcomes, r.CurveSteps, seed)
+	res := compare.NewResult(c, outcomes, r.CurveSteps, seed)
 	r.MeanLosses, r.FinalLosses, r.Diverged = res.MeanLosses, res.FinalLosses, res.Diverged
 	r.Curve, r.CurveCI95 = res.Curve, res.CurveCI95
 	return r
@@ -58,7 +58,7 @@ const smoothing = 5
 
 // reachCurve returns the least that the mean curve of some runs, averaged over the last five
 // steps, has been by every step of a multiple of every; it ends where a run diverged.
-func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []metaopt.Number, every int) {
+func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []compare.Number, every int) {
 	every = (steps + intervals - 1) / intervals
 	mean := make([]float64, 0, longest+1)
 	for t := range longest + 1 {
@@ -70,7 +70,7 @@ func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []metao
 			}
 			sum += out.Losses[t] / float64(len(outcomes))
 		}
-		if !metaopt.Number(sum).Finite() {
+		if !compare.Number(sum).Finite() {
 			break
 		}
 		mean = append(mean, sum)
@@ -84,7 +84,7 @@ func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []metao
 		}
 		lowest = min(lowest, sum)
 		if t%every == 0 {
-			least = append(least, metaopt.Number(lowest))
+			least = append(least, compare.Number(lowest))
 		}
 	}
 	return least, every
@@ -92,11 +92,11 @@ func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []metao
 
 // speedUp compares a learned rule's final loss with the tuned rule r; ok is false if there is
 // nothing to compare.
-func (r *Record) speedUp(final metaopt.Number) (s SpeedUp, ok bool) {
+func (r *Record) speedUp(final compare.Number) (s SpeedUp, ok bool) {
 	if !final.Finite() || len(r.Reach) == 0 {
 		return s, false
 	}
-	i := slices.IndexFunc(r.Reach, func(x metaopt.Number) bool { return x <= final })
+	i := slices.IndexFunc(r.Reach, func(x compare.Number) bool { return x <= final })
 	if s.Censored = i < 0; s.Censored {
 		i = len(r.Reach) - 1
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
@@ -102,7 +103,7 @@ func (p *Plan) reachOf(r Rule) int {
 
 // tuningOf is how the rule is tuned, nil if it is learned.
 func (p *Plan) tuningOf(r Rule, cell *Cell) *tuningDefinition {
-	if r.Kind != metaopt.Baseline {
+	if r.Kind != compare.Baseline {
 		return nil
 	}
 	d := tuningDefinition{Format: format, Rule: r.Baseline, Task: cell.Task, Steps: cell.Steps, Seed: p.Seed}
@@ -222,7 +223,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 func (m *Manifest) sound() error {
 	names := map[string]bool{}
 	for _, r := range m.Rules {
-		if r.Kind != metaopt.Learned && r.Kind != metaopt.Baseline || names[r.Name] {
+		if r.Kind != compare.Learned && r.Kind != compare.Baseline || names[r.Name] {
 			return fmt.Errorf("rule %q of kind %q, which is none or there twice", r.Name, r.Kind)
 		}
 		names[r.Name] = true

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // A Record is how one optimizer did in one cell, on all instances: a line of cells.jsonl.
@@ -25,19 +25,19 @@ type Record struct {
 	Rule  Rule              `json:"rule"`
 	// MeanLosses and FinalLosses have an entry for each instance, +Inf, null in JSON, where the run
 	// diverged: the means of f(θ_0) … f(θ_T) and of the last five.
-	MeanLosses  []metaopt.Number `json:"mean_losses"`
-	FinalLosses []metaopt.Number `json:"final_losses"`
+	MeanLosses  []compare.Number `json:"mean_losses"`
+	FinalLosses []compare.Number `json:"final_losses"`
 	Diverged    int              `json:"diverged"`
 	// DivergedAt says of each divergence which instance it was and where.
 	DivergedAt []string `json:"diverged_at,omitempty"`
 	// Curve is the mean over instances of f(θ_t) at CurveSteps, at most 201 of 0 … T, 0 and T
 	// among them; CurveCI95 is its bootstrap interval.
 	CurveSteps []int               `json:"curve_steps"`
-	Curve      []metaopt.Number    `json:"curve"`
-	CurveCI95  [2][]metaopt.Number `json:"curve_ci95"`
+	Curve      []compare.Number    `json:"curve"`
+	CurveCI95  [2][]compare.Number `json:"curve_ci95"`
 	// Reach, of the rule that speed-ups are measured by, is the least that the mean curve, averaged
 	// over five steps, has been at steps 0, ReachEvery, 2·ReachEvery, …
-	Reach      []metaopt.Number `json:"reach,omitempty"`
+	Reach      []compare.Number `json:"reach,omitempty"`
 	ReachEvery int              `json:"reach_every,omitempty"`
 	// SpeedUp and Paired, of learned rules, compare with each tuned rule of the cell by its
 	// name. They depend on other records: Results fills them in, a Store does not hold them.
@@ -59,7 +59,7 @@ func (r *Record) sound() bool {
 type Rule struct {
 	// Name is shown; it is unique among a sweep's rules.
 	Name string `json:"name"`
-	// Kind is metaopt.Learned or metaopt.Baseline.
+	// Kind is compare.Learned or compare.Baseline.
 	Kind string `json:"kind"`
 	// Source is a learned rule's file or pretrained:NAME, Digest the SHA-256 of its
 	// parameters and configuration.
@@ -90,9 +90,9 @@ const Open = "open"
 type Ratio struct {
 	// Ratio is of the mean losses, CI95 its bootstrap interval over pairs: infinite, null in JSON,
 	// where one of the two diverged.
-	Ratio metaopt.Number    `json:"ratio"`
-	CI95  [2]metaopt.Number `json:"ci95"`
-	// Verdict is metaopt.Won or metaopt.Lost where the interval of the difference excludes 0, or
+	Ratio compare.Number    `json:"ratio"`
+	CI95  [2]compare.Number `json:"ci95"`
+	// Verdict is compare.Won or compare.Lost where the interval of the difference excludes 0, or
 	// where one of the two diverged less often; else Open.
 	Verdict string `json:"verdict"`
 }

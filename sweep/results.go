@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 // Results are a sweep's records, compared. Its JSON is what metaopt sweep --json prints.
@@ -30,13 +30,13 @@ type CellResult struct {
 // A Duel compares a learned rule with the best tuned one of a cell.
 type Duel struct {
 	Rule      string         `json:"rule"`
-	MeanLoss  metaopt.Number `json:"mean_loss"`
-	FinalLoss metaopt.Number `json:"final_loss"`
+	MeanLoss  compare.Number `json:"mean_loss"`
+	FinalLoss compare.Number `json:"final_loss"`
 	Diverged  int            `json:"diverged"`
 	// Best is the tuned rule of the fewest divergences and then the least mean loss, on these
 	// instances; "" if the cell has none. Choosing it after the fact favours it.
 	Best         string         `json:"best"`
-	BestMeanLoss metaopt.Number `json:"best_mean_loss"`
+	BestMeanLoss compare.Number `json:"best_mean_loss"`
 	Ratio        Ratio          `json:"ratio"`
 	// SpeedUp is against SpeedUpAgainst, the ReachRule tuned in the cell, or else on the base
 	// task; nil if there is none, or the learned rule diverged.
@@ -73,14 +73,14 @@ func (m *Manifest) Results(records map[string]Record) *Results {
 			}
 		}
 		for i := range c.Records {
-			if c.Records[i].Rule.Kind == metaopt.Learned {
+			if c.Records[i].Rule.Kind == compare.Learned {
 				c.Duels = append(c.Duels, c.duel(&c.Records[i]))
 			}
 		}
 		res.Cells = append(res.Cells, c)
 	}
 	for _, r := range m.Rules {
-		if r.Kind == metaopt.Learned {
+		if r.Kind == compare.Learned {
 			res.Summaries = append(res.Summaries, res.summary(r.Name))
 		}
 	}
@@ -88,11 +88,11 @@ func (m *Manifest) Results(records map[string]Record) *Results {
 }
 
 // result is a record as metaopt's comparisons know it.
-func (r *Record) result() metaopt.Result {
-	res := metaopt.Result{Name: r.Rule.Name, Kind: r.Rule.Kind, MeanLosses: r.MeanLosses, FinalLosses: r.FinalLosses, Diverged: r.Diverged}
+func (r *Record) result() compare.Result {
+	res := compare.Result{Name: r.Rule.Name, Kind: r.Rule.Kind, MeanLosses: r.MeanLosses, FinalLosses: r.FinalLosses, Diverged: r.Diverged}
 	for i := range r.MeanLosses {
-		res.MeanLoss += r.MeanLosses[i] / metaopt.Number(len(r.MeanLosses))
-		res.FinalLoss += r.FinalLosses[i] / metaopt.Number(len(r.FinalLosses))
+		res.MeanLoss += r.MeanLosses[i] / compare.Number(len(r.MeanLosses))
+		res.FinalLoss += r.FinalLosses[i] / compare.Number(len(r.FinalLosses))
 	}
 	return res
 }
@@ -102,14 +102,14 @@ func (r *Record) result() metaopt.Result {
 func (c *CellResult) duel(learned *Record) Duel {
 	own := learned.result()
 	d := Duel{Rule: own.Name, MeanLoss: own.MeanLoss, FinalLoss: own.FinalLoss, Diverged: own.Diverged}
-	all := metaopt.Comparison{Runs: learned.Runs, Seed: learned.Seed, Rules: []metaopt.Result{own}}
+	all := compare.Comparison{Runs: learned.Runs, Seed: learned.Seed, Rules: []compare.Result{own}}
 	learned.Paired, learned.SpeedUp = map[string]Ratio{}, map[string]SpeedUp{}
 	for i := range c.Records {
 		r := &c.Records[i]
-		if r.Rule.Kind != metaopt.Baseline {
+		if r.Rule.Kind != compare.Baseline {
 			continue
 		}
-		one := metaopt.Comparison{Runs: learned.Runs, Seed: learned.Seed, Rules: []metaopt.Result{own, r.result()}}
+		one := compare.Comparison{Runs: learned.Runs, Seed: learned.Seed, Rules: []compare.Result{own, r.result()}}
 		one.Pair()
 		learned.Paired[r.Rule.Name] = ratioOf(one.Paired[0])
 		all.Rules = append(all.Rules, r.result())
@@ -123,23 +123,23 @@ func (c *CellResult) duel(learned *Record) Duel {
 	all.Pair()
 	if len(all.Paired) > 0 {
 		d.Best, d.Ratio = all.Paired[0].Against, learned.Paired[all.Paired[0].Against]
-		i := slices.IndexFunc(all.Rules, func(r metaopt.Result) bool { return r.Name == d.Best && r.Kind == metaopt.Baseline })
+		i := slices.IndexFunc(all.Rules, func(r compare.Result) bool { return r.Name == d.Best && r.Kind == compare.Baseline })
 		d.BestMeanLoss = all.Rules[i].MeanLoss
 	}
 	return d
 }
 
 // badness orders duels: a ratio, 0 where the best tuned rule diverged and the learned one did not.
-func (d *Duel) badness() metaopt.Number {
+func (d *Duel) badness() compare.Number {
 	if d.Diverged == 0 && !d.BestMeanLoss.Finite() {
 		return 0
 	}
 	return d.Ratio.Ratio
 }
 
-func ratioOf(p metaopt.Paired) Ratio {
+func ratioOf(p compare.Paired) Ratio {
 	r := Ratio{Ratio: p.Ratio, CI95: p.RatioCI95, Verdict: p.Verdict}
-	if r.Verdict == metaopt.Undecided {
+	if r.Verdict == compare.Undecided {
 		r.Verdict = Open
 	}
 	return r
@@ -172,9 +172,9 @@ func (res *Results) summary(rule string) Summary {
 		d := &c.Duels[k]
 		s.Cells++
 		switch d.Ratio.Verdict {
-		case metaopt.Won:
+		case compare.Won:
 			s.Won++
-		case metaopt.Lost:
+		case compare.Lost:
 			s.Lost++
 		default:
 			s.Open++

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/optimizer"
 )
 
@@ -65,12 +65,12 @@ func TestSpeedUpByHand(t *testing.T) {
 		censored  bool
 		censoring string
 	}{{10, 0, false, ""}, {8, 8, false, ""}, {3.5, 13, false, ""}, {-14, 30, false, ""}, {-14.5, 30, true, ""}} {
-		s, ok := r.speedUp(metaopt.Number(c.final))
+		s, ok := r.speedUp(compare.Number(c.final))
 		if !ok || s.Steps != c.steps || s.Factor != c.steps/steps || s.Censored != c.censored {
 			t.Errorf("a final loss of %v: %+v, want %v steps, censored: %v", c.final, s, c.steps, c.censored)
 		}
 	}
-	if _, ok := r.speedUp(metaopt.Number(math.Inf(1))); ok {
+	if _, ok := r.speedUp(compare.Number(math.Inf(1))); ok {
 		t.Error("a diverged rule has a speed-up")
 	}
 	// What diverged at step 20 reached nothing beyond.
@@ -85,7 +85,7 @@ func TestSpeedUpByHand(t *testing.T) {
 	}
 	// A curve that rises again has been where it was.
 	reach, _ = reachCurve([]optimizer.Outcome{{Losses: []float64{5, 1, 9, 9}}}, 3, 3)
-	if want := []metaopt.Number{5, 3, 3, 3}; !reflect.DeepEqual(reach, want) {
+	if want := []compare.Number{5, 3, 3, 3}; !reflect.DeepEqual(reach, want) {
 		t.Errorf("reach %v, want %v", reach, want)
 	}
 	// Long horizons are looked at in 200 places.
@@ -98,20 +98,20 @@ func TestSpeedUpByHand(t *testing.T) {
 // hand is a manifest of two cells with records by hand: a learned rule, adam twice and sgd.
 func hand() (*Manifest, map[string]Record) {
 	m := &Manifest{Axes: []Axis{{"units", []string{"5", "10"}}}, Runs: 3, Tune: TuneBoth, Rules: []Rule{
-		{Name: "mine", Kind: metaopt.Learned}, {Name: "adam (tuned here)", Kind: metaopt.Baseline, Baseline: "adam", Tuned: TuneCell},
-		{Name: "adam (tuned on the base task)", Kind: metaopt.Baseline, Baseline: "adam", Tuned: TuneBase},
+		{Name: "mine", Kind: compare.Learned}, {Name: "adam (tuned here)", Kind: compare.Baseline, Baseline: "adam", Tuned: TuneCell},
+		{Name: "adam (tuned on the base task)", Kind: compare.Baseline, Baseline: "adam", Tuned: TuneBase},
 	}}
 	records := map[string]Record{}
-	add := func(cell string, k int, losses []metaopt.Number, diverged int, reach []metaopt.Number) {
+	add := func(cell string, k int, losses []compare.Number, diverged int, reach []compare.Number) {
 		key := cell + m.Rules[k].Name
 		records[key] = Record{Key: key, Steps: 10, Runs: 3, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
 	}
-	inf := metaopt.Number(math.Inf(1))
-	add("5", 0, []metaopt.Number{1, 2, 3}, 0, nil)
-	add("5", 1, []metaopt.Number{2, 4, 6}, 0, []metaopt.Number{9, 5, 2})
-	add("5", 2, []metaopt.Number{3, 4, 6}, 0, []metaopt.Number{9, 8})
-	add("10", 0, []metaopt.Number{1, inf, 3}, 1, nil)
-	add("10", 1, []metaopt.Number{1, 1, 1}, 0, []metaopt.Number{1})
+	inf := compare.Number(math.Inf(1))
+	add("5", 0, []compare.Number{1, 2, 3}, 0, nil)
+	add("5", 1, []compare.Number{2, 4, 6}, 0, []compare.Number{9, 5, 2})
+	add("5", 2, []compare.Number{3, 4, 6}, 0, []compare.Number{9, 8})
+	add("10", 0, []compare.Number{1, inf, 3}, 1, nil)
+	add("10", 1, []compare.Number{1, 1, 1}, 0, []compare.Number{1})
 	for _, v := range m.Axes[0].Values {
 		c := Cell{Values: map[string]string{"units": v}, Task: "task " + v, Steps: 10}
 		for _, r := range m.Rules {
@@ -126,7 +126,7 @@ func TestResults(t *testing.T) {
 	m, records := hand()
 	res := m.Results(records)
 	d := res.Cells[0].Duels[0]
-	if d.Best != "adam (tuned here)" || d.Ratio.Ratio != 0.5 || d.Ratio.CI95 != [2]metaopt.Number{0.5, 0.5} || d.Ratio.Verdict != metaopt.Won || d.MeanLoss != 2 || d.BestMeanLoss != 4 {
+	if d.Best != "adam (tuned here)" || d.Ratio.Ratio != 0.5 || d.Ratio.CI95 != [2]compare.Number{0.5, 0.5} || d.Ratio.Verdict != compare.Won || d.MeanLoss != 2 || d.BestMeanLoss != 4 {
 		t.Errorf("first cell: %+v", d)
 	}
 	if d.SpeedUp == nil || d.SpeedUpAgainst != "adam (tuned here)" || d.SpeedUp.Steps != 2 || d.SpeedUp.Censored {
@@ -136,14 +136,14 @@ func TestResults(t *testing.T) {
 	if s := learned.SpeedUp["adam (tuned on the base task)"]; !s.Censored || s.Steps != 1 {
 		t.Errorf("against adam of the base task: %+v", s)
 	}
-	if r := learned.Paired["adam (tuned on the base task)"]; math.Abs(float64(r.Ratio)-6.0/13) > 1e-15 || r.Verdict != metaopt.Won {
+	if r := learned.Paired["adam (tuned on the base task)"]; math.Abs(float64(r.Ratio)-6.0/13) > 1e-15 || r.Verdict != compare.Won {
 		t.Errorf("paired with adam of the base task: %+v", r)
 	}
 	if len(records["5mine"].Paired) != 0 {
 		t.Error("comparing changed the records")
 	}
 	d = res.Cells[1].Duels[0]
-	if d.Ratio.Verdict != metaopt.Lost || d.Diverged != 1 || d.SpeedUp != nil || d.Ratio.Ratio.Finite() {
+	if d.Ratio.Verdict != compare.Lost || d.Diverged != 1 || d.SpeedUp != nil || d.Ratio.Ratio.Finite() {
 		t.Errorf("second cell: %+v", d)
 	}
 	s := res.Summaries[0]
@@ -155,14 +155,14 @@ func TestResults(t *testing.T) {
 		t.Errorf("results in JSON: %v", err)
 	}
 	// Without divergences the largest ratio is the worst, wherever it stands.
-	for worst, losses := range [][2]metaopt.Number{{3, 2}, {2, 3}} {
+	for worst, losses := range [][2]compare.Number{{3, 2}, {2, 3}} {
 		m, records := hand()
-		for cell, loss := range map[string]metaopt.Number{"5": losses[0], "10": losses[1]} {
+		for cell, loss := range map[string]compare.Number{"5": losses[0], "10": losses[1]} {
 			r := records[cell+"mine"]
-			r.MeanLosses, r.Diverged = []metaopt.Number{loss, loss, loss}, 0
+			r.MeanLosses, r.Diverged = []compare.Number{loss, loss, loss}, 0
 			records[cell+"mine"] = r
 			r = records[cell+"adam (tuned here)"]
-			r.MeanLosses = []metaopt.Number{4, 4, 4}
+			r.MeanLosses = []compare.Number{4, 4, 4}
 			records[cell+"adam (tuned here)"] = r
 		}
 		if got := m.Results(records).Summaries[0].Worst; got != worst {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 )
@@ -120,7 +121,7 @@ func (r *running) cell(ctx context.Context, cell int) error {
 	// Rules of one length run together: instances are sampled once.
 	for _, reach := range []int{1, r.Reach} {
 		var (
-			contenders []metaopt.Contender
+			contenders []compare.Contender
 			rules      []int
 		)
 		for _, k := range missing {
@@ -142,10 +143,10 @@ func (r *running) cell(ctx context.Context, cell int) error {
 }
 
 // contender returns the rule to run; ok is false if it could not be tuned.
-func (r *running) contender(cell, k int) (c metaopt.Contender, ok bool) {
+func (r *running) contender(cell, k int) (c compare.Contender, ok bool) {
 	rule := r.Rules[k]
-	c = metaopt.Contender{Name: rule.Name, Kind: rule.Kind}
-	if rule.Kind == metaopt.Learned {
+	c = compare.Contender{Name: rule.Name, Kind: rule.Kind}
+	if rule.Kind == compare.Learned {
 		i := slices.IndexFunc(r.config.Learned, func(l Learned) bool { return l.Name == rule.Name })
 		c.Rule = r.config.Learned[i].Optimizer.Network
 		return c, true
@@ -225,13 +226,13 @@ func (r *running) remark(t Tuning) {
 }
 
 // evaluate runs contenders, which are those rules, and adds their records.
-func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, contenders []metaopt.Contender) error {
+func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, contenders []compare.Contender) error {
 	if len(contenders) == 0 {
 		return nil
 	}
 	at := r.Cells[cell]
 	job := optimizer.Job{
-		Family: r.families[cell], Instance: metaopt.Instances(r.Seed), Runs: r.Runs, Steps: reach * at.Steps,
+		Family: r.families[cell], Instance: compare.Instances(r.Seed), Runs: r.Runs, Steps: reach * at.Steps,
 		LossesOnly: true, Progress: r.progress(cell, reach*at.Steps),
 	}
 	for _, c := range contenders {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/tasks"
 )
@@ -37,7 +38,7 @@ func timeless(records map[string]Record) map[string]Record {
 	return plain
 }
 
-// The records are metaopt.Evaluate's numbers for baselines.Tune's learning rates.
+// The records are compare.Evaluate's numbers for baselines.Tune's learning rates.
 func TestRecordsAreEvaluations(t *testing.T) {
 	c := small(t)
 	p := plan(t, c)
@@ -50,15 +51,15 @@ func TestRecordsAreEvaluations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		contenders := []metaopt.Contender{{Name: "q", Kind: metaopt.Learned, Rule: c.Learned[0].Optimizer.Network}}
+		contenders := []compare.Contender{{Name: "q", Kind: compare.Learned, Rule: c.Learned[0].Optimizer.Network}}
 		for _, name := range c.Rules {
 			tuned, err := baselines.Tune(t.Context(), name, baselines.TuneConfig{Family: family, Steps: cell.Steps, Runs: 2, Grid: baselines.GridOf(1), Seed: 3})
 			if err != nil {
 				t.Fatal(err)
 			}
-			contenders = append(contenders, metaopt.Contender{Name: name + " (tuned here)", Kind: metaopt.Baseline, Rule: tuned.Rule, LearningRate: tuned.LearningRate})
+			contenders = append(contenders, compare.Contender{Name: name + " (tuned here)", Kind: compare.Baseline, Rule: tuned.Rule, LearningRate: tuned.LearningRate})
 		}
-		want, err := metaopt.Evaluate(t.Context(), metaopt.EvalConfig{Family: family, Contenders: contenders, Steps: cell.Steps, Runs: 5, Seed: 3})
+		want, err := compare.Evaluate(t.Context(), compare.EvalConfig{Family: family, Contenders: contenders, Steps: cell.Steps, Runs: 5, Seed: 3})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +176,7 @@ func TestTuningIsKept(t *testing.T) {
 	records := runAll(t, c, dir)
 	rates := map[string]float64{}
 	for _, r := range records {
-		if r.Rule.Kind == metaopt.Baseline {
+		if r.Rule.Kind == compare.Baseline {
 			if before, ok := rates[r.Rule.Name]; ok && before != *r.Rule.LearningRate {
 				t.Errorf("%s has the learning rates %v and %v", r.Rule.Name, before, *r.Rule.LearningRate)
 			}
@@ -264,7 +265,7 @@ func TestDivergencesAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := res.Cells[1].Duels[0]; d.Ratio.Verdict != metaopt.Won || d.badness() != 0 {
+	if d := res.Cells[1].Duels[0]; d.Ratio.Verdict != compare.Won || d.badness() != 0 {
 		t.Errorf("against what diverged: %+v", d)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 func open(t testing.TB, dir string) *Store {
@@ -28,7 +28,7 @@ func closeStore(t testing.TB, s *Store) {
 
 // record is a record that can be one.
 func record(key string) Record {
-	return Record{Key: key, Steps: 1, Runs: 1, MeanLosses: []metaopt.Number{1}, FinalLosses: []metaopt.Number{1}}
+	return Record{Key: key, Steps: 1, Runs: 1, MeanLosses: []compare.Number{1}, FinalLosses: []compare.Number{1}}
 }
 
 // A crash in the middle of a line costs that line; the next one does not run on from it.

@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/report"
 )
 
@@ -62,8 +62,8 @@ func (r *reproduction) architectures(ctx context.Context, f figure) error {
 }
 
 // gridRule is the result of a rule, nil where it could not be tuned.
-func gridRule(c *metaopt.Comparison, name, kind string) *metaopt.Result {
-	i := slices.IndexFunc(c.Rules, func(r metaopt.Result) bool { return r.Name == name && r.Kind == kind })
+func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
+	i := slices.IndexFunc(c.Rules, func(r compare.Result) bool { return r.Name == name && r.Kind == kind })
 	if i < 0 {
 		return nil
 	}
@@ -71,7 +71,7 @@ func gridRule(c *metaopt.Comparison, name, kind string) *metaopt.Result {
 }
 
 // plotGrid draws the last losses of comparisons, one for each of f.grid.
-func (f figure) plotGrid(comparisons []*metaopt.Comparison, learned []string) (*report.Plot, error) {
+func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*report.Plot, error) {
 	layers := map[int]int{} // to the panel
 	var panels []report.Panel
 	published := slices.ContainsFunc(f.grid, func(a architecture) bool { return a.paper.LSTM != 0 })
@@ -86,7 +86,7 @@ func (f figure) plotGrid(comparisons []*metaopt.Comparison, learned []string) (*
 			}
 			for _, name := range learned {
 				panel.Series = append(panel.Series, report.Series{
-					Name: displayName(metaopt.Result{Name: name, Kind: metaopt.Learned}), Learned: true,
+					Name: displayName(compare.Result{Name: name, Kind: compare.Learned}), Learned: true,
 				})
 			}
 			for _, name := range defaultRules {
@@ -100,9 +100,9 @@ func (f figure) plotGrid(comparisons []*metaopt.Comparison, learned []string) (*
 		panel := &panels[at]
 		for k := range panel.Series {
 			s := &panel.Series[k]
-			name, kind := s.Name, metaopt.Baseline
+			name, kind := s.Name, compare.Baseline
 			if s.Learned {
-				name, kind = learned[k], metaopt.Learned
+				name, kind = learned[k], compare.Learned
 			}
 			mean, lo, hi := math.NaN(), math.NaN(), math.NaN()
 			if r := gridRule(comparisons[i], name, kind); r != nil {
@@ -125,11 +125,11 @@ func (f figure) plotGrid(comparisons []*metaopt.Comparison, learned []string) (*
 }
 
 // printGrid writes a row for each architecture.
-func (f figure) printGrid(w io.Writer, table tableWriter, comparisons []*metaopt.Comparison, learned []string) error {
+func (f figure) printGrid(w io.Writer, table tableWriter, comparisons []*compare.Comparison, learned []string) error {
 	fmt.Fprintf(w, "Loss after %d steps, averages over %d fresh instances\n\n", f.steps, comparisons[0].Runs)
 	header := []string{"layers", "units"}
 	for _, name := range learned {
-		header = append(header, displayName(metaopt.Result{Name: name, Kind: metaopt.Learned}))
+		header = append(header, displayName(compare.Result{Name: name, Kind: compare.Learned}))
 	}
 	header = append(append(header, defaultRules...), "learned / best", paperLSTM, paperBest, "paper's LSTM / best")
 	var rows [][]string
@@ -145,10 +145,10 @@ func (f figure) printGrid(w io.Writer, table tableWriter, comparisons []*metaopt
 			cells = append(cells, short(value))
 		}
 		for _, name := range learned {
-			add(name, metaopt.Learned, &bestLearned)
+			add(name, compare.Learned, &bestLearned)
 		}
 		for _, name := range defaultRules {
-			add(name, metaopt.Baseline, &bestTuned)
+			add(name, compare.Baseline, &bestTuned)
 		}
 		lstm, best := math.NaN(), math.NaN()
 		if a.paper.LSTM != 0 {

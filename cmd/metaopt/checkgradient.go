@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"learnedopt/compare"
 	"learnedopt/internal/stream"
-	"learnedopt/metaopt"
-	"learnedopt/metaopt/adjoint"
+	"learnedopt/metatrain/adjoint"
 	"learnedopt/report"
 )
 
@@ -93,7 +93,7 @@ func (f *checkFlags) run(ctx context.Context, a *app, set func(string) bool) err
 func (a *app) printCheck(r *adjoint.Report) error {
 	fmt.Fprintf(a.stdout, "%s: meta-gradients of %d parameters over %d steps, episodes averaged: %d\n\n",
 		r.Task, r.Parameters, r.Steps, r.Episodes)
-	number := func(x metaopt.Number, format string) string {
+	number := func(x compare.Number, format string) string {
 		if !x.Finite() {
 			return "–"
 		}

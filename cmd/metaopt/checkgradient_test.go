@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt/adjoint"
+	"learnedopt/metatrain/adjoint"
 )
 
 // TestCheckGradient expects a row for every window length, the last with cosine 1,

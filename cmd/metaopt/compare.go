@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/report"
@@ -110,7 +111,7 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, grid: f.grid, seed: f.seed, rules: rules}
 	names := distinctNames(paths, optimizers, rules)
 	for i, o := range optimizers {
-		v.learned = append(v.learned, metaopt.Contender{Name: names[i], Kind: metaopt.Learned, Rule: o.Network})
+		v.learned = append(v.learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
 	}
 	v.learned = append(v.learned, f.guard.variants(v.learned)...)
 	a.note("comparing on %s: %d steps", family.Name(), f.steps)
@@ -122,7 +123,7 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 }
 
 // write writes the files first: standard output may be a pipe that closes.
-func (f *compareFlags) write(a *app, c *metaopt.Comparison, horizon int) error {
+func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 	if f.plot != "" {
 		plot, err := plotComparison(c, horizon)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 )
 
@@ -66,7 +67,7 @@ func TestCompareJSONOnStandardOutputIsNothingElse(t *testing.T) {
 	if b := succeed(t, "compare", "--rules", "adam,sgd", "--batch", "4", "--steps", "5", "--runs", "2", "--tune-runs", "1", "--markdown"); !strings.Contains(b.stdout, "\n| adam ") {
 		t.Errorf("no Markdown:\n%s", b.stdout)
 	}
-	var again metaopt.Comparison
+	var again compare.Comparison
 	if err := json.Unmarshal([]byte(a.stdout), &again); err != nil || again.Rules[0].Name != "adam" {
 		t.Errorf("%+v, %v", again, err)
 	}
@@ -88,7 +89,7 @@ func TestCompareNamesAreDistinct(t *testing.T) {
 		paths = append(paths, copied)
 	}
 	a := succeed(t, append([]string{"compare", "--rules", "adam", "--steps", "5", "--runs", "2", "--tune-runs", "1", "--json", "-"}, paths...)...)
-	var c metaopt.Comparison
+	var c compare.Comparison
 	if err := json.Unmarshal([]byte(a.stdout), &c); err != nil {
 		t.Fatal(err)
 	}

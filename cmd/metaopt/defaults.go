@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // What meta-train does if it is asked for nothing else.
@@ -22,7 +22,7 @@ const (
 )
 
 // library holds the library's own defaults, which are the command's.
-var library = metaopt.TrainConfig{}.WithDefaults()
+var library = metatrain.TrainConfig{}.WithDefaults()
 
 // defaultRules are the hand-designed rules of a comparison.
 var defaultRules = []string{"sgd", "nesterov", "rmsprop", "adam"}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"learnedopt/baselines"
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 )
 
@@ -117,32 +117,32 @@ type estimatorRecord struct {
 }
 
 // build returns the estimator.
-func (r estimatorRecord) build() (metaopt.Estimator, error) {
-	var objective metaopt.Objective
+func (r estimatorRecord) build() (metatrain.Estimator, error) {
+	var objective metatrain.Objective
 	switch r.Objective {
 	case "sum":
-		objective = metaopt.Sum{}
+		objective = metatrain.Sum{}
 	case "last":
-		objective = metaopt.Last{}
+		objective = metatrain.Last{}
 	case "log":
-		objective = metaopt.Log{}
+		objective = metatrain.Log{}
 	case "ramp":
-		objective = metaopt.Ramp{}
+		objective = metatrain.Ramp{}
 	case "relative":
 		rule, err := parseRule(r.Reference)
 		if err != nil {
 			return nil, err
 		}
-		objective = metaopt.Relative{Rule: rule}
+		objective = metatrain.Relative{Rule: rule}
 	}
-	var e metaopt.Estimator
+	var e metatrain.Estimator
 	switch r.Estimator {
 	case "backprop":
-		e = &metaopt.TruncatedBackprop{SecondDerivatives: r.SecondDerivatives, AdjointClip: r.AdjointClip, Coordinates: r.AdjointCoordinates, Objective: objective}
+		e = &metatrain.TruncatedBackprop{SecondDerivatives: r.SecondDerivatives, AdjointClip: r.AdjointClip, Coordinates: r.AdjointCoordinates, Objective: objective}
 	case "es":
-		e = &metaopt.ES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
+		e = &metatrain.ES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
 	case "pes":
-		e = &metaopt.PES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
+		e = &metatrain.PES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
 	}
 	if r.Imitate == 0 {
 		return e, nil
@@ -151,7 +151,7 @@ func (r estimatorRecord) build() (metaopt.Estimator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &metaopt.Imitation{Teacher: teacher, Probability: r.Imitate, Estimator: e}, nil
+	return &metatrain.Imitation{Teacher: teacher, Probability: r.Imitate, Estimator: e}, nil
 }
 
 // args are the flags that make the estimator again.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // gradientOf is the record of a command line's flags.
@@ -100,16 +101,16 @@ func TestEstimatorsAreReproducedAndLogged(t *testing.T) {
 func TestEstimatorOfARecord(t *testing.T) {
 	r := estimatorRecord{Estimator: "pes", Perturbation: 0.5, Pairs: 2, Objective: "relative", Reference: "sgd@0.1", Imitate: 0.25, Teacher: "adam@1"}
 	e, err := r.build()
-	im, ok := e.(*metaopt.Imitation)
+	im, ok := e.(*metatrain.Imitation)
 	if err != nil || !ok || im.Probability != 0.25 {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	pes, ok := im.Estimator.(*metaopt.PES)
+	pes, ok := im.Estimator.(*metatrain.PES)
 	if !ok || pes.Perturbation != 0.5 || pes.Pairs != 2 {
 		t.Fatalf("%+v", im.Estimator)
 	}
 	want, err := parseRule("sgd@0.1")
-	if relative, ok := pes.Objective.(metaopt.Relative); err != nil || !ok || relative.Rule != want {
+	if relative, ok := pes.Objective.(metatrain.Relative); err != nil || !ok || relative.Rule != want {
 		t.Errorf("%+v, want a reference %+v", pes.Objective, want)
 	}
 }

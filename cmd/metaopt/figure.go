@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/report"
@@ -25,7 +26,7 @@ type figureResult struct {
 	Figure      string                `json:"figure"`
 	Number      string                `json:"number"`
 	Commands    []string              `json:"commands"`
-	Comparisons []*metaopt.Comparison `json:"comparisons"`
+	Comparisons []*compare.Comparison `json:"comparisons"`
 	Tuning      [][]baselines.Tuned   `json:"tuning"`
 	// Paper are the paper's values, one list for each comparison.
 	Paper [][]paperStep `json:"paper"`
@@ -61,7 +62,7 @@ func (r *reproduction) figure(ctx context.Context, f figure) error {
 		return err
 	}
 	out := figureResult{
-		Figure: f.name, Number: f.number, Comparisons: []*metaopt.Comparison{res.comparison},
+		Figure: f.name, Number: f.number, Comparisons: []*compare.Comparison{res.comparison},
 		Tuning: [][]baselines.Tuned{res.tuned}, Paper: [][]paperStep{paper},
 	}
 	for _, e := range entrants {
@@ -113,7 +114,7 @@ func (r *reproduction) write(f figure, out figureResult, plot *report.Plot, prin
 }
 
 // scale is what a result's losses are divided by.
-func (f figure) scale(r metaopt.Result) metaopt.Number {
+func (f figure) scale(r compare.Result) compare.Number {
 	if f.ratio {
 		return r.Curve[0]
 	}
@@ -121,10 +122,10 @@ func (f figure) scale(r metaopt.Result) metaopt.Number {
 }
 
 // plot draws the curves and the paper's values.
-func (f figure) plot(c *metaopt.Comparison, paper []paperStep, horizon int) (*report.Plot, error) {
+func (f figure) plot(c *compare.Comparison, paper []paperStep, horizon int) (*report.Plot, error) {
 	var series []report.Series
 	for _, r := range ranked(c) {
-		scaled := func(x []metaopt.Number) []float64 {
+		scaled := func(x []compare.Number) []float64 {
 			y := floats(x)
 			for i := range y {
 				y[i] /= float64(f.scale(r))
@@ -133,7 +134,7 @@ func (f figure) plot(c *metaopt.Comparison, paper []paperStep, horizon int) (*re
 		}
 		series = append(series, report.Series{
 			Name: displayName(r), Mean: scaled(r.Curve), Lo: scaled(r.CurveCI95[0]), Hi: scaled(r.CurveCI95[1]),
-			Learned: r.Kind == metaopt.Learned,
+			Learned: r.Kind == compare.Learned,
 		})
 	}
 	o := report.CurveOptions{Horizon: float64(horizon), YMin: f.yMin, YMax: f.yMax}
@@ -162,7 +163,7 @@ const (
 )
 
 // print writes the table of a comparison at the paper's steps.
-func (f figure) print(w io.Writer, table tableWriter, c *metaopt.Comparison, paper []paperStep) error {
+func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, paper []paperStep) error {
 	what := "losses"
 	if f.ratio {
 		what = "losses as a part of the first one"
@@ -195,7 +196,7 @@ func (f figure) print(w io.Writer, table tableWriter, c *metaopt.Comparison, pap
 				cells = append(cells, rangeText(r.CurveCI95[0][p.Step], r.CurveCI95[1][p.Step], scale))
 			}
 			value := p.of(r.Name)
-			if r.Kind == metaopt.Learned {
+			if r.Kind == compare.Learned {
 				value = p.LSTM
 			}
 			if len(paper) > 0 {
@@ -217,7 +218,7 @@ func (f figure) print(w io.Writer, table tableWriter, c *metaopt.Comparison, pap
 	return nil
 }
 
-func pairedTexts(c *metaopt.Comparison) []string {
+func pairedTexts(c *compare.Comparison) []string {
 	var all []string
 	for _, p := range c.Paired {
 		all = append(all, "Mean loss, "+pairedText(p))
@@ -226,17 +227,17 @@ func pairedTexts(c *metaopt.Comparison) []string {
 }
 
 // lastRatios says how far the learned rules are below the best hand-designed one at the last step.
-func (f figure) lastRatios(c *metaopt.Comparison, paper []paperStep) []string {
-	at := func(r metaopt.Result) float64 { return float64(r.Curve[c.Steps]) }
+func (f figure) lastRatios(c *compare.Comparison, paper []paperStep) []string {
+	at := func(r compare.Result) float64 { return float64(r.Curve[c.Steps]) }
 	least, name := math.Inf(1), ""
 	for _, r := range c.Rules {
-		if r.Kind == metaopt.Baseline && at(r) < least {
+		if r.Kind == compare.Baseline && at(r) < least {
 			least, name = at(r), r.Name
 		}
 	}
 	var texts []string
 	for _, r := range c.Rules {
-		if r.Kind != metaopt.Learned || name == "" {
+		if r.Kind != compare.Learned || name == "" {
 			continue
 		}
 		text := fmt.Sprintf("Step %d, %s / %s: %s", c.Steps, r.Name, name, short(at(r)/least))
@@ -251,7 +252,7 @@ func (f figure) lastRatios(c *metaopt.Comparison, paper []paperStep) []string {
 }
 
 // rangeText prints an interval.
-func rangeText(lo, hi metaopt.Number, scale float64) string {
+func rangeText(lo, hi compare.Number, scale float64) string {
 	if !lo.Finite() || !hi.Finite() {
 		return "–"
 	}

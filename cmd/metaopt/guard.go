@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 )
 
@@ -61,13 +62,13 @@ func (g *guardFlags) parse(set func(string) bool) error {
 }
 
 // variants returns the guarded variants of learned rules, none without a guard.
-func (g *guardFlags) variants(learned []metaopt.Contender) []metaopt.Contender {
+func (g *guardFlags) variants(learned []compare.Contender) []compare.Contender {
 	if g.guard.Fallback == nil {
 		return nil
 	}
-	var guarded []metaopt.Contender
+	var guarded []compare.Contender
 	taken := func(name string) bool {
-		return slices.ContainsFunc(slices.Concat(learned, guarded), func(c metaopt.Contender) bool { return c.Name == name })
+		return slices.ContainsFunc(slices.Concat(learned, guarded), func(c compare.Contender) bool { return c.Name == name })
 	}
 	for _, c := range learned {
 		for c.Name += guardSuffix; taken(c.Name); {
@@ -83,7 +84,7 @@ func (g *guardFlags) variants(learned []metaopt.Contender) []metaopt.Contender {
 const guardSuffix = "+guard"
 
 // handovers says how often each guard handed over.
-func handovers(rules []metaopt.Result, runs int) string {
+func handovers(rules []compare.Result, runs int) string {
 	var said []string
 	for _, r := range rules {
 		if r.HandedOver != nil {

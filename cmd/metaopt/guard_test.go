@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 )
@@ -37,7 +38,7 @@ func scaledFile(t *testing.T, name string, by float64) string {
 func TestCompareWithAGuard(t *testing.T) {
 	path := wildFile(t)
 	line := []string{"compare", path, scaledFile(t, "tame", 1), "--rules", "none", "--batch", "4", "--steps", "60", "--runs", "3"}
-	compare := func(flags ...string) (c metaopt.Comparison, table string) {
+	compare := func(flags ...string) (c compare.Comparison, table string) {
 		t.Helper()
 		a := succeed(t, append(append(line, flags...), "--json", "-")...)
 		if err := json.Unmarshal([]byte(a.stdout), &c); err != nil {
@@ -105,7 +106,7 @@ func TestGuardUsage(t *testing.T) {
 
 func TestGuardedNamesAreDistinct(t *testing.T) {
 	g := guardFlags{guard: metaopt.Guard{}.WithDefaults()}
-	got := g.variants([]metaopt.Contender{{Name: "a"}, {Name: "a+guard"}})
+	got := g.variants([]compare.Contender{{Name: "a"}, {Name: "a+guard"}})
 	if got[0].Name != "a+guard+guard" || got[1].Name == got[0].Name {
 		t.Errorf("named %q and %q", got[0].Name, got[1].Name)
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // The shares and sizes from which on a hint is given.
@@ -23,7 +23,7 @@ func (out outcome) stalled() bool {
 
 // hint says what in the last diagnostics of a network with so many parameters explains a training
 // that does not get on, and which flag to try; "" if no number stands out.
-func (r trainRecord) hint(d *metaopt.Diagnostics, parameters int) string {
+func (r trainRecord) hint(d *metatrain.Diagnostics, parameters int) string {
 	if d == nil {
 		return ""
 	}

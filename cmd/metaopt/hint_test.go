@@ -6,21 +6,22 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
+	"learnedopt/metatrain"
 )
 
 // healthy are diagnostics in which nothing stands out.
-func healthy() *metaopt.Diagnostics {
-	phase := func() *metaopt.Diagnosis {
-		return &metaopt.Diagnosis{
+func healthy() *metatrain.Diagnostics {
+	phase := func() *metatrain.Diagnosis {
+		return &metatrain.Diagnosis{
 			Sampled: 1000, GradientRMS: 0.1, UpdateRMS: 0.01, UpdateToGradient: 0.1, ZeroGradients: 0.2,
-			Inputs:    &metaopt.ClippedInputs{SmallGradients: 0.3, ClippedSigns: 0.5},
-			Gates:     []metaopt.GateSaturation{{I: 0.1, F: 1, G: 0.2, O: 0.1}, {I: 0.1, F: 0.1, G: 0.89, O: 0.1}},
-			NonFinite: metaopt.NonFinite{Of: 8},
+			Inputs:    &metatrain.ClippedInputs{SmallGradients: 0.3, ClippedSigns: 0.5},
+			Gates:     []metatrain.GateSaturation{{I: 0.1, F: 1, G: 0.2, O: 0.1}, {I: 0.1, F: 0.1, G: 0.89, O: 0.1}},
+			NonFinite: metatrain.NonFinite{Of: 8},
 		}
 	}
-	d := &metaopt.Diagnostics{Training: phase(), Validation: phase()}
-	d.Training.MetaGradient = &metaopt.MetaGradient{Windows: 50, MeanNorm: 2, MaxNorm: 9, Clipped: 0.6}
+	d := &metatrain.Diagnostics{Training: phase(), Validation: phase()}
+	d.Training.MetaGradient = &metatrain.MetaGradient{Windows: 50, MeanNorm: 2, MaxNorm: 9, Clipped: 0.6}
 	return d
 }
 
@@ -29,38 +30,38 @@ func TestHints(t *testing.T) {
 		Network: networkRecord{P: 5, Scale: 0.1}, Start: startRecord{Gain: 1, InputGain: 1}, MetaLearningRate: 0.003, Clip: 1,
 	}
 	for name, c := range map[string]struct {
-		change func(*metaopt.Diagnostics, *trainRecord)
+		change func(*metatrain.Diagnostics, *trainRecord)
 		want   string // "" is no hint
 	}{
-		"healthy":         {func(*metaopt.Diagnostics, *trainRecord) {}, ""},
-		"small gradients": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.89 }, "89 % of gradients fall below exp(-p) = 0.0067, where the network cannot tell their sizes: try a larger --p than 5"},
-		"not quite":       {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.49 }, ""},
-		"small in a file": {func(d *metaopt.Diagnostics, r *trainRecord) {
+		"healthy":         {func(*metatrain.Diagnostics, *trainRecord) {}, ""},
+		"small gradients": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.89 }, "89 % of gradients fall below exp(-p) = 0.0067, where the network cannot tell their sizes: try a larger --p than 5"},
+		"not quite":       {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.49 }, ""},
+		"small in a file": {func(d *metatrain.Diagnostics, r *trainRecord) {
 			d.Validation.Inputs.SmallGradients, r.Init = 0.6, "a.mopt"
 		}, "try to start from a network with a larger --p"},
-		"small in training alone": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.Inputs.SmallGradients = 0.9 }, ""},
-		"other inputs":            {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Inputs = nil }, ""},
-		"diverged": {func(d *metaopt.Diagnostics, _ *trainRecord) {
-			d.Validation.NonFinite = metaopt.NonFinite{Count: 5, Of: 8, First: []metaopt.NonFiniteEvent{{Step: 12, What: "loss"}}}
+		"small in training alone": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.Inputs.SmallGradients = 0.9 }, ""},
+		"other inputs":            {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Inputs = nil }, ""},
+		"diverged": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+			d.Validation.NonFinite = metatrain.NonFinite{Count: 5, Of: 8, First: []metatrain.NonFiniteEvent{{Step: 12, What: "loss"}}}
 		}, "5 of 8 validation runs left the finite numbers, the first at step 12 (loss): try a lower --scale"},
-		"some diverged": {func(d *metaopt.Diagnostics, _ *trainRecord) {
-			d.Validation.NonFinite = metaopt.NonFinite{Count: 3, Of: 8, First: []metaopt.NonFiniteEvent{{Step: 12, What: "loss"}}}
+		"some diverged": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+			d.Validation.NonFinite = metatrain.NonFinite{Count: 3, Of: 8, First: []metatrain.NonFiniteEvent{{Step: 12, What: "loss"}}}
 		}, ""},
-		"flat":      {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.ZeroGradients = 1 }, "all gradients that were looked at are 0"},
-		"tiny":      {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.UpdateRMS = 3e-8 }, "updates are about 3e-08 in size, which float32 parameters hardly notice: try a larger --scale than 0.1"},
-		"saturated": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Validation.Gates[1].G = 0.93 }, "93 % of layer 2's g activations are saturated, and no slope gets through them: try a lower --meta-lr than 0.003"},
-		"saturated start": {func(d *metaopt.Diagnostics, r *trainRecord) {
+		"flat":      {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.ZeroGradients = 1 }, "all gradients that were looked at are 0"},
+		"tiny":      {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.UpdateRMS = 3e-8 }, "updates are about 3e-08 in size, which float32 parameters hardly notice: try a larger --scale than 0.1"},
+		"saturated": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Gates[1].G = 0.93 }, "93 % of layer 2's g activations are saturated, and no slope gets through them: try a lower --meta-lr than 0.003"},
+		"saturated start": {func(d *metatrain.Diagnostics, r *trainRecord) {
 			d.Validation.Gates[0].O, r.Start.InputGain = 0.95, 30
 		}, "95 % of layer 1's o activations are saturated, and no slope gets through them: try a lower --gain or --input-gain"},
-		"vanished":    {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 9e-8 }, "the meta-gradient has a norm of 9e-08, too little for Adam to step by: try --objective log"},
-		"nearly":      {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 2e-7 }, ""},
-		"clipped":     {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.Clipped = 1 }, ""}, // usual on quadratics
-		"no training": {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training = nil }, ""},
-		"no window":   {func(d *metaopt.Diagnostics, _ *trainRecord) { d.Training.MetaGradient = nil }, ""},
-		"nothing seen": {func(d *metaopt.Diagnostics, _ *trainRecord) {
-			d.Validation = &metaopt.Diagnosis{UpdateRMS: metaopt.Number(math.NaN())}
+		"vanished":    {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 9e-8 }, "the meta-gradient has a norm of 9e-08, too little for Adam to step by: try --objective log"},
+		"nearly":      {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 2e-7 }, ""},
+		"clipped":     {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.Clipped = 1 }, ""}, // usual on quadratics
+		"no training": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training = nil }, ""},
+		"no window":   {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient = nil }, ""},
+		"nothing seen": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+			d.Validation = &metatrain.Diagnosis{UpdateRMS: compare.Number(math.NaN())}
 		}, ""},
-		"worst is said": {func(d *metaopt.Diagnostics, _ *trainRecord) {
+		"worst is said": {func(d *metatrain.Diagnostics, _ *trainRecord) {
 			d.Validation.Inputs.SmallGradients = 0.9
 			d.Validation.Gates[0].I = 1
 		}, "exp(-p)"},

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // trainFlags is what meta-train was asked for.
@@ -15,7 +15,7 @@ type trainFlags struct {
 	task     taskFlags
 	network  networkFlags
 	plan     planFlags
-	cfg      metaopt.TrainConfig // what has a flag
+	cfg      metatrain.TrainConfig // what has a flag
 	gradient estimatorFlags
 	augment  augmentFlags
 	runs     int
@@ -110,12 +110,12 @@ func (f *trainFlags) add(cmd *cobra.Command) {
 	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of the final comparison")
 	fs.Var(count{&f.tune, 1}, "tune-runs", "instances that learning rates are tuned on")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
-	fs.Var(choice{&f.cfg.OnNonFinite, metaopt.NonFinitePolicies()}, "on-non-finite", "what to do where a window is not finite: skip it, stop, or rollback to the last validation")
+	fs.Var(choice{&f.cfg.OnNonFinite, metatrain.NonFinitePolicies()}, "on-non-finite", "what to do where a window is not finite: skip it, stop, or rollback to the last validation")
 	fs.Var(span{&f.saveEvery}, "save-every", "longest time between two states that are saved")
 	fs.Var(text{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite and --tensorboard may be set")
 	fs.Var(text{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")
 	fs.Var(count{&f.until, 0}, "until", "the meta-step of --replay")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
-	complete(cmd, "on-non-finite", metaopt.NonFinitePolicies()...)
+	complete(cmd, "on-non-finite", metatrain.NonFinitePolicies()...)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 )
 
@@ -15,7 +16,7 @@ const shipped = pretrainedPrefix + "quadratic-uniform"
 // What ships is what a file with the same bytes is, wherever a file can be named.
 func TestPretrainedInPlaceOfAFile(t *testing.T) {
 	file := "../../metaopt/pretrained/quadratic-uniform.mopt"
-	var rules [2]metaopt.Comparison
+	var rules [2]compare.Comparison
 	for i, path := range []string{shipped, file} {
 		a := succeed(t, "compare", path, "--rules", "none", "--batch", "4", "--steps", "5", "--runs", "2", "--json", "-")
 		if err := json.Unmarshal([]byte(a.stdout), &rules[i]); err != nil {

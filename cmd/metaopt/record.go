@@ -5,9 +5,11 @@ import (
 	"strconv"
 	"strings"
 
+	"learnedopt/compare"
 	"learnedopt/internal/simd"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // trainRecord is a training's full configuration in log.jsonl and result.json.
@@ -29,7 +31,7 @@ type trainRecord struct {
 	augmentRecord
 	MetaBatch int `json:"meta_batch"`
 	// Clip is null if there is no bound.
-	Clip       metaopt.Number `json:"clip"`
+	Clip       compare.Number `json:"clip"`
 	ValidEvery int            `json:"valid_every"`
 	ValidRuns  int            `json:"valid_runs"`
 	Patience   int            `json:"patience"`
@@ -62,12 +64,12 @@ func recordNetwork(cfg lstm.Config) networkRecord {
 	}
 }
 
-func recordTraining(cfg metaopt.TrainConfig, shape lstm.Config, init string, gradient estimatorRecord) trainRecord {
+func recordTraining(cfg metatrain.TrainConfig, shape lstm.Config, init string, gradient estimatorRecord) trainRecord {
 	return trainRecord{
 		Task: cfg.Valid.Name(), Seed: cfg.Seed, Network: recordNetwork(shape), Init: init, Start: startRecord(cfg.Init.WithDefaults()),
 		Steps: cfg.Steps, Unroll: cfg.Unroll, MetaSteps: cfg.MetaSteps, Seconds: cfg.Time.Seconds(),
 		MetaLearningRate: cfg.MetaLearningRate, planRecord: recordPlan(cfg), estimatorRecord: gradient,
-		MetaBatch: cfg.Batch, Clip: metaopt.Number(cfg.Clip),
+		MetaBatch: cfg.Batch, Clip: compare.Number(cfg.Clip),
 		ValidEvery: cfg.ValidEvery, ValidRuns: cfg.ValidRuns, Patience: cfg.Patience, SkipLimit: cfg.SkipLimit,
 	}
 }
@@ -105,18 +107,18 @@ type outcome struct {
 	// MetaSteps were taken; the one at BestMetaStep was kept, for its ValidLoss.
 	MetaSteps    int            `json:"meta_steps"`
 	BestMetaStep int            `json:"best_meta_step"`
-	ValidLoss    metaopt.Number `json:"valid_loss"`
+	ValidLoss    compare.Number `json:"valid_loss"`
 	// StartLoss is the validation loss before the first meta-step.
-	StartLoss metaopt.Number `json:"start_valid_loss"`
+	StartLoss compare.Number `json:"start_valid_loss"`
 	// Skipped windows were not finite.
 	Skipped int `json:"skipped"`
 	// KeptSteps is the horizon that the kept network was trained at, of a curriculum.
 	KeptSteps int `json:"kept_steps,omitempty"`
 
-	validated   int                  // meta-step of the last validation
-	lastLoss    metaopt.Number       // its loss
-	stale       int                  // validations since the best
-	diagnostics *metaopt.Diagnostics // of the last validation
+	validated   int                    // meta-step of the last validation
+	lastLoss    compare.Number         // its loss
+	stale       int                    // validations since the best
+	diagnostics *metatrain.Diagnostics // of the last validation
 }
 
 // command is the command line that trains the same optimizer again, whatever
@@ -161,7 +163,7 @@ func (r trainRecord) command(name string, validated int) string {
 	return strings.Join(args, " ")
 }
 
-func clipText(clip metaopt.Number) string {
+func clipText(clip compare.Number) string {
 	if !clip.Finite() {
 		return "inf"
 	}

@@ -6,9 +6,9 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/spf13/cobra"
+	"learnedopt/metatrain"
 
-	"learnedopt/metaopt"
+	"github.com/spf13/cobra"
 )
 
 // A replaying shows what is not finite at a meta-step.
@@ -18,14 +18,14 @@ type replaying struct {
 	found int
 }
 
-func (r *replaying) hear(e metaopt.Event) {
-	if e.Kind == metaopt.EventDiverged && e.MetaStep == r.until {
+func (r *replaying) hear(e metatrain.Event) {
+	if e.Kind == metatrain.EventDiverged && e.MetaStep == r.until {
 		r.found++
 		fmt.Fprintln(r.out, describeNonFinite(e))
 	}
 }
 
-func (r *replaying) atRest(t *metaopt.Trainer) error {
+func (r *replaying) atRest(t *metatrain.Trainer) error {
 	if t.MetaSteps() > r.until {
 		return errReplayed
 	}
@@ -55,7 +55,7 @@ func (f *trainFlags) runReplay(cmd *cobra.Command, a *app) error {
 	}
 	t.replaying = &replaying{out: a.stdout, until: f.until}
 	_, err = t.trainer.Train(cmd.Context())
-	var diverged *metaopt.MetaDivergedError
+	var diverged *metatrain.MetaDivergedError
 	if err != nil && !errors.Is(err, errReplayed) && !errors.As(err, &diverged) {
 		return err
 	}

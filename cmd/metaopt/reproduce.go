@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/nearest"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
@@ -283,7 +284,7 @@ func (v versus) compareCommand(path string) string {
 
 // short prints three significant digits.
 func short(x float64) string {
-	if s := fmt.Sprintf("%.3g", x); metaopt.Number(x).Finite() {
+	if s := fmt.Sprintf("%.3g", x); compare.Number(x).Finite() {
 		return s
 	}
 	return "–"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/report"
 )
@@ -61,7 +62,7 @@ func TestReproduceAFigureAndAgain(t *testing.T) {
 
 	// The printed command gives what the figure has, digit for digit.
 	command := strings.Fields(table[strings.Index(table, "metaopt compare"):strings.LastIndex(table, "\n```")])
-	var same metaopt.Comparison
+	var same compare.Comparison
 	if err := json.Unmarshal([]byte(succeed(t, append(command[1:], "--json", "-")...).stdout), &same); err != nil {
 		t.Fatal(err)
 	}
@@ -139,10 +140,10 @@ func TestPapersRatios(t *testing.T) {
 
 // Each kind of bound, met and missed.
 func TestBounds(t *testing.T) {
-	result := func(mean, final, last float64) metaopt.Result {
-		return metaopt.Result{MeanLoss: metaopt.Number(mean), FinalLoss: metaopt.Number(final), Curve: []metaopt.Number{1, metaopt.Number(last)}}
+	result := func(mean, final, last float64) compare.Result {
+		return compare.Result{MeanLoss: compare.Number(mean), FinalLoss: compare.Number(final), Curve: []compare.Number{1, compare.Number(last)}}
 	}
-	tuned := []metaopt.Result{result(0.5, 0.4, 0.3), result(0.6, 0.2, 0.25)}
+	tuned := []compare.Result{result(0.5, 0.4, 0.3), result(0.6, 0.2, 0.25)}
 	ours := result(0.43, 0.2, 0.2)
 	for _, c := range []struct {
 		goal goal
@@ -165,7 +166,7 @@ func TestBounds(t *testing.T) {
 	}
 	inf := result(math.Inf(1), math.Inf(1), math.Inf(1))
 	inf.Diverged = 1
-	if g := (goal{meanRatio: 0.85}).bounds(inf, []metaopt.Result{inf}); g[0].met() {
+	if g := (goal{meanRatio: 0.85}).bounds(inf, []compare.Result{inf}); g[0].met() {
 		t.Error("what diverged is as good as what diverged")
 	}
 	for _, b := range (goal{mean: 1, finite: true, finalRatio: 1}).bounds(inf, tuned) {
@@ -206,18 +207,18 @@ func TestOptimizersForTheirTasks(t *testing.T) {
 }
 
 // gridComparisons are made-up results: 1/units, more with more layers.
-func gridComparisons(f figure) []*metaopt.Comparison {
-	var all []*metaopt.Comparison
+func gridComparisons(f figure) []*compare.Comparison {
+	var all []*compare.Comparison
 	for _, a := range f.grid {
-		c := &metaopt.Comparison{Runs: 20}
+		c := &compare.Comparison{Runs: 20}
 		for k, name := range append([]string{"mine"}, defaultRules...) {
-			kind := metaopt.Baseline
+			kind := compare.Baseline
 			if k == 0 {
-				kind = metaopt.Learned
+				kind = compare.Learned
 			}
-			x := metaopt.Number(0.1 + float64(a.layers*(k+2))/float64(a.units+5))
-			c.Rules = append(c.Rules, metaopt.Result{Name: name, Kind: kind, Curve: []metaopt.Number{2, x},
-				CurveCI95: [2][]metaopt.Number{{2, 0.9 * x}, {2, 1.1 * x}}})
+			x := compare.Number(0.1 + float64(a.layers*(k+2))/float64(a.units+5))
+			c.Rules = append(c.Rules, compare.Result{Name: name, Kind: kind, Curve: []compare.Number{2, x},
+				CurveCI95: [2][]compare.Number{{2, 0.9 * x}, {2, 1.1 * x}}})
 		}
 		all = append(all, c)
 	}

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/durable"
-	"learnedopt/metaopt"
 	"learnedopt/report"
 )
 
@@ -25,7 +25,7 @@ type rowResult struct {
 	Command    string              `json:"command"`
 	Reached    bool                `json:"reached"`
 	Bounds     []string            `json:"bounds"`
-	Comparison *metaopt.Comparison `json:"comparison"`
+	Comparison *compare.Comparison `json:"comparison"`
 	Tuning     []baselines.Tuned   `json:"tuning"`
 	cells      []string
 }
@@ -111,9 +111,9 @@ and, over more than 1000, at most 3 learning rates a decade: as the commands say
 // result puts a row together.
 func (row resultRow) result(v versus, e entrant, res result, several, published bool) rowResult {
 	c := res.comparison
-	ours := *gridRule(c, e.name, metaopt.Learned)
-	tuned := slices.DeleteFunc(slices.Clone(c.Rules), func(r metaopt.Result) bool { return r.Kind != metaopt.Baseline })
-	slices.SortStableFunc(tuned, func(p, q metaopt.Result) int {
+	ours := *gridRule(c, e.name, compare.Learned)
+	tuned := slices.DeleteFunc(slices.Clone(c.Rules), func(r compare.Result) bool { return r.Kind != compare.Baseline })
+	slices.SortStableFunc(tuned, func(p, q compare.Result) int {
 		return cmp.Or(cmp.Compare(p.Diverged, q.Diverged), cmp.Compare(p.MeanLoss, q.MeanLoss))
 	})
 	out := rowResult{
@@ -167,17 +167,17 @@ func (row resultRow) result(v versus, e entrant, res result, several, published 
 
 // tunedText names the rule of the least mean loss, and the one of the least last
 // five if it is another.
-func tunedText(tuned []metaopt.Result) string {
+func tunedText(tuned []compare.Result) string {
 	best := tuned[0]
 	text := fmt.Sprintf("%s %s: %s / %s", best.Name, rate(best), loss3(best.MeanLoss), loss3(best.FinalLoss))
-	final := slices.MinFunc(tuned, func(p, q metaopt.Result) int { return cmp.Compare(p.FinalLoss, q.FinalLoss) })
+	final := slices.MinFunc(tuned, func(p, q compare.Result) int { return cmp.Compare(p.FinalLoss, q.FinalLoss) })
 	if final.FinalLoss < best.FinalLoss {
 		text += fmt.Sprintf("; last five of %s %s: %s", final.Name, rate(final), loss3(final.FinalLoss))
 	}
 	return text
 }
 
-func rate(r metaopt.Result) string {
+func rate(r compare.Result) string {
 	if r.LearningRate == nil {
 		return "–"
 	}
@@ -185,4 +185,4 @@ func rate(r metaopt.Result) string {
 }
 
 // loss3 prints three digits.
-func loss3(x metaopt.Number) string { return short(float64(x)) }
+func loss3(x compare.Number) string { return short(float64(x)) }

@@ -20,6 +20,7 @@ import (
 	"learnedopt/internal/lock"
 	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // only refuses flags that a saved state settles.
@@ -177,7 +178,7 @@ func (t *training) restoreSeeds(file *checkpoints.File, run savedRun) (err error
 		return nil
 	}
 	t.setSeed(t.flags.cfg.Seed + uint64(p.now))
-	t.trainer, err = metaopt.NewTrainer(t.cfg)
+	t.trainer, err = metatrain.NewTrainer(t.cfg)
 	return err
 }
 

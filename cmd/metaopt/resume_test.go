@@ -18,6 +18,7 @@ import (
 	"learnedopt/internal/durable"
 	"learnedopt/internal/lock"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // tiny settings take a tenth of a second and are saved at every meta-step.
@@ -297,7 +298,7 @@ func TestNonFiniteWindowsAreReplayed(t *testing.T) {
 	a := succeed(t, slices.Concat([]string{"meta-train", "--out", dir, "--valid-every", "7"}, tiny, nonFinite)...)
 	seen := 0
 	for _, line := range lines(t, filepath.Join(dir, logFile)) {
-		if line["event"] != metaopt.EventDiverged {
+		if line["event"] != metatrain.EventDiverged {
 			continue
 		}
 		seen++
@@ -378,7 +379,7 @@ func TestAStoppedTrainingGoesOnByAnotherPolicy(t *testing.T) {
 	}
 	policies := map[any]int{}
 	for _, line := range lines(t, filepath.Join(dir, logFile)) {
-		if line["event"] == metaopt.EventDiverged {
+		if line["event"] == metatrain.EventDiverged {
 			policies[line["policy"]]++
 		}
 	}

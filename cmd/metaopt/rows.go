@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/tasks"
 )
 
@@ -88,17 +88,17 @@ type bound struct {
 }
 
 // bounds compares a result with the goal. tuned are the tuned rules, of which there may be none.
-func (g goal) bounds(ours metaopt.Result, tuned []metaopt.Result) []bound {
+func (g goal) bounds(ours compare.Result, tuned []compare.Result) []bound {
 	var all []bound
 	if g.finite {
 		all = append(all, bound{"no divergence", float64(ours.Diverged), 0})
 	}
-	last := func(r metaopt.Result) metaopt.Number { return r.Curve[len(r.Curve)-1] }
-	mean := func(r metaopt.Result) metaopt.Number { return r.MeanLoss }
-	final := func(r metaopt.Result) metaopt.Number { return r.FinalLoss }
+	last := func(r compare.Result) compare.Number { return r.Curve[len(r.Curve)-1] }
+	mean := func(r compare.Result) compare.Number { return r.MeanLoss }
+	final := func(r compare.Result) compare.Number { return r.FinalLoss }
 	for _, b := range []struct {
 		name         string
-		of           func(metaopt.Result) metaopt.Number
+		of           func(compare.Result) compare.Number
 		most, factor float64
 	}{
 		{"mean", mean, g.mean, g.meanRatio}, {"last five", final, g.final, g.finalRatio}, {"last", last, 0, g.lastRatio},
@@ -108,7 +108,7 @@ func (g goal) bounds(ours metaopt.Result, tuned []metaopt.Result) []bound {
 			all = append(all, bound{fmt.Sprintf("%s ≤ %g", b.name, b.most), value, b.most})
 		}
 		if b.factor > 0 && len(tuned) > 0 {
-			least := b.of(slices.MinFunc(tuned, func(p, q metaopt.Result) int {
+			least := b.of(slices.MinFunc(tuned, func(p, q compare.Result) int {
 				if b.of(p) < b.of(q) {
 					return -1
 				}

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"learnedopt/checkpoints"
+	"learnedopt/compare"
 	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // saving is when a training's state was saved, and what belongs to it.
@@ -37,7 +39,7 @@ const worth = 100
 
 // atRest saves the training's state if it is time to. An error ends the training: what is not
 // saved or logged would be lost.
-func (t *training) atRest(*metaopt.Trainer) error {
+func (t *training) atRest(*metatrain.Trainer) error {
 	if t.replaying != nil {
 		return t.replaying.atRest(t.trainer)
 	}
@@ -78,11 +80,11 @@ type savedRun struct {
 
 // savedOutcome is an outcome with what the result leaves out.
 type savedOutcome struct {
-	Outcome     outcome              `json:"outcome"`
-	Validated   int                  `json:"validated"`
-	LastLoss    metaopt.Number       `json:"last_loss"`
-	Stale       int                  `json:"stale"`
-	Diagnostics *metaopt.Diagnostics `json:"diagnostics"`
+	Outcome     outcome                `json:"outcome"`
+	Validated   int                    `json:"validated"`
+	LastLoss    compare.Number         `json:"last_loss"`
+	Stale       int                    `json:"stale"`
+	Diagnostics *metatrain.Diagnostics `json:"diagnostics"`
 }
 
 type savedSeed struct {
@@ -235,7 +237,7 @@ const maxReplays = 5
 
 // keepForReplay keeps the last state that was saved before something was not finite, and returns the
 // command that shows it again from there; "" if it is not kept.
-func (t *training) keepForReplay(e metaopt.Event) string {
+func (t *training) keepForReplay(e metatrain.Event) string {
 	if t.outcome.Skipped >= maxReplays {
 		return ""
 	}
@@ -267,7 +269,7 @@ func copyFile(from, to string) error {
 }
 
 // describeNonFinite says where something was not finite.
-func describeNonFinite(e metaopt.Event) string {
+func describeNonFinite(e metatrain.Event) string {
 	d, in := e.Diverged, e.Instance
 	where := ""
 	if d.Coordinate >= 0 {

@@ -5,10 +5,11 @@ import (
 	"strconv"
 	"strings"
 
+	"learnedopt/compare"
+	"learnedopt/metatrain"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"learnedopt/metaopt"
 )
 
 // planFlags are those of how a meta-training goes on: the meta learning rate's
@@ -17,14 +18,14 @@ type planFlags struct {
 	seeds int // from the training's seed on
 }
 
-func (p *planFlags) add(cmd *cobra.Command, cfg *metaopt.TrainConfig) {
+func (p *planFlags) add(cmd *cobra.Command, cfg *metatrain.TrainConfig) {
 	fs := cmd.Flags()
 	fs.Var(count{&cfg.WarmUp, 0}, "warm-up", "meta-steps over which the meta learning rate rises to --meta-lr")
 	fs.Var(factor{&cfg.FinalFraction, false}, "meta-lr-decay", "fraction of --meta-lr that it ends at, along a cosine (1 is none)")
 	fs.Var(count{&cfg.DecaySteps, 0}, "decay-steps", "meta-step at which the decay ends (the last one unless set)")
 	fs.Var(counts{&cfg.ValidSteps}, "valid-steps", "horizons of a validation, as 100,200,1000 (--steps unless set)")
-	fs.Var(choice{&cfg.Selection, metaopt.Selections()}, "selection", "which score of a validation is the best: the mean loss over instances and horizons, the geometric mean, or the geometric mean of mean and final losses")
-	complete(cmd, "selection", metaopt.Selections()...)
+	fs.Var(choice{&cfg.Selection, compare.Selections()}, "selection", "which score of a validation is the best: the mean loss over instances and horizons, the geometric mean, or the geometric mean of mean and final losses")
+	complete(cmd, "selection", compare.Selections()...)
 	fs.Var(counts{&cfg.Horizons}, "horizons", "curriculum in place of --steps: inner steps of an episode, stage by stage, as 100,200,500")
 	fs.Var(count{&cfg.StagePatience, 1}, "stage-patience", "validations without a new best that end a stage of --horizons, after 3 or more")
 	fs.BoolVar(&cfg.RandomSteps, "random-steps", false, "draw every episode's length log-uniformly from --unroll to --steps")
@@ -63,7 +64,7 @@ type planRecord struct {
 	OnNonFinite string `json:"on_non_finite,omitempty"`
 }
 
-func recordPlan(cfg metaopt.TrainConfig) planRecord {
+func recordPlan(cfg metatrain.TrainConfig) planRecord {
 	r := planRecord{
 		WarmUp: cfg.WarmUp, FinalFraction: cfg.FinalFraction, DecaySteps: cfg.DecaySteps,
 		ValidSteps: cfg.ValidSteps, Selection: cfg.Selection, Horizons: cfg.Horizons, RandomSteps: cfg.RandomSteps,
@@ -71,7 +72,7 @@ func recordPlan(cfg metaopt.TrainConfig) planRecord {
 	if len(r.Horizons) > 0 {
 		r.StagePatience = cfg.StagePatience
 	}
-	if cfg.OnNonFinite != metaopt.SkipNonFinite {
+	if cfg.OnNonFinite != metatrain.SkipNonFinite {
 		r.OnNonFinite = cfg.OnNonFinite
 	}
 	return r
@@ -98,7 +99,7 @@ func (r planRecord) args() []string {
 	if len(r.ValidSteps) > 0 {
 		args = append(args, "--valid-steps", counts{&r.ValidSteps}.String())
 	}
-	if r.Selection != metaopt.SelectMean {
+	if r.Selection != compare.SelectMean {
 		args = append(args, "--selection", r.Selection)
 	}
 	if r.RandomSteps {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 )
 
@@ -14,7 +16,7 @@ type seedResult struct {
 	Chosen bool   `json:"chosen"`
 	// Select is the score that seeds are compared by; nil if there is no network or
 	// no comparison.
-	Select *metaopt.RuleScore `json:"select,omitempty"`
+	Select *compare.RuleScore `json:"select,omitempty"`
 	outcome
 }
 
@@ -67,7 +69,7 @@ func (t *training) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
 		t.note("seed %d, %d of %d", t.record.Seed, p.now+1, n)
 		o, err := t.trainOnce(ctx)
 		results, found := append(p.results, seedResult{Seed: t.record.Seed, outcome: t.outcome}), append(p.found, o)
-		var diverged *metaopt.MetaDivergedError
+		var diverged *metatrain.MetaDivergedError
 		switch {
 		case err == nil:
 			p.finished++
@@ -106,7 +108,7 @@ func (t *training) reseed(seed uint64) (err error) {
 		return nil
 	}
 	t.setSeed(seed)
-	t.trainer, err = metaopt.NewTrainer(t.cfg)
+	t.trainer, err = metatrain.NewTrainer(t.cfg)
 	return err
 }
 
@@ -129,14 +131,14 @@ func (t *training) choose(ctx context.Context, results []seedResult, found []*me
 			rules, from = append(rules, o.Network), append(from, k)
 		}
 	}
-	cfg := metaopt.SelectConfig{
+	cfg := compare.SelectConfig{
 		Family: t.cfg.Valid, Runs: max(defaultRuns, t.cfg.ValidRuns), Horizons: t.record.selectHorizons(),
 		Selection: t.cfg.Selection, Seed: t.record.Seed,
 	}
 	t.note("choosing among %d networks on %d instances", len(rules), cfg.Runs)
 	m := t.app.meter(int64(len(rules)*cfg.Runs), "choosing").of("runs")
 	cfg.Progress = m.progress
-	best, scores, err := metaopt.Select(ctx, cfg, rules)
+	best, scores, err := compare.Select(ctx, cfg, rules)
 	m.close()
 	if err != nil {
 		return 0, err

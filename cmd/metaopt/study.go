@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 )
@@ -124,12 +125,12 @@ func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (resu
 		tunedTo = append(tunedTo, fmt.Sprintf("%s %v", rule, tuned.LearningRate))
 	}
 	about.What, about.Runs = "evaluation", v.runs
-	res.comparison = &metaopt.Comparison{Task: about.Task, Steps: v.steps, Runs: v.runs, Seed: v.seed}
+	res.comparison = &compare.Comparison{Task: about.Task, Steps: v.steps, Runs: v.runs, Seed: v.seed}
 	for _, e := range entrants {
 		q := about
 		q.Optimizer = e.hash
-		c, err := ask(s, v.file()+"-learned-"+e.hash[:12], q, func() (*metaopt.Comparison, error) {
-			return v.evaluate(ctx, s.app, []metaopt.Contender{{Name: e.name, Kind: metaopt.Learned, Rule: e.optimizer.Network}})
+		c, err := ask(s, v.file()+"-learned-"+e.hash[:12], q, func() (*compare.Comparison, error) {
+			return v.evaluate(ctx, s.app, []compare.Contender{{Name: e.name, Kind: compare.Learned, Rule: e.optimizer.Network}})
 		})
 		if err != nil {
 			return res, err
@@ -140,7 +141,7 @@ func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (resu
 	if contenders := contendersOf(res.tuned); len(contenders) > 0 {
 		q := about
 		q.Rule = strings.Join(tunedTo, ", ")
-		c, err := ask(s, v.file()+"-hand-designed", q, func() (*metaopt.Comparison, error) {
+		c, err := ask(s, v.file()+"-hand-designed", q, func() (*compare.Comparison, error) {
 			return v.evaluate(ctx, s.app, contenders)
 		})
 		if err != nil {

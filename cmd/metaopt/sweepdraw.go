@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/report"
 	"learnedopt/sweep"
 )
@@ -221,7 +221,7 @@ func drawSheet(res *sweep.Results, s sheet, x, y sweep.Axis) (*report.Plot, erro
 
 // seriesOf is a rule's curve in a cell; one without a point if there is no record.
 func seriesOf(res *sweep.Results, c *sweep.CellResult, rule sweep.Rule) report.Series {
-	s := report.Series{Name: tunedName(res, rule.Name), Learned: rule.Kind == metaopt.Learned}
+	s := report.Series{Name: tunedName(res, rule.Name), Learned: rule.Kind == compare.Learned}
 	for _, r := range c.Records {
 		if r.Rule.Name != rule.Name {
 			continue

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/report"
 	"learnedopt/sweep"
 )
@@ -83,10 +83,10 @@ func tunedName(res *sweep.Results, name string) string {
 	return short
 }
 
-func meanOf(x []metaopt.Number) metaopt.Number {
-	sum := metaopt.Number(0)
+func meanOf(x []compare.Number) compare.Number {
+	sum := compare.Number(0)
 	for _, v := range x {
-		sum += v / metaopt.Number(len(x))
+		sum += v / compare.Number(len(x))
 	}
 	return sum
 }
@@ -107,7 +107,7 @@ func duelCells(res *sweep.Results, d sweep.Duel) []string {
 }
 
 // ratioText prints a ratio to be compared with 1.
-func ratioText(x metaopt.Number) string {
+func ratioText(x compare.Number) string {
 	switch {
 	case !x.Finite():
 		return "–"

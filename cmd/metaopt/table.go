@@ -7,14 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/report"
 )
 
 // ranked returns the results by mean loss, those with fewer divergences first.
-func ranked(c *metaopt.Comparison) []metaopt.Result {
+func ranked(c *compare.Comparison) []compare.Result {
 	rules := slices.Clone(c.Rules)
-	slices.SortStableFunc(rules, func(a, b metaopt.Result) int {
+	slices.SortStableFunc(rules, func(a, b compare.Result) int {
 		return cmp.Or(cmp.Compare(a.Diverged, b.Diverged), cmp.Compare(a.MeanLoss, b.MeanLoss))
 	})
 	return rules
@@ -24,14 +24,14 @@ func ranked(c *metaopt.Comparison) []metaopt.Result {
 type tableWriter func(w io.Writer, header []string, rows [][]string) error
 
 // printComparison prints the table, and in a sentence who won.
-func printComparison(w io.Writer, c *metaopt.Comparison) error {
+func printComparison(w io.Writer, c *compare.Comparison) error {
 	return writeComparison(w, c, report.Table)
 }
 
-func writeComparison(w io.Writer, c *metaopt.Comparison, table tableWriter) error {
+func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) error {
 	fmt.Fprintf(w, "%s: %d steps, averages over %d fresh instances\n\n", c.Task, c.Steps, c.Runs)
 	rules := ranked(c)
-	scored := slices.ContainsFunc(rules, func(r metaopt.Result) bool { return r.ValidLoss != nil })
+	scored := slices.ContainsFunc(rules, func(r compare.Result) bool { return r.ValidLoss != nil })
 	header := []string{"rule", "learning rate", "mean loss", "95% interval", "final loss", "diverged"}
 	if scored {
 		header = append(header, "valid loss", "test accuracy")
@@ -49,7 +49,7 @@ func writeComparison(w io.Writer, c *metaopt.Comparison, table tableWriter) erro
 			row[3] = "–"
 		}
 		if scored && r.ValidLoss != nil {
-			row = append(row, loss(metaopt.Number(*r.ValidLoss)), fmt.Sprintf("%.2f%%", 100**r.TestAccuracy))
+			row = append(row, loss(compare.Number(*r.ValidLoss)), fmt.Sprintf("%.2f%%", 100**r.TestAccuracy))
 		} else if scored {
 			row = append(row, "–", "–")
 		}
@@ -72,15 +72,15 @@ func writeComparison(w io.Writer, c *metaopt.Comparison, table tableWriter) erro
 }
 
 // displayName marks a learned rule whose name does not say so.
-func displayName(r metaopt.Result) string {
-	if r.Kind == metaopt.Learned && strings.TrimSuffix(r.Name, guardSuffix) != metaopt.Learned {
+func displayName(r compare.Result) string {
+	if r.Kind == compare.Learned && strings.TrimSuffix(r.Name, guardSuffix) != compare.Learned {
 		return r.Name + " (learned)"
 	}
 	return r.Name
 }
 
 // loss prints four digits.
-func loss(x metaopt.Number) string {
+func loss(x compare.Number) string {
 	switch {
 	case !x.Finite():
 		return "–"
@@ -91,7 +91,7 @@ func loss(x metaopt.Number) string {
 }
 
 // pairedText says what the paired comparison found.
-func pairedText(p metaopt.Paired) string {
+func pairedText(p compare.Paired) string {
 	text := fmt.Sprintf("%s against %s on the same instances: %s", p.Name, p.Against, p.Verdict)
 	switch {
 	case p.RatioCI95[1].Finite():
@@ -101,7 +101,7 @@ func pairedText(p metaopt.Paired) string {
 	default:
 		text += ", for what diverged"
 	}
-	if p.Verdict == metaopt.Undecided && p.DifferenceCI95[1].Finite() {
+	if p.Verdict == compare.Undecided && p.DifferenceCI95[1].Finite() {
 		text += ": more --runs would tell"
 	}
 	return text + "."
@@ -110,15 +110,15 @@ func pairedText(p metaopt.Paired) string {
 // verdict compares the best learned with the best tuned rule; "" if there are
 // not both, or one of them has no finite loss. Where the two were not paired it
 // looks at their intervals.
-func verdict(rules []metaopt.Result, paired bool) string {
-	best := func(kind string) *metaopt.Result {
-		i := slices.IndexFunc(rules, func(r metaopt.Result) bool { return r.Kind == kind })
+func verdict(rules []compare.Result, paired bool) string {
+	best := func(kind string) *compare.Result {
+		i := slices.IndexFunc(rules, func(r compare.Result) bool { return r.Kind == kind })
 		if i < 0 || !rules[i].MeanLoss.Finite() {
 			return nil
 		}
 		return &rules[i]
 	}
-	learned, tuned := best(metaopt.Learned), best(metaopt.Baseline)
+	learned, tuned := best(compare.Learned), best(compare.Baseline)
 	if learned == nil || tuned == nil {
 		return ""
 	}
@@ -133,7 +133,7 @@ func verdict(rules []metaopt.Result, paired bool) string {
 	return text
 }
 
-func percentBelow(low, high *metaopt.Result) string {
+func percentBelow(low, high *compare.Result) string {
 	percent := 100 * (1 - float64(low.MeanLoss/high.MeanLoss))
 	if percent < 10 {
 		return fmt.Sprintf("%.1f%%", percent)
@@ -143,19 +143,19 @@ func percentBelow(low, high *metaopt.Result) string {
 
 // plotComparison draws the learning curves. horizon is the number of steps that
 // the learned rules were trained for, 0 if that differs or none is known.
-func plotComparison(c *metaopt.Comparison, horizon int) (*report.Plot, error) {
+func plotComparison(c *compare.Comparison, horizon int) (*report.Plot, error) {
 	var series []report.Series
 	for _, r := range ranked(c) {
 		series = append(series, report.Series{
 			Name: displayName(r), Mean: floats(r.Curve), Lo: floats(r.CurveCI95[0]), Hi: floats(r.CurveCI95[1]),
-			Learned: r.Kind == metaopt.Learned,
+			Learned: r.Kind == compare.Learned,
 		})
 	}
 	title := fmt.Sprintf("%s (mean of %d instances)", c.Task, c.Runs)
 	return report.Curves(title, series, report.CurveOptions{Horizon: float64(horizon)})
 }
 
-func floats(x []metaopt.Number) []float64 {
+func floats(x []compare.Number) []float64 {
 	y := make([]float64, len(x))
 	for i, v := range x {
 		y[i] = float64(v)

@@ -8,43 +8,44 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/report"
 	"learnedopt/tasks"
 )
 
 // row is a result with an interval of ±10 %.
-func row(name, kind string, mean float64, diverged int) metaopt.Result {
-	return metaopt.Result{
-		Name: name, Kind: kind, MeanLoss: metaopt.Number(mean), FinalLoss: metaopt.Number(mean / 2), Diverged: diverged,
-		MeanLossCI95: [2]metaopt.Number{metaopt.Number(0.9 * mean), metaopt.Number(1.1 * mean)},
-		Curve:        []metaopt.Number{2, metaopt.Number(mean)},
-		CurveCI95:    [2][]metaopt.Number{{1, 0.1}, {3, 9}},
+func row(name, kind string, mean float64, diverged int) compare.Result {
+	return compare.Result{
+		Name: name, Kind: kind, MeanLoss: compare.Number(mean), FinalLoss: compare.Number(mean / 2), Diverged: diverged,
+		MeanLossCI95: [2]compare.Number{compare.Number(0.9 * mean), compare.Number(1.1 * mean)},
+		Curve:        []compare.Number{2, compare.Number(mean)},
+		CurveCI95:    [2][]compare.Number{{1, 0.1}, {3, 9}},
 	}
 }
 
 func TestTableIsSortedAndSaysWhoWon(t *testing.T) {
 	inf := math.Inf(1)
 	for _, c := range []struct {
-		rules []metaopt.Result
+		rules []compare.Result
 		order []string
 		last  string
 	}{
 		{
-			[]metaopt.Result{row("learned", "learned", 0.1, 0), row("sgd", "baseline", 0.4, 0), row("adam", "baseline", 0.2, 0)},
+			[]compare.Result{row("learned", "learned", 0.1, 0), row("sgd", "baseline", 0.4, 0), row("adam", "baseline", 0.2, 0)},
 			[]string{"learned", "adam", "sgd"}, "learned has the lowest mean loss: 50% below the best tuned rule, adam.",
 		},
 		{
-			[]metaopt.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)},
+			[]compare.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)},
 			[]string{"sgd", "mine (learned)"}, "The tuned sgd has the lowest mean loss: 1.0% below mine. Their intervals overlap: more --runs would tell.",
 		},
 		{
-			[]metaopt.Result{row("learned", "learned", inf, 3), row("sgd", "baseline", inf, 1), row("adam", "baseline", 7, 0)},
+			[]compare.Result{row("learned", "learned", inf, 3), row("sgd", "baseline", inf, 1), row("adam", "baseline", 7, 0)},
 			[]string{"adam", "sgd", "learned"}, "Mean loss:",
 		},
 	} {
 		var b strings.Builder
-		if err := printComparison(&b, &metaopt.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: c.rules}); err != nil {
+		if err := printComparison(&b, &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: c.rules}); err != nil {
 			t.Fatal(err)
 		}
 		text := strings.TrimSpace(b.String())
@@ -67,7 +68,7 @@ func TestTableIsSortedAndSaysWhoWon(t *testing.T) {
 
 func TestLossDigits(t *testing.T) {
 	for x, want := range map[float64]string{0.12345: "0.1235", 0: "0", 0.00001234: "1.234e-05", 12.3456: "12.35", math.Inf(1): "–", math.NaN(): "–"} {
-		if got := loss(metaopt.Number(x)); got != want {
+		if got := loss(compare.Number(x)); got != want {
 			t.Errorf("%v is printed as %s, want %s", x, got, want)
 		}
 	}
@@ -153,12 +154,12 @@ func TestDistinctNames(t *testing.T) {
 
 // What the pairs say stands below the table, in place of the overlap of intervals.
 func TestTableSaysWhatThePairsSay(t *testing.T) {
-	inf := metaopt.Number(math.Inf(1))
-	c := &metaopt.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: []metaopt.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
-	c.Paired = []metaopt.Paired{
-		{Name: "mine", Against: "sgd", Ratio: 1.01, RatioCI95: [2]metaopt.Number{0.9, 1.1}, DifferenceCI95: [2]metaopt.Number{-1, 1}, Verdict: metaopt.Undecided},
-		{Name: "low", Against: "sgd", Ratio: 0.5, RatioCI95: [2]metaopt.Number{0.4, 0.6}, DifferenceCI95: [2]metaopt.Number{-2, -1}, Verdict: metaopt.Won},
-		{Name: "wild", Against: "sgd", Ratio: inf, RatioCI95: [2]metaopt.Number{1, inf}, DifferenceCI95: [2]metaopt.Number{1, inf}, Verdict: metaopt.Lost},
+	inf := compare.Number(math.Inf(1))
+	c := &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: []compare.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
+	c.Paired = []compare.Paired{
+		{Name: "mine", Against: "sgd", Ratio: 1.01, RatioCI95: [2]compare.Number{0.9, 1.1}, DifferenceCI95: [2]compare.Number{-1, 1}, Verdict: compare.Undecided},
+		{Name: "low", Against: "sgd", Ratio: 0.5, RatioCI95: [2]compare.Number{0.4, 0.6}, DifferenceCI95: [2]compare.Number{-2, -1}, Verdict: compare.Won},
+		{Name: "wild", Against: "sgd", Ratio: inf, RatioCI95: [2]compare.Number{1, inf}, DifferenceCI95: [2]compare.Number{1, inf}, Verdict: compare.Lost},
 	}
 	var b strings.Builder
 	if err := writeComparison(&b, c, report.Markdown); err != nil {

@@ -5,8 +5,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"learnedopt/compare"
 	"learnedopt/lstm"
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/tensorboard"
 )
 
@@ -75,15 +76,15 @@ func (b *board) end() {
 
 // hear writes an event of a training whose network is net and whose last meta-step
 // had the given learning rate.
-func (b *board) hear(e metaopt.Event, net *lstm.Network, rate float64) {
+func (b *board) hear(e metatrain.Event, net *lstm.Network, rate float64) {
 	if b.w == nil {
 		return
 	}
 	switch e.Kind {
-	case metaopt.EventEpisode:
+	case metatrain.EventEpisode:
 		b.scalar(e, "meta_loss/train", e.MeanLoss)
 		b.scalar(e, "meta_gradient_norm/mean", e.GradNorm)
-	case metaopt.EventValidation:
+	case metatrain.EventValidation:
 		b.validation(e, net, rate)
 		if err := b.w.Flush(); err != nil {
 			b.end()
@@ -91,14 +92,14 @@ func (b *board) hear(e metaopt.Event, net *lstm.Network, rate float64) {
 	}
 }
 
-func (b *board) scalar(e metaopt.Event, tag string, value metaopt.Number) {
+func (b *board) scalar(e metatrain.Event, tag string, value compare.Number) {
 	b.w.Scalar(int64(e.MetaStep), tag, float64(value))
 }
 
-func (b *board) validation(e metaopt.Event, net *lstm.Network, rate float64) {
+func (b *board) validation(e metatrain.Event, net *lstm.Network, rate float64) {
 	b.scalar(e, "meta_loss/valid", e.Valid.Loss())
 	b.scalar(e, "meta_loss/valid_final", e.Valid.FinalLoss)
-	b.scalar(e, "meta_learning_rate", metaopt.Number(rate))
+	b.scalar(e, "meta_learning_rate", compare.Number(rate))
 	for _, t := range net.Tensors() {
 		b.w.Histogram(int64(e.MetaStep), "phi/"+t.Name, t.Data)
 	}
@@ -114,26 +115,26 @@ func (b *board) validation(e metaopt.Event, net *lstm.Network, rate float64) {
 	b.phase(e, "train", d.Training)
 	if m := d.Training.MetaGradient; m != nil {
 		b.scalar(e, "meta_gradient_norm/max", m.MaxNorm)
-		b.scalar(e, "meta_gradient_clipped", metaopt.Number(m.Clipped))
+		b.scalar(e, "meta_gradient_clipped", compare.Number(m.Clipped))
 	}
 }
 
-func (b *board) phase(e metaopt.Event, phase string, d *metaopt.Diagnosis) {
-	b.scalar(e, "non_finite/"+phase, metaopt.Number(d.NonFinite.Count))
+func (b *board) phase(e metatrain.Event, phase string, d *metatrain.Diagnosis) {
+	b.scalar(e, "non_finite/"+phase, compare.Number(d.NonFinite.Count))
 	if d.Sampled == 0 {
 		return
 	}
 	b.scalar(e, "update_rms/"+phase, d.UpdateRMS)
 	b.scalar(e, "gradient_rms/"+phase, d.GradientRMS)
 	b.scalar(e, "update_to_gradient/"+phase, d.UpdateToGradient)
-	b.scalar(e, "zero_gradients/"+phase, metaopt.Number(d.ZeroGradients))
+	b.scalar(e, "zero_gradients/"+phase, compare.Number(d.ZeroGradients))
 	if in := d.Inputs; in != nil {
-		b.scalar(e, "small_gradients/"+phase, metaopt.Number(in.SmallGradients))
-		b.scalar(e, "clipped_signs/"+phase, metaopt.Number(in.ClippedSigns))
+		b.scalar(e, "small_gradients/"+phase, compare.Number(in.SmallGradients))
+		b.scalar(e, "clipped_signs/"+phase, compare.Number(in.ClippedSigns))
 	}
 	for k, g := range d.Gates {
 		for i, share := range []float64{g.I, g.F, g.G, g.O} {
-			b.scalar(e, fmt.Sprintf("gate_saturation/lstm%d/%c/%s", k+1, "ifgo"[i], phase), metaopt.Number(share))
+			b.scalar(e, fmt.Sprintf("gate_saturation/lstm%d/%c/%s", k+1, "ifgo"[i], phase), compare.Number(share))
 		}
 	}
 }

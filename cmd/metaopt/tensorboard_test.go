@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 	"learnedopt/tensorboard"
 )
 
@@ -103,8 +105,8 @@ func TestTensorBoardWarnsOnce(t *testing.T) {
 	disk := &full{}
 	b := &board{app: &app{stderr: &stderr, quiet: true}, w: tensorboard.NewWriter(disk)}
 	for range 3 {
-		b.hear(metaopt.Event{Kind: metaopt.EventEpisode}, o.Network, 0.1)
-		b.hear(metaopt.Event{Kind: metaopt.EventValidation, Valid: &metaopt.Score{}}, o.Network, 0.1)
+		b.hear(metatrain.Event{Kind: metatrain.EventEpisode}, o.Network, 0.1)
+		b.hear(metatrain.Event{Kind: metatrain.EventValidation, Valid: &compare.Score{}}, o.Network, 0.1)
 	}
 	b.end()
 	if got := stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no space left") {

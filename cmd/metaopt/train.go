@@ -10,16 +10,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/lock"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // training is a meta-training under way.
 type training struct {
 	*app
 	flags   *trainFlags
-	trainer *metaopt.Trainer
+	trainer *metatrain.Trainer
 	record  trainRecord
 	init    *metaopt.Optimizer
 	rules   []string // to compare with
@@ -28,7 +30,7 @@ type training struct {
 	board   *board
 	meter   *meter
 	outcome outcome
-	cfg     metaopt.TrainConfig
+	cfg     metatrain.TrainConfig
 	seeds   []seedResult // if there are several
 
 	saving
@@ -37,7 +39,7 @@ type training struct {
 
 // runResult is result.json.
 type runResult struct {
-	Comparison *metaopt.Comparison `json:"comparison"`
+	Comparison *compare.Comparison `json:"comparison"`
 	// Tuning holds each hand-designed rule's grid of learning rates.
 	Tuning []baselines.Tuned `json:"tuning"`
 	Train  trainResult       `json:"train"`
@@ -146,7 +148,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	t.record = recordTraining(cfg, shape, f.network.init, gradient)
 	t.cfg = cfg
 	t.record.augmentRecord = f.augment.augmentRecord
-	t.trainer, err = metaopt.NewTrainer(cfg)
+	t.trainer, err = metatrain.NewTrainer(cfg)
 	return t, err
 }
 
@@ -168,7 +170,7 @@ func (t *training) train(ctx context.Context) (*metaopt.Optimizer, error) {
 	t.meter.close()
 	out := &t.outcome
 	out.Seconds, out.MetaSteps = t.trainer.Elapsed().Seconds(), t.trainer.MetaSteps()
-	var diverged *metaopt.MetaDivergedError
+	var diverged *metatrain.MetaDivergedError
 	switch {
 	case err == nil && t.record.MetaSteps > 0 && out.MetaSteps >= t.record.MetaSteps:
 		out.Reason = "meta-steps"
@@ -208,12 +210,12 @@ func (t *training) sign(o *metaopt.Optimizer) {
 }
 
 // hear logs an event and shows it.
-func (t *training) hear(e metaopt.Event) {
+func (t *training) hear(e metatrain.Event) {
 	if t.replaying != nil {
 		t.replaying.hear(e)
 		return
 	}
-	if e.Kind == metaopt.EventDiverged {
+	if e.Kind == metatrain.EventDiverged {
 		e.Replay = t.keepForReplay(e)
 	}
 	t.log.add(e)
@@ -224,9 +226,9 @@ func (t *training) hear(e metaopt.Event) {
 		t.meter.describe(fmt.Sprintf("meta-training, valid loss %s, %.3g meta-steps/s", loss(t.outcome.lastLoss), float64(e.MetaStep)/e.Seconds))
 	}
 	switch e.Kind {
-	case metaopt.EventDiverged:
+	case metatrain.EventDiverged:
 		t.outcome.Skipped++
-	case metaopt.EventValidation:
+	case metatrain.EventValidation:
 		if t.outcome.validated < 0 {
 			t.outcome.StartLoss = e.Valid.Loss()
 		}
@@ -279,7 +281,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	}
 	res, err := versus{
 		family: family, steps: o.Provenance.Steps, runs: t.flags.runs, tuneRuns: t.flags.tune, seed: t.record.Seed,
-		learned: []metaopt.Contender{{Name: name, Kind: metaopt.Learned, Rule: o.Network}}, rules: t.rules,
+		learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, rules: t.rules,
 	}.run(ctx, t.app)
 	if err != nil {
 		return err
@@ -316,7 +318,7 @@ func (t *training) kept() string {
 
 // unfinished adds to an error what the run folder holds.
 func (t *training) unfinished(err error, holds string) error {
-	var diverged *metaopt.MetaDivergedError
+	var diverged *metatrain.MetaDivergedError
 	onward := fmt.Sprintf("go on with metaopt meta-train --resume %s", shellQuote(t.dir))
 	switch {
 	case err == nil:

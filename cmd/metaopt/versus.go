@@ -9,8 +9,8 @@ import (
 	"slices"
 
 	"learnedopt/baselines"
+	"learnedopt/compare"
 	"learnedopt/internal/durable"
-	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 )
 
@@ -23,13 +23,13 @@ type versus struct {
 	tuneRuns int
 	grid     int // learning rates a decade; 0 means defaultGrid
 	seed     uint64
-	learned  []metaopt.Contender
+	learned  []compare.Contender
 	rules    []string
 }
 
 // result is what a comparison found, and the grids that the rules were tuned on.
 type result struct {
-	comparison *metaopt.Comparison
+	comparison *compare.Comparison
 	tuned      []baselines.Tuned
 }
 
@@ -50,20 +50,20 @@ func (v versus) run(ctx context.Context, a *app) (result, error) {
 }
 
 // contendersOf leaves out what diverged everywhere, of which a note spoke.
-func contendersOf(tuned []baselines.Tuned) []metaopt.Contender {
-	var contenders []metaopt.Contender
+func contendersOf(tuned []baselines.Tuned) []compare.Contender {
+	var contenders []compare.Contender
 	for _, t := range tuned {
 		if t.Rule != nil {
-			contenders = append(contenders, metaopt.Contender{Name: t.Name, Kind: metaopt.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
+			contenders = append(contenders, compare.Contender{Name: t.Name, Kind: compare.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
 		}
 	}
 	return contenders
 }
 
-func (v versus) evaluate(ctx context.Context, a *app, contenders []metaopt.Contender) (*metaopt.Comparison, error) {
+func (v versus) evaluate(ctx context.Context, a *app, contenders []compare.Contender) (*compare.Comparison, error) {
 	m := a.meter(int64(v.runs*len(contenders)), "comparing").of("runs")
 	defer m.close()
-	return metaopt.Evaluate(ctx, metaopt.EvalConfig{
+	return compare.Evaluate(ctx, compare.EvalConfig{
 		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed,
 		Progress: func(done, total int) {
 			if m.set(int64(done)); done == total {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"learnedopt/baselines"
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 )
 
 func ExampleEvaluate() {
@@ -18,11 +18,11 @@ func ExampleEvaluate() {
 	if err != nil {
 		panic(err)
 	}
-	contenders := []metaopt.Contender{{Name: "learned", Kind: metaopt.Learned, Rule: opt.Rule()}}
+	contenders := []compare.Contender{{Name: "learned", Kind: compare.Learned, Rule: opt.Rule()}}
 	for _, t := range tuned {
-		contenders = append(contenders, metaopt.Contender{Name: t.Name, Kind: metaopt.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
+		contenders = append(contenders, compare.Contender{Name: t.Name, Kind: compare.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
 	}
-	c, err := metaopt.Evaluate(context.Background(), metaopt.EvalConfig{
+	c, err := compare.Evaluate(context.Background(), compare.EvalConfig{
 		Family: Logistics{}, Contenders: contenders, Steps: 100, Runs: 200,
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"learnedopt/baselines"
-	"learnedopt/metaopt"
+	"learnedopt/compare"
 	"learnedopt/optimizer"
 	"learnedopt/optimizer/optimizertest"
 )
@@ -87,11 +87,11 @@ func ExampleLion() {
 	if err != nil {
 		panic(err)
 	}
-	var contenders []metaopt.Contender
+	var contenders []compare.Contender
 	for _, t := range tuned {
-		contenders = append(contenders, metaopt.Contender{Name: t.Name, Kind: metaopt.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
+		contenders = append(contenders, compare.Contender{Name: t.Name, Kind: compare.Baseline, Rule: t.Rule, LearningRate: t.LearningRate})
 	}
-	c, err := metaopt.Evaluate(context.Background(), metaopt.EvalConfig{
+	c, err := compare.Evaluate(context.Background(), compare.EvalConfig{
 		Family: Logistics{}, Contenders: contenders, Steps: 100, Runs: 200,
 	})
 	if err != nil {

@@ -7,17 +7,18 @@ import (
 
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 // train meta-trains a small network on logistic regressions: a few seconds.
 func train() (*metaopt.Optimizer, error) {
-	trainer, err := metaopt.NewTrainer(metaopt.TrainConfig{
+	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{
 		Family:  Logistics{},
 		Network: lstm.Config{Inputs: lstm.LogAndSign | lstm.RNNProp, Hidden: 10, Scale: 0.1},
 		Steps:   100, Unroll: 20,
 		MetaSteps: 1500, MetaLearningRate: 0.01, WarmUp: 20, FinalFraction: 0.05,
 		Batch:      4, // episodes side by side: the mean of their meta-gradients is less noisy
-		Estimator:  &metaopt.TruncatedBackprop{SecondDerivatives: true},
+		Estimator:  &metatrain.TruncatedBackprop{SecondDerivatives: true},
 		ValidEvery: 100, ValidRuns: 64,
 		Seed: 1,
 	})

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 
 	"learnedopt/lstm"
-	"learnedopt/metaopt"
+	"learnedopt/metatrain"
 )
 
 func ExampleTruncatedBackprop() {
@@ -18,9 +18,9 @@ func ExampleTruncatedBackprop() {
 	if err != nil {
 		panic(err)
 	}
-	episode := metaopt.NewEpisode(net, p)
+	episode := metatrain.NewEpisode(net, p)
 	dphi := make([]float64, len(net.Params())) // ∂L/∂φ
-	var estimator metaopt.TruncatedBackprop
+	var estimator metatrain.TruncatedBackprop
 	for range 5 { // five windows of ten steps
 		window, err := estimator.Estimate(context.Background(), dphi, episode, 10)
 		if err != nil {

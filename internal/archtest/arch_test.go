@@ -67,15 +67,23 @@ var rules = map[string]rule{
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l",
 			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"},
+	},
+	// Comparing rules: nothing of how they came about.
+	"compare": {
+		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
-	"metaopt/adjoint": {
-		own: append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+	"metatrain": {
+		own:    append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	"metatrain/adjoint": {
+		own: append([]string{"metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
 			light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"bench": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"checkpoints": {
 		own:    []string{"internal/durable"},
@@ -97,12 +105,12 @@ var rules = map[string]rule{
 	},
 	// Pages are made of files, by what the library itself knows of them.
 	"htmlreport": {
-		own: append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
 			light...),
 	},
 	// Sweeps compute and compare; they draw nothing.
 	"sweep": {
-		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
 	// What its user has anyway: gonum.
@@ -111,11 +119,11 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"adapters/gonum/examples/testfunctions": {
-		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metaopt/adjoint", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "htmlreport", "sweep", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
@@ -132,7 +140,7 @@ var rules = map[string]rule{
 	},
 	"adapters/gomlx/example": {
 		own: []string{"adapters/gomlx", "adapters/gomlx/internal/cputime", "adapters/gomlx/internal/classifier",
-			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
 	// Whoever steps Gorgonia's nodes by a rule has Gorgonia already, and gets nothing else with it.
@@ -141,17 +149,17 @@ var rules = map[string]rule{
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/internal/compare": {
-		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/mlp": {
 		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
-			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/convnet": {
 		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
-			"optimizer", "lstm", "baselines", "tasks", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},

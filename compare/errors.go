@@ -1,0 +1,4 @@
+package compare
+
+// Panics of callers' mistakes.
+const errPairs = "compare: a rule has not one mean loss for each run"

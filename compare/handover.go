@@ -1,0 +1,35 @@
+package compare
+
+import (
+	"sync/atomic"
+
+	"learnedopt/metaopt"
+	"learnedopt/optimizer"
+)
+
+// A handoverCount counts the handovers of a rule's runs.
+type handoverCount struct{ n atomic.Int64 }
+
+// countHandovers returns rule, and if it is guarded a count of its handovers; else nil.
+func countHandovers(rule optimizer.Rule) (optimizer.Rule, *handoverCount) {
+	g, ok := rule.(metaopt.Guarded)
+	if !ok {
+		return rule, nil
+	}
+	count, hear := new(handoverCount), g.Guard.OnHandover
+	g.Guard.OnHandover = func(h metaopt.Handover) {
+		count.n.Add(1)
+		if hear != nil {
+			hear(h)
+		}
+	}
+	return g, count
+}
+
+func (c *handoverCount) total() *int {
+	if c == nil {
+		return nil
+	}
+	n := int(c.n.Load())
+	return &n
+}

@@ -1,0 +1,124 @@
+package compare
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"learnedopt/internal/stream"
+)
+
+// The verdicts of a Paired.
+const (
+	Won       = "won"
+	Lost      = "lost"
+	Undecided = "undecided"
+)
+
+// A Paired compares a learned rule with the best hand-designed one instance by
+// instance. Both ran on the same instances, so that what makes one instance
+// harder than another cancels out of the difference, but not out of two intervals
+// that are laid side by side.
+type Paired struct {
+	// Name is the learned rule, Against the hand-designed one of the fewest divergences
+	// and then the least mean loss on these instances.
+	Name    string `json:"name"`
+	Against string `json:"against"`
+	// With the mean losses a_i of Name and b_i of Against on instance i,
+	//
+	//	Ratio = Σ a_i / Σ b_i,   Difference = (1/n) Σ (a_i − b_i),
+	//
+	// and their 95 % bootstrap intervals, of instances drawn with replacement as pairs.
+	// A ratio is infinite, null in JSON, unless Σ b_i is positive; so is whatever a
+	// divergence makes infinite.
+	Ratio          Number    `json:"ratio"`
+	RatioCI95      [2]Number `json:"ratio_ci95"`
+	Difference     Number    `json:"difference"`
+	DifferenceCI95 [2]Number `json:"difference_ci95"`
+	// Verdict is Won or Lost if the difference's interval excludes zero, or if
+	// one of the two diverged less often; else Undecided.
+	Verdict string `json:"verdict"`
+}
+
+// Pair fills in c.Paired from c.Rules: one Paired for each learned rule, none if there is
+// no hand-designed one. Rules of comparisons on the same task, steps,
+// runs and seed may have been put together in c.Rules: Evaluate gives a rule the same result
+// whatever it is compared with. It panics if a rule has not a mean loss for each of
+// c.Runs instances.
+func (c *Comparison) Pair() {
+	c.Paired = nil
+	var best *Result
+	for i := range c.Rules {
+		r := &c.Rules[i]
+		if len(r.MeanLosses) != c.Runs {
+			panic(errPairs)
+		}
+		if r.Kind == Baseline && (best == nil || r.score().BetterThan(best.score())) {
+			best = r
+		}
+	}
+	if best == nil {
+		return
+	}
+	for i := range c.Rules {
+		if r := &c.Rules[i]; r.Kind == Learned {
+			c.Paired = append(c.Paired, pair(r, best, c.Seed))
+		}
+	}
+}
+
+func (r *Result) score() Score {
+	return Score{MeanLoss: r.MeanLoss, FinalLoss: r.FinalLoss, Diverged: r.Diverged}
+}
+
+// pair compares a with b. The resamples are those of the other intervals.
+func pair(a, b *Result, seed uint64) Paired {
+	n := len(a.MeanLosses)
+	rng := stream.New(seed, "bootstrap", 0)
+	ratios, differences := make([]float64, resamples), make([]float64, resamples)
+	for k := range resamples {
+		var sumA, sumB float64
+		for range n {
+			i := rng.IntN(n)
+			sumA += float64(a.MeanLosses[i])
+			sumB += float64(b.MeanLosses[i])
+		}
+		ratios[k], differences[k] = ratio(sumA, sumB), difference(sumA, sumB)/float64(n)
+	}
+	p := Paired{
+		Name: a.Name, Against: b.Name,
+		Ratio:      Number(ratio(float64(a.MeanLoss), float64(b.MeanLoss))),
+		Difference: Number(difference(float64(a.MeanLoss), float64(b.MeanLoss))),
+		RatioCI95:  interval(ratios), DifferenceCI95: interval(differences),
+		Verdict: Undecided,
+	}
+	switch d := p.DifferenceCI95; {
+	case a.Diverged < b.Diverged || a.Diverged == b.Diverged && d[1] < 0:
+		p.Verdict = Won
+	case a.Diverged > b.Diverged || a.Diverged == b.Diverged && d[0] > 0:
+		p.Verdict = Lost
+	}
+	return p
+}
+
+func ratio(a, b float64) float64 {
+	if !(b > 0) || math.IsInf(b, 1) {
+		return math.Inf(1)
+	}
+	return a / b
+}
+
+// difference is +Inf, of which nothing follows, where both are infinite.
+func difference(a, b float64) float64 {
+	if math.IsInf(a, 1) {
+		return a
+	}
+	return a - b
+}
+
+// interval returns the 2.5 and 97.5 % quantiles of x, which it sorts.
+func interval(x []float64) [2]Number {
+	slices.Sort(x)
+	return [2]Number{Number(stat.Quantile(0.025, stat.Empirical, x, nil)), Number(stat.Quantile(0.975, stat.Empirical, x, nil))}
+}

@@ -1,0 +1,125 @@
+package compare_test
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/compare"
+	"learnedopt/optimizer"
+)
+
+// result is a Result with the given mean losses.
+func result(name, kind string, losses ...float64) compare.Result {
+	r := compare.Result{Name: name, Kind: kind}
+	for _, x := range losses {
+		r.MeanLosses = append(r.MeanLosses, compare.Number(x))
+		r.MeanLoss += compare.Number(x / float64(len(losses)))
+		if math.IsInf(x, 1) {
+			r.Diverged++
+		}
+	}
+	return r
+}
+
+// Instances differ tenfold, the rules by a tenth on each: the two intervals of means
+// overlap, and yet every pair says the same.
+func TestPairingDecidesWhatIntervalsCannot(t *testing.T) {
+	inf := math.Inf(1)
+	hard := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	scaled := func(factor float64) (y []float64) {
+		for _, x := range hard {
+			y = append(y, factor*x)
+		}
+		return y
+	}
+	wavering := scaled(1)
+	for i := range wavering {
+		wavering[i] += float64(1 - 2*(i%2))
+	}
+	broken := scaled(0.1)
+	broken[3] = inf
+	b := result("adam", compare.Baseline, hard...)
+	for _, c := range []struct {
+		name          string
+		losses        []float64
+		verdict       string
+		ratio, lo, hi float64 // of the ratio
+	}{
+		{"lower", scaled(0.9), compare.Won, 0.9, 0.9, 0.9},
+		{"higher", scaled(1.1), compare.Lost, 1.1, 1.1, 1.1},
+		{"equal", hard, compare.Undecided, 1, 1, 1},
+		{"diverged", broken, compare.Lost, inf, 0.1, inf},
+	} {
+		cmp := compare.Comparison{Runs: 10, Rules: []compare.Result{
+			result(c.name, compare.Learned, c.losses...), result("worse", compare.Baseline, scaled(2)...), b,
+		}}
+		cmp.Pair()
+		if len(cmp.Paired) != 1 {
+			t.Fatalf("%s: %d pairs, want 1", c.name, len(cmp.Paired))
+		}
+		p := cmp.Paired[0]
+		got := []float64{float64(p.Ratio), float64(p.RatioCI95[0]), float64(p.RatioCI95[1])}
+		for i, want := range []float64{c.ratio, c.lo, c.hi} {
+			if got[i] != want && !near(got[i], want, 1e-12) {
+				t.Errorf("%s: ratio %v, want %v %v %v", c.name, got, c.ratio, c.lo, c.hi)
+			}
+		}
+		if p.Name != c.name || p.Against != "adam" || p.Verdict != c.verdict {
+			t.Errorf("%s is said to have %s against %s, want %s", p.Name, p.Verdict, p.Against, c.verdict)
+		}
+	}
+	cmp := compare.Comparison{Runs: 10, Rules: []compare.Result{result("wavering", compare.Learned, wavering...), b}}
+	cmp.Pair()
+	p := cmp.Paired[0]
+	// Differences of ±1: the mean of ten has the standard deviation 1/√10, the interval ±0.62 in the limit.
+	if p.Verdict != compare.Undecided || !near(1+float64(p.Difference), 1, 1e-12) || p.DifferenceCI95[0] < -0.8 || p.DifferenceCI95[0] > -0.4 ||
+		p.DifferenceCI95[1] < 0.4 || p.DifferenceCI95[1] > 0.8 {
+		t.Errorf("differences of ±1 give %+v", p)
+	}
+}
+
+func TestNothingToPair(t *testing.T) {
+	cmp := compare.Comparison{Runs: 1, Rules: []compare.Result{result("a", compare.Learned, 1)}}
+	cmp.Pair()
+	if cmp.Paired != nil {
+		t.Errorf("no hand-designed rule, and %+v", cmp.Paired)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("two runs, one loss: no panic")
+		}
+	}()
+	cmp.Runs = 2
+	cmp.Pair()
+}
+
+// Results that were evaluated apart and put together are those of one evaluation.
+func TestResultsPutTogether(t *testing.T) {
+	contenders := []compare.Contender{
+		{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 0.1}, LearningRate: 0.1},
+		{Name: "learned", Kind: compare.Learned, Rule: baselines.Adam{}},
+	}
+	evaluate := func(c ...compare.Contender) *compare.Comparison {
+		cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{
+			Family: family(func(rng *rand.Rand) (optimizer.Problem, error) {
+				return &line{c: float64(1 + rng.IntN(9))}, nil
+			}),
+			Contenders: c, Steps: 7, Runs: 5, Seed: 3,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cmp
+	}
+	together, apart, learned := evaluate(contenders...), evaluate(contenders[0]), evaluate(contenders[1])
+	apart.Rules = append(apart.Rules, learned.Rules...)
+	apart.Pair()
+	a, _ := json.Marshal(together)
+	b, _ := json.Marshal(apart)
+	if string(a) != string(b) || len(together.Paired) != 1 {
+		t.Errorf("together\n%s\napart\n%s", a, b)
+	}
+}

@@ -1,0 +1,68 @@
+package compare
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
+)
+
+// A descent of rate r on ½‖θ - y‖² has the losses ½‖y‖² (1-r)^2t.
+func TestSelect(t *testing.T) {
+	rates := []float64{0.1, 1e30, 0.5, 0.4}
+	var rules []optimizer.Rule
+	for _, r := range rates {
+		rules = append(rules, baselines.SGD{LearningRate: r})
+	}
+	cfg := SelectConfig{Family: dishes{}, Runs: 3, Horizons: []int{2, 6}, Seed: 7}
+	best, scores, err := Select(t.Context(), cfg, rules)
+	if err != nil || best != 2 || len(scores) != len(rules) {
+		t.Fatalf("best is %d of %+v, %v", best, scores, err)
+	}
+	start := 0.0
+	for i := range uint64(3) {
+		p, err := dishes{}.Sample(stream.New(7, "select", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _ := p.LossGrad(make([]float32, p.Dim()), make([]float32, p.Dim()))
+		start += f / 3
+	}
+	for _, i := range []int{0, 2, 3} {
+		total := 0.0
+		for h, steps := range cfg.Horizons {
+			q, mean := (1-rates[i])*(1-rates[i]), 0.0
+			for s := range steps + 1 {
+				mean += start * math.Pow(q, float64(s)) / float64(steps+1)
+			}
+			if got := float64(scores[i].Horizons[h].MeanLoss); math.Abs(got-mean) > 1e-6*mean {
+				t.Errorf("rate %v: mean loss %v at %d steps, want %v", rates[i], got, steps, mean)
+			}
+			total += mean / 2
+		}
+		if got := float64(scores[i].Loss()); math.Abs(got-total) > 1e-6*total {
+			t.Errorf("rate %v: loss %v, want %v", rates[i], got, total)
+		}
+	}
+	if scores[1].Diverged != 3 {
+		t.Errorf("rate 1e30: %+v", scores[1])
+	}
+	if first, _, err := Select(t.Context(), cfg, rules[2:3]); err != nil || first != 0 {
+		t.Errorf("of one rule %d is the best, %v", first, err)
+	}
+	for word, change := range map[string]func(*SelectConfig){
+		"ascend":   func(c *SelectConfig) { c.Horizons = []int{6, 2} },
+		"horizons": func(c *SelectConfig) { c.Horizons = nil },
+		"luck":     func(c *SelectConfig) { c.Selection = "luck" },
+		"runs":     func(c *SelectConfig) { c.Runs = 0 },
+	} {
+		bad := cfg
+		change(&bad)
+		if _, _, err := Select(t.Context(), bad, rules); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("error %v, want one that says %q", err, word)
+		}
+	}
+}

@@ -1,0 +1,283 @@
+package metatrain
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"learnedopt/internal/stream"
+	"learnedopt/lstm"
+	"learnedopt/optimizer"
+)
+
+// An Estimator estimates the gradient of the meta-loss with respect to φ.
+type Estimator interface {
+	// Estimate takes the next k inner steps of the episode and adds the
+	// estimate for that window to dphi. If the window diverged, dphi is left
+	// as it was.
+	Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error)
+	// Fresh returns an estimator of the same settings with memory of its own,
+	// for another episode at the same time.
+	Fresh() Estimator
+}
+
+// validateEstimator says what is wrong with an estimator that can say so.
+func validateEstimator(e Estimator) error {
+	if v, ok := e.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// TruncatedBackprop differentiates one window at a time,
+//
+//	L(φ) = Σ_{t=1..K} f_t(θ_t)
+//
+// or another objective, with θ_0 and s_0, where the window starts, taken as given (Andrychowicz et
+// al. 2016, section 2.1). The original code adds f_0(θ_0), which does not depend on
+// φ. It holds working memory and belongs to one goroutine; the zero value is the
+// paper's estimator.
+type TruncatedBackprop struct {
+	// SecondDerivatives also differentiates through the gradients that the
+	// network reads, which the paper takes as given. It costs a Hessian-vector
+	// product a step: exact where the problem is an optimizer.HessianVector, else
+	// a central difference of gradients on the same data.
+	SecondDerivatives bool
+	// AdjointClip bounds, at each step backwards, the norm of what second derivatives add
+	// to the adjoint of θ: at most AdjointClip times the norms of the objective's own
+	// gradients from there to the window's end, summed. Through optimizees whose
+	// curvature is large the adjoint else grows from step to step, and a window's
+	// meta-gradient is as large as it is arbitrary. Clipping inside the recursion is
+	// that of Graves 2013 (arXiv:1308.0850, section 2). Default 0: no bound.
+	AdjointClip float64
+	// Objective is L. Default Sum.
+	Objective Objective
+	// Coordinates bounds the coordinates that are gone through backwards in a
+	// window. Without second derivatives each coordinate's share of dL/dφ is
+	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
+	// unbiased estimate for m/n of the cost. Default 0: all of them.
+	Coordinates int
+
+	adjoint lstm.Adjoint
+	weights []float64 // ∂L/∂f(θ_t) of the window, t = 1 … K
+	start   *lstm.State
+	grads   [][]float32
+	// With second derivatives: the points and states of the window.
+	thetas [][]float32
+	states []*lstm.State
+	mu     *lstm.State
+	lambda []float32
+	dgrad  []float32
+	hv     []float32
+	point  []float32
+	// With a bound on the coordinates: those drawn, and their part of the window.
+	drawn      []int
+	partState  *lstm.State
+	partGrads  [][]float32
+	partOfDphi []float64
+}
+
+var _ Estimator = (*TruncatedBackprop)(nil)
+
+// Validate says what is wrong with the estimator.
+func (tb *TruncatedBackprop) Validate() error {
+	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
+		return fmt.Errorf("metatrain: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
+	}
+	if !(tb.AdjointClip >= 0) || tb.AdjointClip > 0 && !tb.SecondDerivatives {
+		return fmt.Errorf("metatrain: an adjoint clip of %v; it must not be negative, and is of second derivatives", tb.AdjointClip)
+	}
+	return nil
+}
+
+// Estimate implements Estimator.
+func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+	if err := tb.Validate(); err != nil {
+		return Window{}, err
+	}
+	tb.reserve(ep, k)
+	if tb.SecondDerivatives {
+		return tb.full(ctx, dphi, ep, k)
+	}
+	first := ep.Step
+	tb.start.CopyFrom(ep.State)
+	w, err := ep.Unroll(ctx, tb.grads[:k+1], nil)
+	if err != nil || w.Diverged != nil {
+		return w, err
+	}
+	if _, err := weigh(ctx, tb.Objective, tb.weights[:k], ep, first, &w); err != nil || w.Diverged != nil {
+		return w, err
+	}
+	if m := tb.Coordinates; m > 0 && m < len(ep.Theta) {
+		tb.sampled(dphi, first, ep, k, m)
+	} else {
+		tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.weights[:k])
+	}
+	return w, nil
+}
+
+// sampled adds to dphi the estimate from m coordinates, drawn from the episode's
+// stream of the window that began at step first.
+func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
+	n := len(ep.Theta)
+	rng := stream.New(ep.Seed, "coordinates", uint64(first))
+	if len(tb.drawn) != n {
+		tb.drawn = make([]int, n)
+	}
+	for i := range tb.drawn {
+		tb.drawn[i] = i
+	}
+	for i := range m { // the first m of a random permutation
+		j := i + rng.IntN(n-i)
+		tb.drawn[i], tb.drawn[j] = tb.drawn[j], tb.drawn[i]
+	}
+	drawn := tb.drawn[:m]
+	slices.Sort(drawn) // for the cache's sake
+	if tb.partState == nil || tb.partState.Len() != m || !tb.partState.SameNetwork(tb.start) {
+		tb.partState = tb.start.Network().NewState(m)
+		tb.partGrads = nil
+		tb.partOfDphi = make([]float64, len(dphi))
+	}
+	for len(tb.partGrads) < k+1 {
+		tb.partGrads = append(tb.partGrads, make([]float32, m))
+	}
+	tb.partState.Gather(tb.start, drawn)
+	for t, g := range tb.grads[:k+1] {
+		for i, c := range drawn {
+			tb.partGrads[t][i] = g[c]
+		}
+	}
+	clear(tb.partOfDphi)
+	tb.adjoint.Unroll(tb.partOfDphi, tb.partState, tb.partGrads[:k+1], tb.weights[:k])
+	scale := float64(n) / float64(m)
+	for i, d := range tb.partOfDphi {
+		dphi[i] += scale * d
+	}
+}
+
+// Fresh implements Estimator.
+func (tb *TruncatedBackprop) Fresh() Estimator {
+	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, AdjointClip: tb.AdjointClip, Objective: tb.Objective, Coordinates: tb.Coordinates}
+}
+
+// full is Estimate with second derivatives. With λ and μ the multipliers of the
+// step equations of θ and s,
+//
+//	λ_t = w_t g_t + λ_{t+1} + H_t (∂u_t/∂g_tᵀ λ_{t+1} + ∂S/∂g_tᵀ μ_{t+1})
+//
+// of which AdjointClip bounds the last summand.
+func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+	first := ep.Step
+	w, err := ep.Unroll(ctx, tb.grads[:k+1], func(t int) {
+		copy(tb.thetas[t], ep.Theta)
+		tb.states[t].CopyFrom(ep.State)
+	})
+	if err != nil || w.Diverged != nil {
+		return w, err
+	}
+	if _, err := weigh(ctx, tb.Objective, tb.weights[:k], ep, first, &w); err != nil || w.Diverged != nil {
+		return w, err
+	}
+	weight := func(t int) float32 { return float32(tb.weights[t-1]) } // of f(θ_t)
+	tb.mu.Zero()
+	for i, g := range tb.grads[k] {
+		tb.lambda[i] = weight(k) * g
+	}
+	own := math.Abs(tb.weights[k-1]) * length(tb.grads[k])
+	for t := k - 1; t >= 0; t-- {
+		tb.adjoint.Step(dphi, tb.states[t], tb.grads[t], tb.lambda, tb.mu, tb.dgrad)
+		if t == 0 {
+			break // λ_0 belongs to θ_0, which is given
+		}
+		if err := tb.hessianVector(ep, first+t, tb.thetas[t]); err != nil {
+			return w, err
+		}
+		wt, second := weight(t), float32(1)
+		own += math.Abs(tb.weights[t-1]) * length(tb.grads[t])
+		if most := tb.AdjointClip * own; tb.AdjointClip > 0 {
+			if n := length(tb.hv); n > most {
+				second = float32(most / n)
+			}
+		}
+		for i, g := range tb.grads[t] {
+			tb.lambda[i] += wt*g + second*tb.hv[i]
+		}
+	}
+	ep.resume()
+	return w, nil
+}
+
+// hessianVector computes hv = ∇²f_t(θ)·dgrad.
+func (tb *TruncatedBackprop) hessianVector(ep *Episode, t int, theta []float32) error {
+	if h, ok := ep.Problem.(optimizer.HessianVector); ok {
+		ep.seek(t)
+		return h.HessianVector(tb.hv, theta, tb.dgrad)
+	}
+	// A central difference along v with the largest step h·‖v‖∞ = ε^{1/3}·‖θ‖∞:
+	// there the rounding of float32 gradients, ε/h, and the truncation, h², balance.
+	largest, scale := 0.0, 1.0
+	for i, v := range tb.dgrad {
+		largest = max(largest, math.Abs(float64(v)))
+		scale = max(scale, math.Abs(float64(theta[i])))
+	}
+	if largest == 0 {
+		clear(tb.hv)
+		return nil
+	}
+	const cubeRootEpsilon = 4e-3
+	h := float32(cubeRootEpsilon * scale / largest)
+	for side, sign := range []float32{1, -1} {
+		for i, v := range tb.dgrad {
+			tb.point[i] = theta[i] + sign*h*v
+		}
+		ep.seek(t)
+		grad := tb.hv
+		if side == 1 {
+			grad = tb.thetas[len(tb.thetas)-1]
+		}
+		if _, err := ep.Problem.LossGrad(tb.point, grad); err != nil {
+			return err
+		}
+	}
+	for i, g := range tb.thetas[len(tb.thetas)-1] {
+		tb.hv[i] = (tb.hv[i] - g) / (2 * h)
+	}
+	return nil
+}
+
+// reserve makes room for windows of k steps of the episode.
+func (tb *TruncatedBackprop) reserve(ep *Episode, k int) {
+	n := len(ep.Theta)
+	if tb.start == nil || !tb.start.Fits(ep.State) {
+		tb.start = ep.State.Clone()
+		tb.grads, tb.thetas, tb.states = nil, nil, nil
+	}
+	for len(tb.grads) < k+1 {
+		tb.grads = append(tb.grads, make([]float32, n))
+	}
+	if len(tb.weights) < k {
+		tb.weights = make([]float64, k)
+	}
+	if !tb.SecondDerivatives || len(tb.states) >= k {
+		return
+	}
+	for len(tb.states) < k {
+		tb.states = append(tb.states, ep.State.Clone())
+	}
+	for len(tb.thetas) < k+1 { // one more, for a difference of gradients
+		tb.thetas = append(tb.thetas, make([]float32, n))
+	}
+	tb.mu = ep.State.Clone()
+	tb.lambda, tb.dgrad = make([]float32, n), make([]float32, n)
+	tb.hv, tb.point = make([]float32, n), make([]float32, n)
+}
+
+// length is the Euclidean norm.
+func length(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum)
+}

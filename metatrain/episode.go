@@ -1,0 +1,136 @@
+package metatrain
+
+import (
+	"context"
+	"io"
+
+	"learnedopt/lstm"
+	"learnedopt/optimizer"
+)
+
+// An Episode is one inner optimization run, unrolled window by window.
+type Episode struct {
+	Problem optimizer.Problem
+	// Theta is θ_t, State the network's state and Step the t it stands at.
+	Theta []float32
+	State *lstm.State
+	Step  int
+	// Seed is for what an estimator draws at random.
+	Seed uint64
+	// Length is the number of steps T that the episode will have; 0 if nobody knows.
+	Length int
+
+	update []float32
+	// The gradient at a window's end opens the next one.
+	loss float64
+	grad []float32
+	open bool
+	one  [][]float32 // grad, many times
+
+	reference *reference
+}
+
+// NewEpisode returns the run of net on problem, at its starting point.
+func NewEpisode(net *lstm.Network, problem optimizer.Problem) *Episode {
+	n := problem.Dim()
+	ep := &Episode{
+		Problem: problem, Theta: make([]float32, n), State: net.NewState(n),
+		update: make([]float32, n), grad: make([]float32, n),
+	}
+	ep.seek(0)
+	problem.Init(ep.Theta)
+	return ep
+}
+
+func (ep *Episode) seek(step int) {
+	if s, ok := ep.Problem.(optimizer.Seeker); ok {
+		s.Seek(step)
+	}
+}
+
+// resume puts the problem where Unroll goes on.
+func (ep *Episode) resume() {
+	if ep.open {
+		ep.seek(ep.Step + 1) // the gradient at ep.Step is already known
+	} else {
+		ep.seek(ep.Step)
+	}
+}
+
+// Close closes the problem if it holds resources.
+func (ep *Episode) Close() error {
+	if c, ok := ep.Problem.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// A Window is what an unroll of K inner steps recorded.
+type Window struct {
+	// Losses are f(θ_0) … f(θ_K), counted from the window's start; fewer
+	// after a divergence.
+	Losses []float64
+	// Diverged says where the window left the finite numbers, Step counted
+	// from the episode's start; nil if it did not.
+	Diverged *optimizer.DivergedError
+}
+
+// Unroll takes K = len(grads)-1 inner steps,
+//
+//	θ_{t+1} = θ_t + u_t,   (u_t, s_{t+1}) = m(∇f_t(θ_t), s_t; φ)
+//
+// and records the gradients ∇f_0(θ_0) … ∇f_K(θ_K) into grads, each of n
+// coordinates. before, if not nil, is called ahead of each step t < K, when
+// Theta and State are θ_t and s_t.
+func (ep *Episode) Unroll(ctx context.Context, grads [][]float32, before func(t int)) (Window, error) {
+	return ep.unroll(ctx, grads, before, nil)
+}
+
+// unroll is Unroll in which move, if not nil, may put another update in the place of
+// the network's in ep.update.
+func (ep *Episode) unroll(ctx context.Context, grads [][]float32, before, move func(t int)) (Window, error) {
+	steps := len(grads) - 1
+	if steps < 1 {
+		panic(errWindow)
+	}
+	w := Window{Losses: make([]float64, 0, steps+1)}
+	for t := 0; ; t++ {
+		if t == 0 && ep.open {
+			copy(grads[0], ep.grad)
+		} else {
+			if err := ctx.Err(); err != nil {
+				return w, err
+			}
+			var err error
+			if ep.loss, err = ep.Problem.LossGrad(ep.Theta, grads[t]); err != nil {
+				return w, err
+			}
+		}
+		w.Losses = append(w.Losses, ep.loss)
+		if w.Diverged = optimizer.CheckLoss(ep.Step, ep.loss); w.Diverged != nil {
+			return w, nil
+		}
+		if w.Diverged = optimizer.Check(ep.Step, "gradient", grads[t]); w.Diverged != nil {
+			return w, nil
+		}
+		if t == steps {
+			copy(ep.grad, grads[t])
+			ep.open = true
+			return w, nil
+		}
+		if before != nil {
+			before(t)
+		}
+		ep.State.Update(ep.update, grads[t])
+		if w.Diverged = optimizer.Check(ep.Step, "update", ep.update); w.Diverged != nil {
+			return w, nil
+		}
+		if move != nil {
+			move(t)
+		}
+		for i, u := range ep.update {
+			ep.Theta[i] += u
+		}
+		ep.Step++
+	}
+}

@@ -1,0 +1,252 @@
+package metatrain
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"learnedopt/internal/stream"
+	"learnedopt/lstm"
+)
+
+// ES estimates the gradient of a window's smoothed objective by antithetic evolution
+// strategies (Salimans et al. 2017, arXiv:1703.03864): with σ the
+// perturbation and P pairs,
+//
+//	ĝ = 1/P Σ_p ε_p (L(φ+ε_p) − L(φ−ε_p))/(2σ²),   ε_p ~ N(0, σ²I) fresh in each window.
+//
+// All sides start where the episode stands and see the same data; then the episode
+// goes on with φ itself, and the window's losses are those. It takes 2P+1 unrolls and no
+// backward pass. θ and s at the window's start are taken as given, so what
+// truncation does to TruncatedBackprop it does to ES too. It holds working memory and belongs
+// to one goroutine.
+type ES struct {
+	// Perturbation is σ. Default 0.01.
+	Perturbation float64
+	// Pairs is P. Default 1.
+	Pairs int
+	// Objective is L. Default Sum.
+	Objective Objective
+
+	mem  evolution
+	side *Episode
+}
+
+// PES is persistent evolution strategies (Vicol et al. 2021, arXiv:2112.13835):
+// ES whose 2P sides go on through the whole episode, each pair p with the sum ξ_p
+// of the perturbations it has had since the episode began,
+//
+//	ξ_p += ε_p,   ĝ = 1/P Σ_p ξ_p (L_p⁺ − L_p⁻)/(2σ²).
+//
+// The sum of the estimates over an episode's windows has as expectation the
+// gradient of the smoothed objective of the whole episode: truncation makes no bias. The
+// price is variance, which grows with the number of windows. It takes 2P
+// unrolls, and 2P trajectories of memory. The window's losses are the means over all sides.
+// The episode itself is the + side of the first pair. PES holds the episode that it was used
+// on last and belongs to one goroutine; on another episode it begins anew.
+type PES struct {
+	// Perturbation is σ. Default 0.01.
+	Perturbation float64
+	// Pairs is P. Default 1.
+	Pairs int
+	// Objective is L. Default Sum.
+	Objective Objective
+
+	mem   evolution
+	sides []*Episode  // + and − of each pair in turn; the first is the episode
+	xi    [][]float64 // of each pair
+	at    int         // the step that the sides stand at
+}
+
+var (
+	_ Estimator = (*ES)(nil)
+	_ Estimator = (*PES)(nil)
+)
+
+// Validate says what is wrong with the estimator.
+func (es *ES) Validate() error { return validateEvolution(es.Perturbation, es.Pairs) }
+
+// Validate says what is wrong with the estimator.
+func (pes *PES) Validate() error { return validateEvolution(pes.Perturbation, pes.Pairs) }
+
+func validateEvolution(sigma float64, pairs int) error {
+	if !(sigma >= 0) || math.IsInf(sigma, 0) || pairs < 0 {
+		return fmt.Errorf("metatrain: %d pairs with a perturbation of %v; both must be positive", pairs, sigma)
+	}
+	return nil
+}
+
+// Fresh implements Estimator.
+func (es *ES) Fresh() Estimator {
+	return &ES{Perturbation: es.Perturbation, Pairs: es.Pairs, Objective: es.Objective}
+}
+
+// Fresh implements Estimator.
+func (pes *PES) Fresh() Estimator {
+	return &PES{Perturbation: pes.Perturbation, Pairs: pes.Pairs, Objective: pes.Objective}
+}
+
+// Estimate implements Estimator.
+func (es *ES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+	if err := es.Validate(); err != nil {
+		return Window{}, err
+	}
+	m, pairs := &es.mem, max(es.Pairs, 1)
+	m.begin(ep, k, es.Perturbation)
+	if es.side == nil || !es.side.fits(ep) {
+		es.side = ep.fork()
+	}
+	for range pairs {
+		m.draw()
+		var value [2]float64
+		for i, sign := range signs {
+			es.side.copyFrom(ep)
+			w, err := m.run(ctx, es.Objective, ep, es.side, sign, &value[i])
+			if err != nil || w.Diverged != nil {
+				return w, err
+			}
+		}
+		m.add(m.epsilon, value, pairs)
+	}
+	ep.resume()
+	w, err := ep.forward(ctx, k)
+	if err != nil || w.Diverged != nil {
+		return w, err
+	}
+	m.addTo(dphi)
+	return w, nil
+}
+
+// Estimate implements Estimator.
+func (pes *PES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+	if err := pes.Validate(); err != nil {
+		return Window{}, err
+	}
+	m, pairs := &pes.mem, max(pes.Pairs, 1)
+	m.begin(ep, k, pes.Perturbation)
+	pes.enter(ep, pairs)
+	defer ep.State.SetNetwork(m.net)
+	mean := Window{Losses: make([]float64, k+1)}
+	for p, xi := range pes.xi[:pairs] {
+		m.draw()
+		for i, e := range m.epsilon {
+			xi[i] += e
+		}
+		var value [2]float64
+		for i, sign := range signs {
+			w, err := m.run(ctx, pes.Objective, ep, pes.sides[2*p+i], sign, &value[i])
+			if err != nil || w.Diverged != nil {
+				return w, err
+			}
+			for t, f := range w.Losses {
+				mean.Losses[t] += f / float64(2*pairs)
+			}
+		}
+		m.add(xi, value, pairs)
+	}
+	ep.resume()
+	pes.at = ep.Step
+	m.addTo(dphi)
+	return mean, nil
+}
+
+// enter begins a new episode unless ep is the one that the sides run.
+func (pes *PES) enter(ep *Episode, pairs int) {
+	if len(pes.sides) == 2*pairs && pes.sides[0] == ep && pes.at == ep.Step {
+		return
+	}
+	if len(pes.sides) != 2*pairs {
+		pes.sides = make([]*Episode, 2*pairs)
+	}
+	for i, side := range pes.sides {
+		switch {
+		case i == 0:
+			pes.sides[i] = ep
+		case side == nil || !side.fits(ep):
+			pes.sides[i] = ep.fork()
+		default:
+			side.copyFrom(ep)
+		}
+	}
+	size := len(pes.mem.epsilon)
+	for len(pes.xi) < pairs {
+		pes.xi = append(pes.xi, nil)
+	}
+	for p := range pes.xi {
+		if len(pes.xi[p]) != size {
+			pes.xi[p] = make([]float64, size)
+		}
+		clear(pes.xi[p])
+	}
+}
+
+// signs are those of a pair's sides.
+var signs = [2]float64{1, -1}
+
+// evolution is the working memory of an estimate from perturbed unrolls.
+type evolution struct {
+	net     *lstm.Network // of the present φ
+	first   int           // step of the window's start
+	k       int
+	sigma   float64
+	normal  func() float64
+	phi     []float32
+	moved   []float32 // φ ± ε
+	epsilon []float64
+	sum     []float64 // the estimate so far
+	weights []float64
+}
+
+// begin makes ready for a window of k steps of the episode.
+func (m *evolution) begin(ep *Episode, k int, sigma float64) {
+	if sigma == 0 {
+		sigma = 0.01
+	}
+	m.net, m.first, m.k, m.sigma = ep.State.Network(), ep.Step, k, sigma
+	m.phi = m.net.Params()
+	m.normal = stream.New(ep.Seed, "perturbation", uint64(ep.Step)).NormFloat64
+	if len(m.epsilon) != len(m.phi) {
+		m.moved = make([]float32, len(m.phi))
+		m.epsilon, m.sum = make([]float64, len(m.phi)), make([]float64, len(m.phi))
+	}
+	clear(m.sum)
+	if len(m.weights) < k {
+		m.weights = make([]float64, k)
+	}
+}
+
+// draw draws the ε of the next pair.
+func (m *evolution) draw() {
+	for i := range m.epsilon {
+		m.epsilon[i] = m.sigma * m.normal()
+	}
+}
+
+// run unrolls a side of the episode with φ ± ε, and writes its objective to value.
+func (m *evolution) run(ctx context.Context, o Objective, ep, side *Episode, sign float64, value *float64) (Window, error) {
+	for i, e := range m.epsilon {
+		m.moved[i] = float32(float64(m.phi[i]) + sign*e)
+	}
+	side.State.SetNetwork(m.net.With(m.moved))
+	side.resume()
+	w, err := side.forward(ctx, m.k)
+	if err != nil || w.Diverged != nil {
+		return w, err
+	}
+	*value, err = weigh(ctx, o, m.weights[:m.k], ep, m.first, &w)
+	return w, err
+}
+
+// add adds a pair's share to the estimate.
+func (m *evolution) add(xi []float64, value [2]float64, pairs int) {
+	scale := (value[0] - value[1]) / (2 * m.sigma * m.sigma * float64(pairs))
+	for i, x := range xi {
+		m.sum[i] += scale * x
+	}
+}
+
+func (m *evolution) addTo(dphi []float64) {
+	for i, d := range m.sum {
+		dphi[i] += d
+	}
+}

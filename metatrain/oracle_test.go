@@ -1,0 +1,200 @@
+package metatrain_test
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"learnedopt/lstm"
+	"learnedopt/metatrain"
+)
+
+// TestOriginalTrace is the test of DeepMind's own code (meta_test.py, testSimple):
+// f = x², x_0 = 1, a linear rule w·g + b that starts at zero, unroll 5, two
+// unrolls, meta-Adam with learning rate 0.01. It ends with cost 0.7325327 at
+// x = 0.8559.
+func TestOriginalTrace(t *testing.T) {
+	linear := lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}
+	zero, err := lstm.NewNetwork(linear, make([]float32, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{
+		Family: only(square{}), Initial: zero, Steps: 10, Unroll: 5, MetaSteps: 2, MetaLearningRate: 0.01, Clip: math.Inf(1),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trainer.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// After the first unroll, which does not move, x falls by the new rule.
+	phi := trainer.Network().Params()
+	x := 1.0
+	for range 5 {
+		x += float64(phi[0])*2*x + float64(phi[1])
+	}
+	if !near(x, 0.8559, 5e-5) || !near(x*x, 0.7325327, 1e-6) {
+		t.Errorf("the second unroll ends at x = %.7f, cost %.7f; the original at 0.8559, 0.7325327", x, x*x)
+	}
+	ep := metatrain.NewEpisode(trainer.Network(), square{})
+	grads := make([][]float32, 6)
+	for i := range grads {
+		grads[i] = make([]float32, 1)
+	}
+	w, err := ep.Unroll(context.Background(), grads, nil)
+	if err != nil || w.Diverged != nil {
+		t.Fatal(err, w.Diverged)
+	}
+	if cost := w.Losses[5]; !near(cost, 0.7325327, 1e-6) {
+		t.Errorf("cost %.7f, the original has 0.7325327", cost)
+	}
+}
+
+// TestMetaTrainingAgainstTorch repeats a meta-training of PyTorch in float64: 25
+// meta-steps in five episodes, with and without second derivatives. Ours is in
+// float32. Adam divides each component by its own size, so what rounding does to
+// components near zero is carried into φ at up to the learning rate, 0.003, a
+// step; everywhere else φ and losses agree to a few parts in 1e5.
+func TestMetaTrainingAgainstTorch(t *testing.T) {
+	var fixture struct {
+		Problem struct {
+			Batch  int       `json:"batch"`
+			Dim    int       `json:"dim"`
+			W      []float64 `json:"W"`
+			Y      []float64 `json:"y"`
+			Theta0 []float64 `json:"theta0"`
+		}
+		Training struct {
+			Network struct {
+				LogSign float64
+				Hidden  int
+				Layers  int
+				Scale   float64
+			}
+			Steps   int
+			Windows int       `json:"windows_per_episode"`
+			MetaLR  float64   `json:"meta_lr"`
+			Phi     []float64 `json:"phi"`
+			Runs    map[string]struct {
+				Losses []float64
+				Phi    map[string][]float64
+			}
+		}
+	}
+	readJSON(t, "../lstm/testdata/torch_meta.json", &fixture)
+	p, tr := fixture.Problem, fixture.Training
+	problem := &leastSquares{Batch: p.Batch, Dims: p.Dim, W: p.W, Y: p.Y, Theta0: p.Theta0}
+	phi := make([]float32, len(tr.Phi))
+	for i, x := range tr.Phi {
+		phi[i] = float32(x)
+	}
+	cfg := lstm.Config{P: tr.Network.LogSign, Hidden: tr.Network.Hidden, Layers: tr.Network.Layers, Scale: tr.Network.Scale}
+	net, err := lstm.NewNetwork(cfg, phi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mode, second := range map[string]bool{"first": false, "second": true} {
+		t.Run(mode, func(t *testing.T) {
+			var losses []float64
+			trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{
+				Family: only(problem), Initial: net, Steps: tr.Steps * tr.Windows, Unroll: tr.Steps, MetaSteps: 25,
+				MetaLearningRate: tr.MetaLR, Clip: math.Inf(1),
+				Estimator: &recorder{TruncatedBackprop: metatrain.TruncatedBackprop{SecondDerivatives: second}, losses: &losses},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := tr.Runs[mode]
+			for step := 1; step <= 25; step++ {
+				if err := trainer.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				want, ok := run.Phi[map[int]string{1: "1", 5: "5", 20: "20", 25: "25"}[step]]
+				if !ok {
+					continue
+				}
+				got, far := trainer.Network().Params(), 0
+				for i := range got {
+					if !near(float64(got[i]), want[i], 5e-5) {
+						far++
+					}
+				}
+				if far > len(got)/50 {
+					t.Errorf("meta-step %d: %d of %d parameters are not PyTorch's", step, far, len(got))
+				}
+			}
+			for i, want := range run.Losses {
+				if !near(losses[i], want, 1e-4) {
+					t.Fatalf("loss %d is %v, PyTorch has %v", i, losses[i], want)
+				}
+			}
+		})
+	}
+}
+
+// recorder is truncated backprop that keeps the losses.
+type recorder struct {
+	metatrain.TruncatedBackprop
+	losses *[]float64
+}
+
+func (r *recorder) Fresh() metatrain.Estimator { return r }
+
+func (r *recorder) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
+	w, err := r.TruncatedBackprop.Estimate(ctx, dphi, ep, k)
+	*r.losses = append(*r.losses, w.Losses...)
+	return w, err
+}
+
+// TestCentralDifferencesStandInForHessian compares the meta-gradient with second
+// derivatives of a problem that offers its Hessian with that of the same problem
+// which does not, over two windows on data that change at every step. Central
+// differences of float32 gradients are good to about 1e-4 (see hessianVector).
+func TestCentralDifferencesStandInForHessian(t *testing.T) {
+	net, err := lstm.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.LogAndSign, P: 2, Scale: 0.5}, newRand(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	phi := net.Params()
+	for i := range phi {
+		phi[i] *= 8 // so that updates depend on gradients strongly
+	}
+	net = net.With(phi)
+	gradient := func(second, exact bool) [2][]float64 {
+		var ep *metatrain.Episode
+		if exact {
+			ep = metatrain.NewEpisode(net, &exactQuartic{quartic{seed: 3, n: 7}})
+		} else {
+			ep = metatrain.NewEpisode(net, &quartic{seed: 3, n: 7})
+		}
+		tb := &metatrain.TruncatedBackprop{SecondDerivatives: second, Objective: metatrain.Weights{1, 2, 0.5, 1}}
+		var d [2][]float64
+		for k := range d {
+			d[k] = make([]float64, len(phi))
+			if w, err := tb.Estimate(t.Context(), d[k], ep, 4); err != nil || w.Diverged != nil {
+				t.Fatal(err, w.Diverged)
+			}
+		}
+		return d
+	}
+	exact, differences, first := gradient(true, true), gradient(true, false), gradient(false, true)
+	for k := range exact {
+		if d := distance(exact[k], differences[k]); d > 1e-3 {
+			t.Errorf("window %d: differences are %.2g from the exact meta-gradient", k, d)
+		}
+		if d := distance(exact[k], first[k]); d < 1e-2 {
+			t.Errorf("window %d: second derivatives change the meta-gradient by %.2g only: the test is blind", k, d)
+		}
+	}
+}
+
+// distance is ‖a-b‖/‖a‖.
+func distance(a, b []float64) float64 {
+	num, den := 0.0, 0.0
+	for i := range a {
+		num += (a[i] - b[i]) * (a[i] - b[i])
+		den += a[i] * a[i]
+	}
+	return math.Sqrt(num / den)
+}

@@ -1,0 +1,333 @@
+package metatrain_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/checkpoints"
+	"learnedopt/lstm"
+	"learnedopt/metatrain"
+	"learnedopt/optimizer"
+)
+
+// stateOf returns the state of a training after some meta-steps.
+func stateOf(t testing.TB, cfg metatrain.TrainConfig, metaSteps int) []byte {
+	t.Helper()
+	tr, err := metatrain.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if _, err := tr.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range metaSteps {
+		if err := tr.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := tr.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// A state belongs to one configuration; what else it is offered to says what differs.
+func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
+	cfg := resumable(t)["pes, relative"]
+	state := stateOf(t, cfg, 3)
+	for word, change := range map[string]func(*metatrain.TrainConfig){
+		"seed 4":       func(c *metatrain.TrainConfig) { c.Seed = 4 },
+		"Hidden:5":     func(c *metatrain.TrainConfig) { c.Network.Hidden = 5 },
+		"unroll 10":    func(c *metatrain.TrainConfig) { c.Unroll = 10 },
+		"rate 0.5":     func(c *metatrain.TrainConfig) { c.MetaLearningRate = 0.5 },
+		"batch 2":      func(c *metatrain.TrainConfig) { c.Batch = 2 },
+		"every 6":      func(c *metatrain.TrainConfig) { c.ValidEvery = 6 },
+		"metatrain.ES": func(c *metatrain.TrainConfig) { c.Estimator = &metatrain.ES{} },
+		"Pairs 3": func(c *metatrain.TrainConfig) {
+			c.Estimator = &metatrain.PES{Pairs: 3, Objective: metatrain.Relative{}}
+		},
+		"baselines.SGD": func(c *metatrain.TrainConfig) {
+			c.Estimator = &metatrain.PES{Objective: metatrain.Relative{Rule: baselines.SGD{}}}
+		},
+		"test": func(c *metatrain.TrainConfig) { c.Family = family(bowls) },
+	} {
+		other := cfg
+		change(&other)
+		tr, err := metatrain.NewTrainer(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.UnmarshalBinary(state); !errors.Is(err, metatrain.ErrTrainingState) || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: error %v", word, err)
+		}
+	}
+	// Limits are not part of it.
+	cfg.MetaSteps, cfg.Patience, cfg.SkipLimit, cfg.OnNonFinite = 1000, 7, 3, metatrain.StopNonFinite
+	tr, err := metatrain.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.UnmarshalBinary(state); err != nil || tr.MetaSteps() != 3 {
+		t.Errorf("%v at meta-step %d", err, tr.MetaSteps())
+	}
+}
+
+// Whatever is in a file, reading it ends with an error or a state, and memory is no more than the file's.
+func TestHostileStates(t *testing.T) {
+	for _, name := range []string{"pes, ramp, batch, random lengths", "imitation of momentum or pes", "rollback"} {
+		cfg := resumable(t)[name]
+		good := stateOf(t, cfg, 3)
+		read := func(data []byte) error {
+			tr, err := metatrain.NewTrainer(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tr.Close()
+			if err := tr.UnmarshalBinary(data); err != nil {
+				if !errors.Is(err, metatrain.ErrTrainingState) {
+					t.Errorf("an error of another kind: %v", err)
+				}
+				return err
+			}
+			// What is read is also gone on with.
+			tr.Step(t.Context())
+			return nil
+		}
+		if err := read(good); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(good); n += 1 + len(good)/50 {
+			if read(good[:n]) == nil {
+				t.Errorf("%s: the first %d of %d bytes were taken for a state", name, n, len(good))
+			}
+		}
+		f, err := checkpoints.Read(bytes.NewReader(good))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i, tensor := range f.Tensors {
+			for what, data := range map[string][]byte{
+				"cut short": tensor.Bytes[:len(tensor.Bytes)-1], "longer": append(slices.Clone(tensor.Bytes), 0),
+				"of one byte": {1}, "missing": nil,
+			} {
+				if len(data) == len(tensor.Bytes) {
+					continue
+				}
+				err := read(reframed(t, f, i, data))
+				if err == nil {
+					t.Errorf("%s: %s %s was taken for a state", name, tensor.Name, what)
+				}
+			}
+			for range 20 {
+				data := slices.Clone(tensor.Bytes)
+				data[rng.IntN(min(len(data), 64))] ^= 1 << rng.IntN(8)
+				_ = read(reframed(t, f, i, data)) // no panic
+			}
+		}
+	}
+}
+
+// reframed is f with other data in a tensor.
+func reframed(t testing.TB, f *checkpoints.File, i int, data []byte) []byte {
+	t.Helper()
+	g := *f
+	g.Tensors = slices.Clone(f.Tensors)
+	g.Tensors[i].Bytes, g.Tensors[i].Shape = data, []int{len(data)}
+	if data == nil {
+		g.Tensors = slices.Delete(g.Tensors, i, i+1)
+	}
+	var b bytes.Buffer
+	if err := checkpoints.Write(&b, &g); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// FuzzTraining expects an error or a training that can go on, whatever a state's settings and one of its arrays hold.
+func FuzzTraining(f *testing.F) {
+	all := resumable(f)
+	names := slices.Sorted(maps.Keys(all))
+	var cfgs []metatrain.TrainConfig
+	var states []*checkpoints.File
+	for i, name := range names {
+		cfg := all[name]
+		good, err := checkpoints.Read(bytes.NewReader(stateOf(f, cfg, 3)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		cfgs, states = append(cfgs, cfg), append(states, good)
+		for k := range good.Tensors {
+			if len(good.Tensors[k].Bytes) < 1<<12 {
+				f.Add(uint8(i), good.Config, uint8(k), good.Tensors[k].Bytes)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, config []byte, tensor uint8, data []byte) {
+		i := int(which) % len(cfgs)
+		state := *states[i]
+		state.Config = config
+		var b bytes.Buffer
+		if checkpoints.Write(&b, &state) != nil {
+			return
+		}
+		tr, err := metatrain.NewTrainer(cfgs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		if err := tr.UnmarshalBinary(reframed(t, &state, int(tensor)%len(state.Tensors), data)); err != nil {
+			if !errors.Is(err, metatrain.ErrTrainingState) {
+				t.Errorf("an error of another kind: %v", err)
+			}
+			return
+		}
+		_ = tr.Step(t.Context()) // what is read is also gone on with: no panic
+		if _, err := tr.MarshalBinary(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// forgetful is an estimator that cannot be saved, hidden a rule whose state cannot.
+type forgetful struct{ inner metatrain.TruncatedBackprop }
+
+func (f *forgetful) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
+	return f.inner.Estimate(ctx, dphi, ep, k)
+}
+func (f *forgetful) Fresh() metatrain.Estimator { return &forgetful{} }
+
+type hidden struct{ baselines.SGD }
+
+func (h hidden) Start(n int) optimizer.State { return hiddenState{h.SGD.Start(n)} }
+
+type hiddenState struct{ optimizer.State }
+
+func TestWhatCannotBeSavedSaysSo(t *testing.T) {
+	for word, e := range map[string]metatrain.Estimator{
+		"*metatrain_test.forgetful":  &forgetful{},
+		"metatrain_test.hiddenState": &metatrain.Imitation{Teacher: hidden{}, Probability: 1},
+		"no ResumableEstimator":      &metatrain.Imitation{Probability: 1e-9, Estimator: &forgetful{}},
+	} {
+		cfg := resumable(t)["backprop"]
+		cfg.Estimator = e
+		tr, err := metatrain.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.MarshalBinary(); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: error %v", word, err)
+		}
+		tr.Close()
+	}
+}
+
+// What a policy does after the first window that is not finite.
+func TestPoliciesOfWhatIsNotFinite(t *testing.T) {
+	cfg := resumable(t)["skip"]
+	cfg.Batch = 1
+	for _, policy := range metatrain.NonFinitePolicies() {
+		cfg.OnNonFinite = policy
+		var event *metatrain.Event
+		atSafe := map[string][]float32{} // of the last validation
+		var tr *metatrain.Trainer
+		cfg.OnEvent = func(e metatrain.Event) {
+			switch {
+			case e.Kind == metatrain.EventValidation:
+				atSafe["phi"] = tr.Network().Params()
+			case e.Kind == metatrain.EventDiverged && event == nil:
+				event = &e
+			}
+		}
+		// Validation must not diverge, or there is nothing safe.
+		cfg.Valid = named{"sound", func(rng *rand.Rand) (optimizer.Problem, error) { return &quartic{seed: rng.Uint64(), n: 5}, nil }}
+		tr, err := metatrain.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.Validate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var before []float32
+		for event == nil {
+			before = tr.Network().Params()
+			if err = tr.Step(t.Context()); err != nil {
+				break
+			}
+		}
+		after := tr.Network().Params()
+		if d := event.Diverged; d == nil || d.Step != 12 || d.What != "loss" || event.Policy != policy ||
+			*event.Instance != (metatrain.InstanceStream{Seed: 3, Purpose: "train", Index: event.Episode}) {
+			t.Errorf("%s: event %+v", policy, event)
+		}
+		moved := !slices.Equal(before, atSafe["phi"])
+		if !moved {
+			t.Fatal("nothing was trained before: no test")
+		}
+		var diverged *metatrain.MetaDivergedError
+		switch policy {
+		case metatrain.SkipNonFinite:
+			if err != nil || !slices.Equal(before, after) {
+				t.Errorf("skip: error %v", err)
+			}
+		case metatrain.StopNonFinite:
+			if !errors.As(err, &diverged) || diverged.Skipped != 1 || !strings.Contains(err.Error(), "step 12") {
+				t.Errorf("stop: error %v", err)
+			}
+		case metatrain.RollbackNonFinite:
+			if err != nil || !slices.Equal(after, atSafe["phi"]) {
+				t.Errorf("rollback: error %v, or φ is not that of the last validation", err)
+			}
+		}
+		tr.Close()
+	}
+	cfg.OnNonFinite = "hope"
+	if _, err := metatrain.NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), "rollback") {
+		t.Errorf("a policy that there is not: %v", err)
+	}
+}
+
+// Rolling back again and again to one point ends, also where finite windows come between.
+func TestRollbacksHaveALimit(t *testing.T) {
+	rolls := 0
+	_, err := metatrain.NewTrainer(metatrain.TrainConfig{})
+	if err == nil {
+		t.Fatal("no family")
+	}
+	tr, err := metatrain.NewTrainer(metatrain.TrainConfig{
+		Family: family(func(rng *rand.Rand) (optimizer.Problem, error) {
+			return &faulty{quartic{seed: rng.Uint64(), n: 5}, true}, nil
+		}),
+		Network: lstm.Config{Hidden: 4}, Steps: 20, Unroll: 5, MetaSteps: 1 << 30, ValidEvery: 1 << 30, SkipLimit: 6,
+		OnNonFinite: metatrain.RollbackNonFinite,
+		OnEvent: func(e metatrain.Event) {
+			if e.Kind == metatrain.EventDiverged {
+				rolls++
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt, err := tr.Train(t.Context())
+	var diverged *metatrain.MetaDivergedError
+	if !errors.As(err, &diverged) || rolls != 6 || opt == nil || tr.MetaSteps() < 6 {
+		t.Errorf("%v after %d rollbacks at meta-step %d", err, rolls, tr.MetaSteps())
+	}
+	if math.IsNaN(float64(opt.Network.Params()[0])) {
+		t.Error("the best is not finite")
+	}
+}

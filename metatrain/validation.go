@@ -1,0 +1,38 @@
+package metatrain
+
+import (
+	"context"
+
+	"learnedopt/compare"
+	"learnedopt/optimizer"
+)
+
+// validateSelection says what is wrong with the way validation is done.
+func (cfg TrainConfig) validateSelection() error {
+	return compare.Validation{Horizons: cfg.ValidSteps, Selection: cfg.Selection}.Validate()
+}
+
+// score runs the network on the validation instances and returns the event of it. Scores of horizons are
+// left out if there is only the one that all episodes have.
+func (t *Trainer) score(ctx context.Context) (compare.Score, Event, error) {
+	horizons := t.validHorizons()
+	v := compare.Validation{
+		Family: t.cfg.Valid, Instance: compare.Streams(t.cfg.Seed, "valid"), Runs: t.cfg.ValidRuns,
+		Horizons: horizons, Selection: t.cfg.Selection,
+	}
+	event := Event{Kind: EventValidation}
+	rule := optimizer.Rule(t.net)
+	if t.cfg.OnEvent != nil {
+		w := watch(t.net, t.cfg.ValidRuns, horizons[len(horizons)-1])
+		rule = w
+		v.Seen = func(outcomes []optimizer.Outcome) {
+			event.Diagnostics = &Diagnostics{t.diagnoseTraining(), w.diagnosis(t.metaSteps, outcomes)}
+		}
+	}
+	score, parts, err := v.Score(ctx, rule)
+	if len(t.cfg.Horizons) > 0 || len(horizons) > 1 || horizons[0] != t.cfg.Steps {
+		event.Horizons = parts
+	}
+	event.Valid = &score
+	return score, event, err
+}

@@ -1,0 +1,32 @@
+package metatrain
+
+import (
+	"slices"
+	"testing"
+
+	"learnedopt/lstm"
+)
+
+// Runs begin in any order, and (1+ε)+ε is not 1+(ε+ε): the sums must not show which it was.
+func TestDiagnosisDoesNotDependOnTheOrder(t *testing.T) {
+	net, err := lstm.NewNetwork(lstm.Config{NoLSTM: true, Inputs: lstm.Raw, Scale: 1}, []float32{1, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(gradients ...float32) *Diagnosis {
+		w := watch(net, len(gradients), 1)
+		for _, g := range gradients {
+			w.Start(1).Update([]float32{0}, []float32{g})
+		}
+		return w.diagnosis(0, nil)
+	}
+	const small = 1.05e-8 // its square is a little below half an ε of 1
+	many := slices.Repeat([]float32{small}, 63)
+	a, b := of(append([]float32{1}, many...)...), of(append(many, 1)...)
+	if a.GradientRMS != b.GradientRMS || a.UpdateRMS != b.UpdateRMS || !slices.Equal(a.Updates, b.Updates) {
+		t.Errorf("%+v and %+v", a, b)
+	}
+	if a.Sampled != 64 || a.Updates[0] != small {
+		t.Errorf("%+v: the test is blind", a)
+	}
+}
