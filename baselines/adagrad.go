@@ -29,10 +29,13 @@ func (r AdaGrad) Validate() error {
 		inRange("adagrad", "epsilon", r.Epsilon, 0, limit))
 }
 
+// Needs implements optimizer.Rule: gradients alone.
+func (AdaGrad) Needs() optimizer.Needs { return optimizer.Needs{} }
+
 // Start implements optimizer.Rule. It panics if the rule is not valid.
-func (r AdaGrad) Start(n int) optimizer.State {
+func (r AdaGrad) Start(layout optimizer.Layout) optimizer.State {
 	return &adagradState{
-		memory:  newMemory(r, "adagrad", n, 1),
+		memory:  newMemory(r, "adagrad", layout, 1),
 		scale:   float32(-or(r.LearningRate, 1e-2)),
 		epsilon: float32(or(r.Epsilon, 1e-10)),
 	}
@@ -44,11 +47,13 @@ type adagradState struct {
 }
 
 // Update implements optimizer.State.
-func (s *adagradState) Update(dst, grad []float32) {
+func (s *adagradState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	grad := p.Grad
 	s.step(dst, grad)
 	v := s.vectors[0]
 	for i, g := range grad {
 		v[i] += float32(g * g)
 		dst[i] = float32(s.scale*g) / (sqrt(v[i]) + s.epsilon)
 	}
+	return 0, nil
 }

@@ -38,10 +38,13 @@ func (r Adam) Validate() error {
 		inRange("adam", "epsilon", r.Epsilon, 0, limit))
 }
 
+// Needs implements optimizer.Rule: gradients alone.
+func (Adam) Needs() optimizer.Needs { return optimizer.Needs{} }
+
 // Start implements optimizer.Rule. It panics if the rule is not valid.
-func (r Adam) Start(n int) optimizer.State {
+func (r Adam) Start(layout optimizer.Layout) optimizer.State {
 	return &adamState{
-		memory:       newMemory(r, "adam", n, 2),
+		memory:       newMemory(r, "adam", layout, 2),
 		learningRate: or(r.LearningRate, 1e-3),
 		beta1:        or(r.Beta1, 0.9),
 		beta2:        or(r.Beta2, 0.999),
@@ -57,7 +60,8 @@ type adamState struct {
 
 // Update implements optimizer.State. The bias corrections are computed in
 // float64, as PyTorch does.
-func (s *adamState) Update(dst, grad []float32) {
+func (s *adamState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	grad := p.Grad
 	s.step(dst, grad)
 	t := float64(s.steps)
 	scale := float32(-s.learningRate / (1 - math.Pow(s.beta1, t)))
@@ -70,4 +74,5 @@ func (s *adamState) Update(dst, grad []float32) {
 		v[i] = float32(keep2*v[i]) + float32(float32(take2*g)*g)
 		dst[i] = float32(scale*m[i]) / (float32(sqrt(v[i])/correction) + s.epsilon)
 	}
+	return 0, nil
 }

@@ -51,11 +51,11 @@ func TestDefaults(t *testing.T) {
 		if err != nil || named != c.zero {
 			t.Errorf("New(%q, 0) = %#v, %v", c.name, named, err)
 		}
-		zero, full := c.zero.Start(3), c.full.Start(3)
+		zero, full := c.zero.Start(optimizer.Flat(3)), c.full.Start(optimizer.Flat(3))
 		for step, g := range [][]float32{{1, 1e-9, 0}, {-2, 3e-9, 0}, {0.5, 1e-9, 1}} {
 			a, b := make([]float32, 3), make([]float32, 3)
-			zero.Update(a, g)
-			full.Update(b, g)
+			zero.Update(a, optimizer.Point{Grad: g})
+			full.Update(b, optimizer.Point{Grad: g})
 			if fmt.Sprint(a) != fmt.Sprint(b) {
 				t.Errorf("%s, step %d: the zero value gives %v, the documented defaults %v", c.name, step, a, b)
 			}
@@ -104,7 +104,7 @@ func TestValidate(t *testing.T) {
 					t.Errorf("%#v: Start panics with %v, want %q", c.rule, got, errInvalid)
 				}
 			}()
-			c.rule.Start(1)
+			c.rule.Start(optimizer.Flat(1))
 		}()
 	}
 }
@@ -132,8 +132,8 @@ func TestStatesRefuse(t *testing.T) {
 		encoding.BinaryUnmarshaler
 	}
 	save := func(rule optimizer.Rule, n int) []byte {
-		state := rule.Start(n).(saver)
-		state.Update(make([]float32, n), make([]float32, n))
+		state := rule.Start(optimizer.Flat(n)).(saver)
+		state.Update(make([]float32, n), optimizer.Point{Grad: make([]float32, n)})
 		data, err := state.MarshalBinary()
 		if err != nil {
 			t.Fatal(err)
@@ -146,13 +146,13 @@ func TestStatesRefuse(t *testing.T) {
 		"nesterov's": save(Nesterov{}, 4), "sgd's": save(SGD{}, 4), "larger": save(Momentum{}, 5), "smaller": save(Momentum{}, 3),
 		"another version": version, "header only": version[:headerSize],
 	} {
-		state := Momentum{LearningRate: 1}.Start(4).(saver)
+		state := Momentum{LearningRate: 1}.Start(optimizer.Flat(4)).(saver)
 		got := make([]float32, 4)
-		state.Update(got, []float32{1, 2, 3, 4})
+		state.Update(got, optimizer.Point{Grad: []float32{1, 2, 3, 4}})
 		if err := state.UnmarshalBinary(data); !errors.Is(err, ErrState) {
 			t.Errorf("%s: error %v, want ErrState", what, err)
 		}
-		if state.Update(got, make([]float32, 4)); got[3] != -3.6 {
+		if state.Update(got, optimizer.Point{Grad: make([]float32, 4)}); got[3] != -3.6 {
 			t.Errorf("%s: the refused data changed the state: update %v, want -3.6", what, got[3])
 		}
 	}
@@ -162,8 +162,8 @@ func TestStatesRefuse(t *testing.T) {
 func TestStateIsPinned(t *testing.T) {
 	const want = "6164616d00000000" + "01000000" + "02000000" + "0100000000000000" + "0200000000000000" +
 		"0000003f" + "000080be" + "0000003e" + "0000003d" // m = (½, −¼), v = (⅛, 1/32)
-	state := Adam{Beta1: 0.5, Beta2: 0.875}.Start(2)
-	state.Update(make([]float32, 2), []float32{1, -0.5})
+	state := Adam{Beta1: 0.5, Beta2: 0.875}.Start(optimizer.Flat(2))
+	state.Update(make([]float32, 2), optimizer.Point{Grad: []float32{1, -0.5}})
 	data, err := state.(encoding.BinaryMarshaler).MarshalBinary()
 	if got := hex.EncodeToString(data); err != nil || got != want {
 		t.Errorf("saved as\n%s, want\n%s (error %v)", got, want, err)
@@ -174,12 +174,12 @@ func Example() {
 	rule := Adam{LearningRate: 0.1}
 	theta := []float32{1, -2}
 	grad, update := make([]float32, 2), make([]float32, 2)
-	state := rule.Start(len(theta))
+	state := rule.Start(optimizer.Flat(len(theta)))
 	for range 100 {
 		for i, x := range theta {
 			grad[i] = 2 * x // of f(θ) = |θ|²
 		}
-		state.Update(update, grad)
+		state.Update(update, optimizer.Point{Grad: grad})
 		for i, u := range update {
 			theta[i] += u
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"learnedopt/optimizer"
 )
 
 // stateVersion is the version of the binary form of all states.
@@ -19,7 +21,8 @@ type memory struct {
 }
 
 // newMemory returns a fresh memory of the given number of zero vectors.
-func newMemory(rule validator, name string, n, vectors int) memory {
+func newMemory(rule validator, name string, layout optimizer.Layout, vectors int) memory {
+	n := layout.Len()
 	if n <= 0 {
 		panic(errDimension)
 	}

@@ -51,14 +51,20 @@ func validateMomentum(rule string, learningRate, momentum float64) error {
 		inRange(rule, "momentum", momentum, 0, 1))
 }
 
-// Start implements optimizer.Rule. It panics if the rule is not valid.
-func (r Momentum) Start(n int) optimizer.State {
-	return (*momentumState)(newVelocity(r, "momentum", n, r.LearningRate, r.Momentum))
-}
+// Needs implements optimizer.Rule: gradients alone.
+func (Momentum) Needs() optimizer.Needs { return optimizer.Needs{} }
 
 // Start implements optimizer.Rule. It panics if the rule is not valid.
-func (r Nesterov) Start(n int) optimizer.State {
-	return (*nesterovState)(newVelocity(r, "nesterov", n, r.LearningRate, r.Momentum))
+func (r Momentum) Start(layout optimizer.Layout) optimizer.State {
+	return (*momentumState)(newVelocity(r, "momentum", layout, r.LearningRate, r.Momentum))
+}
+
+// Needs implements optimizer.Rule: gradients alone.
+func (Nesterov) Needs() optimizer.Needs { return optimizer.Needs{} }
+
+// Start implements optimizer.Rule. It panics if the rule is not valid.
+func (r Nesterov) Start(layout optimizer.Layout) optimizer.State {
+	return (*nesterovState)(newVelocity(r, "nesterov", layout, r.LearningRate, r.Momentum))
 }
 
 // A velocity is the state of both rules: b_t is the only vector.
@@ -67,9 +73,9 @@ type velocity struct {
 	scale, momentum float32
 }
 
-func newVelocity(rule validator, name string, n int, learningRate, momentum float64) *velocity {
+func newVelocity(rule validator, name string, layout optimizer.Layout, learningRate, momentum float64) *velocity {
 	return &velocity{
-		memory:   newMemory(rule, name, n, 1),
+		memory:   newMemory(rule, name, layout, 1),
 		scale:    float32(-or(learningRate, 1e-3)),
 		momentum: float32(or(momentum, 0.9)),
 	}
@@ -81,21 +87,25 @@ type (
 )
 
 // Update implements optimizer.State.
-func (s *momentumState) Update(dst, grad []float32) {
+func (s *momentumState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	grad := p.Grad
 	s.step(dst, grad)
 	b := s.vectors[0]
 	for i, g := range grad {
 		b[i] = float32(s.momentum*b[i]) + g
 		dst[i] = s.scale * b[i]
 	}
+	return 0, nil
 }
 
 // Update implements optimizer.State.
-func (s *nesterovState) Update(dst, grad []float32) {
+func (s *nesterovState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	grad := p.Grad
 	s.step(dst, grad)
 	b := s.vectors[0]
 	for i, g := range grad {
 		b[i] = float32(s.momentum*b[i]) + g
 		dst[i] = s.scale * (g + float32(s.momentum*b[i]))
 	}
+	return 0, nil
 }

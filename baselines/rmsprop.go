@@ -33,11 +33,14 @@ func (r RMSProp) Validate() error {
 		inRange("rmsprop", "epsilon", r.Epsilon, 0, limit))
 }
 
+// Needs implements optimizer.Rule: gradients alone.
+func (RMSProp) Needs() optimizer.Needs { return optimizer.Needs{} }
+
 // Start implements optimizer.Rule. It panics if the rule is not valid.
-func (r RMSProp) Start(n int) optimizer.State {
+func (r RMSProp) Start(layout optimizer.Layout) optimizer.State {
 	alpha := or(r.Alpha, 0.99)
 	return &rmspropState{
-		memory:  newMemory(r, "rmsprop", n, 1),
+		memory:  newMemory(r, "rmsprop", layout, 1),
 		scale:   float32(-or(r.LearningRate, 1e-2)),
 		keep:    float32(alpha),
 		take:    float32(1 - alpha),
@@ -51,11 +54,13 @@ type rmspropState struct {
 }
 
 // Update implements optimizer.State.
-func (s *rmspropState) Update(dst, grad []float32) {
+func (s *rmspropState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	grad := p.Grad
 	s.step(dst, grad)
 	v := s.vectors[0]
 	for i, g := range grad {
 		v[i] = float32(s.keep*v[i]) + float32(float32(s.take*g)*g)
 		dst[i] = float32(s.scale*g) / (sqrt(v[i]) + s.epsilon)
 	}
+	return 0, nil
 }

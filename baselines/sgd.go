@@ -19,10 +19,13 @@ func (r SGD) Validate() error {
 	return inRange("sgd", "learning rate", r.LearningRate, 0, limit)
 }
 
+// Needs implements optimizer.Rule: gradients alone.
+func (SGD) Needs() optimizer.Needs { return optimizer.Needs{} }
+
 // Start implements optimizer.Rule. It panics if the rule is not valid.
-func (r SGD) Start(n int) optimizer.State {
+func (r SGD) Start(layout optimizer.Layout) optimizer.State {
 	return &sgdState{
-		memory: newMemory(r, "sgd", n, 0),
+		memory: newMemory(r, "sgd", layout, 0),
 		scale:  float32(-or(r.LearningRate, 1e-3)),
 	}
 }
@@ -33,9 +36,11 @@ type sgdState struct {
 }
 
 // Update implements optimizer.State.
-func (s *sgdState) Update(dst, grad []float32) {
+func (s *sgdState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	grad := p.Grad
 	s.step(dst, grad)
 	for i, g := range grad {
 		dst[i] = s.scale * g
 	}
+	return 0, nil
 }

@@ -88,10 +88,10 @@ func TestTorch(t *testing.T) {
 			if len(c.Updates) < 25 || len(c.Updates) != len(fixture.Gradients) {
 				t.Fatalf("%d steps in the fixture", len(c.Updates))
 			}
-			state := fromOptions(t, c.Rule, c.Options).Start(len(c.Updates[0]))
+			state := fromOptions(t, c.Rule, c.Options).Start(optimizer.Flat(len(c.Updates[0])))
 			got := make([]float32, len(c.Updates[0]))
 			for step, want := range c.Updates {
-				state.Update(got, fixture.Gradients[step])
+				state.Update(got, optimizer.Point{Grad: fixture.Gradients[step]})
 				for i := range want {
 					if d := ulps(got[i], want[i]); d > tolerance {
 						t.Errorf("step %d, coordinate %d: update %v, PyTorch's %v: %d ULP apart", step, i, got[i], want[i], d)

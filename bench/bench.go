@@ -167,7 +167,7 @@ func (b *bench) network(r *Report, net *lstm.Network) {
 	state, update := net.NewState(coordinates), make([]float32, coordinates)
 	forward, _ := b.median(func() error {
 		for _, g := range grads[:unroll] {
-			state.Update(update, g)
+			state.Update(update, optimizer.Point{Grad: g})
 		}
 		return nil
 	})
@@ -185,7 +185,7 @@ func (b *bench) update(r *Report, net *lstm.Network) {
 	update := make([]float32, million)
 	inputs := heap() - before
 	state := net.NewState(million)
-	t, _ := b.median(func() error { state.Update(update, g); return nil })
+	t, _ := b.median(func() error { state.Update(update, optimizer.Point{Grad: g}); return nil })
 	r.UpdateRate = million / t
 	r.Memory.Update = heap() - before - inputs
 	runtime.KeepAlive(state)

@@ -177,7 +177,7 @@ func soakEvaluation(ctx context.Context, family optimizer.Family, opt *metaopt.O
 func soakRuns(opt *metaopt.Optimizer) error {
 	const n = 2000
 	theta, grad := make([]float32, n), make([]float32, n)
-	run := opt.Start(n)
+	run := opt.Start(optimizer.Flat(n))
 	for step := range 20 {
 		for i := range grad {
 			grad[i] = float32(rand.NormFloat64())
@@ -194,7 +194,7 @@ func soakRuns(opt *metaopt.Optimizer) error {
 	if err != nil {
 		return err
 	}
-	return opt.Start(n).UnmarshalBinary(data)
+	return opt.Start(optimizer.Flat(n)).UnmarshalBinary(data)
 }
 
 // soakSweep runs a sweep, makes a page of it and serves it.

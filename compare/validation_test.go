@@ -44,8 +44,12 @@ func (i at) Uint64() uint64 { return uint64(i) }
 // still never moves.
 type still struct{}
 
-func (still) Start(int) optimizer.State { return still{} }
-func (still) Update(dst, _ []float32)   { clear(dst) }
+func (still) Needs() optimizer.Needs                 { return optimizer.Needs{} }
+func (still) Start(optimizer.Layout) optimizer.State { return still{} }
+func (still) Update(dst []float32, _ optimizer.Point) (optimizer.Move, error) {
+	clear(dst)
+	return 0, nil
+}
 
 func (f scripts) validate(ctx context.Context, selection string, horizons ...int) (Score, []HorizonScore, error) {
 	return Validation{

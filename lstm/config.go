@@ -5,8 +5,8 @@
 // and its adjoint over an unroll.
 //
 //	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 20}, rng)
-//	state := net.NewState(n)       // or net.Start(n), as any optimizer.Rule's
-//	state.Update(update, gradient) // 80 floats a coordinate are carried on
+//	state := net.NewState(n)        // or net.Start(layout), as any optimizer.Rule's
+//	state.Advance(update, gradient) // 80 floats a coordinate are carried on
 //
 // A Config says what the network reads (Inputs), how large it is, and how its output becomes an
 // update (Readout, Scale). A Reference computes the same in float64, for tests.

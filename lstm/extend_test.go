@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"learnedopt/optimizer"
 )
 
 // TestExtend expects a network that reads more to do the same at first, and to
@@ -44,9 +46,9 @@ func TestExtend(t *testing.T) {
 			for i := range g {
 				g[i] = float32(rng.NormFloat64())
 			}
-			a.Update(x, g)
-			b.Update(y, g)
-			c.Update(z, g)
+			a.Update(x, optimizer.Point{Grad: g})
+			b.Update(y, optimizer.Point{Grad: g})
+			c.Update(z, optimizer.Point{Grad: g})
 			for i := range x { // up to the order of a sum
 				if !near(float64(x[i]), float64(y[i]), 1e-6) {
 					t.Fatalf("%s: %v became %v", name(cfg), x, y)
@@ -85,8 +87,8 @@ func TestAnneal(t *testing.T) {
 		for i := range g {
 			g[i] = float32(rng.NormFloat64())
 		}
-		a.Update(x, g)
-		b.Update(y, g)
+		a.Update(x, optimizer.Point{Grad: g})
+		b.Update(y, optimizer.Point{Grad: g})
 		for i := range x {
 			want := float64(x[i]) * math.Sqrt(min(1, anneal/float64(step)))
 			if step <= anneal && x[i] != y[i] || !near(float64(y[i]), want, 1e-6) {

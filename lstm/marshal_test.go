@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"learnedopt/optimizer"
 )
 
 // A state of another network of the same shape is refused, by name.
@@ -59,7 +61,7 @@ func FuzzState(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(data)
-		s.Update(dst, grad)
+		s.Update(dst, optimizer.Point{Grad: grad})
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := net.NewState(n)
@@ -78,6 +80,6 @@ func FuzzState(f *testing.F) {
 		case failed == nil && !bytes.Equal(after, data):
 			t.Errorf("read %x, wrote %x", data, after)
 		}
-		s.Update(dst, grad)
+		s.Update(dst, optimizer.Point{Grad: grad})
 	})
 }

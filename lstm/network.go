@@ -107,8 +107,11 @@ type State struct {
 
 var _ optimizer.State = (*State)(nil)
 
-// Start implements optimizer.Rule. The state it returns is a *State.
-func (net *Network) Start(n int) optimizer.State { return net.NewState(n) }
+// Needs implements optimizer.Rule: gradients alone.
+func (net *Network) Needs() optimizer.Needs { return optimizer.Needs{} }
+
+// Start implements optimizer.Rule. The state that it returns is a *State.
+func (net *Network) Start(layout optimizer.Layout) optimizer.State { return net.NewState(layout.Len()) }
 
 // NewState returns the state of a fresh run over n coordinates.
 func (net *Network) NewState(n int) *State {
@@ -118,7 +121,14 @@ func (net *Network) NewState(n int) *State {
 }
 
 // Update implements optimizer.State.
-func (s *State) Update(dst, grad []float32) { s.s.update(dst, grad) }
+func (s *State) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	s.Advance(dst, p.Grad)
+	return 0, nil
+}
+
+// Advance is Update for callers that know the state's type: it writes the update that follows from
+// grad into dst, which may be grad.
+func (s *State) Advance(dst, grad []float32) { s.s.update(dst, grad) }
 
 // Steps returns the number of updates so far.
 func (s *State) Steps() int { return s.s.steps }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"learnedopt/internal/simd"
+	"learnedopt/optimizer"
 )
 
 // pair returns the same random network in float32 and in float64.
@@ -63,7 +64,7 @@ func TestFloat32AgainstFloat64(t *testing.T) {
 			s, d := net.NewState(n), warm(c, n, 0)
 			u, v := make([]float32, n), make([]float64, n)
 			for k := range steps {
-				s.Update(u, grads[k])
+				s.Update(u, optimizer.Point{Grad: grads[k]})
 				d.update(v, wide[k])
 				compare(t, "update", u, v, 1e-5)
 			}
@@ -180,7 +181,7 @@ func TestSameBitsOnAnyNumberOfCores(t *testing.T) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		s, u := net.NewState(n), make([]float32, n)
 		for k := range steps {
-			s.Update(u, grads[k])
+			s.Update(u, optimizer.Point{Grad: grads[k]})
 		}
 		dphi := make([]float64, net.core.size)
 		new(Adjoint).Unroll(dphi, net.NewState(n), grads, nil)
@@ -201,7 +202,7 @@ func TestNoAllocations(t *testing.T) {
 	net, _ := pair(t, Config{Inputs: LogAndSign | RNNProp}, 9)
 	grads := gradients(rand.New(rand.NewPCG(8, 8)), steps+1, n)
 	s, u := net.NewState(n), make([]float32, n)
-	if allocs := testing.AllocsPerRun(10, func() { s.Update(u, grads[0]) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(10, func() { s.Update(u, optimizer.Point{Grad: grads[0]}) }); allocs != 0 {
 		t.Errorf("Update allocates %v times", allocs)
 	}
 	var a Adjoint
@@ -259,10 +260,10 @@ func BenchmarkUpdate(b *testing.B) {
 			net, _ := pair(b, Config{}, 1)
 			s, u := net.NewState(n), make([]float32, n)
 			g := gradients(rand.New(rand.NewPCG(1, 1)), 1, n)[0]
-			s.Update(u, g)
+			s.Update(u, optimizer.Point{Grad: g})
 			b.ReportAllocs()
 			for b.Loop() {
-				s.Update(u, g)
+				s.Update(u, optimizer.Point{Grad: g})
 			}
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "coordinates/s")
 		})
@@ -293,7 +294,7 @@ func TestPartsAddUpToWhole(t *testing.T) {
 	grads := gradients(rand.New(rand.NewPCG(4, 4)), steps+1, n)
 	s, u := net.NewState(n), make([]float32, n)
 	for range 2 {
-		s.Update(u, grads[0])
+		s.Update(u, optimizer.Point{Grad: grads[0]})
 	}
 	var a Adjoint
 	whole, sum := make([]float64, net.core.size), make([]float64, net.core.size)

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"learnedopt/optimizer"
 )
 
 // plainCount takes one step of a network of LogAndSign inputs for one coordinate in float64,
@@ -75,7 +77,7 @@ func TestProbeAgainstTheEquations(t *testing.T) {
 	}
 	for _, g := range grads {
 		seen := probe.Look(&got, state, g)
-		state.Update(update, g)
+		state.Update(update, optimizer.Point{Grad: g})
 		if !slices.Equal(seen, update) { // to the last bit
 			t.Fatalf("the probe sees %v, the update is %v", seen, update)
 		}
@@ -153,8 +155,8 @@ func TestProbeSamplesAndLeavesTheRunAlone(t *testing.T) {
 		}
 		for k, g := range grads {
 			probe.Look(&a, looked, g)
-			looked.Update(u, g)
-			plain.Update(v, g)
+			looked.Update(u, optimizer.Point{Grad: g})
+			plain.Update(v, optimizer.Point{Grad: g})
 			if !slices.Equal(u, v) {
 				t.Fatalf("%+v: step %d of a run that was looked at is another", cfg, k)
 			}
@@ -186,7 +188,7 @@ func TestProbeAllocatesNothing(t *testing.T) {
 	)
 	step := func() {
 		probe.Look(&a, state, g)
-		state.Update(u, g)
+		state.Update(u, optimizer.Point{Grad: g})
 	}
 	step()
 	if allocs := testing.AllocsPerRun(20, step); allocs != 0 {

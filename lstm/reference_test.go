@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"learnedopt/lstm"
+	"learnedopt/optimizer"
 )
 
 // TestReferenceIsTheNetworkInFloat64 runs both on the same gradients and goes
@@ -43,7 +44,7 @@ func TestReferenceIsTheNetworkInFloat64(t *testing.T) {
 			grads, wide = append(grads, g), append(wide, widen(g))
 		}
 		for k := range steps {
-			s.Update(u, grads[k])
+			s.Update(u, optimizer.Point{Grad: grads[k]})
 			r.Update(v, wide[k])
 			agree(t, "update", widen(u), v)
 		}

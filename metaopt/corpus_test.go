@@ -11,6 +11,7 @@ import (
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 )
 
 var add = flag.Bool("add", false, "write what testdata/corpus lacks; what is there is never changed")
@@ -63,9 +64,9 @@ func TestCorpusUpdates(t *testing.T) {
 			t.Errorf("%s is read as %+v, want %+v", name, got, cfg)
 		}
 		n := len(want.Gradients[0])
-		state, u := o.Network.Start(n), make([]float32, n)
+		state, u := o.Network.Start(optimizer.Flat(n)), make([]float32, n)
 		for step, g := range want.Gradients {
-			state.Update(u, g)
+			state.Update(u, optimizer.Point{Grad: g})
 			size := 0.0
 			for _, x := range updates[step] {
 				size = max(size, math.Abs(x))

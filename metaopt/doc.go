@@ -2,7 +2,7 @@
 // Package metatrain makes them, package compare measures them.
 //
 //	opt, err := metaopt.Load("optimizer.mopt") // or one of PretrainedNames: Pretrained
-//	run := opt.Start(len(theta))
+//	run := opt.Start(optimizer.Flat(len(theta)))
 //	for … {
 //		err := run.Step(theta, grad)
 //	}
@@ -16,7 +16,7 @@
 //	run.StepGroups(theta, grad)    // [][]float32
 //	run.StepGroups64(theta, grad)  // [][]float64
 //	run.SetLoss(f)                 // before any of them, for a guard
-//	run.Update(dst, grad)          // for a caller that adds updates itself
+//	run.Update(dst, point)         // for a caller that adds updates itself
 //	run.MarshalBinary()            // to go on later, bit for bit
 //
 // StartRule starts a run with any rule. Package rules has schedules, weight decay, clipping, groups of parameters and

@@ -19,10 +19,6 @@ var ErrState = errors.New("metaopt: bad state")
 
 var (
 	errInconsistent = errors.New("a state that no run can be in")
-	// errNoLoss is what the steps of a guarded run say.
-	errNoLoss = errors.New("metaopt: a guarded run decides by the losses; call StepLoss, or SetLoss before each step")
-	// errMoves is what a guarded run's Update says.
-	errMoves = errors.New("metaopt: a guarded run moves the parameters itself and has no updates; call StepLoss")
-	// errPoint is what Update says where the rule asks for the parameters.
-	errPoint = errors.New("metaopt: the rule's update depends on the parameters; call UpdateAt, or Step")
+	// errNoLoss is what a step without a loss says where the rule needs it.
+	errNoLoss = errors.New("metaopt: the rule needs the loss of each step; call StepLoss, or SetLoss before each step")
 )

@@ -5,6 +5,7 @@ import (
 	"log"
 
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 )
 
 // A finished optimizer in one's own loop: here it fits a line through four points.
@@ -14,7 +15,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	theta, grad := make([]float32, 2), make([]float32, 2)
-	run := opt.Start(len(theta))
+	run := opt.Start(optimizer.Flat(len(theta)))
 	for range 100 {
 		lineGradient(grad, theta)
 		if err := run.Step(theta, grad); err != nil {
@@ -32,7 +33,7 @@ func ExamplePretrained() {
 		log.Fatal(err)
 	}
 	theta, grad := make([]float32, 2), make([]float32, 2)
-	run := opt.Start(len(theta))
+	run := opt.Start(optimizer.Flat(len(theta)))
 	for range 100 {
 		lineGradient(grad, theta)
 		if err := run.Step(theta, grad); err != nil {
@@ -63,13 +64,13 @@ func ExampleRun() {
 			}
 		}
 	}
-	run := opt.Start(2)
+	run := opt.Start(optimizer.Flat(2))
 	steps(run)
 	data, err := run.MarshalBinary() // to be kept beside the parameters
 	if err != nil {
 		log.Fatal(err)
 	}
-	resumed := opt.Start(2)
+	resumed := opt.Start(optimizer.Flat(2))
 	if err := resumed.UnmarshalBinary(data); err != nil {
 		log.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func ExampleRun_OnHorizon() {
 		log.Fatal(err)
 	}
 	theta, grad := make([]float32, 2), make([]float32, 2)
-	run := opt.Start(len(theta))
+	run := opt.Start(optimizer.Flat(len(theta)))
 	run.OnHorizon(opt.Horizon(), func(steps int) { fmt.Println("trained for", opt.Horizon(), "steps, now at", steps) })
 	for range 200 {
 		lineGradient(grad, theta)

@@ -29,7 +29,7 @@ import (
 //
 // So while the learned rule is in charge, the smoothed loss is never for P steps in
 // a row above the best by more than τ |f_0|; docs/guard.md says what that does not promise.
-// A Guard costs one float a coordinate, until the handover, and no gradients.
+// A Guard costs one number a coordinate, in the precision of the parameters, until the handover, and no gradients.
 //
 // After Prémont-Schwarz et al. 2022 (LGL2O), who let two rules compete on losses of
 // both, and Heaton et al. 2023 (Safe-L2O), who compare a residual with a running mean of it.
@@ -96,12 +96,9 @@ func (g Guard) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Guarded is a rule under a guard, as Evaluate and optimizer.Run take it.
+// Guarded is a rule under a guard. It needs the loss of each step, and decides on non-finite points.
 //
-// Its states are optimizer.LossUpdaters, and are saved and resumed if the states of both rules
-// are. A caller that knows no losses and calls Update, or UpdateAt, gets the rule's own
-// updates: nothing is guarded. So where one guard is under another, or is a fallback, only the
-// outer one guards.
+// Its states are saved and resumed if the states of both rules are.
 type Guarded struct {
 	Rule  optimizer.Rule
 	Guard Guard
@@ -109,21 +106,38 @@ type Guarded struct {
 
 var _ optimizer.Rule = Guarded{}
 
-// Validate returns an error if there is no rule or the guard is not valid.
+// Validate returns an error if there is no rule, the rule or the guard is not valid, or the rule or the fallback has
+// a guard of its own: one run has one guard.
 func (g Guarded) Validate() error {
 	if g.Rule == nil {
 		return errors.New("metaopt: a guard without a rule to guard")
 	}
-	return g.Guard.Validate()
+	if v, ok := g.Rule.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return err
+		}
+	}
+	if err := g.Guard.Validate(); err != nil {
+		return err
+	}
+	if g.Rule.Needs().NonFinite || g.Guard.WithDefaults().Fallback.Needs().NonFinite {
+		return errors.New("metaopt: a guard over a rule, or with a fallback, that has a guard; one run has one guard")
+	}
+	return nil
+}
+
+// Needs implements optimizer.Rule: the parameters, the loss, and what rule and fallback need.
+func (g Guarded) Needs() optimizer.Needs {
+	needs := g.Rule.Needs().Or(g.Guard.WithDefaults().Fallback.Needs())
+	needs.Theta, needs.Loss, needs.NonFinite = true, true, true
+	return needs
 }
 
 // Start implements optimizer.Rule. It panics if g is not valid.
-func (g Guarded) Start(n int) optimizer.State { return g.start(n) }
-
-func (g Guarded) start(n int) *guardState {
+func (g Guarded) Start(layout optimizer.Layout) optimizer.State {
 	if g.Validate() != nil {
 		panic(errGuard)
 	}
 	cfg := g.Guard.WithDefaults()
-	return &guardState{rule: g.Rule, cfg: cfg, n: n, active: g.Rule.Start(n), losses: make([]float64, cfg.Window)}
+	return &guardState{rule: g.Rule, cfg: cfg, layout: layout, active: g.Rule.Start(layout), losses: make([]float64, cfg.Window)}
 }

@@ -21,11 +21,13 @@ func TestGuardedConforms(t *testing.T) {
 // constant is u = c for any gradient.
 type constant float32
 
-func (c constant) Start(int) optimizer.State { return c }
-func (c constant) Update(dst, _ []float32) {
+func (constant) Needs() optimizer.Needs                   { return optimizer.Needs{} }
+func (c constant) Start(optimizer.Layout) optimizer.State { return c }
+func (c constant) Update(dst []float32, _ optimizer.Point) (optimizer.Move, error) {
 	for i := range dst {
 		dst[i] = float32(c)
 	}
+	return 0, nil
 }
 
 // stepThrough feeds losses to a guard over the rule u = +1 with the fallback u = −0.25,
@@ -34,10 +36,10 @@ func stepThrough(t *testing.T, g metaopt.Guard, losses []float64) (thetas []floa
 	t.Helper()
 	g.Fallback = baselines.SGD{LearningRate: 0.25}
 	g.OnHandover = func(h metaopt.Handover) { handovers = append(handovers, h) }
-	state := metaopt.Guarded{Rule: constant(1), Guard: g}.Start(1).(optimizer.LossState)
+	moving := start(metaopt.Guarded{Rule: constant(1), Guard: g}, 1)
 	theta := []float32{0}
 	for _, loss := range losses {
-		if d := state.StepLoss(theta, []float32{1}, loss); d != nil {
+		if d := moving.step(theta, []float32{1}, loss); d != nil {
 			t.Fatalf("losses %v: %v", losses, d)
 		}
 		thetas = append(thetas, float64(theta[0]))
@@ -172,7 +174,7 @@ func TestGuardThatNeverFires(t *testing.T) {
 		for _, o := range []*metaopt.Optimizer{opt, guarded} {
 			theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
 			p.Init(theta)
-			run := o.Start(len(theta))
+			run := o.Start(optimizer.Flat(len(theta)))
 			for range 150 {
 				loss, err := p.LossGrad(theta, grad)
 				if err != nil {

@@ -1,12 +1,20 @@
 package metaopt
 
-import "learnedopt/optimizer"
+import (
+	"fmt"
+
+	"learnedopt/optimizer"
+)
 
 // WithGuard returns o under a guard: the runs that it starts need the loss of each
 // step (StepLoss, SetLoss). The guard is not part of a file that o is saved to.
 func (o *Optimizer) WithGuard(g Guard) (*Optimizer, error) {
-	if err := g.Validate(); err != nil {
+	rule := Guarded{o.Network, g}
+	if err := rule.Validate(); err != nil {
 		return nil, err
+	}
+	if err := rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true}); err != nil {
+		return nil, fmt.Errorf("metaopt: the guard's fallback: %w", err)
 	}
 	guarded := *o
 	guarded.guard = &g

@@ -23,13 +23,15 @@ type breaking struct {
 	value float32
 }
 
-func (b breaking) Start(int) optimizer.State { return &b }
-func (b *breaking) Update(dst, _ []float32) {
+func (breaking) Needs() optimizer.Needs                   { return optimizer.Needs{} }
+func (b breaking) Start(optimizer.Layout) optimizer.State { return &b }
+func (b *breaking) Update(dst []float32, _ optimizer.Point) (optimizer.Move, error) {
 	dst[0], dst[1] = 1, 1
 	if b.at == 0 {
 		dst[1] = b.value
 	}
 	b.at--
+	return 0, nil
 }
 
 // TestGuardOfWhatIsNotFinite expects a handover at whatever is not finite first, and a
@@ -50,11 +52,11 @@ func TestGuardOfWhatIsNotFinite(t *testing.T) {
 		var handovers []metaopt.Handover
 		g := metaopt.Guard{Fallback: baselines.SGD{LearningRate: 0.5}, OnHandover: func(h metaopt.Handover) { handovers = append(handovers, h) }}
 		rule := metaopt.Guarded{Rule: c.rule, Guard: g}
-		state := rule.Start(2).(optimizer.LossState)
+		moving := start(rule, 2)
 		theta := []float32{0, 2e38}
 		step := func(grad []float32, loss float64) {
 			t.Helper()
-			if d := state.StepLoss(theta, grad, loss); d != nil {
+			if d := moving.step(theta, grad, loss); d != nil {
 				t.Fatalf("%s: %v", cause, d)
 			}
 		}
@@ -76,17 +78,17 @@ func TestGuardOfWhatIsNotFinite(t *testing.T) {
 		if want[0] -= 0.5; !slices.Equal(theta, want) {
 			t.Errorf("%s: the fallback goes to %v, want %v", cause, theta, want)
 		}
-		if d := state.StepLoss(theta, ones, math.NaN()); d == nil || d.Step != 4 || d.What != "loss" {
+		if d := moving.step(theta, ones, math.NaN()); d == nil || d.Step != 4 || d.What != "loss" {
 			t.Errorf("%s: the fallback takes a loss of NaN: %v", cause, d)
 		}
-		if d := state.StepLoss(theta, []float32{inf, 1}, 1); d == nil || d.What != "gradient" || d.Coordinate != 0 {
+		if d := moving.step(theta, []float32{inf, 1}, 1); d == nil || d.What != "gradient" || d.Coordinate != 0 {
 			t.Errorf("%s: the fallback takes an infinite gradient: %v", cause, d)
 		}
 		if !slices.Equal(theta, want) || len(handovers) != 1 {
 			t.Errorf("%s: a divergence moved θ to %v, or handed over again: %+v", cause, theta, handovers)
 		}
 		if cause == "loss" || cause == "gradient" {
-			if d := rule.Start(2).(optimizer.LossState).StepLoss(theta, c.grad, c.loss); d == nil || d.What != cause || d.Step != 0 {
+			if d := start(rule, 2).step(theta, c.grad, c.loss); d == nil || d.What != cause || d.Step != 0 {
 				t.Errorf("%s: the first step has nothing to go back to: %v", cause, d)
 			}
 		}
@@ -100,7 +102,7 @@ func TestGuardedRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	theta, grad := []float32{1, 2, 3}, []float32{1, -1, 0.5}
-	run := guarded.Start(3)
+	run := guarded.Start(optimizer.Flat(3))
 	if err := run.Step(theta, grad); err == nil || !strings.Contains(err.Error(), "StepLoss") || !slices.Equal(theta, []float32{1, 2, 3}) {
 		t.Errorf("Step without a loss: %v, θ = %v", err, theta)
 	}
@@ -119,7 +121,7 @@ func TestGuardedRun(t *testing.T) {
 		t.Errorf("a loss of NaN: %v", err)
 	}
 	// Without a guard a bad loss is refused, as a bad gradient is.
-	bare, before := opt.Start(3), slices.Clone(theta)
+	bare, before := opt.Start(optimizer.Flat(3)), slices.Clone(theta)
 	if err := bare.StepLoss(theta, grad, math.Inf(1)); !errors.As(err, &diverged) || diverged.What != "loss" || !slices.Equal(theta, before) {
 		t.Errorf("an infinite loss without a guard: %v", err)
 	}
@@ -134,7 +136,7 @@ func TestGuardAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	theta, grad := make([]float32, 100), make([]float32, 100)
-	run, loss := opt.Start(100), 1000.0
+	run, loss := opt.Start(optimizer.Flat(100)), 1000.0
 	step := func() {
 		loss-- // a new best each time
 		if err := run.StepLoss(theta, grad, loss); err != nil {
@@ -263,5 +265,5 @@ func mustPanicGuard(t *testing.T, g metaopt.Guarded) {
 			t.Errorf("%+v: Start panics with %q", g.Guard, text)
 		}
 	}()
-	g.Start(1)
+	g.Start(optimizer.Flat(1))
 }

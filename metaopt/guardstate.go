@@ -1,6 +1,7 @@
 package metaopt
 
 import (
+	"errors"
 	"fmt"
 
 	"learnedopt/internal/saved"
@@ -11,10 +12,9 @@ import (
 type guardState struct {
 	rule   optimizer.Rule
 	cfg    Guard
-	n      int
+	layout optimizer.Layout
 	active optimizer.State // the guarded rule's, after a handover the fallback's
 	steps  int
-	mover  optimizer.Mover // of StepLoss
 
 	// Until the handover.
 	losses []float64 // the last W
@@ -27,44 +27,21 @@ type guardState struct {
 	handover *Handover
 }
 
-var (
-	_ optimizer.LossUpdater = (*guardState)(nil)
-	_ optimizer.PointState  = (*guardState)(nil)
-)
+var _ optimizer.State = (*guardState)(nil)
 
-// Update implements optimizer.State: the rule's own update.
-func (s *guardState) Update(dst, grad []float32) {
-	s.active.Update(dst, grad)
-	s.steps++
-}
-
-// UpdateAt implements optimizer.PointState: the rule's own update.
-func (s *guardState) UpdateAt(dst, theta, grad []float32) {
-	optimizer.Update(s.active, dst, theta, grad)
-	s.steps++
-}
-
-// StepLoss implements optimizer.LossState.
-func (s *guardState) StepLoss(theta, grad []float32, loss float64) *optimizer.DivergedError {
-	s.lengths(theta, theta, grad)
-	return s.mover.StepLoss(s, theta, grad, loss)
-}
-
-func (s *guardState) lengths(dst, theta, grad []float32) {
-	if len(dst) != s.n || len(theta) != s.n || len(grad) != s.n {
+// Update implements optimizer.State. A divergence is returned only where there is nothing to go back to: at the
+// first step, and after the handover.
+func (s *guardState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	if n := s.layout.Len(); len(dst) != n || len(p.Grad) != n || len(p.Theta) != n {
 		panic(errLength)
 	}
-}
-
-// UpdateLoss implements optimizer.LossUpdater.
-func (s *guardState) UpdateLoss(dst, theta, grad []float32, loss float64) (move optimizer.Move, diverged *optimizer.DivergedError) {
-	s.lengths(dst, theta, grad)
-	diverged = optimizer.CheckLoss(s.steps, loss)
+	diverged := optimizer.CheckLoss(s.steps, p.Loss)
 	if diverged == nil {
-		diverged = optimizer.Check(s.steps, "gradient", grad)
+		diverged = optimizer.Check(s.steps, "gradient", p.Grad)
 	}
+	var move optimizer.Move
 	if diverged == nil && s.handover == nil {
-		cause, smooth := s.judge(loss)
+		cause, smooth := s.judge(p.Loss)
 		if s.bestAt == s.read {
 			move = optimizer.Keep
 		}
@@ -74,26 +51,40 @@ func (s *guardState) UpdateLoss(dst, theta, grad []float32, loss float64) (move 
 		}
 	}
 	if diverged == nil {
-		diverged = s.update(dst, theta, grad)
+		var err error
+		if diverged, err = s.update(dst, p); err != nil {
+			return 0, err
+		}
 	}
-	if diverged == nil {
+	switch {
+	case diverged == nil:
 		s.steps++
 		return move, nil
-	}
-	if s.handover == nil && s.read > 0 {
-		s.handOver(diverged.What, loss)
+	case s.handover == nil && s.read > 0:
+		s.handOver(diverged.What, p.Loss)
 		return move | optimizer.Return, nil
 	}
 	return 0, diverged
 }
 
 // update writes an update of the active rule and says whether all would stay finite.
-func (s *guardState) update(dst, theta, grad []float32) *optimizer.DivergedError {
-	optimizer.Update(s.active, dst, theta, grad)
-	if d := optimizer.Check(s.steps, "update", dst); d != nil {
-		return d
+func (s *guardState) update(dst []float32, p optimizer.Point) (*optimizer.DivergedError, error) {
+	if _, err := s.active.Update(dst, p); err != nil {
+		var diverged *optimizer.DivergedError
+		if errors.As(err, &diverged) {
+			return diverged, nil
+		}
+		return nil, err
 	}
-	return optimizer.CheckSum(s.steps, theta, dst)
+	if d := optimizer.Check(s.steps, "update", dst); d != nil {
+		return d, nil
+	}
+	for i, u := range dst {
+		if sum := p.Theta[i] + u; sum-sum != 0 {
+			return &optimizer.DivergedError{Step: s.steps, What: "parameter", Coordinate: i, Value: float64(sum)}, nil
+		}
+	}
+	return nil, nil
 }
 
 // judge takes a loss down and returns why the run is to be handed over, "" if it is
@@ -130,7 +121,7 @@ func (s *guardState) judge(loss float64) (cause string, smooth float64) {
 func (s *guardState) handOver(cause string, loss float64) {
 	s.handover = &Handover{Step: s.steps, Cause: cause, Loss: loss, Best: s.best}
 	s.steps++
-	s.active = s.cfg.Fallback.Start(s.n)
+	s.active = s.cfg.Fallback.Start(s.layout)
 	s.losses = nil
 	if s.cfg.OnHandover != nil {
 		s.cfg.OnHandover(*s.handover)
@@ -142,16 +133,15 @@ func (s *guardState) handedOver() *Handover { return s.handover }
 
 const (
 	guardName    = "guard"
-	guardVersion = 1
+	guardVersion = 2
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler; the states of rule and fallback must. The
 // guard's settings are not part of the form.
 func (s *guardState) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(guardName, guardVersion)
-	w.Int(s.n)
+	w.Int(s.layout.Len())
 	w.Int(s.steps)
-	w.Floats32(s.mover.Kept)
 	w.Floats64(s.losses)
 	w.Int(s.read)
 	w.Float(s.first)
@@ -179,9 +169,8 @@ func (s *guardState) MarshalBinary() ([]byte, error) {
 // unchanged. OnHandover does not hear of a handover before the save.
 func (s *guardState) UnmarshalBinary(data []byte) error {
 	r := saved.NewReader(data, guardName, guardVersion)
-	r.Same("coordinates", s.n)
-	back := &guardState{rule: s.rule, cfg: s.cfg, n: s.n, steps: r.Int()}
-	back.mover.Kept = r.Floats32(s.n)
+	r.Same("coordinates", s.layout.Len())
+	back := &guardState{rule: s.rule, cfg: s.cfg, layout: s.layout, steps: r.Int()}
 	back.losses = r.Floats64(s.cfg.Window)
 	back.read, back.first, back.best, back.bestAt, back.above = r.Int(), r.Float(), r.Float(), r.Int(), r.Int()
 	active := s.rule
@@ -193,7 +182,7 @@ func (s *guardState) UnmarshalBinary(data []byte) error {
 		r.Fail(errInconsistent)
 	}
 	if r.Err() == nil {
-		back.active = active.Start(s.n)
+		back.active = active.Start(s.layout)
 		r.State(back.active)
 	}
 	if err := r.Close(); err != nil {

@@ -37,22 +37,25 @@ type halfState struct {
 	all   bool
 }
 
-func (h halfState) Start(n int) optimizer.State { return &halfStateState{h, h.net.NewState(n)} }
+func (halfState) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (h halfState) Start(layout optimizer.Layout) optimizer.State {
+	return &halfStateState{h, h.net.NewState(layout.Len())}
+}
 
 type halfStateState struct {
 	halfState
 	state *lstm.State
 }
 
-func (s *halfStateState) Update(dst, grad []float32) {
-	s.state.Update(dst, grad)
+func (s *halfStateState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	s.state.Update(dst, optimizer.Point{Grad: p.Grad})
 	data, err := s.state.MarshalBinary()
 	if err != nil {
 		panic(err)
 	}
 	rounded := data[40:]
 	if cfg := s.net.Config(); !s.all {
-		rounded = rounded[:4*2*cfg.Hidden*cfg.Layers*len(grad)]
+		rounded = rounded[:4*2*cfg.Hidden*cfg.Layers*len(p.Grad)]
 	}
 	for ; len(rounded) > 0; rounded = rounded[4:] {
 		x := math.Float32frombits(binary.LittleEndian.Uint32(rounded))
@@ -61,6 +64,7 @@ func (s *halfStateState) Update(dst, grad []float32) {
 	if err := s.state.UnmarshalBinary(data); err != nil {
 		panic(err)
 	}
+	return 0, nil
 }
 
 // BenchmarkHalfState reports what states in half precision would do to losses: the ratio of the mean

@@ -9,6 +9,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 	"learnedopt/tasks"
 )
 
@@ -57,9 +58,9 @@ func TestPublishedOptimizersUpdate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opt := published(t, name+".l2l")
 			n := len(want.Gradients[0])
-			state, u := opt.Network.Start(n), make([]float32, n)
+			state, u := opt.Network.Start(optimizer.Flat(n)), make([]float32, n)
 			for k, g := range want.Gradients {
-				state.Update(u, g)
+				state.Update(u, optimizer.Point{Grad: g})
 				for i := range u {
 					if d := math.Abs(float64(u[i]) - o.Updates[k][i]); !(d <= 2e-6) {
 						t.Fatalf("step %d: update %d is %v, PyTorch's %v", k, i, u[i], o.Updates[k][i])

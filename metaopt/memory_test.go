@@ -18,7 +18,7 @@ func TestRunAllocations(t *testing.T) {
 	const n = 600 // enough blocks for several goroutines
 	for name, rule := range someRules(t) {
 		for _, w := range ways(n) {
-			k := w.start(metaopt.StartRule(rule, n))
+			k := w.start(startRun(rule, n))
 			k.steps(t, 20) // past handovers and changes of rules
 			if a := testing.AllocsPerRun(20, func() {
 				if err := k.step(); err != nil {
@@ -53,14 +53,14 @@ func TestFloatsACoordinate(t *testing.T) {
 		"after the warm start": {rules.WarmStart{Steps: 1, First: adam, Then: quadratic, Hear: true}, [4]float64{81, 81, 81, 81}},
 	} {
 		for k, w := range ways(n) {
-			k1 := w.start(metaopt.StartRule(rules.Scaled{Rule: adam}, n)) // pools of the kernels, and the like
+			k1 := w.start(startRun(rules.Scaled{Rule: adam}, n)) // pools of the kernels, and the like
 			k1.steps(t, 2)
 			theta := 2 * 4.0 // parameters and gradient, which w holds
 			if k >= 2 {
 				theta *= 2
 			}
 			before := heap()
-			run := w.start(metaopt.StartRule(c.rule, n))
+			run := w.start(startRun(c.rule, n))
 			run.steps(t, 2)
 			got := (float64(heap()-before)/n - theta) / 4
 			runtime.KeepAlive(run)
@@ -94,7 +94,7 @@ func heap() int64 {
 // TestAMillionSteps expects a run to hold at its end what it held at its start, in memory and goroutines.
 func TestAMillionSteps(t *testing.T) {
 	rule := rules.ClipNorm{Rule: rules.Scaled{Rule: metaopt.Guarded{Rule: someNetwork(t)}, By: rules.WarmUp{Steps: 9, Then: rules.InverseSqrt{}}}}
-	run := ways(2)[3].start(metaopt.StartRule(rule, 2))
+	run := ways(2)[3].start(startRun(rule, 2))
 	run.steps(t, 100)
 	before, goroutines := heap(), runtime.NumGoroutine()
 	run.steps(t, 1_000_000)
@@ -118,14 +118,14 @@ func TestRunsSideBySide(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for name, rule := range someRules(t) {
 		for _, w := range ways(n) {
-			alone := w.start(metaopt.StartRule(rule, n))
+			alone := w.start(startRun(rule, n))
 			alone.steps(t, steps)
 			var group sync.WaitGroup
 			var ends [workers][]float64
 			var errs [workers]error
 			for k := range workers {
 				group.Go(func() {
-					run := w.start(metaopt.StartRule(rule, n))
+					run := w.start(startRun(rule, n))
 					for range steps {
 						if errs[k] = run.step(); errs[k] != nil {
 							return

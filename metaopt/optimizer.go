@@ -42,9 +42,15 @@ func (o *Optimizer) Rule() optimizer.Rule {
 	return o.Network
 }
 
-// Start returns a fresh run over n coordinates: StartRule with o.Rule(). It panics if n is not
-// positive.
-func (o *Optimizer) Start(n int) *Run { return StartRule(o.Rule(), n) }
+// Start returns a fresh run on parameters of a layout: optimizer.Flat(n) if nothing is known of them but their number.
+// The run's caller tells the parameters at each step, and the loss if o has a guard. It panics if the layout has no coordinate.
+func (o *Optimizer) Start(layout optimizer.Layout) *Run {
+	run, err := StartRule(o.Rule(), layout, optimizer.Needs{Theta: true, Loss: o.guard != nil})
+	if err != nil {
+		panic(err) // WithGuard has checked
+	}
+	return run
+}
 
 // Horizon returns the number of steps of the runs that o was meta-trained on, 0 if the file does
 // not say. Longer runs are outside what it was trained for, whether or not they go well;

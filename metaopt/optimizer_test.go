@@ -53,7 +53,7 @@ func TestSaveLoad(t *testing.T) {
 			a[i] = float32(math.Sin(float64(i)))
 		}
 		copy(b, a)
-		ra, rb := opt.Start(40), back.Start(40)
+		ra, rb := opt.Start(optimizer.Flat(40)), back.Start(optimizer.Flat(40))
 		for range 3 {
 			if err := errors.Join(ra.Step(a, a), rb.Step(b, b)); err != nil {
 				t.Fatal(err)
@@ -127,7 +127,7 @@ func TestLoadRejects(t *testing.T) {
 func TestStepRefusesBadGradients(t *testing.T) {
 	opt := someOptimizer(t, lstm.Config{Hidden: 3})
 	theta, twin := []float32{1, 2, 3}, []float32{1, 2, 3}
-	run, clean := opt.Start(3), opt.Start(3)
+	run, clean := opt.Start(optimizer.Flat(3)), opt.Start(optimizer.Flat(3))
 	good := []float32{1, -1, 0.5}
 	if err := run.Step(theta, good); err != nil {
 		t.Fatal(err)

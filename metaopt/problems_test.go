@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 )
 
@@ -34,3 +35,35 @@ func readJSON(t *testing.T, path string, v any) {
 	}
 }
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }
+
+// startRun starts a run whose caller tells everything but curvature.
+func startRun(rule optimizer.Rule, n int) *metaopt.Run {
+	run, err := metaopt.StartRule(rule, optimizer.Flat(n), optimizer.Needs{Theta: true, Loss: true})
+	if err != nil {
+		panic(err)
+	}
+	return run
+}
+
+// A moving state is one in the loop of a caller that makes its moves.
+type moving struct {
+	state        optimizer.State
+	needs        optimizer.Needs
+	steps        int
+	update, kept []float32
+}
+
+func start(rule optimizer.Rule, n int) *moving {
+	return &moving{state: rule.Start(optimizer.Flat(n)), needs: rule.Needs(), update: make([]float32, n), kept: make([]float32, n)}
+}
+
+// step moves theta unless there is a divergence.
+func (m *moving) step(theta, grad []float32, loss float64) *optimizer.DivergedError {
+	move, err := optimizer.CheckedUpdate(m.state, m.needs, m.steps, m.update, optimizer.Point{Grad: grad, Theta: theta, Loss: loss})
+	m.steps++
+	if err != nil {
+		return err.(*optimizer.DivergedError)
+	}
+	optimizer.Apply(move, [][]float32{theta}, m.update, m.kept)
+	return nil
+}

@@ -22,16 +22,16 @@ func TestResume(t *testing.T) {
 	handovers, before, after := 0, 0, 0
 	for name, rule := range someRules(t) {
 		for k, w := range ways(n) {
-			whole := w.start(metaopt.StartRule(rule, n))
+			whole := w.start(startRun(rule, n))
 			whole.steps(t, steps)
 			final := save(t, whole.run)
 			h, handed := whole.run.HandedOver()
 			for _, at := range []int{0, 1, 7, 10, 18} {
-				first := w.start(metaopt.StartRule(rule, n))
+				first := w.start(startRun(rule, n))
 				first.steps(t, at)
 				data := save(t, first.run)
 				// Another run, which has been elsewhere, with the parameters of the first.
-				run := metaopt.StartRule(rule, n)
+				run := startRun(rule, n)
 				ways(n)[k].start(run).steps(t, 3)
 				given := slices.Clone(data)
 				if err := run.UnmarshalBinary(given); err != nil {
@@ -72,8 +72,8 @@ func save(t *testing.T, m encoding.BinaryMarshaler) []byte {
 	return data
 }
 
-// The states themselves are saved and resumed too where the one loop drives them by StepLoss.
-func TestResumeOfLossStates(t *testing.T) {
+// The states themselves are saved and resumed too, where a loop of one's own makes their moves.
+func TestResumeOfGuardedStates(t *testing.T) {
 	const n = 5
 	guard := eager(wild(t).Network)
 	for name, rule := range map[string]optimizer.Rule{
@@ -81,23 +81,24 @@ func TestResumeOfLossStates(t *testing.T) {
 		"wrapped":    rules.Scaled{Rule: guard, By: rules.StepDecay{Factor: 0.9}},
 		"warm start": rules.WarmStart{Steps: 3, First: guard, Then: eager(wild(t).Network)},
 	} {
-		step := func(s optimizer.State, theta []float32, steps int) {
+		step := func(m *moving, theta []float32, steps int) {
 			grad := make([]float32, n)
 			for range steps {
 				loss := hillside(grad, theta)
-				if d := s.(optimizer.LossState).StepLoss(theta, grad, loss); d != nil {
+				if d := m.step(theta, grad, loss); d != nil {
 					t.Fatal(name, d)
 				}
 			}
 		}
 		for at := range 12 {
-			whole, first, again := rule.Start(n), rule.Start(n), rule.Start(n)
+			whole, first, again := start(rule, n), start(rule, n), start(rule, n)
 			theta, other := make([]float32, n), make([]float32, n)
 			step(whole, theta, 20)
 			step(first, other, at)
-			if err := again.(encoding.BinaryUnmarshaler).UnmarshalBinary(save(t, first.(encoding.BinaryMarshaler))); err != nil {
+			if err := again.state.(encoding.BinaryUnmarshaler).UnmarshalBinary(save(t, first.state.(encoding.BinaryMarshaler))); err != nil {
 				t.Fatal(name, err)
 			}
+			again.kept = first.kept
 			step(again, other, 20-at)
 			if !slices.Equal(theta, other) {
 				t.Errorf("%s: resumed after step %d the run ends at %v, want %v", name, at, other, theta)
@@ -115,7 +116,7 @@ func TestResumeRefuses(t *testing.T) {
 	phi[0]++
 	wrapped := rules.Scaled{Rule: eager(opt.Rule()), By: rules.Constant(0.5)}
 	walkOf := func(rule optimizer.Rule, n int) *walk {
-		w := ways(n)[3].start(metaopt.StartRule(rule, n))
+		w := ways(n)[3].start(startRun(rule, n))
 		w.steps(t, 5)
 		return w
 	}
@@ -151,7 +152,7 @@ func TestResumeRefuses(t *testing.T) {
 		}
 	}
 	// The network's own refusal shows through.
-	other := metaopt.StartRule(opt.Network.With(phi), n)
+	other := startRun(opt.Network.With(phi), n)
 	if err := other.UnmarshalBinary(save(t, walkOf(opt.Rule(), n).run)); !errors.Is(err, lstm.ErrState) {
 		t.Errorf("another network: %v", err)
 	}
@@ -159,7 +160,7 @@ func TestResumeRefuses(t *testing.T) {
 	if err := none.UnmarshalBinary(nil); !errors.Is(err, metaopt.ErrState) {
 		t.Errorf("a run that was not started: %v", err)
 	}
-	if _, err := metaopt.StartRule(rules.Scaled{Rule: constant(1)}, 1).MarshalBinary(); err == nil {
+	if _, err := startRun(rules.Scaled{Rule: constant(1)}, 1).MarshalBinary(); err == nil {
 		t.Error("a state without a binary form is saved")
 	}
 }
@@ -168,7 +169,7 @@ func TestResumeRefuses(t *testing.T) {
 func FuzzResume(f *testing.F) {
 	rule := rules.WarmStart{Steps: 2, First: eager(baselines.SGD{LearningRate: 3}), Then: rules.Groups{{N: 1, Rule: baselines.Adam{}}, {Rule: baselines.SGD{}}}, Hear: true}
 	for at := range 5 {
-		run := metaopt.StartRule(rule, 2)
+		run := startRun(rule, 2)
 		theta, grad := []float64{0, 0}, []float64{0, 0}
 		for range at {
 			run.SetLoss(hillside(grad, theta))
@@ -183,7 +184,7 @@ func FuzzResume(f *testing.F) {
 		f.Add(data[:len(data)-4])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		run := metaopt.StartRule(rule, 2)
+		run := startRun(rule, 2)
 		sum := crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
 		if run.UnmarshalBinary(append(slices.Clone(data), byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))) != nil {
 			if run.Steps() != 0 {

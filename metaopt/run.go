@@ -1,6 +1,7 @@
 package metaopt
 
 import (
+	"errors"
 	"fmt"
 
 	"learnedopt/internal/saved"
@@ -10,17 +11,15 @@ import (
 // A Run is one optimization run over n coordinates with any rule, in a loop of one's own.
 // It belongs to one goroutine; runs of one rule may go on side by side.
 //
-// Beside the rule's state it holds one float32 a coordinate. A rule that asks for the
-// parameters (optimizer.PointState, or a guard) costs another one in steps on groups or in
-// float64, and a guard, until it acts, a copy of the parameters. After the first step, that
-// of a handover apart, nothing is allocated, and no goroutine outlives a step.
+// Beside the rule's state it holds one float32 a coordinate. A rule that reads the
+// parameters costs another one in steps on groups or in
+// float64, and a guard, until it acts, a copy of the parameters. After the first step, and apart from the step of a
+// handover, nothing is allocated, and no goroutine outlives a step.
 type Run struct {
 	rule   optimizer.Rule
+	needs  optimizer.Needs
 	state  optimizer.State
-	point  bool                  // the state is a PointState
-	byLoss optimizer.LossState   // the state, if it is one
-	mover  optimizer.LossUpdater // the same, if it leaves the moving to the run
-	n      int
+	layout optimizer.Layout
 	steps  int
 
 	update []float32
@@ -28,35 +27,39 @@ type Run struct {
 	kept32 []float32 // θ*, in the precision of the parameters
 	kept64 []float64
 
-	loss float64
-	told bool
+	loss      float64
+	told      bool
+	curvature optimizer.Curvature
 
 	horizon   int
 	onHorizon func(steps int)
 }
 
-// StartRule returns a fresh run of any rule over n coordinates: a learned one, one under a guard
-// or in the wrappers of package rules, a hand-designed one. It panics if rule is nil or n is not
-// positive, and where the rule does.
-func StartRule(rule optimizer.Rule, n int) *Run {
+// StartRule returns a fresh run of any rule on parameters of a layout: a learned rule, one under a guard
+// or in the wrappers of package rules, a hand-designed one. has says what the caller will tell at each step
+// beside the gradient: Theta if it calls the methods whose names begin with Step, or tells the parameters in Update; Loss if it
+// calls StepLoss or SetLoss, or tells the loss in Update; Metrics if it calls SetCurvature.
+//
+// It is an error if the rule is not valid, and an *optimizer.NeedError if it needs what the caller will not tell. It
+// panics if rule is nil or the layout has no coordinate.
+func StartRule(rule optimizer.Rule, layout optimizer.Layout, has optimizer.Needs) (*Run, error) {
 	if rule == nil {
 		panic(errRule)
 	}
-	r := &Run{rule: rule, n: n}
-	r.become(rule.Start(n))
-	r.update = make([]float32, n)
-	return r
-}
-
-func (r *Run) become(state optimizer.State) {
-	r.state = state
-	_, r.point = state.(optimizer.PointState)
-	r.byLoss, _ = state.(optimizer.LossState)
-	r.mover, _ = state.(optimizer.LossUpdater)
+	if v, ok := rule.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	needs := rule.Needs()
+	if err := needs.Met(has); err != nil {
+		return nil, fmt.Errorf("metaopt: %w", err)
+	}
+	return &Run{rule: rule, needs: needs, layout: layout, state: rule.Start(layout), update: make([]float32, layout.Len())}, nil
 }
 
 // Len returns the number of coordinates n.
-func (r *Run) Len() int { return r.n }
+func (r *Run) Len() int { return r.layout.Len() }
 
 // Steps returns the number of steps taken, those before a save included.
 func (r *Run) Steps() int { return r.steps }
@@ -73,62 +76,42 @@ func (r *Run) count() {
 	}
 }
 
-// Update writes the update that follows from grad into dst, for a caller who adds it: a step that
-// does not move the parameters. dst may be grad; wrong lengths panic. It is an error for a rule that asks
-// for the parameters (UpdateAt) and for a guarded one.
+// SetCurvature tells where products with second-order matrices come from, for a rule that reads them, from the next
+// step on. Its products are asked for at the run's number of steps.
+func (r *Run) SetCurvature(c optimizer.Curvature) { r.curvature = c }
+
+// Update writes the update at a point into dst, for a caller that moves the parameters itself: it adds dst to
+// them, or does what the Move says (optimizer.Apply). dst may be p.Grad, not p.Theta; wrong lengths
+// panic, and so does a point without the parameters for a rule that needs them. A rule that needs the loss reads p.Loss.
 //
-// A gradient that is not finite changes nothing, an update that is not finite the state alone; the
-// error is a *optimizer.DivergedError.
-func (r *Run) Update(dst, grad []float32) error {
-	if r.point && r.byLoss == nil {
-		return errPoint
-	}
-	return r.updateAt(dst, nil, grad)
-}
-
-// UpdateAt is Update at the parameters theta, for every rule but a guarded one. dst may be grad, not theta.
-func (r *Run) UpdateAt(dst, theta, grad []float32) error {
-	if len(theta) != r.n {
+// After a non-finite loss or gradient the run is as it was. A non-finite update changes the state alone, and
+// the step counts. The error is an *optimizer.DivergedError then, or a curvature product's.
+func (r *Run) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	n := r.layout.Len()
+	if len(dst) != n || len(p.Grad) != n || p.Theta != nil && len(p.Theta) != n || p.Theta == nil && r.needs.Theta {
 		panic(errLength)
 	}
-	return r.updateAt(dst, theta, grad)
-}
-
-func (r *Run) updateAt(dst, theta, grad []float32) error {
-	if len(dst) != r.n || len(grad) != r.n {
-		panic(errLength)
-	}
-	if r.byLoss != nil {
-		return errMoves
-	}
-	if d := r.refuseLoss(); d != nil {
-		return d
-	}
-	if d := optimizer.Check(r.steps, "gradient", grad); d != nil {
-		return d
-	}
-	optimizer.Update(r.state, dst, theta, grad)
-	d := optimizer.Check(r.steps, "update", dst)
-	r.count()
-	if d != nil {
-		return d
-	}
-	return nil
-}
-
-// refuseLoss uses the loss up and returns a divergence if there is one and it is not finite.
-func (r *Run) refuseLoss() *optimizer.DivergedError {
-	told := r.told
 	r.told = false
-	if !told {
-		return nil
+	return r.checked(dst, p)
+}
+
+// checked is optimizer.CheckedUpdate, and counts the step if the state has seen the point.
+func (r *Run) checked(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	move, err := optimizer.CheckedUpdate(r.state, r.needs, r.steps, dst, p)
+	if err == nil || !r.needs.NonFinite && isUpdate(err) {
+		r.count()
 	}
-	return optimizer.CheckLoss(r.steps, r.loss)
+	return move, err
+}
+
+func isUpdate(err error) bool {
+	var d *optimizer.DivergedError
+	return errors.As(err, &d) && d.What == "update"
 }
 
 const (
 	runName    = "run"
-	runVersion = 1
+	runVersion = 2
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler: the steps so far and the rule's state, with the
@@ -137,7 +120,7 @@ const (
 // an error if the rule's state cannot be saved; all those of this module can.
 func (r *Run) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(runName, runVersion)
-	w.Int(r.n)
+	w.Int(r.layout.Len())
 	w.Int(r.steps)
 	w.Floats32(r.kept32)
 	w.Floats64(r.kept64)
@@ -157,18 +140,17 @@ func (r *Run) UnmarshalBinary(data []byte) error {
 		return fmt.Errorf("%w: a run without a rule; start it first", ErrState)
 	}
 	in := saved.NewReader(data, runName, runVersion)
-	in.Same("coordinates", r.n)
+	in.Same("coordinates", r.layout.Len())
 	steps := in.Int()
-	kept32, kept64 := in.Floats32(r.n), in.Floats64(r.n)
+	kept32, kept64 := in.Floats32(r.layout.Len()), in.Floats64(r.layout.Len())
 	var state optimizer.State
 	if in.Err() == nil {
-		state = r.rule.Start(r.n)
+		state = r.rule.Start(r.layout)
 		in.State(state)
 	}
 	if err := in.Close(); err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)
 	}
-	r.become(state)
-	r.steps, r.kept32, r.kept64, r.told = steps, kept32, kept64, false
+	r.state, r.steps, r.kept32, r.kept64, r.told = state, steps, kept32, kept64, false
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 )
 
 // BenchmarkRun takes steps of the ways that parameters come in, of 15,910 coordinates: the MLP on MNIST.
@@ -16,7 +17,7 @@ func BenchmarkRun(b *testing.B) {
 		}
 		for _, w := range ways(n) {
 			b.Run(name+"/"+w.name, func(b *testing.B) {
-				k := w.start(opt.Start(n))
+				k := w.start(opt.Start(optimizer.Flat(n)))
 				for b.Loop() {
 					if err := k.step(); err != nil {
 						b.Fatal(err)

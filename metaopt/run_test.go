@@ -120,7 +120,7 @@ func TestWaysAgree(t *testing.T) {
 	for name, rule := range someRules(t) {
 		var ends [][]float64
 		for _, w := range ways(n) {
-			k := w.start(metaopt.StartRule(rule, n))
+			k := w.start(startRun(rule, n))
 			k.steps(t, steps)
 			if k.run.Steps() != steps || k.run.Len() != n {
 				t.Errorf("%s, %s: %d steps of %d coordinates", name, w.name, k.run.Steps(), k.run.Len())
@@ -137,7 +137,7 @@ func TestWaysAgree(t *testing.T) {
 		if !slices.Equal(in64(out.Theta), ends[0]) {
 			t.Errorf("%s: the run ends at %v, the one loop at %v", name, ends[0][:3], out.Theta[:3])
 		}
-		short, wide := ways(n)[0].start(metaopt.StartRule(rule, n)), ways(n)[2].start(metaopt.StartRule(rule, n))
+		short, wide := ways(n)[0].start(startRun(rule, n)), ways(n)[2].start(startRun(rule, n))
 		short.steps(t, 8)
 		wide.steps(t, 8)
 		for i, x := range short.theta() {
@@ -159,7 +159,7 @@ func (b hill) LossGrad(theta, grad []float32) (float64, error) {
 
 // TestStep64ByHand expects the sum in float64 of updates of rounded gradients.
 func TestStep64ByHand(t *testing.T) {
-	run := metaopt.StartRule(baselines.SGD{LearningRate: 1}, 2)
+	run := startRun(baselines.SGD{LearningRate: 1}, 2)
 	theta, grad := []float64{1, 1 << 40}, []float64{0.1, 1}
 	if err := run.Step64(theta, grad); err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestStep64ByHand(t *testing.T) {
 		t.Error("the gradient changed")
 	}
 	// A rule that asks for the parameters sees them rounded: u = −θ/4.
-	run = metaopt.StartRule(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.25}, 1)
+	run = startRun(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.25}, 1)
 	theta = []float64{1 + 0x1p-40}
 	if err := run.StepGroups64([][]float64{theta}, [][]float64{{0}}); err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestNothingMoves(t *testing.T) {
 			if wide && name == "parameter" {
 				continue // a float64 has room
 			}
-			run, twin := metaopt.StartRule(c.rule, n), metaopt.StartRule(c.rule, n)
+			run, twin := startRun(c.rule, n), startRun(c.rule, n)
 			good := make([]float64, n)
 			good[0], good[1] = 1e-3, -1e-3
 			start, theta := make([]float64, n), make([]float64, n)
@@ -275,7 +275,7 @@ func TestGuardGoesBackIn64(t *testing.T) {
 		"warm start": rules.WarmStart{Steps: 9, First: guard, Then: baselines.SGD{}},
 	} {
 		for _, bad := range []float64{9, math.NaN()} {
-			run := metaopt.StartRule(rule, 3)
+			run := startRun(rule, 3)
 			theta := []float64{math.Pi, 1e-300, -math.E}
 			grad := [][]float64{{1}, {1, 1}}
 			groups := [][]float64{theta[:1], theta[1:]}
@@ -303,47 +303,22 @@ func TestGuardGoesBackIn64(t *testing.T) {
 	}
 }
 
-// leap decides by losses and moves the parameters itself: to the loss.
-type leap struct{}
-
-func (leap) Start(int) optimizer.State { return leap{} }
-func (leap) Update(_, _ []float32)     { panic("Update of a LossState") }
-func (leap) StepLoss(theta, grad []float32, loss float64) *optimizer.DivergedError {
-	for i := range theta {
-		theta[i] = float32(loss) + grad[i]
-	}
-	return optimizer.CheckLoss(3, loss)
-}
-
-// A state that moves float32 parameters itself does so in every kind of step.
-func TestRunOfALossState(t *testing.T) {
-	run := metaopt.StartRule(leap{}, 2)
-	theta, wide := []float32{0, 0}, []float64{math.Pi, 0}
-	if err := run.StepLoss(theta, []float32{1, 2}, 3); err != nil || theta[0] != 4 || theta[1] != 5 {
-		t.Errorf("θ = %v: %v", theta, err)
-	}
-	run.SetLoss(5)
-	if err := run.StepGroups64([][]float64{wide[:1], wide[1:]}, [][]float64{{1}, {2}}); err != nil || wide[0] != 6 || wide[1] != 7 {
-		t.Errorf("θ = %v: %v", wide, err)
-	}
-	run.SetLoss(math.NaN())
-	if err := run.Step64(wide, wide); err == nil || wide[0] != 6 || run.Steps() != 2 {
-		t.Errorf("θ = %v after %d steps: %v", wide, run.Steps(), err)
-	}
-	if _, ok := run.HandedOver(); ok {
-		t.Error("handed over")
-	}
-}
-
-// TestRunUpdate expects the updates that Step adds, or an error where there are none.
+// TestRunUpdate expects the updates that Step adds, and errors before the first step for what the caller does not tell.
 func TestRunUpdate(t *testing.T) {
 	opt := someOptimizer(t, lstm.Config{Hidden: 3})
 	theta, grad, u := []float32{1, -2}, []float32{3, 4}, make([]float32, 2)
-	a, b, c := opt.Start(2), opt.Start(2), opt.Start(2)
+	a, b, c := opt.Start(optimizer.Flat(2)), opt.Start(optimizer.Flat(2)), opt.Start(optimizer.Flat(2))
+	update := func(run *metaopt.Run, dst []float32, p optimizer.Point) error {
+		move, err := run.Update(dst, p)
+		if move != 0 {
+			t.Errorf("move %v", move)
+		}
+		return err
+	}
 	for range 3 {
 		want := slices.Clone(theta)
 		in := slices.Clone(grad)
-		if err := errors.Join(a.Step(want, grad), b.Update(u, grad), c.UpdateAt(in, theta, in)); err != nil {
+		if err := errors.Join(a.Step(want, grad), update(b, u, optimizer.Point{Grad: grad}), update(c, in, optimizer.Point{Grad: in, Theta: theta})); err != nil {
 			t.Fatal(err)
 		}
 		for i := range theta {
@@ -353,18 +328,15 @@ func TestRunUpdate(t *testing.T) {
 			t.Errorf("Update leads to %v, Step to %v; the updates are %v and %v", theta, want, u, in)
 		}
 	}
-	decay := metaopt.StartRule(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.5}, 2)
-	if err := decay.UpdateAt(u, []float32{1, -2}, grad); err != nil || u[0] != -3.5 || u[1] != -3 {
+	decay := startRun(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.5}, 2)
+	if err := update(decay, u, optimizer.Point{Grad: grad, Theta: []float32{1, -2}}); err != nil || u[0] != -3.5 || u[1] != -3 {
 		t.Errorf("weight decay's update is %v: %v", u, err)
 	}
-	guarded := metaopt.StartRule(eager(opt.Rule()), 2)
+	guarded := startRun(eager(opt.Rule()), 2)
 	for says, err := range map[string]error{
-		"call UpdateAt":           decay.Update(u, grad),
-		"moves the parameters":    guarded.Update(u, grad),
-		"itself and has no updat": guarded.UpdateAt(u, theta, grad),
-		"gradient is NaN":         a.Update(u, []float32{1, float32(math.NaN())}),
-		"update is -Inf":          metaopt.StartRule(baselines.SGD{LearningRate: 1e30}, 2).Update(u, []float32{1, 1e30}),
-		"call StepLoss":           guarded.Step64(in64(theta), in64(grad)),
+		"gradient is NaN": update(a, u, optimizer.Point{Grad: []float32{1, float32(math.NaN())}}),
+		"loss is NaN":     update(a, u, optimizer.Point{Grad: grad, Loss: math.NaN()}),
+		"call StepLoss":   guarded.Step64(in64(theta), in64(grad)),
 	} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want one that says %q", err, says)
@@ -373,11 +345,45 @@ func TestRunUpdate(t *testing.T) {
 	if a.Steps() != 3 || decay.Steps() != 1 || guarded.Steps() != 0 {
 		t.Errorf("%d, %d and %d steps count", a.Steps(), decay.Steps(), guarded.Steps())
 	}
+	large := startRun(baselines.SGD{LearningRate: 1e30}, 2)
+	if err := update(large, u, optimizer.Point{Grad: []float32{1, 1e30}}); err == nil || !strings.Contains(err.Error(), "update is -Inf") || large.Steps() != 1 {
+		t.Errorf("after %d steps: error %v", large.Steps(), err)
+	}
+	// A guard keeps the first point, and its caller is told so.
+	if move, err := guarded.Update(u, optimizer.Point{Grad: grad, Theta: theta, Loss: 3}); err != nil || move != optimizer.Keep || guarded.Steps() != 1 {
+		t.Errorf("the guard's move is %v: %v", move, err)
+	}
+}
+
+// A rule that needs what the caller will not tell is refused before the first step.
+func TestStartRuleRefuses(t *testing.T) {
+	sgd := baselines.SGD{LearningRate: 1}
+	decay := rules.WeightDecay{Rule: sgd, Decay: 0.5}
+	for _, c := range []struct {
+		rule optimizer.Rule
+		has  optimizer.Needs
+		says string
+	}{
+		{decay, optimizer.Needs{Loss: true}, "needs the parameters"},
+		{rules.Groups{{Rule: decay}}, optimizer.Needs{}, "needs the parameters"},
+		{rules.WarmStart{First: sgd, Then: decay}, optimizer.Needs{}, "needs the parameters"},
+		{eager(sgd), optimizer.Needs{Theta: true}, "needs the loss of each step"},
+		{rules.Scaled{Rule: eager(sgd)}, optimizer.Needs{Theta: true}, "needs the loss of each step"},
+		{rules.Scaled{}, optimizer.Needs{}, "no rule"},
+		{metaopt.Guarded{Rule: eager(sgd)}, optimizer.Needs{Theta: true, Loss: true}, "one run has one guard"},
+		{metaopt.Guarded{Rule: sgd, Guard: metaopt.Guard{Fallback: eager(sgd)}}, optimizer.Needs{Theta: true, Loss: true}, "one run has one guard"},
+		{rules.WarmStart{First: sgd, Then: eager(sgd), Hear: true}, optimizer.Needs{Theta: true, Loss: true}, "around the warm start"},
+		{rules.Groups{{Rule: eager(sgd)}}, optimizer.Needs{Theta: true, Loss: true}, "around the groups"},
+	} {
+		if run, err := metaopt.StartRule(c.rule, optimizer.Flat(1), c.has); run != nil || err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%T: run %v, error %v, want one that says %q", c.rule, run, err, c.says)
+		}
+	}
 }
 
 // A loss is for one step: the next guarded one needs another.
 func TestALossIsUsedUp(t *testing.T) {
-	run := metaopt.StartRule(eager(baselines.SGD{}), 1)
+	run := startRun(eager(baselines.SGD{}), 1)
 	theta, grad := []float32{1}, []float32{1}
 	if err := run.StepLoss(theta, grad, 1); err != nil {
 		t.Fatal(err)
@@ -385,7 +391,7 @@ func TestALossIsUsedUp(t *testing.T) {
 	if err := run.Step(theta, grad); err == nil || run.Steps() != 1 {
 		t.Errorf("a second step with the first one's loss: %v", err)
 	}
-	bare := metaopt.StartRule(baselines.SGD{}, 1)
+	bare := startRun(baselines.SGD{}, 1)
 	if err := bare.StepLoss(theta, grad, math.NaN()); err == nil {
 		t.Error("a loss of NaN is accepted")
 	}
@@ -395,9 +401,9 @@ func TestALossIsUsedUp(t *testing.T) {
 }
 
 func TestRunPanics(t *testing.T) {
-	run := metaopt.StartRule(baselines.SGD{}, 3)
+	run := startRun(baselines.SGD{}, 3)
 	one, three, wide := make([]float32, 1), make([]float32, 3), make([]float64, 3)
-	guarded := metaopt.StartRule(eager(baselines.SGD{}), 3)
+	guarded := startRun(eager(baselines.SGD{}), 3)
 	if err := guarded.StepLoss(three, three, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -407,9 +413,9 @@ func TestRunPanics(t *testing.T) {
 		"as many groups":      func() { _ = run.StepGroups([][]float32{one, one, one}, [][]float32{three}) },
 		"add up":              func() { _ = run.StepGroups([][]float32{one, one}, [][]float32{one, one}) },
 		"groups of gradients": func() { _ = run.StepGroups([][]float32{one, three[:2]}, [][]float32{three[:2], one}) },
-		"the number of coord": func() { _ = run.Update(three, one) },
-		"length is not":       func() { _ = run.UpdateAt(three, one, three) },
-		"no rule":             func() { metaopt.StartRule(nil, 3) },
+		"the number of coord": func() { _, _ = run.Update(three, optimizer.Point{Grad: one}) },
+		"length is not":       func() { _, _ = run.Update(three, optimizer.Point{Grad: three, Theta: one}) },
+		"no rule":             func() { startRun(nil, 3) },
 		"precision":           func() { guarded.SetLoss(1); _ = guarded.Step64(wide, wide) },
 	} {
 		func() {
@@ -435,7 +441,7 @@ func TestOnHorizon(t *testing.T) {
 	theta, grad := []float32{1}, []float32{1}
 	for horizon, want := range map[int][]int{4: {5}, 0: nil, 9: nil, 8: {9}} {
 		var calls []int
-		run := opt.Start(1)
+		run := opt.Start(optimizer.Flat(1))
 		run.OnHorizon(horizon, func(steps int) { calls = append(calls, steps) })
 		for k := range 9 {
 			if k == 2 {

@@ -1,6 +1,10 @@
 package metaopt
 
-import "learnedopt/optimizer"
+import (
+	"errors"
+
+	"learnedopt/optimizer"
+)
 
 // Step takes one step: it reads the gradient at theta and adds the update to theta. Wrong lengths
 // panic; grad is neither kept nor changed.
@@ -38,66 +42,48 @@ func (r *Run) StepGroups64(theta, grad [][]float64) error {
 // step takes a step on any groups. flat is theta if it is one slice of float32, else nil; kept is where
 // the run keeps θ* of this precision.
 func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []float32) error {
-	checkGroups(r.n, theta, grad)
-	if r.byLoss != nil && !r.told {
+	checkGroups(r.layout.Len(), theta, grad)
+	if r.needs.Loss && !r.told {
 		return errNoLoss
 	}
 	if *kept == nil && (r.kept32 != nil || r.kept64 != nil) {
 		panic(errPrecision)
 	}
-	diverged := gather(r.update, grad, r.steps, "gradient")
-	if r.byLoss != nil {
-		r.told = false
-	} else if d := r.refuseLoss(); d != nil {
-		diverged = d
+	p := optimizer.Point{Grad: r.update, Theta: flat, Curvature: r.curvature, Step: r.steps}
+	if r.told {
+		p.Loss, r.told = r.loss, false
 	}
-	if diverged != nil && r.byLoss == nil {
-		return diverged
-	}
-	if flat == nil && (r.point || r.byLoss != nil) {
+	overflow := gather(r.update, grad, r.steps, "gradient")
+	if flat == nil && r.needs.Theta && (overflow == nil || r.needs.NonFinite) {
 		if r.theta == nil {
-			r.theta = make([]float32, r.n)
+			r.theta = make([]float32, r.layout.Len())
 		}
-		flat = r.theta
-		if d := gather(flat, theta, r.steps, "parameter"); d != nil {
+		p.Theta = r.theta
+		if d := gather(p.Theta, theta, r.steps, "parameter"); d != nil {
 			return d
 		}
 	}
-	switch {
-	case r.mover != nil:
-		move, d := r.mover.UpdateLoss(r.update, flat, r.update, r.loss)
-		if d != nil {
-			if d.What == "gradient" && diverged != nil {
-				d = diverged // with the value before it was rounded
-			}
-			return d
+	before := r.steps
+	move, err := r.checked(r.update, p)
+	if err != nil {
+		var d *optimizer.DivergedError
+		if overflow != nil && errors.As(err, &d) && d.What == "gradient" {
+			return overflow // with the value before it was rounded
 		}
-		if move&optimizer.Keep != 0 && *kept == nil {
-			*kept = make([]F, r.n)
-		}
-		apply(move, theta, r.update, *kept)
-		if move&optimizer.Return != 0 {
-			r.kept32, r.kept64 = nil, nil
-		}
-	case r.byLoss != nil:
-		// It moves float32 parameters itself, and theta takes its values.
-		if d := r.byLoss.StepLoss(flat, r.update, r.loss); d != nil {
-			return d
-		}
-		scatter(theta, flat)
-	default:
-		optimizer.Update(r.state, r.update, flat, r.update)
-		d := optimizer.Check(r.steps, "update", r.update)
-		if d == nil {
-			d = checkSum(theta, r.update, r.steps)
-		}
-		if d != nil {
-			r.count()
-			return d
-		}
-		apply(0, theta, r.update, nil)
+		return err
 	}
-	r.count()
+	if move&optimizer.Return == 0 {
+		if d := optimizer.CheckSum(before, theta, r.update); d != nil {
+			return d
+		}
+	}
+	if move&optimizer.Keep != 0 && *kept == nil {
+		*kept = make([]F, r.layout.Len())
+	}
+	optimizer.Apply(move, theta, r.update, *kept)
+	if move&optimizer.Return != 0 {
+		r.kept32, r.kept64 = nil, nil
+	}
 	return nil
 }
 
@@ -130,41 +116,4 @@ func gather[F float32 | float64](dst []float32, groups [][]F, step int, what str
 		at += len(x)
 	}
 	return d
-}
-
-// scatter overwrites groups.
-func scatter[F float32 | float64](groups [][]F, src []float32) {
-	for _, x := range groups {
-		for i, v := range src[:len(x)] {
-			x[i] = F(v)
-		}
-		src = src[len(x):]
-	}
-}
-
-// checkSum is optimizer.CheckSum over groups.
-func checkSum[F float32 | float64](groups [][]F, update []float32, step int) *optimizer.DivergedError {
-	at := 0
-	for _, x := range groups {
-		if d := optimizer.CheckSum(step, x, update[at:at+len(x)]); d != nil {
-			d.Coordinate += at
-			return d
-		}
-		at += len(x)
-	}
-	return nil
-}
-
-// apply is optimizer.Apply over groups.
-func apply[F float32 | float64](move optimizer.Move, groups [][]F, update []float32, kept []F) {
-	at := 0
-	for _, x := range groups {
-		end := at + len(x)
-		var k []F
-		if kept != nil {
-			k = kept[at:end]
-		}
-		optimizer.Apply(move, x, update[at:end], k)
-		at = end
-	}
 }

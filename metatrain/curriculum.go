@@ -9,6 +9,7 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/compare"
 	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
 )
 
 // minValidations is how many a stage has at least (Chen et al. 2020, the authors' code).
@@ -143,7 +144,7 @@ func (t *Trainer) advance(ctx context.Context) (done bool, err error) {
 func (t *Trainer) restore() error {
 	t.net = t.best
 	t.phi = t.net.Params()
-	t.meta = baselines.Adam{LearningRate: t.cfg.MetaLearningRate}.Start(len(t.phi))
+	t.meta = baselines.Adam{LearningRate: t.cfg.MetaLearningRate}.Start(optimizer.Flat(len(t.phi)))
 	t.skipped = 0
 	t.stages.first = uint64(t.episodes)
 	return t.Close()

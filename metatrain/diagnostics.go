@@ -191,9 +191,12 @@ func watch(net *lstm.Network, runs, steps int) *watched {
 	return &watched{net: net, every: max(1, steps/max(1, validationLooks/runs))}
 }
 
+// Needs implements optimizer.Rule.
+func (*watched) Needs() optimizer.Needs { return optimizer.Needs{} }
+
 // Start implements optimizer.Rule.
-func (w *watched) Start(n int) optimizer.State {
-	run := &watchedRun{state: w.net.NewState(n), every: w.every}
+func (w *watched) Start(layout optimizer.Layout) optimizer.State {
+	run := &watchedRun{state: w.net.NewState(layout.Len()), every: w.every}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.runs = append(w.runs, run)
@@ -209,11 +212,11 @@ type watchedRun struct {
 }
 
 // Update implements optimizer.State.
-func (r *watchedRun) Update(dst, grad []float32) {
+func (r *watchedRun) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	if (r.state.Steps()+1)%r.every == 0 {
-		r.updates = append(r.updates, r.probe.Look(&r.activity, r.state, grad)...)
+		r.updates = append(r.updates, r.probe.Look(&r.activity, r.state, p.Grad)...)
 	}
-	r.state.Update(dst, grad)
+	return r.state.Update(dst, p)
 }
 
 // diagnosis sums up the runs and their outcomes. Runs began in any order, and sums of floats

@@ -121,7 +121,7 @@ func (ep *Episode) unroll(ctx context.Context, grads [][]float32, before, move f
 		if before != nil {
 			before(t)
 		}
-		ep.State.Update(ep.update, grads[t])
+		ep.State.Advance(ep.update, grads[t])
 		if w.Diverged = optimizer.Check(ep.Step, "update", ep.update); w.Diverged != nil {
 			return w, nil
 		}

@@ -94,7 +94,7 @@ func TestMetaBatchFollowsTheMean(t *testing.T) {
 		grad[i] = float32(d)
 	}
 	u := make([]float32, len(mean))
-	baselines.Adam{LearningRate: cfg.MetaLearningRate}.Start(len(mean)).Update(u, grad)
+	baselines.Adam{LearningRate: cfg.MetaLearningRate}.Start(optimizer.Flat(len(mean))).Update(u, optimizer.Point{Grad: grad})
 	if err := trainer.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}

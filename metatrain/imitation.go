@@ -2,6 +2,7 @@ package metatrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"learnedopt/internal/stream"
@@ -75,8 +76,13 @@ func (im *Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, 
 	im.reserve(ep, k)
 	im.start.CopyFrom(ep.State)
 	size := 0.0
+	var failed error
 	w, err := ep.unroll(ctx, im.grads[:k+1], nil, func(t int) {
-		im.teacher.Update(im.move, im.grads[t])
+		p := optimizer.Point{Grad: im.grads[t], Theta: ep.Theta, Loss: ep.loss, Step: ep.Step}
+		p.Curvature, _ = ep.Problem.(optimizer.Curvature)
+		if _, err := im.teacher.Update(im.move, p); err != nil && failed == nil {
+			failed = err
+		}
 		slope := im.slopes[t]
 		for i, v := range im.move {
 			slope[i] = ep.update[i] - v
@@ -84,7 +90,7 @@ func (im *Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, 
 		}
 		copy(ep.update, im.move)
 	})
-	if err != nil || w.Diverged != nil {
+	if err = errors.Join(err, failed); err != nil || w.Diverged != nil {
 		return w, err
 	}
 	if size == 0 {
@@ -117,7 +123,7 @@ func (im *Imitation) begin(ep *Episode) {
 	if rule == nil {
 		rule = handDesigned
 	}
-	im.teacher = rule.Start(len(ep.Theta))
+	im.teacher = rule.Start(optimizer.LayoutOf(ep.Problem))
 }
 
 // reserve makes room for windows of k steps of the episode.

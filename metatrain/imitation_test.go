@@ -29,7 +29,7 @@ func TestImitationAgainstFiniteDifferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		problem, state := &quartic{seed: 3, n: n}, teacher.Start(n)
+		problem, state := &quartic{seed: 3, n: n}, teacher.Start(optimizer.Flat(n))
 		theta := make([]float32, n)
 		problem.Init(theta)
 		var grads, moves [][]float64
@@ -38,7 +38,7 @@ func TestImitationAgainstFiniteDifferences(t *testing.T) {
 			if _, err := problem.LossGrad(theta, g); err != nil {
 				t.Fatal(err)
 			}
-			state.Update(u, g)
+			state.Update(u, optimizer.Point{Grad: g})
 			for i := range u {
 				theta[i] += u[i]
 			}
@@ -120,7 +120,7 @@ func TestImitationNearsTheTeacher(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := p.Dim()
-		teacher, state := baselines.Adam{LearningRate: 0.01}.Start(n), trainer.Network().Start(n)
+		teacher, state := baselines.Adam{LearningRate: 0.01}.Start(optimizer.Flat(n)), trainer.Network().Start(optimizer.Flat(n))
 		theta, g, u, v := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
 		p.Init(theta)
 		num, den := 0.0, 0.0
@@ -128,8 +128,8 @@ func TestImitationNearsTheTeacher(t *testing.T) {
 			if _, err := p.LossGrad(theta, g); err != nil {
 				t.Fatal(err)
 			}
-			teacher.Update(v, g)
-			state.Update(u, g)
+			teacher.Update(v, optimizer.Point{Grad: g})
+			state.Update(u, optimizer.Point{Grad: g})
 			for i := range u {
 				num += float64(u[i]-v[i]) * float64(u[i]-v[i])
 				den += float64(v[i]) * float64(v[i])
@@ -203,5 +203,9 @@ func TestImitationChoosesEpisodes(t *testing.T) {
 // still is a rule that does not move.
 type still struct{}
 
-func (still) Start(int) optimizer.State { return still{} }
-func (still) Update(dst, _ []float32)   { clear(dst) }
+func (still) Needs() optimizer.Needs                 { return optimizer.Needs{} }
+func (still) Start(optimizer.Layout) optimizer.State { return still{} }
+func (still) Update(dst []float32, _ optimizer.Point) (optimizer.Move, error) {
+	clear(dst)
+	return 0, nil
+}

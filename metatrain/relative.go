@@ -60,7 +60,7 @@ func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int
 	if r == nil {
 		n := len(ep.Theta)
 		r = &reference{
-			theta: make([]float32, n), grad: make([]float32, n), update: make([]float32, n), state: rule.Start(n),
+			theta: make([]float32, n), grad: make([]float32, n), update: make([]float32, n), state: rule.Start(optimizer.LayoutOf(ep.Problem)),
 		}
 		ep.Problem.Init(r.theta)
 		ep.reference = r
@@ -76,7 +76,11 @@ func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int
 		}
 		t := len(r.losses)
 		if t > 0 {
-			optimizer.Update(r.state, r.update, r.theta, r.grad)
+			p := optimizer.Point{Grad: r.grad, Theta: r.theta, Loss: r.losses[t-1], Step: t - 1}
+			p.Curvature, _ = ep.Problem.(optimizer.Curvature)
+			if _, err := r.state.Update(r.update, p); err != nil {
+				return nil, err
+			}
 			for i, u := range r.update {
 				r.theta[i] += u
 			}

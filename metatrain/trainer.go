@@ -209,7 +209,7 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 		return nil, err
 	}
 	t.phi = t.net.Params()
-	t.meta = adam.Start(len(t.phi))
+	t.meta = adam.Start(optimizer.Flat(len(t.phi)))
 	t.update, t.grad = make([]float32, len(t.phi)), make([]float32, len(t.phi))
 	t.dphi = make([]float64, len(t.phi))
 	for range cfg.Batch {
@@ -280,7 +280,9 @@ func (t *Trainer) Step(ctx context.Context) error {
 	for i, d := range t.dphi {
 		t.grad[i] = float32(d / finite)
 	}
-	t.meta.Update(t.update, t.grad)
+	if _, err := t.meta.Update(t.update, optimizer.Point{Grad: t.grad}); err != nil {
+		return err
+	}
 	t.applySchedule()
 	for i, u := range t.update {
 		t.phi[i] += u

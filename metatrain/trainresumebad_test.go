@@ -209,7 +209,10 @@ func (f *forgetful) Fresh() metatrain.Estimator { return &forgetful{} }
 
 type hidden struct{ baselines.SGD }
 
-func (h hidden) Start(n int) optimizer.State { return hiddenState{h.SGD.Start(n)} }
+func (hidden) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (h hidden) Start(layout optimizer.Layout) optimizer.State {
+	return hiddenState{h.SGD.Start(optimizer.Flat(layout.Len()))}
+}
 
 type hiddenState struct{ optimizer.State }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"learnedopt/lstm"
+	"learnedopt/optimizer"
 )
 
 // Runs begin in any order, and (1+ε)+ε is not 1+(ε+ε): the sums must not show which it was.
@@ -16,7 +17,7 @@ func TestDiagnosisDoesNotDependOnTheOrder(t *testing.T) {
 	of := func(gradients ...float32) *Diagnosis {
 		w := watch(net, len(gradients), 1)
 		for _, g := range gradients {
-			w.Start(1).Update([]float32{0}, []float32{g})
+			w.Start(optimizer.Flat(1)).Update([]float32{0}, optimizer.Point{Grad: []float32{g}})
 		}
 		return w.diagnosis(0, nil)
 	}

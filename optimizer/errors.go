@@ -4,8 +4,9 @@ import "fmt"
 
 // Panics of callers' mistakes.
 const (
-	errSteps = "optimizer: negative number of steps"
-	errRuns  = "optimizer: negative number of runs"
+	errSteps       = "optimizer: negative number of steps"
+	errRuns        = "optimizer: negative number of runs"
+	errCoordinates = "optimizer: a layout or a part of it without a coordinate"
 )
 
 // A DivergedError says where a run left the finite numbers.

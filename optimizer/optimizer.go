@@ -10,11 +10,12 @@
 //	problem, err := family.Sample(rng)               // dim, start, loss and gradient
 //	out, err := optimizer.Run(ctx, rule, problem, T) // out.Losses: f(θ_0) … f(θ_T)
 //
-//	state := rule.Start(n)     // or the loop by hand
-//	state.Update(dst, grad)    // dst is the update: add it to θ
+//	state := rule.Start(optimizer.Flat(n))           // or the loop by hand
+//	state.Update(dst, optimizer.Point{Grad: grad})   // dst is the update: add it to θ
 //
-// Interfaces that a state or a problem may have beside these are found by type assertion:
-// PointState, LossState and LossUpdater, Seeker and HessianVector. Package
+// A Layout tells a rule which tensors the parameters consist of; a rule says in its Needs what else it reads of
+// each Point. A Problem may also know its tensors (Laid), depend on the step (Seeker), and offer
+// products with second-order matrices (Curvature): LayoutOf and MetricsOf find out. Package
 // optimizertest has the suites that rules and families pass.
 package optimizer
 
@@ -23,23 +24,29 @@ import "math/rand/v2"
 // A Rule is an update rule: SGD, Adam, a learned optimizer. It is immutable
 // and safe for concurrent use; everything that moves is in the State of a run.
 type Rule interface {
-	// Start returns the state of a fresh run over n coordinates. It panics
-	// if n is not positive.
-	Start(n int) State
+	// Needs says what the rule reads of each Point beside the gradient. A caller that cannot give it
+	// refuses the rule before the first step: see Needs.Met.
+	Needs() Needs
+	// Start returns the state of a fresh run on parameters of the given layout. A rule that looks at
+	// coordinates one by one gives the same updates for every layout of as many coordinates. It panics
+	// if the layout has no coordinate.
+	Start(layout Layout) State
 }
 
 // A State is what a rule remembers during one run over n coordinates.
 // It belongs to one goroutine.
 type State interface {
-	// Update reads the gradient at the present parameters and writes the
-	// update into dst:
+	// Update writes the update at a point into dst:
 	//
-	//	(dst, s) ← m(grad, s)
+	//	(dst, s) ← m(p, s)
 	//
-	// Adding dst to the parameters is the caller's business. Both slices
-	// have length n and may be the same slice; a wrong length panics.
-	// grad is not kept and, unless it is dst, not changed.
-	Update(dst, grad []float32)
+	// The caller adds dst to its parameters, or does what the returned Move says in its place; after a
+	// Return, dst is not meant to be read. dst may be p.Grad, not p.Theta. p's slices are not kept and,
+	// unless one is dst, not changed. Slices of a wrong length panic.
+	//
+	// An error means that there is no update and the parameters stay: a *DivergedError where the state cannot go on in finite
+	// numbers, or the error of a curvature product. A rule whose Needs are zero returns none.
+	Update(dst []float32, p Point) (Move, error)
 }
 
 // A Problem is one optimizee: a function f_t(θ) of n parameters, stochastic

@@ -2,6 +2,7 @@ package optimizer
 
 import (
 	"context"
+	"errors"
 	"math"
 )
 
@@ -9,7 +10,7 @@ import (
 type Outcome struct {
 	// Losses are f(θ_0) … f(θ_T): T+1 values for T steps, fewer after a
 	// divergence. The last entry of a diverged run may be non-finite, and any at
-	// which a LossState found a way out.
+	// which a state found a way out.
 	Losses []float64
 	// Theta is the point where the run ended; after a divergence, the last
 	// finite one.
@@ -19,61 +20,102 @@ type Outcome struct {
 }
 
 // Run applies rule to problem for the given number of steps from its starting
-// point, with a fresh state and the problem's data from step 0:
+// point, with a fresh state on the problem's layout and the problem's data from step 0:
 //
 //	θ_{t+1} = θ_t + u_t,   (u_t, s_{t+1}) = m(∇f_t(θ_t), s_t)
 //
-// A rule whose state is a LossState takes its steps by StepLoss instead.
+// or as the state's Move says.
 //
 // A divergence ends the run and is recorded in the outcome; it is not an
-// error. The error is the context's, or the problem's own.
+// error. The error is the context's, the problem's or the state's own, or a *NeedError before the first step
+// where the rule reads what the problem does not offer.
 func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, error) {
 	if steps < 0 {
 		panic(errSteps)
+	}
+	out := Outcome{Losses: make([]float64, 0, steps+1)}
+	needs := rule.Needs()
+	if err := needs.Met(Needs{Theta: true, Loss: true, Metrics: MetricsOf(problem)}); err != nil {
+		return out, err
 	}
 	n := problem.Dim()
 	if s, ok := problem.(Seeker); ok {
 		s.Seek(0)
 	}
-	out := Outcome{Losses: make([]float64, 0, steps+1), Theta: make([]float32, n)}
-	grad, update := make([]float32, n), make([]float32, n)
+	out.Theta = make([]float32, n)
+	update, theta := make([]float32, n), [][]float32{out.Theta}
+	p := Point{Grad: make([]float32, n), Theta: out.Theta}
+	p.Curvature, _ = problem.(Curvature)
+	var kept []float32
 	problem.Init(out.Theta)
-	state := rule.Start(n)
-	byLoss, _ := state.(LossState)
+	state := rule.Start(LayoutOf(problem))
 	for t := 0; ; t++ {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		loss, err := problem.LossGrad(out.Theta, grad)
+		var err error
+		if p.Loss, err = problem.LossGrad(out.Theta, p.Grad); err != nil {
+			return out, err
+		}
+		out.Losses = append(out.Losses, p.Loss)
+		if t == steps {
+			out.Diverged = CheckLoss(t, p.Loss)
+			return out, nil
+		}
+		p.Step = t
+		move, err := CheckedUpdate(state, needs, t, update, p)
+		if err == nil && move&Return == 0 {
+			if d := CheckSum(t, theta, update); d != nil {
+				err = d
+			}
+		}
+		if errors.As(err, &out.Diverged) {
+			return out, nil
+		}
 		if err != nil {
 			return out, err
 		}
-		out.Losses = append(out.Losses, loss)
-		if byLoss != nil && t < steps {
-			if out.Diverged = byLoss.StepLoss(out.Theta, grad, loss); out.Diverged != nil {
-				return out, nil
-			}
-			continue
+		if move&Keep != 0 && kept == nil {
+			kept = make([]float32, n)
 		}
-		if out.Diverged = CheckLoss(t, loss); out.Diverged != nil || t == steps {
-			return out, nil
-		}
-		if out.Diverged = Check(t, "gradient", grad); out.Diverged != nil {
-			return out, nil
-		}
-		Update(state, update, out.Theta, grad)
-		if out.Diverged = Check(t, "update", update); out.Diverged != nil {
-			return out, nil
-		}
-		next := update
-		for i, x := range out.Theta {
-			next[i] += x
-		}
-		if out.Diverged = Check(t, "parameter", next); out.Diverged != nil {
-			return out, nil
-		}
-		copy(out.Theta, next)
+		Apply(move, theta, update, kept)
 	}
+}
+
+// CheckedUpdate is state.Update between two checks: an error, which is a *DivergedError of step t, if the loss or
+// the gradient is non-finite and the rule's needs do not say that it decides on that; and if the update is. The
+// loss is looked at even if the rule does not read it: a caller that does not know it leaves it 0.
+func CheckedUpdate(state State, needs Needs, t int, dst []float32, p Point) (Move, error) {
+	if !needs.NonFinite {
+		if d := CheckLoss(t, p.Loss); d != nil {
+			return 0, d
+		}
+		if d := Check(t, "gradient", p.Grad); d != nil {
+			return 0, d
+		}
+	}
+	move, err := state.Update(dst, p)
+	if err == nil && move&Return == 0 {
+		if d := Check(t, "update", dst); d != nil {
+			return 0, d
+		}
+	}
+	return move, err
+}
+
+// CheckSum returns a divergence if the parameters θ_t + u_t that an update leads to are non-finite. The
+// parameters may be in several slices; update holds the coordinates of all of them. It changes nothing.
+func CheckSum[F float32 | float64](t int, theta [][]F, update []float32) *DivergedError {
+	at := 0
+	for _, x := range theta {
+		for i, u := range update[at : at+len(x)] {
+			if sum := x[i] + F(u); sum-sum != 0 {
+				return &DivergedError{Step: t, What: "parameter", Coordinate: at + i, Value: float64(sum)}
+			}
+		}
+		at += len(x)
+	}
+	return nil
 }
 
 // NonFinite returns the index of the first NaN or infinity in x, or -1.

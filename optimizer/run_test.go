@@ -17,7 +17,8 @@ type descent struct {
 	started *int
 }
 
-func (d descent) Start(n int) optimizer.State {
+func (descent) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (d descent) Start(layout optimizer.Layout) optimizer.State {
 	if d.started != nil {
 		*d.started++
 	}
@@ -26,10 +27,11 @@ func (d descent) Start(n int) optimizer.State {
 
 type descentState descent
 
-func (s descentState) Update(dst, grad []float32) {
-	for i, g := range grad {
+func (s descentState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i, g := range p.Grad {
 		dst[i] = -s.rate * g
 	}
+	return 0, nil
 }
 
 // A bowl is f(θ) = ½|θ|² of n coordinates from θ_0 = (1, 2, …, n). At step
@@ -157,8 +159,12 @@ func TestRunParameterOverflow(t *testing.T) {
 // jump adds (1, 3e38).
 type jump struct{}
 
-func (jump) Start(int) optimizer.State  { return jump{} }
-func (jump) Update(dst, grad []float32) { dst[0], dst[1] = 1, 3e38 }
+func (jump) Needs() optimizer.Needs                 { return optimizer.Needs{} }
+func (jump) Start(optimizer.Layout) optimizer.State { return jump{} }
+func (jump) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	dst[0], dst[1] = 1, 3e38
+	return 0, nil
+}
 
 func TestRunErrors(t *testing.T) {
 	broken := errors.New("the disk is gone")

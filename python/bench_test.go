@@ -8,6 +8,7 @@ import (
 
 	"learnedopt/internal/stream"
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 )
 
 // BenchmarkUpdate is what bench.py times, in Go; cpu-ns/op is processor time, as there.
@@ -21,7 +22,7 @@ func BenchmarkUpdate(b *testing.B) {
 	for i := range grad {
 		grad[i] = float32(rng.NormFloat64())
 	}
-	run := opt.Start(len(theta))
+	run := opt.Start(optimizer.Flat(len(theta)))
 	step := func() {
 		if err := run.Step(theta, grad); err != nil {
 			b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"learnedopt/internal/pythontest"
 	"learnedopt/internal/stream"
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 	"learnedopt/tasks"
 )
 
@@ -159,7 +160,7 @@ func trainMLP(t *testing.T, opt *metaopt.Optimizer, activation, path string) tra
 	problem.Init(theta)
 	writeData(t, path, digits, theta, stream.New(7, "python", 0).Uint64(), steps+1, batch)
 	tr := trajectory{Parameters: map[string][]float64{}}
-	run := opt.Start(n)
+	run := opt.Start(optimizer.Flat(n))
 	for step := range steps + 1 {
 		loss, err := problem.LossGrad(theta, grad)
 		if err != nil {

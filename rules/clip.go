@@ -28,8 +28,11 @@ func (r ClipNorm) Validate() error {
 	return errors.Join(validate("clip norm", r.Rule), inRange("clip norm", "max", r.Max, 0, math.Inf(1)))
 }
 
+// Needs implements optimizer.Rule: what the rule below needs.
+func (r ClipNorm) Needs() optimizer.Needs { return r.Rule.Needs() }
+
 // Start implements optimizer.Rule. It panics if r is not valid.
-func (r ClipNorm) Start(n int) optimizer.State {
+func (r ClipNorm) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
@@ -48,7 +51,7 @@ func (r ClipNorm) Start(n int) optimizer.State {
 		for i, g := range grad {
 			dst[i] = float32(float64(g) * factor)
 		}
-	}}, n)
+	}}, layout)
 }
 
 // ClipValue moves each coordinate of a gradient into [−c, c] before a rule sees it. NaN passes as it
@@ -66,8 +69,11 @@ func (r ClipValue) Validate() error {
 	return errors.Join(validate("clip value", r.Rule), inRange("clip value", "max", r.Max, 0, math.MaxFloat32))
 }
 
+// Needs implements optimizer.Rule: what the rule below needs.
+func (r ClipValue) Needs() optimizer.Needs { return r.Rule.Needs() }
+
 // Start implements optimizer.Rule. It panics if r is not valid.
-func (r ClipValue) Start(n int) optimizer.State {
+func (r ClipValue) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
@@ -79,7 +85,7 @@ func (r ClipValue) Start(n int) optimizer.State {
 			}
 			dst[i] = g
 		}
-	}}, n)
+	}}, layout)
 }
 
 func orOne(x float64) float64 {

@@ -4,7 +4,7 @@
 //		Rule: rules.ClipNorm{Rule: opt.Rule(), Max: 5},
 //		By:   rules.WarmUp{Steps: 100, Then: rules.Cosine{Steps: 10_000}},
 //	}
-//	run := metaopt.StartRule(rule, len(theta))
+//	run, err := metaopt.StartRule(rule, optimizer.Flat(len(theta)), optimizer.Needs{Theta: true})
 //
 // What is outermost sees the gradient first and has the last word on the update:
 //
@@ -17,9 +17,8 @@
 // Wrappers are plain immutable values; Validate says what is wrong with one and Start panics then. They hold no
 // memory a coordinate, WarmStart apart, and allocate nothing in a step.
 //
-// Their states ask for the parameters (optimizer.PointState) or the losses (optimizer.LossUpdater) if one below
-// them does, and are saved and resumed if those below them are. Settings are not part of
-// a saved state.
+// A wrapper needs what the rule below it needs (optimizer.Needs), WeightDecay also the parameters. Its states are
+// saved and resumed if the states below them are.
 //
 // A guard (metaopt.Guarded) may be over or under a wrapper. Over it, it guards what the wrapper makes of the rule;
 // its fallback is not wrapped. Under it, the fallback is wrapped too, and what the wrapper makes non-finite is a

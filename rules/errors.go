@@ -9,12 +9,10 @@ import (
 
 // Panics of callers' mistakes.
 const (
-	errInvalid   = "rules: invalid rule; Validate says what is wrong"
-	errLength    = "rules: slice length is not the number of coordinates"
-	errPoint     = "rules: the update depends on the parameters; call UpdateAt"
-	errLossState = "rules: a state that decides by losses must be an optimizer.LossUpdater to be wrapped"
-	errGuard     = "rules: a rule that decides by losses inside Groups; put the guard over the groups"
-	errGroups    = "rules: the groups do not add up to the number of coordinates"
+	errInvalid = "rules: invalid rule; Validate says what is wrong"
+	errLength  = "rules: slice length is not the number of coordinates"
+	errGuard   = "rules: a rule that moves the parameters itself inside Groups; put the guard over the groups"
+	errGroups  = "rules: the groups do not add up to the number of coordinates"
 )
 
 // ErrState is wrapped by every error of a state's UnmarshalBinary.

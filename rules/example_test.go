@@ -6,6 +6,7 @@ import (
 
 	"learnedopt/baselines"
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 	"learnedopt/rules"
 )
 
@@ -19,11 +20,11 @@ func Example() {
 		Rule: rules.ClipNorm{Rule: opt.Rule(), Max: 5},
 		By:   rules.WarmUp{Steps: 5, Then: rules.Cosine{Steps: 195}},
 	}
-	if err := rule.Validate(); err != nil {
+	theta, grad := []float32{0, 1}, make([]float32, 2)
+	run, err := metaopt.StartRule(rule, optimizer.Flat(len(theta)), optimizer.Needs{Theta: true})
+	if err != nil {
 		log.Fatal(err)
 	}
-	theta, grad := []float32{0, 1}, make([]float32, 2)
-	run := metaopt.StartRule(rule, len(theta))
 	for range 200 {
 		for i, x := range theta {
 			grad[i] = x - 3
@@ -44,7 +45,10 @@ func ExampleGroups() {
 		{Rule: adam}, // the others
 	}
 	theta := []float32{10, 10, 10}
-	run := metaopt.StartRule(rule, len(theta))
+	run, err := metaopt.StartRule(rule, optimizer.Flat(len(theta)), optimizer.Needs{Theta: true})
+	if err != nil {
+		log.Fatal(err)
+	}
 	if err := run.Step(theta, []float32{0, 0, 0}); err != nil {
 		log.Fatal(err)
 	}
@@ -60,7 +64,10 @@ func ExampleWarmStart() {
 	}
 	rule := rules.WarmStart{Steps: 10, First: baselines.Adam{LearningRate: 0.1}, Then: opt.Rule(), Hear: true}
 	theta, grad := []float32{0}, make([]float32, 1)
-	run := metaopt.StartRule(rule, 1)
+	run, err := metaopt.StartRule(rule, optimizer.Flat(1), optimizer.Needs{Theta: true})
+	if err != nil {
+		log.Fatal(err)
+	}
 	for range 100 {
 		grad[0] = theta[0] - 3
 		if err := run.Step(theta, grad); err != nil {

@@ -19,14 +19,14 @@ type Group struct {
 // one optimizer for convolutional and one for fully connected layers, or to spare biases a
 // weight decay. The zero value has no groups and is not valid.
 //
-// Wrappers around Groups see all coordinates together, wrappers in a group its own. A guard belongs
-// around Groups: Start panics if a group's rule decides by losses.
+// Wrappers around Groups see all coordinates together, wrappers in a group see the group's own. A guard belongs
+// around Groups: a rule in a group that decides on non-finite points is not valid.
 type Groups []Group
 
 var _ optimizer.Rule = Groups{}
 
 // Validate returns an error if there is no group, a group has no rule or a negative size, more
-// than one has size 0, or a rule is not valid.
+// than one has size 0, or a rule is not valid or a guard.
 func (g Groups) Validate() error {
 	var errs []error
 	rest := 0
@@ -37,7 +37,11 @@ func (g Groups) Validate() error {
 		if group.N == 0 {
 			rest++
 		}
-		errs = append(errs, validate(fmt.Sprintf("group %d", i), group.Rule))
+		if err := validate(fmt.Sprintf("group %d", i), group.Rule); err != nil {
+			errs = append(errs, err)
+		} else if group.Rule.Needs().NonFinite {
+			errs = append(errs, fmt.Errorf("rules: group %d has a guard, which decides on all coordinates; put it around the groups", i))
+		}
 	}
 	if len(g) == 0 {
 		errs = append(errs, errors.New("rules: no groups"))
@@ -48,45 +52,53 @@ func (g Groups) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Start implements optimizer.Rule. It panics if g is not valid, or its sizes do not add up to n.
-func (g Groups) Start(n int) optimizer.State {
+// Needs implements optimizer.Rule: what any of the rules needs.
+func (g Groups) Needs() optimizer.Needs {
+	var needs optimizer.Needs
+	for _, group := range g {
+		needs = needs.Or(group.Rule.Needs())
+	}
+	return needs
+}
+
+// Start implements optimizer.Rule. It panics if g is not valid, or its sizes do not add up to the number of
+// coordinates. Each rule is started on its part of the layout: a tensor that two groups share is a vector to both.
+func (g Groups) Start(layout optimizer.Layout) optimizer.State {
 	if g.Validate() != nil {
 		panic(errInvalid)
 	}
-	left := n
+	left := layout.Len()
 	for _, group := range g {
 		left -= group.N
 	}
-	s, point := groupState{n: n}, false
+	s, at := &groupState{n: layout.Len()}, 0
 	for _, group := range g {
 		size := group.N
 		if size == 0 {
 			size, left = left, 0
 		}
-		if size <= 0 {
+		if size <= 0 || at+size > s.n {
 			panic(errGroups)
 		}
-		inner := group.Rule.Start(size)
-		if _, ok := inner.(optimizer.LossState); ok {
-			panic(errGuard)
+		own := part{rule: group.Rule, layout: layout.Part(at, at+size)}
+		own.state = group.Rule.Start(own.layout)
+		if group.Rule.Needs().Metrics != 0 {
+			own.block = newBlock(at, size, s.n)
 		}
-		_, ok := inner.(optimizer.PointState)
-		point = point || ok
-		s.parts = append(s.parts, part{size, group.Rule, inner})
+		s.parts = append(s.parts, own)
+		at += size
 	}
 	if left != 0 {
 		panic(errGroups)
 	}
-	if point {
-		return &groupPointState{s}
-	}
-	return &s
+	return s
 }
 
 type part struct {
-	n     int
-	rule  optimizer.Rule
-	state optimizer.State
+	rule   optimizer.Rule
+	layout optimizer.Layout
+	state  optimizer.State
+	block  *block // nil unless the rule reads curvature
 }
 
 type groupState struct {
@@ -94,35 +106,43 @@ type groupState struct {
 	parts []part
 }
 
-type groupPointState struct{ groupState }
-
-var (
-	_ optimizer.State      = (*groupState)(nil)
-	_ optimizer.PointState = (*groupPointState)(nil)
-)
+var _ optimizer.State = (*groupState)(nil)
 
 // Update implements optimizer.State.
-func (s *groupState) Update(dst, grad []float32) {
-	lengths(s.n, dst, grad, grad)
-	s.update(dst, grad, grad)
-}
-
-func (s *groupState) update(dst, theta, grad []float32) {
+func (s *groupState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	lengths(s.n, dst, p.Grad)
 	at := 0
-	for _, p := range s.parts {
-		end := at + p.n
-		optimizer.Update(p.state, dst[at:end], theta[at:end], grad[at:end])
+	for _, own := range s.parts {
+		end := at + own.layout.Len()
+		q := p
+		q.Grad = p.Grad[at:end]
+		if p.Theta != nil {
+			q.Theta = p.Theta[at:end]
+		}
+		if own.block != nil {
+			own.block.curvature, own.block.theta = p.Curvature, p.Theta
+			q.Curvature = own.block
+		}
+		move, err := own.state.Update(dst[at:end], q)
+		if err != nil {
+			return 0, inGroup(err, at)
+		}
+		if move != 0 {
+			panic(errGuard)
+		}
 		at = end
 	}
+	return 0, nil
 }
 
-// Update implements optimizer.State.
-func (s *groupPointState) Update(_, _ []float32) { panic(errPoint) }
-
-// UpdateAt implements optimizer.PointState.
-func (s *groupPointState) UpdateAt(dst, theta, grad []float32) {
-	lengths(s.n, dst, theta, grad)
-	s.update(dst, theta, grad)
+// inGroup counts the coordinates of a divergence from the start of all groups.
+func inGroup(err error, at int) error {
+	if d, ok := err.(*optimizer.DivergedError); ok && d.Coordinate >= 0 {
+		moved := *d
+		moved.Coordinate += at
+		return &moved
+	}
+	return err
 }
 
 // MarshalBinary implements encoding.BinaryMarshaler; the states of all groups must.
@@ -131,7 +151,7 @@ func (s *groupState) MarshalBinary() ([]byte, error) {
 	w.Int(s.n)
 	w.Int(len(s.parts))
 	for _, p := range s.parts {
-		w.Int(p.n)
+		w.Int(p.layout.Len())
 		w.State(p.state)
 	}
 	return form(w)
@@ -145,11 +165,11 @@ func (s *groupState) UnmarshalBinary(data []byte) error {
 	r.Same("groups", len(s.parts))
 	parts := make([]part, len(s.parts))
 	for i, p := range s.parts {
-		r.Same("coordinates in a group", p.n)
+		r.Same("coordinates in a group", p.layout.Len())
 		if r.Err() != nil {
 			break
 		}
-		p.state = p.rule.Start(p.n)
+		p.state = p.rule.Start(p.layout)
 		r.State(p.state)
 		parts[i] = p
 	}

@@ -15,11 +15,13 @@ import (
 // halved are the coordinates in two groups, for any number of them.
 type halved struct{ first, second optimizer.Rule }
 
-func (h halved) Start(n int) optimizer.State {
+func (halved) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (h halved) Start(layout optimizer.Layout) optimizer.State {
+	n := layout.Len()
 	if n < 2 {
-		return h.first.Start(n)
+		return h.first.Start(optimizer.Flat(n))
 	}
-	return rules.Groups{{N: n / 2, Rule: h.first}, {Rule: h.second}}.Start(n)
+	return rules.Groups{{N: n / 2, Rule: h.first}, {Rule: h.second}}.Start(optimizer.Flat(n))
 }
 
 func learned(t *testing.T, name string) *metaopt.Optimizer {
@@ -60,10 +62,12 @@ func TestConform(t *testing.T) {
 
 // updates returns a rule's updates for gradients of one row each, at θ = point.
 func updates(rule optimizer.Rule, point []float32, grads ...[]float32) [][]float32 {
-	state, all := rule.Start(len(point)), [][]float32{}
+	state, all := rule.Start(optimizer.Flat(len(point))), [][]float32{}
 	for _, g := range grads {
 		u := make([]float32, len(point))
-		optimizer.Update(state, u, point, g)
+		if _, err := state.Update(u, optimizer.Point{Grad: g, Theta: point}); err != nil {
+			panic(err)
+		}
 		all = append(all, u)
 	}
 	return all
@@ -199,7 +203,7 @@ func TestValidate(t *testing.T) {
 		if err := rule.Validate(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%+v: error %v, want one that says %q", rule, err, says)
 		}
-		mustPanic(t, "rules: invalid rule", func() { rule.Start(1) })
+		mustPanic(t, "rules: invalid rule", func() { rule.Start(optimizer.Flat(1)) })
 	}
 	for _, rule := range []interface{ Validate() error }{
 		rules.Scaled{Rule: net}, rules.WeightDecay{Rule: sgd}, rules.Groups{{0, sgd}},
@@ -211,33 +215,32 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// onlyStepLoss decides by losses in a way that cannot be wrapped.
-type onlyStepLoss struct{ optimizer.State }
-
-func (onlyStepLoss) Start(int) optimizer.State { return onlyStepLoss{} }
-func (onlyStepLoss) StepLoss(_, _ []float32, _ float64) *optimizer.DivergedError {
-	return nil
-}
-
 func TestPanics(t *testing.T) {
 	sgd := baselines.SGD{}
 	guarded := metaopt.Guarded{Rule: sgd}
 	decay := rules.WeightDecay{Rule: sgd}
 	x := []float32{1}
 	for says, f := range map[string]func(){
-		"do not add up":        func() { rules.Groups{{1, sgd}, {2, sgd}}.Start(4) },
-		"add up to the number": func() { rules.Groups{{4, sgd}, {0, sgd}}.Start(4) },
-		"put the guard over":   func() { rules.Groups{{0, guarded}}.Start(4) },
-		"LossUpdater":          func() { rules.Scaled{Rule: onlyStepLoss{}}.Start(1) },
-		"must be an":           func() { rules.WarmStart{First: onlyStepLoss{}, Then: sgd}.Start(1) },
-		"call UpdateAt":        func() { decay.Start(1).Update(x, x) },
-		"on the parameters":    func() { rules.Groups{{0, decay}}.Start(1).Update(x, x) },
-		"the update depends":   func() { rules.WarmStart{First: sgd, Then: decay}.Start(1).Update(x, x) },
-		"depends on":           func() { rules.WeightDecay{Rule: guarded}.Start(1).Update(x, x) },
-		"slice length":         func() { optimizer.Update(decay.Start(1), x, []float32{1, 2}, x) },
+		"do not add up":        func() { rules.Groups{{1, sgd}, {2, sgd}}.Start(optimizer.Flat(4)) },
+		"add up to the number": func() { rules.Groups{{4, sgd}, {0, sgd}}.Start(optimizer.Flat(4)) },
+		"to the number of":     func() { rules.Groups{{5, sgd}, {0, sgd}}.Start(optimizer.Flat(4)) },
+		"invalid rule":         func() { rules.Groups{{0, guarded}}.Start(optimizer.Flat(4)) },
+		"moves the parameters": func() { rules.Groups{{0, jumpy{}}}.Start(optimizer.Flat(1)).Update(x, optimizer.Point{Grad: x}) },
+		"slice length":         func() { decay.Start(optimizer.Flat(1)).Update(x, optimizer.Point{Grad: x}) },
+		"number of coordinate": func() { decay.Start(optimizer.Flat(1)).Update(x, optimizer.Point{Grad: x, Theta: []float32{1, 2}}) },
+		"length is not the":    func() { rules.Groups{{0, sgd}}.Start(optimizer.Flat(2)).Update(x, optimizer.Point{Grad: x}) },
 	} {
 		mustPanic(t, says, f)
 	}
+}
+
+// jumpy moves the parameters itself without a word.
+type jumpy struct{}
+
+func (jumpy) Needs() optimizer.Needs                 { return optimizer.Needs{} }
+func (jumpy) Start(optimizer.Layout) optimizer.State { return jumpy{} }
+func (jumpy) Update([]float32, optimizer.Point) (optimizer.Move, error) {
+	return optimizer.Return, nil
 }
 
 func mustPanic(t *testing.T, says string, f func()) {

@@ -23,8 +23,11 @@ var _ optimizer.Rule = Scaled{}
 // Validate returns an error if there is no rule, or rule or schedule are not valid.
 func (r Scaled) Validate() error { return errors.Join(validate("scaled", r.Rule), valid(r.By)) }
 
+// Needs implements optimizer.Rule: what the rule below needs.
+func (r Scaled) Needs() optimizer.Needs { return r.Rule.Needs() }
+
 // Start implements optimizer.Rule. It panics if r is not valid.
-func (r Scaled) Start(n int) optimizer.State {
+func (r Scaled) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
@@ -34,7 +37,7 @@ func (r Scaled) Start(n int) optimizer.State {
 		for i := range dst {
 			dst[i] *= s
 		}
-	}}, n)
+	}}, layout)
 }
 
 // WeightDecay pulls the parameters to zero, beside the updates of a rule:
@@ -45,8 +48,6 @@ func (r Scaled) Start(n int) optimizer.State {
 // arXiv:1711.05101, algorithm 2). λ is the part of each parameter that goes at a step. It is not multiplied
 // by the rule's learning rate α: torch.optim.AdamW with weight_decay w is WeightDecay of
 // Adam with λ = αw, and Scaled around both scales both, as its schedules do.
-//
-// Its states are optimizer.PointStates.
 type WeightDecay struct {
 	Rule optimizer.Rule
 	// Decay is λ in [0, 1); 0 means none.
@@ -63,8 +64,15 @@ func (r WeightDecay) Validate() error {
 	return errors.Join(validate("weight decay", r.Rule), inRange("weight decay", "decay", r.Decay, 0, 1), valid(r.By))
 }
 
+// Needs implements optimizer.Rule: what the rule below needs, and the parameters.
+func (r WeightDecay) Needs() optimizer.Needs {
+	needs := r.Rule.Needs()
+	needs.Theta = true
+	return needs
+}
+
 // Start implements optimizer.Rule. It panics if r is not valid.
-func (r WeightDecay) Start(n int) optimizer.State {
+func (r WeightDecay) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
@@ -74,5 +82,5 @@ func (r WeightDecay) Start(n int) optimizer.State {
 		for i, x := range theta {
 			dst[i] -= float32(decay * x) // rounded on its own on every architecture
 		}
-	}}, n)
+	}}, layout)
 }

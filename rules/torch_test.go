@@ -76,12 +76,14 @@ func TestTorch(t *testing.T) {
 			}
 			n := len(fixture.Start)
 			theta, grad, u := append([]float32(nil), fixture.Start...), make([]float32, n), make([]float32, n)
-			state := rule.Start(n)
+			state := rule.Start(optimizer.Flat(n))
 			for step, want := range c.Theta {
 				for i := range grad {
 					grad[i] = (theta[i]-fixture.Target[i])*fixture.Curvature[i] + fixture.Noise[step][i]
 				}
-				optimizer.Update(state, u, theta, grad)
+				if _, err := state.Update(u, optimizer.Point{Grad: grad, Theta: theta}); err != nil {
+					t.Fatal(err)
+				}
 				for i := range theta {
 					theta[i] += u[i]
 					// clip_grad_norm_ divides by the norm plus 1e-6, and every step rounds in another

@@ -27,63 +27,48 @@ type WarmStart struct {
 
 var _ optimizer.Rule = WarmStart{}
 
-// Validate returns an error if a rule is missing or not valid or K is negative.
+// Validate returns an error if a rule is missing or not valid, K is negative, or Then hears under a guard of
+// its own: the guard would decide on steps that are not its rule's.
 func (r WarmStart) Validate() error {
-	return errors.Join(steps("warm start", r.Steps, 0), validate("warm start", r.First), validate("warm start", r.Then))
+	err := errors.Join(steps("warm start", r.Steps, 0), validate("warm start", r.First), validate("warm start", r.Then))
+	if err == nil && r.Hear && r.Then.Needs().NonFinite {
+		err = errors.New("rules: warm start: the rule that hears has a guard; put the guard around the warm start")
+	}
+	return err
+}
+
+// Needs implements optimizer.Rule: what either rule needs.
+func (r WarmStart) Needs() optimizer.Needs {
+	first, then := r.First.Needs(), r.Then.Needs()
+	needs := first.Or(then)
+	needs.NonFinite = first.NonFinite || then.NonFinite
+	return needs
 }
 
 // Start implements optimizer.Rule. It panics if r is not valid.
-func (r WarmStart) Start(n int) optimizer.State {
+func (r WarmStart) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
-	s := warmState{rule: r, n: n, first: r.First.Start(n), then: r.Then.Start(n)}
-	point := false
-	loss := false
-	for _, inner := range []optimizer.State{s.first, s.then} {
-		switch inner.(type) {
-		case optimizer.LossUpdater:
-			loss = true
-		case optimizer.LossState:
-			panic(errLossState)
-		case optimizer.PointState:
-			point = true
-		}
-	}
+	s := &warmState{rule: r, layout: layout, first: r.First.Start(layout), then: r.Then.Start(layout)}
 	switch {
 	case r.Steps == 0:
 		s.first = nil
 	case r.Hear:
-		s.unused = make([]float32, n)
+		s.unused = make([]float32, layout.Len())
 	}
-	switch {
-	case loss:
-		return &warmLossState{warmPointState{s}}
-	case point:
-		return &warmPointState{s}
-	}
-	return &s
+	return s
 }
 
 type warmState struct {
 	rule        WarmStart
-	n           int
+	layout      optimizer.Layout
 	steps       int
 	first, then optimizer.State // first is nil after the change
 	unused      []float32       // updates of a rule that only hears
-	mover       optimizer.Mover // of warmLossState
 }
 
-type warmPointState struct{ warmState }
-
-type warmLossState struct{ warmPointState }
-
-var (
-	_ optimizer.State       = (*warmState)(nil)
-	_ optimizer.PointState  = (*warmPointState)(nil)
-	_ optimizer.PointState  = (*warmLossState)(nil)
-	_ optimizer.LossUpdater = (*warmLossState)(nil)
-)
+var _ optimizer.State = (*warmState)(nil)
 
 // Unwrap returns the state of the rule that takes the next step.
 func (s *warmState) Unwrap() optimizer.State {
@@ -94,81 +79,44 @@ func (s *warmState) Unwrap() optimizer.State {
 }
 
 // Update implements optimizer.State.
-func (s *warmState) Update(dst, grad []float32) {
-	lengths(s.n, dst, grad, grad)
-	s.hear(nil, grad)
-	s.Unwrap().Update(dst, grad)
-	s.count()
-}
-
-// hear shows a gradient to the rule that waits.
-func (s *warmState) hear(theta, grad []float32) {
-	if s.unused != nil {
-		optimizer.Update(s.then, s.unused, theta, grad)
+func (s *warmState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	lengths(s.layout.Len(), dst, p.Grad)
+	if s.unused != nil && optimizer.CheckLoss(s.steps, p.Loss) == nil && optimizer.NonFinite(p.Grad) < 0 {
+		if _, err := s.then.Update(s.unused, p); err != nil {
+			return 0, s.at(err)
+		}
 	}
-}
-
-func (s *warmState) count() {
+	active, needs := s.then, s.rule.Then.Needs()
+	if s.first != nil {
+		active, needs = s.first, s.rule.First.Needs()
+	}
+	move, err := optimizer.CheckedUpdate(active, needs, s.steps, dst, p)
+	if err != nil {
+		return move, s.at(err)
+	}
 	s.steps++
 	if s.steps == s.rule.Steps {
 		s.first, s.unused = nil, nil
 	}
+	return move, nil
 }
 
-// Update implements optimizer.State: it panics.
-func (s *warmPointState) Update(_, _ []float32) { panic(errPoint) }
-
-// UpdateAt implements optimizer.PointState.
-func (s *warmPointState) UpdateAt(dst, theta, grad []float32) {
-	lengths(s.n, dst, theta, grad)
-	s.hear(theta, grad)
-	optimizer.Update(s.Unwrap(), dst, theta, grad)
-	s.count()
-}
-
-// StepLoss implements optimizer.LossState.
-func (s *warmLossState) StepLoss(theta, grad []float32, loss float64) *optimizer.DivergedError {
-	lengths(s.n, theta, theta, grad)
-	return s.mover.StepLoss(s, theta, grad, loss)
-}
-
-// UpdateLoss implements optimizer.LossUpdater.
-func (s *warmLossState) UpdateLoss(dst, theta, grad []float32, loss float64) (optimizer.Move, *optimizer.DivergedError) {
-	lengths(s.n, dst, theta, grad)
-	bad := optimizer.CheckLoss(s.steps, loss)
-	if bad == nil {
-		bad = optimizer.Check(s.steps, "gradient", grad)
+// at counts the step of a divergence from the start of the run, not of the rule's part in it.
+func (s *warmState) at(err error) error {
+	if d, ok := err.(*optimizer.DivergedError); ok {
+		moved := *d
+		moved.Step = s.steps
+		return &moved
 	}
-	if bad == nil {
-		s.hear(theta, grad)
-	}
-	if guard, ok := s.Unwrap().(optimizer.LossUpdater); ok {
-		move, diverged := guard.UpdateLoss(dst, theta, grad, loss)
-		if diverged == nil {
-			s.count()
-		} else {
-			diverged.Step = s.steps // of the run, not of its part
-		}
-		return move, diverged
-	}
-	if bad != nil {
-		return 0, bad
-	}
-	optimizer.Update(s.Unwrap(), dst, theta, grad)
-	if d := checkUpdate(s.steps, theta, dst); d != nil {
-		return 0, d
-	}
-	s.count()
-	return 0, nil
+	return err
 }
 
 // MarshalBinary implements encoding.BinaryMarshaler; the states of both rules must.
 func (s *warmState) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter("warm", version)
-	w.Int(s.n)
+	w.Int(s.layout.Len())
 	w.Int(s.rule.Steps)
 	w.Int(s.steps)
-	w.Floats32(s.mover.Kept)
 	if s.first != nil {
 		w.State(s.first)
 	}
@@ -180,19 +128,18 @@ func (s *warmState) MarshalBinary() ([]byte, error) {
 // rules, number of coordinates and K. On an error, which wraps ErrState, the state is unchanged.
 func (s *warmState) UnmarshalBinary(data []byte) error {
 	r := saved.NewReader(data, "warm", version)
-	r.Same("coordinates", s.n)
+	r.Same("coordinates", s.layout.Len())
 	r.Same("first steps", s.rule.Steps)
-	back := warmState{rule: s.rule, n: s.n, steps: r.Int()}
-	back.mover.Kept = r.Floats32(s.n)
+	back := warmState{rule: s.rule, layout: s.layout, steps: r.Int()}
 	if r.Err() == nil {
 		if back.steps < s.rule.Steps {
-			back.first = s.rule.First.Start(s.n)
+			back.first = s.rule.First.Start(s.layout)
 			r.State(back.first)
 			if s.rule.Hear {
-				back.unused = make([]float32, s.n)
+				back.unused = make([]float32, s.layout.Len())
 			}
 		}
-		back.then = s.rule.Then.Start(s.n)
+		back.then = s.rule.Then.Start(s.layout)
 		r.State(back.then)
 	}
 	if err := r.Close(); err != nil {

@@ -117,21 +117,25 @@ func TestRandomScalingOffersWhatTheProblemDoes(t *testing.T) {
 // reciprocal is the rule Δ = −0.001/g, which commutes with the scaling of a coordinate.
 type reciprocal struct{}
 
-func (reciprocal) Start(int) optimizer.State { return reciprocal{} }
-func (reciprocal) Update(dst, grad []float32) {
-	for i, g := range grad {
+func (reciprocal) Needs() optimizer.Needs                 { return optimizer.Needs{} }
+func (reciprocal) Start(optimizer.Layout) optimizer.State { return reciprocal{} }
+func (reciprocal) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i, g := range p.Grad {
 		dst[i] = -0.001 / g
 	}
+	return 0, nil
 }
 
 // descent is the rule Δ = −0.001 g, which does not.
 type descent struct{}
 
-func (descent) Start(int) optimizer.State { return descent{} }
-func (descent) Update(dst, grad []float32) {
-	for i, g := range grad {
+func (descent) Needs() optimizer.Needs                 { return optimizer.Needs{} }
+func (descent) Start(optimizer.Layout) optimizer.State { return descent{} }
+func (descent) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i, g := range p.Grad {
 		dst[i] = -0.001 * g
 	}
+	return 0, nil
 }
 
 // A rule that scalings of coordinates commute with has the same losses with and

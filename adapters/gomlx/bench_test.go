@@ -1,4 +1,4 @@
-package gomlx
+package gomlxopt
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
 
 	"learnedopt/adapters/gomlx/internal/cputime"
+	"learnedopt/optimizer"
 )
 
 // BenchmarkUpdate is one update of the 15,910 coordinates of the classifier of 784-20-10 units, by
@@ -38,7 +39,7 @@ func BenchmarkUpdate(b *testing.B) {
 		s, u := net.NewState(n), make([]float32, n)
 		defer reportCPU(b)()
 		for b.Loop() {
-			s.Update(u, grad)
+			s.Update(u, optimizer.Point{Grad: grad})
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package gomlx
+package gomlxopt
 
 import (
 	"fmt"
@@ -18,6 +18,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train"
 
 	"learnedopt/lstm"
+	"learnedopt/optimizer"
 )
 
 // stateful is a small network with all kinds of state.
@@ -232,7 +233,7 @@ func TestAccumulatedGradients(t *testing.T) {
 			mean[i] += g / 2
 		}
 	}
-	net.Start(n).Update(want, mean)
+	net.Start(optimizer.Flat(n)).Update(want, optimizer.Point{Grad: mean})
 	var wide []float64
 	for _, u := range want {
 		wide = append(wide, float64(u))

@@ -1,4 +1,4 @@
-package gomlx_test
+package gomlxopt_test
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train"
 	"github.com/gomlx/gomlx/pkg/ml/train/losses"
 
-	"learnedopt/adapters/gomlx"
+	gomlxopt "learnedopt/adapters/gomlx"
 	"learnedopt/metaopt"
 )
 
@@ -26,7 +26,7 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	ctx := context.New()
-	trainer := train.NewTrainer(backend, ctx, line, losses.MeanSquaredError, gomlx.New(opt.Network), nil, nil)
+	trainer := train.NewTrainer(backend, ctx, line, losses.MeanSquaredError, gomlxopt.New(opt.Network), nil, nil)
 	x := []*tensors.Tensor{tensors.FromValue([]float32{0, 1, 2, 3})}
 	y := []*tensors.Tensor{tensors.FromValue([]float32{0.3, 1.1, 1.9, 2.7})}
 	for range 100 {

@@ -1,4 +1,4 @@
-package gomlx
+package gomlxopt
 
 import (
 	"fmt"
@@ -18,6 +18,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
 
 	"learnedopt/lstm"
+	"learnedopt/optimizer"
 )
 
 const all = lstm.Raw | lstm.LogAndSign | lstm.RNNProp | lstm.Clock
@@ -207,7 +208,7 @@ func TestUpdatesAreThoseOfTheLibrary(t *testing.T) {
 				}
 				r.Update(want, wide)
 				near(t, k, got, want, 1e-5)
-				s.Update(narrow, grad)
+				s.Update(narrow, optimizer.Point{Grad: grad})
 				for i, u := range narrow {
 					want[i] = float64(u)
 				}
@@ -243,7 +244,7 @@ func TestTimeFarIntoARun(t *testing.T) {
 	s, u, grad := net.NewState(1), make([]float32, 1), []float32{1}
 	for _, step := range []int{1, 2, 50, 51, 1000, 300_000} {
 		for s.Steps() < step {
-			s.Update(u, grad)
+			s.Update(u, optimizer.Point{Grad: grad})
 		}
 		if step > 1 {
 			if err := b.ctx.GetVariableByScopeAndName("/"+DefaultScope, "step").SetValue(tensors.FromScalar(int64(step - 1))); err != nil {

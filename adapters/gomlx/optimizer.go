@@ -1,9 +1,9 @@
-// Package gomlx makes a learned optimizer one of GoMLX's: its coordinatewise network is
+// Package gomlxopt makes a learned optimizer one of GoMLX's: its coordinatewise network is
 // emitted as operations of GoMLX's graph and runs in GoMLX's training loop, on any of
 // its backends.
 //
 // It is a module of its own, so that nobody else pays for GoMLX.
-package gomlx
+package gomlxopt
 
 import (
 	"encoding/binary"
@@ -66,7 +66,7 @@ func New(net *lstm.Network) *Optimizer { return &Optimizer{Network: net} }
 // float32 nor float64 nor of 16 bits, or if the saved state is of another network.
 func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *graph.Node) {
 	if !loss.Shape().IsScalar() {
-		panic(fmt.Errorf("gomlx: the loss has shape %s; it must be a scalar", loss.Shape()))
+		panic(fmt.Errorf("gomlxopt: the loss has shape %s; it must be a scalar", loss.Shape()))
 	}
 	o.UpdateGraphWithGradients(ctx, ctx.BuildTrainableVariablesGradientsGraph(loss), loss.DType())
 }
@@ -76,7 +76,7 @@ func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *grap
 // panics as UpdateGraph does. The loss's type is not looked at.
 func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*graph.Node, _ dtypes.DType) {
 	if len(grads) == 0 {
-		panic(fmt.Errorf("gomlx: no gradients: the graph uses no trainable variable"))
+		panic(fmt.Errorf("gomlxopt: no gradients: the graph uses no trainable variable"))
 	}
 	g := grads[0].Graph()
 	var variables []*context.Variable
@@ -86,7 +86,7 @@ func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*grap
 		}
 	}
 	if len(variables) != len(grads) {
-		panic(fmt.Errorf("gomlx: %d gradients for %d trainable variables", len(grads), len(variables)))
+		panic(fmt.Errorf("gomlxopt: %d gradients for %d trainable variables", len(grads), len(variables)))
 	}
 	own := ctx.Checked(false).InAbsPath(o.root())
 	o.checkNetwork(own)
@@ -141,7 +141,7 @@ func (o *Optimizer) root() string {
 func (o *Optimizer) checkNetwork(own *context.Context) {
 	want := checksum(o.Network)
 	if saved := tensors.ToScalar[int64](own.VariableWithValue("network", want).SetTrainable(false).MustValue()); saved != want {
-		panic(fmt.Errorf("gomlx: the state in %s is of another network; resume with that one, or Clear the optimizer first", own.Scope()))
+		panic(fmt.Errorf("gomlxopt: the state in %s is of another network; resume with that one, or Clear the optimizer first", own.Scope()))
 	}
 }
 
@@ -162,7 +162,7 @@ func (o *Optimizer) update(ctx *context.Context, net *network, v *context.Variab
 	switch v.DType() {
 	case dtypes.Float32, dtypes.Float64, dtypes.Float16, dtypes.BFloat16:
 	default:
-		panic(fmt.Errorf("gomlx: trainable variable %s is in %s; its type must be a real one", v.ScopeAndName(), v.DType()))
+		panic(fmt.Errorf("gomlxopt: trainable variable %s is in %s; its type must be a real one", v.ScopeAndName(), v.DType()))
 	}
 	optimizers.TraceNaNInGradients(ctx, v, grad)
 	grad = optimizers.ClipNaNsInGradients(ctx, grad)

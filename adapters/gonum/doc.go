@@ -17,8 +17,6 @@
 // Rules compute in float32, gonum in float64. A gradient is rounded to float32 before the
 // rule reads it: below 1.4e-45 it is zero, above 3.4e38 a divergence. The update is
 // exact in float64 and added there, so parameters keep float64's precision and a small
-// update of a large parameter is not lost. A rule that is told the parameters (an
-// optimizer.PointState) is told them rounded. An optimizer.LossState, which moves the
-// parameters itself, is the exception: from its first step on they are float32 numbers, and the
-// run is optimizer.Run's, bit for bit.
+// update of a large parameter is not lost. A rule that reads the parameters reads them rounded. What a
+// guard goes back to is the very x that it kept.
 package gonumopt

@@ -30,8 +30,7 @@ import (
 // optimize.ErrNoProgress; so does an accepted point whose value or gradient is not finite, with a
 // *optimizer.DivergedError. The start is checked as by Method. The result is the last major iteration.
 //
-// A guard (metaopt.Guarded) is not asked: the line search is in its place, and the directions are the
-// guarded rule's own.
+// A rule with a guard (metaopt.Guarded) is refused: the line search is in the guard's place.
 //
 // A LineSearch is an optimize.NextDirectioner too, for an optimize.LinesearchMethod of your own, as
 // gonum's methods are. It belongs to one call of Minimize at a time.
@@ -78,8 +77,14 @@ func (l *LineSearch) Run(operation chan<- optimize.Task, result <-chan optimize.
 	close(operation)
 }
 
-// Uses implements optimize.Method: the error is optimize.ErrMissingGrad if there is no gradient.
-func (l *LineSearch) Uses(has optimize.Available) (optimize.Available, error) { return uses(has) }
+// Uses implements optimize.Method: the error is optimize.ErrMissingGrad if there is no gradient. A rule that needs
+// curvature products, or has a guard, is refused.
+func (l *LineSearch) Uses(has optimize.Available) (optimize.Available, error) {
+	if l.Rule != nil && l.Rule.Needs().NonFinite {
+		return optimize.Available{}, errGuard
+	}
+	return uses(has, l.Rule)
+}
 
 // Status implements optimize.Statuser: why the last run ended itself, optimize.NotTerminated
 // if Minimize ended it.
@@ -112,7 +117,7 @@ func (l *LineSearch) InitDirection(loc *optimize.Location, dir []float64) (step 
 		panic(errRule)
 	}
 	n := len(dir)
-	l.fallbacks, l.state = 0, l.Rule.Start(n)
+	l.fallbacks, l.state = 0, l.Rule.Start(optimizer.Flat(n))
 	l.theta, l.grad, l.update = make([]float32, n), make([]float32, n), make([]float32, n)
 	return l.NextDirection(loc, dir)
 }
@@ -140,9 +145,9 @@ func (l *LineSearch) propose(loc *optimize.Location, dir []float64) (length floa
 		return 0
 	}
 	narrow(l.theta, loc.X)
-	optimizer.Update(l.state, l.update, l.theta, l.grad)
-	if optimizer.NonFinite(l.update) >= 0 {
-		l.state = l.Rule.Start(len(dir))
+	_, err := l.state.Update(l.update, optimizer.Point{Grad: l.grad, Theta: l.theta, Loss: loc.F, Step: l.steps})
+	if err != nil || optimizer.NonFinite(l.update) >= 0 {
+		l.state = l.Rule.Start(optimizer.Flat(len(dir)))
 		return 0
 	}
 	for i, u := range l.update {

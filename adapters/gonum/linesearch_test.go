@@ -19,7 +19,7 @@ func searched(rule optimizer.Rule, p optimize.Problem, x0 []float64, steps int) 
 	n := len(x0)
 	x, g, trial := slices.Clone(x0), make([]float64, n), make([]float64, n)
 	grad, update, dir := make([]float32, n), make([]float32, n), make([]float64, n)
-	state := rule.Start(n)
+	state := rule.Start(optimizer.Flat(n))
 	for t := 0; ; t++ {
 		points = append(points, slices.Clone(x))
 		if t == steps {
@@ -29,7 +29,7 @@ func searched(rule optimizer.Rule, p optimize.Problem, x0 []float64, steps int) 
 		for i := range n {
 			grad[i] = float32(g[i])
 		}
-		state.Update(update, grad)
+		state.Update(update, optimizer.Point{Grad: grad})
 		for i := range n {
 			dir[i] = float64(update[i])
 		}
@@ -126,7 +126,11 @@ type counting struct {
 	started *int
 }
 
-func (c counting) Start(n int) optimizer.State { *c.started++; return c.ruleFunc.Start(n) }
+func (counting) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (c counting) Start(layout optimizer.Layout) optimizer.State {
+	*c.started++
+	return c.ruleFunc.Start(layout)
+}
 
 func TestFallback(t *testing.T) {
 	nan := float32(math.NaN())

@@ -152,10 +152,15 @@ func (b *bestPoint) see(loc *optimize.Location) {
 	b.Gradient = append(b.Gradient[:0], loc.Gradient...)
 }
 
-// uses asks for a gradient, as gonum's gradient-based methods do.
-func uses(has optimize.Available) (optimize.Available, error) {
+// uses asks for a gradient, as gonum's gradient-based methods do, and for what the rule needs.
+func uses(has optimize.Available, rule optimizer.Rule) (optimize.Available, error) {
 	if !has.Grad {
 		return optimize.Available{}, optimize.ErrMissingGrad
+	}
+	if rule != nil { // Init panics
+		if err := rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true}); err != nil {
+			return optimize.Available{}, err
+		}
 	}
 	return optimize.Available{Grad: true}, nil
 }

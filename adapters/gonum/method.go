@@ -27,8 +27,8 @@ import (
 // optimize.Failure and a *optimizer.DivergedError; the result is the last point at which all
 // was finite. A value of −Inf ends it with optimize.FunctionNegativeInfinity.
 //
-// A rule whose state is an optimizer.LossState (metaopt.Guarded) is told values and gradients that are not
-// finite too, and goes on if it can; such points are no major iterations.
+// A rule that decides on non-finite points (metaopt.Guarded) is told non-finite values and gradients
+// too, and goes on if it can; such points are no major iterations. Where it goes back, it goes back to the very x.
 //
 // A Method belongs to one call of Minimize at a time; rules can be shared.
 type Method struct {
@@ -45,6 +45,7 @@ type Method struct {
 	steps               int
 	state               optimizer.State
 	theta, grad, update []float32
+	kept                []float64 // the x that a guard may go back to
 	status              optimize.Status
 	err                 error
 }
@@ -59,7 +60,7 @@ func (m *Method) Init(dim, tasks int) int {
 	if m.Rule == nil {
 		panic(errRule)
 	}
-	m.steps, m.state = 0, m.Rule.Start(dim)
+	m.steps, m.state, m.kept = 0, m.Rule.Start(optimizer.Flat(dim)), nil
 	m.theta, m.grad, m.update = make([]float32, dim), make([]float32, dim), make([]float32, dim)
 	m.status, m.err = optimize.NotTerminated, nil
 	return 1
@@ -75,8 +76,9 @@ func (m *Method) Run(operation chan<- optimize.Task, result <-chan optimize.Task
 	close(operation)
 }
 
-// Uses implements optimize.Method: the error is optimize.ErrMissingGrad if there is no gradient.
-func (m *Method) Uses(has optimize.Available) (optimize.Available, error) { return uses(has) }
+// Uses implements optimize.Method: the error is optimize.ErrMissingGrad if there is no gradient, and an
+// *optimizer.NeedError if the rule needs curvature products.
+func (m *Method) Uses(has optimize.Available) (optimize.Available, error) { return uses(has, m.Rule) }
 
 // Status implements optimize.Statuser: why the last run ended itself, optimize.NotTerminated
 // if Minimize ended it.
@@ -84,56 +86,43 @@ func (m *Method) Status() (optimize.Status, error) { return m.status, m.err }
 
 // next implements stepper.
 func (m *Method) next(op optimize.Operation, loc *optimize.Location) (optimize.Operation, error) {
-	byLoss, _ := m.state.(optimizer.LossState)
 	if op != optimize.MajorIteration {
 		diverged := check(m.steps, loc)
 		if diverged == nil {
 			return optimize.MajorIteration, nil
 		}
-		if byLoss == nil {
+		if !m.Rule.Needs().NonFinite {
 			return optimize.NoOperation, diverged
 		}
 	}
-	var diverged *optimizer.DivergedError
-	if byLoss != nil {
-		diverged = m.stepLoss(byLoss, loc)
-	} else {
-		diverged = m.step(loc)
-	}
-	if diverged != nil {
-		return optimize.NoOperation, diverged
+	if err := m.step(loc); err != nil {
+		return optimize.NoOperation, err
 	}
 	m.steps++
 	return both, nil
 }
 
-// step adds the update at loc to loc.X.
-func (m *Method) step(loc *optimize.Location) *optimizer.DivergedError {
+// step moves loc.X.
+func (m *Method) step(loc *optimize.Location) error {
+	needs := m.Rule.Needs()
+	p := optimizer.Point{Grad: m.grad, Loss: loc.F, Step: m.steps}
 	narrow(m.grad, loc.Gradient)
-	if d := checkGradient(m.steps, loc.Gradient, optimizer.NonFinite(m.grad)); d != nil {
-		return d
+	if i := optimizer.NonFinite(m.grad); i >= 0 && !needs.NonFinite {
+		return checkGradient(m.steps, loc.Gradient, i) // with the value before it was rounded
 	}
-	narrow(m.theta, loc.X)
-	optimizer.Update(m.state, m.update, m.theta, m.grad)
-	if d := optimizer.Check(m.steps, "update", m.update); d != nil {
-		return d
+	if needs.Theta {
+		narrow(m.theta, loc.X)
+		p.Theta = m.theta
+	}
+	move, err := optimizer.CheckedUpdate(m.state, needs, m.steps, m.update, p)
+	if err != nil {
+		return err
+	}
+	if move&optimizer.Keep != 0 && m.kept == nil {
+		m.kept = make([]float64, len(loc.X))
 	}
 	// The sum needs no check: the largest float32 is lost in the rounding of the largest float64.
-	for i, u := range m.update {
-		loc.X[i] += float64(u)
-	}
-	return nil
-}
-
-// stepLoss lets a LossState move loc.X.
-func (m *Method) stepLoss(state optimizer.LossState, loc *optimize.Location) *optimizer.DivergedError {
-	narrow(m.grad, loc.Gradient)
-	narrow(m.theta, loc.X)
-	if d := state.StepLoss(m.theta, m.grad, loc.F); d != nil {
-		return d
-	}
-	for i, x := range m.theta {
-		loc.X[i] = float64(x)
-	}
+	x := [1][]float64{loc.X}
+	optimizer.Apply(move, x[:], m.update, m.kept)
 	return nil
 }

@@ -1,11 +1,11 @@
 package gonumopt_test
 
 import (
-	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +27,7 @@ func byHand(rule optimizer.Rule, p optimize.Problem, x0 []float64, steps int) (p
 	n := len(x0)
 	x, g := slices.Clone(x0), make([]float64, n)
 	theta, grad, update := make([]float32, n), make([]float32, n), make([]float32, n)
-	state := rule.Start(n)
+	state := rule.Start(optimizer.Flat(n))
 	for t := 0; ; t++ {
 		points = append(points, slices.Clone(x))
 		if t == steps {
@@ -37,7 +37,9 @@ func byHand(rule optimizer.Rule, p optimize.Problem, x0 []float64, steps int) (p
 		for i := range n {
 			theta[i], grad[i] = float32(x[i]), float32(g[i])
 		}
-		optimizer.Update(state, update, theta, grad)
+		if _, err := state.Update(update, optimizer.Point{Grad: grad, Theta: theta}); err != nil {
+			panic(err)
+		}
 		for i := range n {
 			x[i] += float64(update[i])
 		}
@@ -133,8 +135,8 @@ func (f *failing) LossGrad(theta, grad []float32) (float64, error) {
 	return loss, err
 }
 
-// A guarded rule's run is optimizer.Run's, bit for bit, through a handover and a loss that is not finite.
-func TestGuardedIsOptimizerRun(t *testing.T) {
+// A guarded rule's run is that of metaopt.Run in float64, bit for bit, through a handover and a non-finite loss.
+func TestGuardedIsARun(t *testing.T) {
 	const steps = 80
 	sample := func() optimizer.Problem {
 		p, err := tasks.Quadratic{Dims: 5, Batch: 4}.Sample(rand.New(rand.NewPCG(3, 0)))
@@ -157,10 +159,8 @@ func TestGuardedIsOptimizerRun(t *testing.T) {
 			Fallback:   baselines.Adam{LearningRate: 0.01},
 			OnHandover: func(h metaopt.Handover) { handovers = append(handovers, h) },
 		}}
-		out, err := optimizer.Run(context.Background(), rule, &failing{sample(), 0, c.failing}, steps)
-		if err != nil || out.Diverged != nil {
-			t.Fatal(name, err, out.Diverged)
-		}
+		p, want := shared(sample(), c.failing)
+		losses := guardedRun(t, rule, p, want, steps)
 		p, x := shared(sample(), c.failing)
 		var m memory
 		settings := endless(steps, &m)
@@ -171,12 +171,12 @@ func TestGuardedIsOptimizerRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		for i, want := range out.Theta {
-			if result.X[i] != float64(want) {
+		for i, want := range want {
+			if result.X[i] != want {
 				t.Fatalf("%s: coordinate %d is %v, want %v", name, i, result.X[i], want)
 			}
 		}
-		losses := slices.DeleteFunc(slices.Clone(out.Losses), math.IsNaN)
+		losses = slices.DeleteFunc(losses, math.IsNaN)
 		if got := append(m.values, result.F); !slices.Equal(got, losses) {
 			t.Errorf("%s: values %v, want %v", name, got, losses)
 		}
@@ -189,6 +189,51 @@ func TestGuardedIsOptimizerRun(t *testing.T) {
 		}
 	}
 }
+
+// guardedRun moves x by a rule, told the losses, and returns them.
+func guardedRun(t *testing.T, rule optimizer.Rule, p optimize.Problem, x []float64, steps int) (losses []float64) {
+	t.Helper()
+	run, err := metaopt.StartRule(rule, optimizer.Flat(len(x)), optimizer.Needs{Theta: true, Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grad := make([]float64, len(x))
+	for k := 0; ; k++ {
+		f := p.Func(x)
+		losses = append(losses, f)
+		if k == steps {
+			return losses
+		}
+		p.Grad(grad, x)
+		run.SetLoss(f)
+		if err := run.Step64(x, grad); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a rule needs and gonum does not have, and a guard under a line search, is an error of Uses, which Minimize
+// asks before the first evaluation.
+func TestNeeds(t *testing.T) {
+	has := optimize.Available{Grad: true, Hess: true}
+	for says, method := range map[string]optimize.Method{
+		"Hessian-vector products": &gonumopt.Method{Rule: curved{}},
+		"needs Hessian":           &gonumopt.LineSearch{Rule: curved{}},
+		"guard's place":           &gonumopt.LineSearch{Rule: metaopt.Guarded{Rule: scaled(-0.1)}},
+	} {
+		if _, err := method.Uses(has); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want one that says %q", err, says)
+		}
+	}
+	if _, err := (&gonumopt.Method{Rule: metaopt.Guarded{Rule: scaled(-0.1)}}).Uses(has); err != nil {
+		t.Errorf("a guard: %v", err)
+	}
+}
+
+// curved needs what gonum's problems do not have.
+type curved struct{ ruleFunc }
+
+func (curved) Needs() optimizer.Needs { return optimizer.Needs{Metrics: optimizer.Hessian} }
 
 // A guard has nothing to go back to at a gradient that is not finite at the start of float32.
 func TestGuardedDiverges(t *testing.T) {

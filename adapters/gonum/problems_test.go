@@ -14,22 +14,28 @@ import (
 // A ruleFunc is a rule without memory: u = f(x, g), x nil unless it wants to be told.
 type ruleFunc func(dst, theta, grad []float32)
 
-func (f ruleFunc) Start(int) optimizer.State { return funcState{f} }
+func (ruleFunc) Needs() optimizer.Needs                   { return optimizer.Needs{} }
+func (f ruleFunc) Start(optimizer.Layout) optimizer.State { return funcState{f} }
 
 type funcState struct{ f ruleFunc }
 
-func (s funcState) Update(dst, grad []float32) { s.f(dst, nil, grad) }
+func (s funcState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	s.f(dst, nil, p.Grad)
+	return 0, nil
+}
 
 // A pointRule is a ruleFunc that is told the point.
 type pointRule struct{ ruleFunc }
 
-func (r pointRule) Start(int) optimizer.State { return pointState{funcState{r.ruleFunc}} }
+func (pointRule) Needs() optimizer.Needs                   { return optimizer.Needs{Theta: true} }
+func (r pointRule) Start(optimizer.Layout) optimizer.State { return pointState{funcState{r.ruleFunc}} }
 
 type pointState struct{ funcState }
 
-var _ optimizer.PointState = pointState{}
-
-func (s pointState) UpdateAt(dst, theta, grad []float32) { s.f(dst, theta, grad) }
+func (s pointState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	s.f(dst, p.Theta, p.Grad)
+	return 0, nil
+}
 
 // scaled is u = factor·g.
 func scaled(factor float32) ruleFunc {

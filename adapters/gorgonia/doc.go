@@ -1,4 +1,4 @@
-// Package learnedsolver steps the nodes of a Gorgonia graph by any rule of this library: a learned
+// Package gorgoniaopt steps the nodes of a Gorgonia graph by any rule of this library: a learned
 // optimizer, a baseline, a rule wrapped around another. A Solver is a gorgonia.Solver and takes the place
 // of gorgonia.NewAdamSolver in a program; unlike Gorgonia's own it can be saved.
 //
@@ -13,7 +13,7 @@
 //		"gorgonia.org/gorgonia"
 //		"gorgonia.org/tensor"
 //
-//		learnedsolver "learnedopt/adapters/gorgonia"
+//		gorgoniaopt "learnedopt/adapters/gorgonia"
 //		"learnedopt/metaopt"
 //	)
 //
@@ -39,7 +39,7 @@
 //		if err != nil {
 //			log.Fatal(err)
 //		}
-//		solver := learnedsolver.New(opt.Rule()) // in place of gorgonia.NewAdamSolver()
+//		solver := gorgoniaopt.New(opt.Rule()) // in place of gorgonia.NewAdamSolver()
 //		for range 100 {
 //			if err := machine.RunAll(); err != nil {
 //				log.Fatal(err)
@@ -69,4 +69,4 @@
 //
 // docs/adapters/gorgonia.md has figures beside Gorgonia's Adam. The name is that of what the package holds; calling it
 // gorgonia would have every program that needs both rename one, and the programs call their variable solver.
-package learnedsolver
+package gorgoniaopt

@@ -1,4 +1,4 @@
-package learnedsolver
+package gorgoniaopt
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 )
 
 // Panics of callers' mistakes.
-const errRule = "learnedsolver: the rule is nil"
+const errRule = "gorgoniaopt: the rule is nil"
 
 // errNotSaved is what is wrong with a rule's state, of which it names the type.
 const errNotSaved = "a state of type %T cannot be saved; use a rule whose states are encoding.BinaryMarshalers"
@@ -16,13 +16,13 @@ const errNotSaved = "a state of type %T cannot be saved; use a rule whose states
 var (
 	// ErrModel is wrapped by every error about nodes that cannot be stepped: other ones
 	// than the solver is bound to, without a gradient, of another shape or number type.
-	ErrModel = errors.New("learnedsolver: model")
+	ErrModel = errors.New("gorgoniaopt: model")
 	// ErrState is wrapped by every error of UnmarshalBinary, and of a Bind or Step that
 	// finds that the data are of another rule.
-	ErrState = errors.New("learnedsolver: bad state")
+	ErrState = errors.New("gorgoniaopt: bad state")
 
-	errNoLoss  = errors.New("learnedsolver: the rule decides by the losses; call StepLoss")
-	errUnbound = errors.New("learnedsolver: nothing to save before the first step; Bind the solver to its nodes first")
+	errNoLoss  = errors.New("gorgoniaopt: the rule decides by the losses; call StepLoss")
+	errUnbound = errors.New("gorgoniaopt: nothing to save before the first step; Bind the solver to its nodes first")
 	errEmpty   = fmt.Errorf("%w: no nodes", ErrModel)
 )
 
@@ -49,7 +49,7 @@ func (e *DivergedError) Error() string {
 	if d.What == "gradient" {
 		remedy = "nothing was changed: to skip this batch, call ZeroGrads and go on"
 	}
-	return fmt.Sprintf("learnedsolver: diverged at step %d: %s of %s is %v%s in float32; %s", d.Step, d.What, e.Node, d.Value, at, remedy)
+	return fmt.Sprintf("gorgoniaopt: diverged at step %d: %s of %s is %v%s in float32; %s", d.Step, d.What, e.Node, d.Value, at, remedy)
 }
 
 // Unwrap returns e.Diverged.

@@ -1,4 +1,4 @@
-package learnedsolver_test
+package gorgoniaopt_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	learnedsolver "learnedopt/adapters/gorgonia"
+	gorgoniaopt "learnedopt/adapters/gorgonia"
 	"learnedopt/metaopt"
 )
 
@@ -33,7 +33,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	solver := learnedsolver.New(opt.Rule()) // in place of gorgonia.NewAdamSolver()
+	solver := gorgoniaopt.New(opt.Rule()) // in place of gorgonia.NewAdamSolver()
 	for range 100 {
 		if err := machine.RunAll(); err != nil {
 			log.Fatal(err)
@@ -53,7 +53,7 @@ func ExampleSolver_Step() {
 		value: tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{1, 2})),
 		grad:  tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{0.5, -0.5})),
 	}
-	solver := learnedsolver.New(sgd{rate: 0.5})
+	solver := gorgoniaopt.New(sgd{rate: 0.5})
 	if err := solver.Step([]gorgonia.ValueGrad{p}); err != nil {
 		log.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func ExampleSolver_Step() {
 // the rest.
 func ExampleSolver_MarshalBinary() {
 	w := &parameter{name: "w", value: gorgonia.NewF32(1), grad: gorgonia.NewF32(0.5)}
-	solver := learnedsolver.New(sgd{rate: 0.1})
+	solver := gorgoniaopt.New(sgd{rate: 0.1})
 	if err := solver.Step([]gorgonia.ValueGrad{w}); err != nil {
 		log.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func ExampleSolver_MarshalBinary() {
 		log.Fatal(err)
 	}
 
-	again := learnedsolver.New(sgd{rate: 0.1})
+	again := gorgoniaopt.New(sgd{rate: 0.1})
 	if err := again.UnmarshalBinary(data); err != nil {
 		log.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package learnedsolver_test
+package gorgoniaopt_test
 
 import (
 	"math"
@@ -9,7 +9,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	learnedsolver "learnedopt/adapters/gorgonia"
+	gorgoniaopt "learnedopt/adapters/gorgonia"
 	"learnedopt/baselines"
 )
 
@@ -82,7 +82,7 @@ func (r *regression) setWeights(x []float32) {
 // another order of operations. 50 steps of 0.03 each are wrong by at most some 50·0.03·8 ulps of relative error.
 func TestAdamIsGorgoniasAdam(t *testing.T) {
 	ours, theirs := newRegression(t, 6), newRegression(t, 6)
-	solver, adam := learnedsolver.New(baselines.Adam{LearningRate: 0.03}), gorgonia.NewAdamSolver(gorgonia.WithLearnRate(0.03))
+	solver, adam := gorgoniaopt.New(baselines.Adam{LearningRate: 0.03}), gorgonia.NewAdamSolver(gorgonia.WithLearnRate(0.03))
 	start := ours.weights()
 	for range 50 {
 		ours.step(t, solver)
@@ -103,7 +103,7 @@ func TestAdamIsGorgoniasAdam(t *testing.T) {
 // Without BindDualValues, or before a run, there is no gradient, and the error says so.
 func TestStepBeforeTheRun(t *testing.T) {
 	r := newRegression(t, 2)
-	err := learnedsolver.New(sgd{1}).Step(r.model())
+	err := gorgoniaopt.New(sgd{1}).Step(r.model())
 	if err == nil {
 		t.Fatal("a step before the first run is accepted")
 	}
@@ -112,7 +112,7 @@ func TestStepBeforeTheRun(t *testing.T) {
 			t.Errorf("error %q does not say %q", err, word)
 		}
 	}
-	if err := learnedsolver.ZeroGrads(r.model()); err != nil {
+	if err := gorgoniaopt.ZeroGrads(r.model()); err != nil {
 		t.Errorf("ZeroGrads before the run: %v", err)
 	}
 }
@@ -147,7 +147,7 @@ func TestListingIsTheExample(t *testing.T) {
 func TestBindToAnotherGraph(t *testing.T) {
 	long, first, second := newRegression(t, 5), newRegression(t, 5), newRegression(t, 5)
 	rule := pretrained(t, "mlp").Rule()
-	uninterrupted, solver := learnedsolver.New(rule), learnedsolver.New(rule)
+	uninterrupted, solver := gorgoniaopt.New(rule), gorgoniaopt.New(rule)
 	for range 4 {
 		long.step(t, uninterrupted)
 		first.step(t, solver)
@@ -159,7 +159,7 @@ func TestBindToAnotherGraph(t *testing.T) {
 	if err := solver.Step(second.model()); err == nil || !contains(err, "Bind") {
 		t.Fatalf("nodes of another graph: %v", err)
 	}
-	if err := learnedsolver.ZeroGrads(second.model()); err != nil {
+	if err := gorgoniaopt.ZeroGrads(second.model()); err != nil {
 		t.Fatal(err)
 	}
 	second.machine.Reset()

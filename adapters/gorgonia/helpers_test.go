@@ -1,4 +1,4 @@
-package learnedsolver_test
+package gorgoniaopt_test
 
 import (
 	"math"
@@ -27,17 +27,19 @@ func (p *parameter) Grad() (gorgonia.Value, error) { return p.grad, nil }
 // sgd is u = −rate·g, with a state that can be saved.
 type sgd struct{ rate float32 }
 
-func (r sgd) Start(n int) optimizer.State { return sgdState{r.rate, n} }
+func (sgd) Needs() optimizer.Needs                          { return optimizer.Needs{} }
+func (r sgd) Start(layout optimizer.Layout) optimizer.State { return sgdState{r.rate, layout.Len()} }
 
 type sgdState struct {
 	rate float32
 	n    int
 }
 
-func (s sgdState) Update(dst, grad []float32) {
-	for i, g := range grad[:s.n] {
+func (s sgdState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i, g := range p.Grad[:s.n] {
 		dst[i] = -s.rate * g
 	}
+	return 0, nil
 }
 func (s sgdState) MarshalBinary() ([]byte, error) { return []byte{}, nil }
 func (s sgdState) UnmarshalBinary(b []byte) error { return nil }
@@ -45,36 +47,40 @@ func (s sgdState) UnmarshalBinary(b []byte) error { return nil }
 // clipped is Adam on gradients of a global norm of at most 1: it looks at all coordinates.
 type clipped struct{}
 
-func (clipped) Start(n int) optimizer.State {
-	return &clippedState{baselines.Adam{LearningRate: 0.1}.Start(n)}
+func (clipped) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (clipped) Start(layout optimizer.Layout) optimizer.State {
+	n := layout.Len()
+	return &clippedState{baselines.Adam{LearningRate: 0.1}.Start(optimizer.Flat(n))}
 }
 
 type clippedState struct{ optimizer.State }
 
-func (s *clippedState) Update(dst, grad []float32) {
+func (s *clippedState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	norm := 0.0
-	for _, g := range grad {
+	for _, g := range p.Grad {
 		norm += float64(g) * float64(g)
 	}
 	scale := float32(min(1, 1/math.Sqrt(norm)))
-	for i, g := range grad {
+	for i, g := range p.Grad {
 		dst[i] = scale * g
 	}
-	s.State.Update(dst, dst)
+	s.State.Update(dst, optimizer.Point{Grad: dst})
+	return 0, nil
 }
 
 // decayed is SGD with weight decay: it looks at the parameters.
 type decayed struct{}
 
-func (decayed) Start(n int) optimizer.State { return decayedState{} }
+func (decayed) Needs() optimizer.Needs                 { return optimizer.Needs{Theta: true} }
+func (decayed) Start(optimizer.Layout) optimizer.State { return decayedState{} }
 
 type decayedState struct{}
 
-func (decayedState) Update(dst, grad []float32) { panic("decayed: Update without the parameters") }
-func (decayedState) UpdateAt(dst, theta, grad []float32) {
-	for i, g := range grad {
-		dst[i] = -0.1*g - float32(0.01*theta[i])
+func (decayedState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i, g := range p.Grad {
+		dst[i] = -0.1*g - float32(0.01*p.Theta[i])
 	}
+	return 0, nil
 }
 
 func pretrained(t testing.TB, name string) *metaopt.Optimizer {
@@ -116,11 +122,13 @@ type flat struct {
 }
 
 func startFlat(rule optimizer.Rule, theta []float32) *flat {
-	return &flat{rule.Start(len(theta)), append([]float32{}, theta...), make([]float32, len(theta))}
+	return &flat{rule.Start(optimizer.Flat(len(theta))), append([]float32{}, theta...), make([]float32, len(theta))}
 }
 
 func (f *flat) step(grad []float32) {
-	optimizer.Update(f.state, f.update, f.theta, grad)
+	if _, err := f.state.Update(f.update, optimizer.Point{Grad: grad, Theta: f.theta}); err != nil {
+		panic(err)
+	}
 	for i, u := range f.update {
 		f.theta[i] += u
 	}
@@ -183,4 +191,14 @@ func same(t testing.TB, got, want []float32, what string) {
 			t.Fatalf("%s: coordinate %d is %v, want %v", what, i, got[i], want[i])
 		}
 	}
+}
+
+// startRun starts the run that a guarded solver is compared with.
+func startRun(t *testing.T, rule optimizer.Rule) *metaopt.Run {
+	t.Helper()
+	run, err := metaopt.StartRule(rule, optimizer.Flat(modelSize), optimizer.Needs{Theta: true, Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
 }

@@ -1,4 +1,4 @@
-package learnedsolver
+package gorgoniaopt
 
 import (
 	"fmt"
@@ -126,8 +126,23 @@ func addRow[T float32 | float64](flat []float32, own []T, stride int) {
 	}
 }
 
-// set overwrites the elements by src, which is in row-major order.
-func (a *array) set(src []float32) {
+// copyTo writes the elements, as float64, in row-major order of their indices.
+func (a *array) copyTo(dst []float64) {
+	if a.f64 != nil {
+		each(dst, a.f64, a.shape, a.strides, copyRow[float64])
+	} else {
+		each(dst, a.f32, a.shape, a.strides, copyRow[float32])
+	}
+}
+
+func copyRow[T float32 | float64](flat []float64, own []T, stride int) {
+	for i := range flat {
+		flat[i] = float64(own[i*stride])
+	}
+}
+
+// set overwrites the elements by src, which copyTo wrote.
+func (a *array) set(src []float64) {
 	if a.f64 != nil {
 		each(src, a.f64, a.shape, a.strides, setRow[float64])
 	} else {
@@ -135,7 +150,7 @@ func (a *array) set(src []float32) {
 	}
 }
 
-func setRow[T float32 | float64](flat []float32, own []T, stride int) {
+func setRow[T float32 | float64](flat []float64, own []T, stride int) {
 	for i, x := range flat {
 		own[i*stride] = T(x)
 	}
@@ -180,7 +195,7 @@ func (a *array) element(k int) float64 {
 
 // each calls row for the innermost rows of own, each beside its part of flat, and returns what is
 // left of flat.
-func each[T float32 | float64](flat []float32, own []T, shape, strides []int, row func(flat []float32, own []T, stride int)) []float32 {
+func each[S, T float32 | float64](flat []S, own []T, shape, strides []int, row func(flat []S, own []T, stride int)) []S {
 	switch len(shape) {
 	case 0:
 		row(flat[:1], own, 1)

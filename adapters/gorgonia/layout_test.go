@@ -1,4 +1,4 @@
-package learnedsolver_test
+package gorgoniaopt_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	learnedsolver "learnedopt/adapters/gorgonia"
+	gorgoniaopt "learnedopt/adapters/gorgonia"
 	"learnedopt/optimizer"
 )
 
@@ -144,10 +144,12 @@ func TestLayouts(t *testing.T) {
 				for i := range theta {
 					theta32[i], grad32[i] = float32(theta[i]), float32(grad[i])
 				}
-				optimizer.Update(rule.Start(len(theta)), update, theta32, grad32)
+				if _, err := rule.Start(optimizer.Flat(len(theta))).Update(update, optimizer.Point{Grad: grad32, Theta: theta32}); err != nil {
+					t.Fatal(err)
+				}
 				weightsBefore, gradBefore := at(t, w.backing), at(t, g.backing)
 
-				solver := learnedsolver.New(rule)
+				solver := gorgoniaopt.New(rule)
 				if err := solver.Step([]gorgonia.ValueGrad{&parameter{"w", w.tensor, g.tensor}}); err != nil {
 					t.Errorf("%s: %v", what, err)
 					continue
@@ -182,22 +184,27 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// Weights that a guard sets reach every layout too, and ZeroGrads stays within a view.
-func TestLayoutsOfLossStates(t *testing.T) {
+// Weights that a guard puts back reach every layout too, in their own precision, and ZeroGrads stays within a view.
+func TestLayoutsOfAGuard(t *testing.T) {
 	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 		for name, build := range layouts(t, dtype) {
 			w, g := build(), build()
+			want, memory := at(t, w.tensor), at(t, w.backing)
 			before, grad := at(t, g.backing), at(t, g.tensor)
-			if err := learnedsolver.New(jump{}).StepLoss([]gorgonia.ValueGrad{&parameter{"w", w.tensor, g.tensor}}, gorgonia.NewF32(1)); err != nil {
-				t.Errorf("%v, %s: %v", dtype, name, err)
-			}
-			for i, x := range at(t, w.tensor) {
-				if want := float64(100 + i); x != want {
-					t.Errorf("%v, %s: element %d is %v, want %v", dtype, name, i, x, want)
+			solver, nodes := gorgoniaopt.New(jump{}), []gorgonia.ValueGrad{&parameter{"w", w.tensor, g.tensor}}
+			for step := range 3 { // keeps, leaps, goes back
+				if err := solver.StepLoss(nodes, gorgonia.NewF32(1)); err != nil {
+					t.Errorf("%v, %s: %v", dtype, name, err)
+				}
+				if moved := !slices.Equal(at(t, w.tensor), want); moved != (step < 2) {
+					t.Errorf("%v, %s: after step %d the weights are %v, they began as %v", dtype, name, step, at(t, w.tensor), want)
 				}
 			}
+			if !slices.Equal(at(t, w.backing), memory) {
+				t.Errorf("%v, %s: memory between the elements changed", dtype, name)
+			}
 			g = build()
-			if err := learnedsolver.ZeroGrads([]gorgonia.ValueGrad{&parameter{"w", w.tensor, g.tensor}}); err != nil {
+			if err := gorgoniaopt.ZeroGrads([]gorgonia.ValueGrad{&parameter{"w", w.tensor, g.tensor}}); err != nil {
 				t.Fatal(err)
 			}
 			for i, x := range at(t, g.backing) {
@@ -209,17 +216,18 @@ func TestLayoutsOfLossStates(t *testing.T) {
 	}
 }
 
-// jump goes to θ_i = 100 + i, whatever the gradient.
+// jump keeps θ_0, leaps by 1/3 twice, and goes back.
 type jump struct{}
 
-func (jump) Start(n int) optimizer.State { return jumpState{} }
+func (jump) Needs() optimizer.Needs                 { return optimizer.Needs{Loss: true, NonFinite: true} }
+func (jump) Start(optimizer.Layout) optimizer.State { return new(jumpState) }
 
-type jumpState struct{}
+type jumpState int
 
-func (jumpState) Update(dst, grad []float32) {}
-func (jumpState) StepLoss(theta, grad []float32, loss float64) *optimizer.DivergedError {
-	for i := range theta {
-		theta[i] = float32(100 + i)
+func (s *jumpState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i := range dst {
+		dst[i] = 1 / float32(3)
 	}
-	return nil
+	*s++
+	return []optimizer.Move{optimizer.Keep, 0, optimizer.Return}[*s-1], nil
 }

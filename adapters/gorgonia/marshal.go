@@ -1,4 +1,4 @@
-package learnedsolver
+package gorgoniaopt
 
 import (
 	"encoding"
@@ -23,10 +23,11 @@ var (
 //	of each node: length of the name (uint32), name, bytes an element (uint8: 4 or 8),
 //	              dimensions (uint8), each dimension (uint64),
 //	length of the state (uint64), the state's own binary form,
+//	length of the kept weights (uint64): 0 or the number of coordinates, each of them (float64),
 //	CRC-32C of all before it (uint32)
 const (
 	magic        = "gorgonia"
-	stateVersion = 1
+	stateVersion = 2
 	headerSize   = 24
 	maxDims      = 64
 )
@@ -47,11 +48,11 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	if s.state != nil {
 		saver, ok := s.state.(encoding.BinaryMarshaler)
 		if !ok {
-			return nil, fmt.Errorf("learnedsolver: "+errNotSaved, s.state)
+			return nil, fmt.Errorf("gorgoniaopt: "+errNotSaved, s.state)
 		}
 		var err error
 		if state, err = saver.MarshalBinary(); err != nil {
-			return nil, fmt.Errorf("learnedsolver: saving the state: %w", err)
+			return nil, fmt.Errorf("gorgoniaopt: saving the state: %w", err)
 		}
 	}
 	data := append([]byte(nil), magic...)
@@ -63,11 +64,11 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 		t := &s.slots[i]
 		switch {
 		case t.name == "":
-			return nil, fmt.Errorf("learnedsolver: %s has no name, by which a saved state is matched; name it by gorgonia.WithName", t.label(i))
+			return nil, fmt.Errorf("gorgoniaopt: %s has no name, by which a saved state is matched; name it by gorgonia.WithName", t.label(i))
 		case names[t.name]:
-			return nil, fmt.Errorf("learnedsolver: two nodes are called %s; a saved state is matched by names, give each its own", t.name)
+			return nil, fmt.Errorf("gorgoniaopt: two nodes are called %s; a saved state is matched by names, give each its own", t.name)
 		case len(t.shape) > maxDims:
-			return nil, fmt.Errorf("learnedsolver: %s has %d dimensions; %d can be saved", t.name, len(t.shape), maxDims)
+			return nil, fmt.Errorf("gorgoniaopt: %s has %d dimensions; %d can be saved", t.name, len(t.shape), maxDims)
 		}
 		names[t.name] = true
 		data = binary.LittleEndian.AppendUint32(data, uint32(len(t.name)))
@@ -79,6 +80,10 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	}
 	data = binary.LittleEndian.AppendUint64(data, uint64(len(state)))
 	data = append(data, state...)
+	data = binary.LittleEndian.AppendUint64(data, uint64(len(s.kept)))
+	for _, x := range s.kept {
+		data = binary.LittleEndian.AppendUint64(data, math.Float64bits(x))
+	}
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli)), nil
 }
 
@@ -95,23 +100,23 @@ func (s *Solver) UnmarshalBinary(data []byte) error {
 	if got, want := crc32.Checksum(body, castagnoli), binary.LittleEndian.Uint32(data[len(body):]); got != want {
 		return fmt.Errorf("%w: checksum %08x, want %08x: the data are damaged or cut short", ErrState, got, want)
 	}
-	slots, steps, state, err := parse(body)
+	slots, steps, state, kept, err := parse(body)
 	if err != nil {
 		return err
 	}
-	*s = Solver{rule: s.rule, slots: slots, steps: steps, saved: append([]byte{}, state...)}
+	*s = Solver{rule: s.rule, refine: s.refine, slots: slots, steps: steps, saved: append([]byte{}, state...), kept: kept}
 	return nil
 }
 
 // parse takes the binary form, without its checksum, apart.
-func parse(body []byte) (slots []slot, steps int, state []byte, err error) {
+func parse(body []byte) (slots []slot, steps int, state []byte, kept []float64, err error) {
 	r := &reader{data: body[len(magic):]}
 	version, nodes, count := r.uint32(), r.uint32(), r.uint64()
 	switch {
 	case version != stateVersion:
-		return nil, 0, nil, fmt.Errorf("%w: version %d; this library reads version %d", ErrState, version, stateVersion)
+		return nil, 0, nil, nil, fmt.Errorf("%w: version %d; this library reads version %d", ErrState, version, stateVersion)
 	case nodes == 0 || count > math.MaxInt:
-		return nil, 0, nil, fmt.Errorf("%w: %d nodes and %d steps", ErrState, nodes, count)
+		return nil, 0, nil, nil, fmt.Errorf("%w: %d nodes and %d steps", ErrState, nodes, count)
 	}
 	names := map[string]bool{}
 	n := 0
@@ -123,30 +128,40 @@ func parse(body []byte) (slots []slot, steps int, state []byte, err error) {
 		case 8:
 			t.dtype = tensor.Float64
 		default:
-			return nil, 0, nil, fmt.Errorf("%w: elements of %d bytes", ErrState, size)
+			return nil, 0, nil, nil, fmt.Errorf("%w: elements of %d bytes", ErrState, size)
 		}
 		dims := r.uint8()
 		t.shape = make([]int, 0, dims)
 		for range dims {
 			d := r.uint64()
 			if d > math.MaxInt || d > 0 && t.size > math.MaxInt/int(d) {
-				return nil, 0, nil, fmt.Errorf("%w: a dimension of %d", ErrState, d)
+				return nil, 0, nil, nil, fmt.Errorf("%w: a dimension of %d", ErrState, d)
 			}
 			t.shape = append(t.shape, int(d))
 			t.size *= int(d)
 		}
 		if r.short || t.name == "" || names[t.name] || n > math.MaxInt-t.size {
-			return nil, 0, nil, fmt.Errorf("%w: node %q of shape %v is cut short, nameless, listed twice or too large", ErrState, t.name, t.shape)
+			return nil, 0, nil, nil, fmt.Errorf("%w: node %q of shape %v is cut short, nameless, listed twice or too large", ErrState, t.name, t.shape)
 		}
 		names[t.name] = true
 		n += t.size
 		slots = append(slots, t)
 	}
 	state = r.bytes(r.uint64())
-	if r.short || len(r.data) > 0 {
-		return nil, 0, nil, fmt.Errorf("%w: the state is cut short or has something appended", ErrState)
+	switch length := r.uint64(); {
+	case length != 0 && length != uint64(n):
+		return nil, 0, nil, nil, fmt.Errorf("%w: %d kept weights for %d coordinates", ErrState, length, n)
+	case length > uint64(len(r.data)/8):
+		r.short = true
+	default:
+		for range length {
+			kept = append(kept, math.Float64frombits(r.uint64()))
+		}
 	}
-	return slots, int(count), state, nil
+	if r.short || len(r.data) > 0 {
+		return nil, 0, nil, nil, fmt.Errorf("%w: the state is cut short or has something appended", ErrState)
+	}
+	return slots, int(count), state, kept, nil
 }
 
 // A reader reads until the data end; from then on it delivers zeros.
@@ -186,9 +201,9 @@ func (r *reader) uint64() uint64 {
 	return 0
 }
 
-// restored returns a state over n coordinates: a fresh one, or the saved one if there is one.
-func (s *Solver) restored(n int) (optimizer.State, error) {
-	state := s.rule.Start(n)
+// restored returns a state on a layout: a fresh one, or the saved one if there is one.
+func (s *Solver) restored(layout optimizer.Layout) (optimizer.State, error) {
+	state := s.rule.Start(layout)
 	if s.saved == nil {
 		return state, nil
 	}

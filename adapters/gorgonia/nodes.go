@@ -1,4 +1,4 @@
-package learnedsolver
+package gorgoniaopt
 
 import (
 	"fmt"
@@ -75,8 +75,11 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	}
 	if v, ok := s.rule.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			return fmt.Errorf("learnedsolver: %w", err)
+			return fmt.Errorf("gorgoniaopt: %w", err)
 		}
+	}
+	if err := s.rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true}); err != nil {
+		return fmt.Errorf("gorgoniaopt: %w", err)
 	}
 	found, places := make([]slot, len(model)), make(map[gorgonia.ValueGrad]int, len(model))
 	n := 0
@@ -107,14 +110,49 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	}
 	state := s.state
 	if state == nil {
-		var err error
-		if state, err = s.restored(n); err != nil {
+		layout, err := s.layout(found)
+		if err != nil {
+			return err
+		}
+		if state, err = s.restored(layout); err != nil {
 			return err
 		}
 		s.theta, s.grad, s.update = make([]float32, n), make([]float32, n), make([]float32, n)
 	}
 	s.slots, s.places, s.state, s.saved = found, places, state, nil
 	return nil
+}
+
+// layout tells the rule what the nodes are.
+func (s *Solver) layout(slots []slot) (optimizer.Layout, error) {
+	var tensors []optimizer.Tensor
+	for i := range slots {
+		t := tensorOf(&slots[i])
+		if s.refine != nil {
+			t = s.refine(t)
+			t.Shape = slices.Clone(slots[i].shape)
+		}
+		tensors = append(tensors, t)
+	}
+	layout, err := optimizer.NewLayout(tensors...)
+	if err != nil {
+		return layout, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	return layout, nil
+}
+
+// tensorOf takes a node for what nodes of its shape are in most models.
+func tensorOf(s *slot) optimizer.Tensor {
+	t := optimizer.Tensor{Name: s.name, Shape: slices.Clone(s.shape)}
+	switch {
+	case len(s.shape) == 4:
+		t.Kind = optimizer.Convolution // (output channels, input channels, height, width)
+	case len(s.shape) == 2 && s.shape[0] > 1 && s.shape[1] > 1:
+		t.Kind, t.OutputAxis = optimizer.Matrix, 1
+	case len(s.shape) == 1, len(s.shape) == 2 && s.shape[0] == 1:
+		t.Kind = optimizer.Bias
+	}
+	return t
 }
 
 // match returns the old slots with the nodes of the new ones that have their names.
@@ -225,7 +263,7 @@ func (s *slot) read(i int) error {
 // locate makes a divergence of the flat vectors one of a node.
 func (s *Solver) locate(d *optimizer.DivergedError) error {
 	if d.Coordinate < 0 {
-		return fmt.Errorf("learnedsolver: %w", d)
+		return fmt.Errorf("gorgoniaopt: %w", d)
 	}
 	i := slices.IndexFunc(s.slots, func(t slot) bool { return d.Coordinate < t.at+t.size })
 	t := &s.slots[i]

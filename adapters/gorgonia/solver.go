@@ -1,6 +1,7 @@
-package learnedsolver
+package gorgoniaopt
 
 import (
+	"errors"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -15,16 +16,22 @@ import (
 // coordinates are the elements of each node in row-major order, one node after the other in the
 // order of the first call. Later calls must pass the same nodes; their order does not matter.
 //
+// The rule learns the nodes' names and shapes as an optimizer.Layout: a node of two dimensions above 1 is a matrix with
+// outputs along its second one (x·W), of four a convolution's kernel with output channels along its first one,
+// of one dimension or one row a bias; others are vectors. SetLayout says otherwise.
+//
 // After the first step a step allocates nothing, and a Solver holds three float32 a coordinate
-// beside the rule's state.
+// beside the rule's state; under a guard, until it acts, a copy of the weights in float64.
 type Solver struct {
 	rule   optimizer.Rule
 	state  optimizer.State // nil until bound
 	slots  []slot          // with saved, of nodes not yet known; nil before the first step
 	places map[gorgonia.ValueGrad]int
 	saved  []byte // the state's binary form, until it is bound
+	refine func(optimizer.Tensor) optimizer.Tensor
 
 	theta, grad, update []float32
+	kept                []float64 // the weights that a guard may go back to
 	steps               int
 	calls               uint64
 }
@@ -39,6 +46,10 @@ func New(rule optimizer.Rule) *Solver {
 	}
 	return &Solver{rule: rule}
 }
+
+// SetLayout has f say what each node is, before the first step: it gets what the solver takes the node for,
+// and returns it with another Kind or OutputAxis where that is wrong. The shape it cannot change.
+func (s *Solver) SetLayout(f func(optimizer.Tensor) optimizer.Tensor) { s.refine = f }
 
 // Steps returns the number of steps taken, those before a save included.
 func (s *Solver) Steps() int { return s.steps }
@@ -55,24 +66,22 @@ func (s *Solver) Steps() int { return s.steps }
 // A gradient, an update or a weight after it that is not finite in float32 is a *DivergedError,
 // and a fault of the model an error that wraps ErrModel: weights and gradients then stay
 // as they were. So does the state, except that the rule has seen the gradient of a step
-// whose update or weights were not finite. A rule that decides by the losses needs StepLoss.
+// whose update or weights were not finite. A rule that needs the loss is an error before anything else: call StepLoss.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
+	if s.rule.Needs().Loss {
+		return errNoLoss
+	}
 	if err := s.prepare(model); err != nil {
 		return err
 	}
-	if _, ok := s.state.(optimizer.LossState); ok {
-		return errNoLoss
-	}
-	return s.step()
+	return s.step(0)
 }
 
-// StepLoss is Step with the loss of the step, for rules that decide by it (optimizer.LossState), such as a
-// metaopt.Guarded, which may go back to an earlier point in place of an update. loss is what gorgonia.Read delivers:
-// *gorgonia.F32, *gorgonia.F64 or a tensor of one element. For other rules it is Step, and a loss that is not
-// finite is an error that wraps *optimizer.DivergedError.
-//
-// Rules that decide by the losses set the weights themselves: with them float64 weights hold
-// float32 values after the first step.
+// StepLoss is Step with the loss of the step, for rules that need it, such as a
+// metaopt.Guarded, which may go back to an earlier point in place of an update: to the very weights that it kept, in
+// their own precision. loss is what gorgonia.Read delivers:
+// *gorgonia.F32, *gorgonia.F64 or a tensor of one element. For other rules it is Step, and a non-finite loss
+// is an error that wraps *optimizer.DivergedError.
 func (s *Solver) StepLoss(model []gorgonia.ValueGrad, loss gorgonia.Value) error {
 	f, err := scalar(loss)
 	if err != nil {
@@ -81,34 +90,19 @@ func (s *Solver) StepLoss(model []gorgonia.ValueGrad, loss gorgonia.Value) error
 	if err := s.prepare(model); err != nil {
 		return err
 	}
-	byLoss, ok := s.state.(optimizer.LossState)
-	if !ok {
-		if d := optimizer.CheckLoss(s.steps, f); d != nil {
-			return s.locate(d)
-		}
-		return s.step()
-	}
-	if d := byLoss.StepLoss(s.theta, s.grad, f); d != nil {
-		return s.locate(d)
-	}
-	for i := range s.slots {
-		t := &s.slots[i]
-		t.weights.set(s.theta[t.at : t.at+t.size])
-	}
-	s.finish()
-	return nil
+	return s.step(f)
 }
 
 func scalar(loss gorgonia.Value) (float64, error) {
 	if loss == nil {
-		return 0, fmt.Errorf("learnedsolver: the loss is nil; read it by gorgonia.Read and run the machine before the step")
+		return 0, fmt.Errorf("gorgoniaopt: the loss is nil; read it by gorgonia.Read and run the machine before the step")
 	}
 	a, err := read(loss)
 	if err != nil {
-		return 0, fmt.Errorf("learnedsolver: the loss is %w", err)
+		return 0, fmt.Errorf("gorgoniaopt: the loss is %w", err)
 	}
 	if a.size != 1 {
-		return 0, fmt.Errorf("learnedsolver: the loss has shape %v; want a scalar", loss.Shape())
+		return 0, fmt.Errorf("gorgoniaopt: the loss has shape %v; want a scalar", loss.Shape())
 	}
 	return a.element(0), nil
 }
@@ -123,33 +117,43 @@ func (s *Solver) prepare(model []gorgonia.ValueGrad) error {
 	return s.load(model)
 }
 
-func (s *Solver) step() error {
-	if d := optimizer.Check(s.steps, "gradient", s.grad); d != nil {
-		return s.locate(d)
+// step moves the weights; loss is 0 where it is not known.
+func (s *Solver) step(loss float64) error {
+	p := optimizer.Point{Grad: s.grad, Theta: s.theta, Loss: loss, Step: s.steps}
+	move, err := optimizer.CheckedUpdate(s.state, s.rule.Needs(), s.steps, s.update, p)
+	theta := [1][]float32{s.theta} // on the stack, as a slice literal here is not
+	if err == nil && move&optimizer.Return == 0 {
+		if d := optimizer.CheckSum(s.steps, theta[:], s.update); d != nil {
+			err = d
+		}
 	}
-	optimizer.Update(s.state, s.update, s.theta, s.grad)
-	if d := optimizer.Check(s.steps, "update", s.update); d != nil {
-		return s.locate(d)
+	if err != nil {
+		var d *optimizer.DivergedError
+		if errors.As(err, &d) {
+			return s.locate(d)
+		}
+		return fmt.Errorf("gorgoniaopt: %w", err)
 	}
-	for i, u := range s.update {
-		s.theta[i] += u
-	}
-	if d := optimizer.Check(s.steps, "parameter", s.theta); d != nil {
-		return s.locate(d)
+	if move&optimizer.Keep != 0 && s.kept == nil {
+		s.kept = make([]float64, len(s.update))
 	}
 	for i := range s.slots {
 		t := &s.slots[i]
-		t.weights.add(s.update[t.at : t.at+t.size])
+		if move&optimizer.Keep != 0 {
+			t.weights.copyTo(s.kept[t.at : t.at+t.size])
+		}
+		if move&optimizer.Return != 0 {
+			t.weights.set(s.kept[t.at : t.at+t.size])
+		} else {
+			t.weights.add(s.update[t.at : t.at+t.size])
+		}
+		t.gradient.zero()
 	}
-	s.finish()
-	return nil
-}
-
-func (s *Solver) finish() {
-	for i := range s.slots {
-		s.slots[i].gradient.zero()
+	if move&optimizer.Return != 0 {
+		s.kept = nil
 	}
 	s.steps++
+	return nil
 }
 
 // ZeroGrads sets the gradients of a model to 0, to go on after a step that failed: dual values add

@@ -1,4 +1,4 @@
-package learnedsolver_test
+package gorgoniaopt_test
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	learnedsolver "learnedopt/adapters/gorgonia"
+	gorgoniaopt "learnedopt/adapters/gorgonia"
 	"learnedopt/baselines"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
@@ -25,7 +25,7 @@ func TestStepIsTheRule(t *testing.T) {
 	for name, rule := range rules(t) {
 		rng := source("rule")
 		theta := normal(rng, modelSize)
-		want, m, solver := startFlat(rule, theta), model(theta), learnedsolver.New(rule)
+		want, m, solver := startFlat(rule, theta), model(theta), gorgoniaopt.New(rule)
 		for step := range runSteps {
 			grad := normal(rng, modelSize)
 			feed(m, grad)
@@ -47,7 +47,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	rng := source("order")
 	theta := normal(rng, modelSize)
 	rule := clipped{}
-	want, m, solver := startFlat(rule, theta), model(theta), learnedsolver.New(rule)
+	want, m, solver := startFlat(rule, theta), model(theta), gorgoniaopt.New(rule)
 	for step := range runSteps {
 		grad := normal(rng, modelSize)
 		feed(m, grad)
@@ -78,8 +78,8 @@ func TestFloat64(t *testing.T) {
 	p := &parameter{value: tensor.New(tensor.WithShape(n), tensor.WithBacking(value)), grad: tensor.New(tensor.WithShape(n), tensor.WithBacking(grad))}
 	q := &parameter{value: scalar, grad: gorgonia.NewF64(0)}
 	rule := decayed{} // sees the weights
-	state := rule.Start(n + 1)
-	solver := learnedsolver.New(rule)
+	state := rule.Start(optimizer.Flat(n + 1))
+	solver := gorgoniaopt.New(rule)
 	theta32, grad32, update := make([]float32, n+1), make([]float32, n+1), make([]float32, n+1)
 	for range runSteps {
 		for i := range grad {
@@ -88,7 +88,9 @@ func TestFloat64(t *testing.T) {
 		}
 		*q.grad.(*gorgonia.F64) = 1e-5
 		theta32[n], grad32[n] = float32(wantScalar), 1e-5
-		optimizer.Update(state, update, theta32, grad32)
+		if _, err := state.Update(update, optimizer.Point{Grad: grad32, Theta: theta32}); err != nil {
+			t.Fatal(err)
+		}
 		if err := solver.Step([]gorgonia.ValueGrad{p, q}); err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +117,7 @@ func TestNonFiniteGradient(t *testing.T) {
 		for name, rule := range rules(t) {
 			rng := source("atomic")
 			theta := normal(rng, modelSize)
-			want, m, solver := startFlat(rule, theta), model(theta), learnedsolver.New(rule)
+			want, m, solver := startFlat(rule, theta), model(theta), gorgoniaopt.New(rule)
 			for step := range 6 {
 				grad := normal(rng, modelSize)
 				if step == 3 {
@@ -123,7 +125,7 @@ func TestNonFiniteGradient(t *testing.T) {
 					damaged[6+12+4+2+1] = bad // of k, at [1 0 … ]
 					feed(m, damaged)
 					err := solver.Step(m)
-					var named *learnedsolver.DivergedError
+					var named *gorgoniaopt.DivergedError
 					var plain *optimizer.DivergedError
 					if !errors.As(err, &named) || !errors.As(err, &plain) || named.Node != "k" || !slices.Equal(named.At, []int{1, 1, 1, 1}) ||
 						plain.Coordinate != 25 || plain.Step != 3 || plain.What != "gradient" {
@@ -134,7 +136,7 @@ func TestNonFiniteGradient(t *testing.T) {
 					}
 					same(t, weights(m), want.theta, name+": weights after the error")
 					same(t, gradients(m), damaged, name+": gradients after the error")
-					if err := learnedsolver.ZeroGrads(m); err != nil {
+					if err := gorgoniaopt.ZeroGrads(m); err != nil {
 						t.Fatal(err)
 					}
 					same(t, gradients(m), make([]float32, modelSize), name+": gradients after ZeroGrads")
@@ -156,8 +158,8 @@ func TestOverflow(t *testing.T) {
 	w := &parameter{"w", dense([]float32{1, 3e38}, 2), dense([]float32{1, -3e38}, 2)}
 	b := &parameter{"b", gorgonia.NewF32(5), gorgonia.NewF32(5)}
 	for rate, what := range map[float32]string{1: "parameter", 10: "update"} {
-		err := learnedsolver.New(sgd{rate}).Step([]gorgonia.ValueGrad{b, w})
-		var d *learnedsolver.DivergedError
+		err := gorgoniaopt.New(sgd{rate}).Step([]gorgonia.ValueGrad{b, w})
+		var d *gorgoniaopt.DivergedError
 		if !errors.As(err, &d) || d.Node != "w" || d.Diverged.What != what || !slices.Equal(d.At, []int{1}) {
 			t.Errorf("rate %v: %v", rate, err)
 		}
@@ -166,7 +168,7 @@ func TestOverflow(t *testing.T) {
 		same(t, floats(b.grad), []float32{5}, what)
 	}
 	big := &parameter{value: gorgonia.NewF64(1), grad: gorgonia.NewF64(-1e300)}
-	err := learnedsolver.New(sgd{1}).Step([]gorgonia.ValueGrad{big})
+	err := gorgoniaopt.New(sgd{1}).Step([]gorgonia.ValueGrad{big})
 	if err == nil || !strings.Contains(err.Error(), "gradient of node 0 is -1e+300 in float32") {
 		t.Errorf("a gradient of 1e300: %v", err)
 	}
@@ -229,7 +231,7 @@ func TestModelErrors(t *testing.T) {
 			if c.later && !later {
 				continue
 			}
-			m, solver := model(make([]float32, modelSize)), learnedsolver.New(clipped{})
+			m, solver := model(make([]float32, modelSize)), gorgoniaopt.New(clipped{})
 			if later {
 				if err := solver.Step(m); err != nil {
 					t.Fatal(err)
@@ -242,7 +244,7 @@ func TestModelErrors(t *testing.T) {
 				values = append(values, n.Value())
 			}
 			err := solver.Step(c.spoil(slices.Clone(m)))
-			if !errors.Is(err, learnedsolver.ErrModel) || !strings.Contains(err.Error(), c.want) {
+			if !errors.Is(err, gorgoniaopt.ErrModel) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s, later %v: error %v, want one of %q", name, later, err, c.want)
 			}
 			var now []float32
@@ -252,7 +254,7 @@ func TestModelErrors(t *testing.T) {
 			same(t, now, kept, name)
 		}
 	}
-	if err := learnedsolver.New(baselines.Adam{LearningRate: -1}).Step(model(make([]float32, modelSize))); err == nil || !strings.Contains(err.Error(), "learning rate") {
+	if err := gorgoniaopt.New(baselines.Adam{LearningRate: -1}).Step(model(make([]float32, modelSize))); err == nil || !strings.Contains(err.Error(), "learning rate") {
 		t.Errorf("an invalid rule: %v", err)
 	}
 	defer func() {
@@ -260,7 +262,7 @@ func TestModelErrors(t *testing.T) {
 			t.Error("a rule of nil did not panic")
 		}
 	}()
-	learnedsolver.New(nil)
+	gorgoniaopt.New(nil)
 }
 
 // slice is a ValueGrad that cannot be told from another.
@@ -276,8 +278,8 @@ func TestStepLoss(t *testing.T) {
 	rule := metaopt.Guarded{Rule: opt.Network, Guard: metaopt.Guard{Window: 2, Patience: 2, OnHandover: func(metaopt.Handover) { handed++ }}}
 	rng := source("losses")
 	theta := normal(rng, modelSize)
-	m, solver := model(theta), learnedsolver.New(rule)
-	state, want := rule.Start(modelSize).(optimizer.LossState), slices.Clone(theta)
+	m, solver := model(theta), gorgoniaopt.New(rule)
+	run, want := startRun(t, rule), slices.Clone(theta)
 	for step := range runSteps {
 		grad, loss := normal(rng, modelSize), float64(step)
 		feed(m, grad)
@@ -290,7 +292,7 @@ func TestStepLoss(t *testing.T) {
 		if err := solver.StepLoss(m, value); err != nil {
 			t.Fatal(err)
 		}
-		if d := state.StepLoss(want, grad, loss); d != nil {
+		if d := run.StepLoss(want, grad, loss); d != nil {
 			t.Fatal(d)
 		}
 		same(t, weights(m), want, fmt.Sprint("step ", step))
@@ -301,7 +303,7 @@ func TestStepLoss(t *testing.T) {
 	}
 
 	// Without a guard it is Step, but for the look at the loss.
-	plain, ref, m2 := learnedsolver.New(clipped{}), startFlat(clipped{}, theta), model(theta)
+	plain, ref, m2 := gorgoniaopt.New(clipped{}), startFlat(clipped{}, theta), model(theta)
 	grad := normal(rng, modelSize)
 	feed(m2, grad)
 	var d *optimizer.DivergedError
@@ -321,10 +323,10 @@ func TestStepLoss(t *testing.T) {
 	same(t, weights(m2), ref.theta, "StepLoss without a guard")
 	// The guard sees what is not finite, and at the first step cannot go back.
 	feed(m, grad)
-	fresh := learnedsolver.New(rule)
+	fresh := gorgoniaopt.New(rule)
 	grad[30] = float32(math.Inf(1))
 	feed(m, grad)
-	var named *learnedsolver.DivergedError
+	var named *gorgoniaopt.DivergedError
 	if err := fresh.StepLoss(m, gorgonia.NewF32(1)); !errors.As(err, &named) || named.Node != "b" || len(named.At) != 0 {
 		t.Errorf("an infinite gradient under guard: %v", err)
 	}
@@ -339,7 +341,7 @@ func TestTwoGraphsAtOnce(t *testing.T) {
 	for i := range results {
 		wg.Go(func() {
 			r := newRegression(t, 3)
-			solver := learnedsolver.New(rule)
+			solver := gorgoniaopt.New(rule)
 			for range 20 {
 				r.step(t, solver)
 			}
@@ -359,7 +361,7 @@ func TestAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 		m = append(m, &parameter{"view", view.(*tensor.Dense), view.(*tensor.Dense).Clone().(*tensor.Dense)})
-		solver := learnedsolver.New(rule)
+		solver := gorgoniaopt.New(rule)
 		step := func() {
 			if err := solver.Step(m); err != nil {
 				t.Fatal(err)

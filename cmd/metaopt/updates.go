@@ -29,7 +29,7 @@ func plotUpdates(o *metaopt.Optimizer, path string) error {
 	var responses []report.Response
 	for _, steps := range updateSteps {
 		for state.Steps() < steps {
-			state.Update(update, grad)
+			state.Advance(update, grad)
 		}
 		r := report.Response{Name: fmt.Sprintf("step %d", steps), Gradient: gradients, Learned: true}
 		for _, u := range update {

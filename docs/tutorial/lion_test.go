@@ -19,7 +19,10 @@ import (
 //	u ← −η sign(β₁m + (1−β₁)g),   m ← β₂m + (1−β₂)g,   β₁ = 0.9, β₂ = 0.99
 type Lion struct{ LearningRate float64 }
 
-func (l Lion) Start(n int) optimizer.State {
+func (Lion) Needs() optimizer.Needs { return optimizer.Needs{} } // gradients alone
+
+func (l Lion) Start(layout optimizer.Layout) optimizer.State {
+	n := layout.Len()
 	if n < 1 {
 		panic("tutorial: a run of no coordinates")
 	}
@@ -32,11 +35,11 @@ type lion struct {
 	m    []float32
 }
 
-func (s *lion) Update(dst, grad []float32) {
-	if len(dst) != len(s.m) || len(grad) != len(s.m) {
+func (s *lion) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	if len(dst) != len(s.m) || len(p.Grad) != len(s.m) {
 		panic("tutorial: not the run's length")
 	}
-	for i, g := range grad { // dst may be grad: read before writing
+	for i, g := range p.Grad { // dst may be p.Grad: read before writing
 		direction := 0.9*s.m[i] + 0.1*g
 		s.m[i] = 0.99*s.m[i] + 0.01*g
 		switch {
@@ -48,6 +51,7 @@ func (s *lion) Update(dst, grad []float32) {
 			dst[i] = 0
 		}
 	}
+	return 0, nil
 }
 
 func (s *lion) MarshalBinary() ([]byte, error) {

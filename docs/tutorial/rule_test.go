@@ -12,7 +12,10 @@ import (
 // Sign moves every coordinate by the same length, against the sign of its gradient.
 type Sign struct{ Length float32 }
 
-func (r Sign) Start(n int) optimizer.State {
+func (Sign) Needs() optimizer.Needs { return optimizer.Needs{} } // gradients alone
+
+func (r Sign) Start(layout optimizer.Layout) optimizer.State {
+	n := layout.Len()
 	if n < 1 {
 		panic("tutorial: a run of no coordinates")
 	}
@@ -25,11 +28,11 @@ type signState struct {
 	length float32
 }
 
-func (s *signState) Update(dst, grad []float32) {
-	if len(dst) != s.n || len(grad) != s.n {
+func (s *signState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	if len(dst) != s.n || len(p.Grad) != s.n {
 		panic("tutorial: not the run's length")
 	}
-	for i, g := range grad {
+	for i, g := range p.Grad {
 		switch {
 		case g > 0:
 			dst[i] = -s.length
@@ -39,6 +42,7 @@ func (s *signState) Update(dst, grad []float32) {
 			dst[i] = 0
 		}
 	}
+	return 0, nil
 }
 
 func ExampleSign() {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 	"learnedopt/rules"
 )
 
@@ -26,8 +27,12 @@ func ExampleRun() {
 	}
 
 	m := newModel(5)
+	layout := optimizer.Slices([][]float32{m.weights, m.bias})
 	rule := rules.WeightDecay{Rule: rules.ClipNorm{Rule: loaded.Rule(), Max: 10}, Decay: 1e-4}
-	run := metaopt.StartRule(rule, features+1)
+	run, err := metaopt.StartRule(rule, layout, optimizer.Needs{Theta: true})
+	if err != nil {
+		panic(err)
+	}
 	fmt.Printf("loss before: %.2f\n", m.loss())
 	if err := m.steps(run, 60); err != nil {
 		panic(err)
@@ -38,7 +43,11 @@ func ExampleRun() {
 	if err != nil {
 		panic(err)
 	}
-	m2, resumed := m.clone(), metaopt.StartRule(rule, features+1)
+	m2 := m.clone()
+	resumed, err := metaopt.StartRule(rule, layout, optimizer.Needs{Theta: true})
+	if err != nil {
+		panic(err)
+	}
 	if err := resumed.UnmarshalBinary(saved); err != nil {
 		panic(err)
 	}

@@ -18,7 +18,7 @@ func finite(rule optimizer.Rule) error {
 	magnitudes := []float32{0, 1e-45, 1e-38, 1e-30, 1e-20, 1e-10, 1e-5, 1, 1e5, 1e10, 1e19, 1e20, 1e30}
 	rng := stream.New(1606, "optimizertest/finite", 0)
 	n := 3 * len(magnitudes) // constant, negative, alternating
-	state, grad, update := rule.Start(n), make([]float32, n), make([]float32, n)
+	state, grad, dst := start(rule, n), make([]float32, n), make([]float32, n)
 	for t := range 30 {
 		for i := range grad {
 			x := magnitudes[i%len(magnitudes)]
@@ -30,9 +30,9 @@ func finite(rule optimizer.Rule) error {
 			}
 			grad[i] = x
 		}
-		state.Update(update, grad)
-		if i := optimizer.NonFinite(update); i >= 0 {
-			return fmt.Errorf("step %d: the gradient %v gave the update %v", t, grad[i], update[i])
+		update(state, dst, grad)
+		if i := optimizer.NonFinite(dst); i >= 0 {
+			return fmt.Errorf("step %d: the gradient %v gave the update %v", t, grad[i], dst[i])
 		}
 	}
 	return nil
@@ -41,18 +41,18 @@ func finite(rule optimizer.Rule) error {
 func alias(rule optimizer.Rule) error {
 	for k, n := range sizes {
 		grads := gradients(n, 5, uint64(k))
-		separate, inPlace := rule.Start(n), rule.Start(n)
+		separate, inPlace := start(rule, n), start(rule, n)
 		dst, grad := make([]float32, n), make([]float32, n)
 		for t, g := range grads {
 			for i := range dst {
 				dst[i] = float32(math.NaN())
 			}
 			copy(grad, g)
-			separate.Update(dst, grad)
+			update(separate, dst, grad)
 			if i := differ(grad, g); i >= 0 {
 				return fmt.Errorf("n = %d, step %d: Update changed its gradient at coordinate %d from %v to %v", n, t, i, g[i], grad[i])
 			}
-			inPlace.Update(grad, grad)
+			update(inPlace, grad, grad)
 			if i := differ(grad, dst); i >= 0 {
 				return fmt.Errorf("n = %d, step %d, coordinate %d: update %v in place, %v into a dst of NaN", n, t, i, grad[i], dst[i])
 			}
@@ -81,18 +81,17 @@ func lengths(rule optimizer.Rule) error {
 	const n = 33
 	grads := gradients(n, 5, 0)
 	want := trajectory(rule, grads)
-	state := rule.Start(n)
+	state := start(rule, n)
 	good := func() []float32 { return make([]float32, n) }
 	errs := []error{
-		panics("Start(0)", func() { rule.Start(0) }),
-		panics("Start(-1)", func() { rule.Start(-1) }),
+		panics("Start without coordinates", func() { rule.Start(optimizer.Layout{}) }),
 	}
 	for _, wrong := range []int{0, n - 1, n + 1} {
 		bad := make([]float32, wrong)
 		errs = append(errs,
-			panics(fmt.Sprintf("dst of %d for n = %d", wrong, n), func() { state.Update(bad, good()) }),
-			panics(fmt.Sprintf("gradient of %d for n = %d", wrong, n), func() { state.Update(good(), bad) }),
-			panics(fmt.Sprintf("both of %d for n = %d", wrong, n), func() { state.Update(bad, bad) }))
+			panics(fmt.Sprintf("dst of %d for n = %d", wrong, n), func() { update(state, bad, good()) }),
+			panics(fmt.Sprintf("gradient of %d for n = %d", wrong, n), func() { update(state, good(), bad) }),
+			panics(fmt.Sprintf("both of %d for n = %d", wrong, n), func() { update(state, bad, bad) }))
 	}
 	return errors.Join(append(errs, same(continued(state, grads), want, "after panics"))...)
 }
@@ -102,12 +101,12 @@ func independent(rule optimizer.Rule) error {
 	const n, steps = 33, 6
 	ga, gb, gc := gradients(n, steps, 0), gradients(n, steps, 1), gradients(n+7, steps, 2)
 	wantA, wantB := trajectory(rule, ga), trajectory(rule, gb)
-	a, b, c := rule.Start(n), rule.Start(n), rule.Start(n+7)
+	a, b, c := start(rule, n), start(rule, n), start(rule, n+7)
 	for t := range steps {
 		gotA, gotB := make([]float32, n), make([]float32, n)
-		a.Update(gotA, ga[t])
-		c.Update(make([]float32, n+7), gc[t])
-		b.Update(gotB, gb[t])
+		update(a, gotA, ga[t])
+		update(c, make([]float32, n+7), gc[t])
+		update(b, gotB, gb[t])
 		for _, got := range []struct{ u, want []float32 }{{gotA, wantA[t]}, {gotB, wantB[t]}} {
 			if i := differ(got.u, got.want); i >= 0 {
 				return fmt.Errorf("step %d, coordinate %d: update %v beside other states, %v alone", t, i, got.u[i], got.want[i])
@@ -136,6 +135,23 @@ func permutation(rule optimizer.Rule) error {
 		}
 	}
 	return nil
+}
+
+// layouts compares the updates on one vector with those on tensors of all kinds.
+func layouts(rule optimizer.Rule) error {
+	const n = 100
+	layout, err := optimizer.NewLayout(
+		optimizer.Tensor{Name: "kernel", Shape: []int{2, 3, 2, 2}, Kind: optimizer.Convolution},
+		optimizer.Tensor{Name: "w", Shape: []int{9, 7}, Kind: optimizer.Matrix, OutputAxis: 1},
+		optimizer.Tensor{Name: "b", Shape: []int{7}, Kind: optimizer.Bias},
+		optimizer.Tensor{Name: "empty", Shape: []int{0}},
+		optimizer.Tensor{Name: "scale"},
+		optimizer.Tensor{Name: "rest", Shape: []int{5}})
+	if err != nil {
+		return err
+	}
+	grads := gradients(n, 5, 0)
+	return same(continued(rule.Start(layout), grads), trajectory(rule, grads), "on tensors")
 }
 
 func deterministic(rule optimizer.Rule) error {
@@ -174,10 +190,10 @@ func concurrent(rule optimizer.Rule) error {
 
 func allocations(rule optimizer.Rule) error {
 	for _, n := range []int{1, 100, 1000} {
-		grad, update := gradients(n, 1, 0)[0], make([]float32, n)
-		state := rule.Start(n)
-		state.Update(update, grad)
-		if a := testing.AllocsPerRun(20, func() { state.Update(update, grad) }); a != 0 {
+		grad, dst, theta := gradients(n, 1, 0)[0], make([]float32, n), ones(n)
+		state := start(rule, n)
+		updateAt(state, dst, grad, theta)
+		if a := testing.AllocsPerRun(20, func() { updateAt(state, dst, grad, theta) }); a != 0 {
 			return fmt.Errorf("n = %d: Update allocates %v times", n, a)
 		}
 	}

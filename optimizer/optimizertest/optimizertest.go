@@ -28,6 +28,7 @@ var checks = []check{
 	{"lengths", lengths},
 	{"independent", independent},
 	{"permutation", permutation},
+	{"layout", layouts},
 	{"deterministic", deterministic},
 	{"concurrent", concurrent},
 	{"allocations", allocations},
@@ -45,13 +46,15 @@ var checks = []check{
 //   - states of one rule know nothing of each other;
 //   - permuting the coordinates permutes the updates, bit for bit, wherever
 //     the coordinates lie in the rule's blocks;
+//   - the layout changes no bit: that is so of a rule that looks at coordinates one by one, or at
+//     all together;
 //   - equal gradients give equal bits, whatever GOMAXPROCS is;
 //   - one rule may serve several goroutines (run with -race to be sure);
 //   - Update does not allocate after the first;
 //   - a state that implements encoding.BinaryMarshaler and
 //     encoding.BinaryUnmarshaler resumes bit for bit and refuses damaged data.
 //
-// A state that is an optimizer.PointState is asked for updates at θ = (1, …, 1).
+// States are asked for updates at θ = (1, …, 1), where the loss is 1.
 //
 // Callers must not run it in parallel with other tests: it counts
 // allocations and sets GOMAXPROCS.
@@ -69,7 +72,6 @@ func ConformInOrder(t *testing.T, rule optimizer.Rule) {
 
 func conform(t *testing.T, rule optimizer.Rule, checks []check) {
 	t.Helper()
-	rule = placed{rule}
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			if err := c.run(rule); err != nil {
@@ -101,7 +103,7 @@ func gradients(n, steps int, index uint64) [][]float32 {
 
 // trajectory returns the updates of a fresh state.
 func trajectory(rule optimizer.Rule, grads [][]float32) [][]float32 {
-	return continued(rule.Start(len(grads[0])), grads)
+	return continued(start(rule, len(grads[0])), grads)
 }
 
 // continued returns the updates of a state from where it is.
@@ -109,9 +111,31 @@ func continued(state optimizer.State, grads [][]float32) [][]float32 {
 	us := make([][]float32, len(grads))
 	for t, g := range grads {
 		us[t] = make([]float32, len(g))
-		state.Update(us[t], g)
+		update(state, us[t], g)
 	}
 	return us
+}
+
+// start returns a state on n coordinates of which nothing is known.
+func start(rule optimizer.Rule, n int) optimizer.State { return rule.Start(optimizer.Flat(n)) }
+
+// update asks for an update at θ = (1, …, 1) and loss 1. The suites' rules want no error: their points are finite.
+func update(state optimizer.State, dst, grad []float32) {
+	updateAt(state, dst, grad, ones(len(grad)))
+}
+
+func updateAt(state optimizer.State, dst, grad, theta []float32) {
+	if _, err := state.Update(dst, optimizer.Point{Grad: grad, Theta: theta, Loss: 1}); err != nil {
+		panic(fmt.Sprintf("optimizertest: an update at a finite point: %v", err))
+	}
+}
+
+func ones(n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = 1
+	}
+	return x
 }
 
 // same returns an error unless all bits of two trajectories are equal.
@@ -156,8 +180,8 @@ func descends(rule optimizer.Rule) error {
 		theta[i] = float32(target[i] + sign(rng))
 	}
 	var first, last float64
-	grad, update := make([]float32, n), make([]float32, n)
-	state := rule.Start(n)
+	grad, dst := make([]float32, n), make([]float32, n)
+	state := start(rule, n)
 	for t := range steps + 1 {
 		last = 0
 		for i := range n {
@@ -168,8 +192,8 @@ func descends(rule optimizer.Rule) error {
 		if t == 0 {
 			first = last
 		}
-		state.Update(update, grad)
-		for i, u := range update {
+		updateAt(state, dst, grad, theta)
+		for i, u := range dst {
 			theta[i] += u
 		}
 	}

@@ -14,7 +14,9 @@ import (
 // A ruleFunc is a rule made of its Start.
 type ruleFunc func(n int) optimizer.State
 
-func (f ruleFunc) Start(n int) optimizer.State {
+func (ruleFunc) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (f ruleFunc) Start(layout optimizer.Layout) optimizer.State {
+	n := layout.Len()
 	if n <= 0 {
 		panic("optimizertest: n")
 	}
@@ -27,11 +29,12 @@ type stateFunc struct {
 	update func(dst, grad []float32)
 }
 
-func (s stateFunc) Update(dst, grad []float32) {
-	if len(dst) != s.n || len(grad) != s.n {
+func (s stateFunc) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	if len(dst) != s.n || len(p.Grad) != s.n {
 		panic("optimizertest: length")
 	}
-	s.update(dst, grad)
+	s.update(dst, p.Grad)
+	return 0, nil
 }
 
 // memoryless is a rule of one function of the gradients.
@@ -54,14 +57,15 @@ type counting struct {
 	forgets, lenient bool
 }
 
-func (s *counting) Update(dst, grad []float32) {
-	if len(dst) != s.n || len(grad) != s.n {
+func (s *counting) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	if len(dst) != s.n || len(p.Grad) != s.n {
 		panic("optimizertest: length")
 	}
 	s.k++
-	for i, g := range grad {
+	for i, g := range p.Grad {
 		dst[i] = -0.1 * g * float32(s.k)
 	}
+	return 0, nil
 }
 
 func (s *counting) MarshalBinary() ([]byte, error) {
@@ -153,6 +157,7 @@ func TestChecksFindFaults(t *testing.T) {
 			}
 		})},
 		{"permutation", "block edge", each(func(i int, g float32) float32 { return -g * float32(1+i/32) })},
+		{"layout", "normalises tensors", tensorwise{}},
 		{"deterministic", "random", each(func(int, float32) float32 { return rand.Float32() })},
 		{"allocations", "scratch", memoryless(func(dst, grad []float32) {
 			sink = make([]float32, len(grad))
@@ -181,22 +186,42 @@ func TestChecksFindFaults(t *testing.T) {
 // unchecked looks at no length.
 type unchecked struct{}
 
-func (unchecked) Update(dst, grad []float32) {
-	for i := range min(len(dst), len(grad)) {
-		dst[i] = -grad[i]
+func (unchecked) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i := range min(len(dst), len(p.Grad)) {
+		dst[i] = -p.Grad[i]
 	}
+	return 0, nil
 }
 
 // startsAnything starts a run of no coordinates.
 type startsAnything struct{}
 
-func (startsAnything) Start(n int) optimizer.State { return &counting{n: n} }
+func (startsAnything) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (startsAnything) Start(layout optimizer.Layout) optimizer.State {
+	return &counting{n: layout.Len()}
+}
 
 // hasty counts the step before it looks at the lengths.
 type hasty struct{ counting }
 
-func (s *hasty) Update(dst, grad []float32) {
+func (s *hasty) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	s.k++
-	s.counting.Update(dst, grad)
+	move, err := s.counting.Update(dst, p)
 	s.k--
+	return move, err
+}
+
+// tensorwise divides each tensor's gradient by its length.
+type tensorwise struct{}
+
+func (tensorwise) Needs() optimizer.Needs { return optimizer.Needs{} }
+
+func (tensorwise) Start(layout optimizer.Layout) optimizer.State {
+	return stateFunc{layout.Len(), func(dst, grad []float32) {
+		for _, t := range layout.Tensors() {
+			for i := t.From; i < t.From+t.Len(); i++ {
+				dst[i] = -grad[i] / float32(t.Len())
+			}
+		}
+	}}
 }

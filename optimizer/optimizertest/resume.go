@@ -19,9 +19,9 @@ type saver interface {
 // resume saves a state after each of several steps and continues in another.
 func resume(rule optimizer.Rule) error {
 	const n, steps = 33, 6
-	state, ok := rule.Start(n).(saver)
+	state, ok := start(rule, n).(saver)
 	if !ok {
-		s := rule.Start(n)
+		s := start(rule, n)
 		_, marshals := s.(encoding.BinaryMarshaler)
 		_, unmarshals := s.(encoding.BinaryUnmarshaler)
 		if marshals != unmarshals {
@@ -36,14 +36,14 @@ func resume(rule optimizer.Rule) error {
 		if err != nil {
 			return fmt.Errorf("step %d: %w", t, err)
 		}
-		again := rule.Start(n).(saver)
+		again := start(rule, n).(saver)
 		continued(again, gradients(n, 3, 1)) // what it held must not matter
 		given := slices.Clone(data)
 		if err := again.UnmarshalBinary(given); err != nil {
 			return fmt.Errorf("step %d: %w", t, err)
 		}
 		clear(given) // the state must have copied
-		if err := errors.Join(refuses(again, rule.Start(n+1).(saver), data), same(continued(again, grads[t:]), want[t:], "resumed")); err != nil {
+		if err := errors.Join(refuses(again, start(rule, n+1).(saver), data), same(continued(again, grads[t:]), want[t:], "resumed")); err != nil {
 			return fmt.Errorf("saved after %d steps: %w", t, err)
 		}
 		if err := same(continued(state, grads[t:t+1]), want[t:t+1], "after saving"); err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/gomlx/gomlx/backends/simplego"
 	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
 
-	"learnedopt/adapters/gomlx"
+	gomlxopt "learnedopt/adapters/gomlx"
 	"learnedopt/adapters/gomlx/internal/classifier"
 	"learnedopt/adapters/gomlx/internal/cputime"
 	"learnedopt/lstm"
@@ -75,7 +75,7 @@ func run(task, activation string, images, steps, runs, tune int) error {
 	}
 	fmt.Printf("%s: %d steps, averages over %d instances, GoMLX's backend %s\n\n", compared[0].Name(), steps, runs, backend.Name())
 
-	learned, err := inGoMLX(backend, gomlx.New(opt.Network), compared, steps)
+	learned, err := inGoMLX(backend, gomlxopt.New(opt.Network), compared, steps)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	learnedsolver "learnedopt/adapters/gorgonia"
+	gorgoniaopt "learnedopt/adapters/gorgonia"
 	"learnedopt/internal/stream"
 	"learnedopt/metaopt"
 	"learnedopt/tasks"
@@ -119,7 +119,7 @@ func Run(c Config, build func(*gorgonia.ExprGraph) (*Network, error)) error {
 	}
 	learned, adam := make([]outcome, c.Runs), make([]outcome, c.Runs)
 	for i := range c.Runs {
-		if learned[i], err = t.scored(learnedsolver.New(opt.Rule()), i, c.Steps); err != nil {
+		if learned[i], err = t.scored(gorgoniaopt.New(opt.Rule()), i, c.Steps); err != nil {
 			return err
 		}
 		if adam[i], err = t.scored(gorgonia.NewAdamSolver(gorgonia.WithLearnRate(best)), i, c.Steps); err != nil {
@@ -295,7 +295,7 @@ func (t *trainer) start(rng *rand.Rand) {
 		}
 	}
 	// There are none yet before the first run.
-	_ = learnedsolver.ZeroGrads(gorgonia.NodesToValueGrads(t.net.Learnables))
+	_ = gorgoniaopt.ZeroGrads(gorgonia.NodesToValueGrads(t.net.Learnables))
 }
 
 // fill writes image i of a split into a row of the minibatch.

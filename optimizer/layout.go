@@ -1,0 +1,185 @@
+package optimizer
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Kind is what a tensor of parameters does in its model.
+type Kind uint8
+
+const (
+	// Vector is a tensor of which nothing else is known.
+	Vector Kind = iota
+	// Bias is added to outputs.
+	Bias
+	// Matrix multiplies inputs: two dimensions, one of which counts outputs.
+	Matrix
+	// Convolution is a kernel: three dimensions or more, one of which counts output channels.
+	Convolution
+)
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	if names := [...]string{"vector", "bias", "matrix", "convolution"}; int(k) < len(names) {
+		return names[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// A Tensor is a named part of the parameters θ. Its elements follow one another in θ in row-major order of
+// their indices.
+type Tensor struct {
+	// Name is the tensor's name in its model; it may be empty.
+	Name string
+	// Shape holds the dimensions; no dimension is a scalar.
+	Shape []int
+	// Kind is what the tensor does.
+	Kind Kind
+	// OutputAxis is the index in Shape of the dimension that counts outputs: 1 of a matrix W in xW (this
+	// library, Gorgonia, GoMLX, flax), 0 in Wx (PyTorch). It is read of matrices and convolutions only.
+	OutputAxis int
+	// From is the index of the tensor's first coordinate in θ. NewLayout sets it.
+	From int
+}
+
+// Len returns the number of the tensor's coordinates.
+func (t Tensor) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Outputs returns the number of outputs of a matrix, or of output channels of a convolution; 0 of other tensors.
+func (t Tensor) Outputs() int {
+	if t.Kind != Matrix && t.Kind != Convolution {
+		return 0
+	}
+	return t.Shape[t.OutputAxis]
+}
+
+// Inputs returns the fan-in: the number of weights that add up to one output. It is 0 of tensors other than
+// matrices and convolutions.
+func (t Tensor) Inputs() int {
+	if t.Outputs() == 0 {
+		return 0
+	}
+	return t.Len() / t.Outputs()
+}
+
+func (t Tensor) validate() error {
+	for _, d := range t.Shape {
+		if d < 0 {
+			return fmt.Errorf("optimizer: tensor %q of shape %v; a dimension must not be negative", t.Name, t.Shape)
+		}
+	}
+	switch axes := len(t.Shape); {
+	case t.Kind == Matrix && axes != 2:
+		return fmt.Errorf("optimizer: tensor %q is a matrix of shape %v; a matrix has two dimensions", t.Name, t.Shape)
+	case t.Kind == Convolution && axes < 3:
+		return fmt.Errorf("optimizer: tensor %q is a convolution of shape %v; a convolution has three dimensions or more", t.Name, t.Shape)
+	case t.Kind > Convolution:
+		return fmt.Errorf("optimizer: tensor %q is of %v; there is no such kind", t.Name, t.Kind)
+	case (t.Kind == Matrix || t.Kind == Convolution) && (t.OutputAxis < 0 || t.OutputAxis >= axes):
+		return fmt.Errorf("optimizer: tensor %q of shape %v has its outputs along axis %d; it must be 0 to %d", t.Name, t.Shape, t.OutputAxis, axes-1)
+	}
+	return nil
+}
+
+// A Layout says which tensors the n parameters θ consist of, in their order in θ. It is immutable. The zero
+// value is no layout: NewLayout, Flat and Slices make one.
+type Layout struct {
+	tensors []Tensor
+	n       int
+}
+
+// NewLayout returns the layout of the given tensors, one after the other; it sets their From. Tensors
+// without elements are allowed. It is an error if a tensor's shape does not fit its kind, or if there is no
+// coordinate at all.
+func NewLayout(tensors ...Tensor) (Layout, error) {
+	l := Layout{tensors: slices.Clone(tensors)}
+	for i := range l.tensors {
+		t := &l.tensors[i]
+		if err := t.validate(); err != nil {
+			return Layout{}, err
+		}
+		t.Shape, t.From = slices.Clone(t.Shape), l.n
+		l.n += t.Len()
+	}
+	if l.n == 0 {
+		return Layout{}, fmt.Errorf("optimizer: a layout of %d tensors without a coordinate", len(tensors))
+	}
+	return l, nil
+}
+
+// Flat returns the layout of n parameters of which nothing is known: one vector. It panics if n is not positive.
+func Flat(n int) Layout {
+	if n <= 0 {
+		panic(errCoordinates)
+	}
+	return Layout{[]Tensor{{Shape: []int{n}}}, n}
+}
+
+// Slices returns the layout of parameters in several slices of which nothing else is known: one vector for each
+// slice. It panics if they have no element.
+func Slices[F float32 | float64](theta [][]F) Layout {
+	var l Layout
+	for _, x := range theta {
+		l.tensors = append(l.tensors, Tensor{Shape: []int{len(x)}, From: l.n})
+		l.n += len(x)
+	}
+	if l.n == 0 {
+		panic(errCoordinates)
+	}
+	return l
+}
+
+// Len returns the number of coordinates n.
+func (l Layout) Len() int { return l.n }
+
+// Tensors returns the tensors in their order. The slice and the shapes are the layout's own and must not be changed.
+func (l Layout) Tensors() []Tensor { return l.tensors }
+
+// Equal says whether two layouts have the same tensors, names and kinds included.
+func (l Layout) Equal(m Layout) bool {
+	return l.n == m.n && slices.EqualFunc(l.tensors, m.tensors, func(a, b Tensor) bool {
+		return a.Name == b.Name && a.Kind == b.Kind && slices.Equal(a.Shape, b.Shape) &&
+			(a.Outputs() == 0 || a.OutputAxis == b.OutputAxis)
+	})
+}
+
+// Part returns the layout of the coordinates from … to−1 alone. A tensor of which only a part is inside becomes a
+// vector of the same name. It panics unless 0 ≤ from < to ≤ n.
+func (l Layout) Part(from, to int) Layout {
+	if from < 0 || from >= to || to > l.n {
+		panic(errCoordinates)
+	}
+	part := Layout{n: to - from}
+	for _, t := range l.tensors {
+		begin, end := max(t.From, from), min(t.From+t.Len(), to)
+		if begin >= end {
+			continue
+		}
+		if end-begin < t.Len() {
+			t = Tensor{Name: t.Name, Shape: []int{end - begin}}
+		}
+		t.From = begin - from
+		part.tensors = append(part.tensors, t)
+	}
+	return part
+}
+
+// A Laid is a Problem that knows its tensors. LayoutOf finds it.
+type Laid interface {
+	Layout() Layout
+}
+
+// LayoutOf returns a problem's layout: Flat of its dimension if it is not Laid.
+func LayoutOf(p Problem) Layout {
+	if l, ok := p.(Laid); ok {
+		return l.Layout()
+	}
+	return Flat(p.Dim())
+}
