@@ -14,19 +14,26 @@ import (
 // as in torch.optim.Adagrad (Duchi, Hazan and Singer 2011, section 1.1, with
 // diagonal matrices).
 type AdaGrad struct {
-	// LearningRate is α; 0 means 0.01.
+	// LearningRate is α. It must be set: torch.optim's default is 0.01.
 	LearningRate float64 `json:"learning_rate"`
-	// Epsilon is ε; 0 means 1e-10.
+	// Epsilon is ε; 0 means 1e-10, torch.optim's default. With no ε at all a coordinate
+	// without a gradient so far would be 0/0; 1e-30 is as good as none elsewhere.
 	Epsilon float64 `json:"epsilon"`
 }
 
 var _ optimizer.Rule = AdaGrad{}
 
+// WithDefaults returns r with ε set to its default if it is 0.
+func (r AdaGrad) WithDefaults() AdaGrad {
+	r.Epsilon = or(r.Epsilon, 1e-10)
+	return r
+}
+
 // Validate returns an error if a field is out of its range.
 func (r AdaGrad) Validate() error {
 	return errors.Join(
-		inRange("adagrad", "learning rate", r.LearningRate, 0, limit),
-		inRange("adagrad", "epsilon", r.Epsilon, 0, limit))
+		learningRate("adagrad", r.LearningRate),
+		inRange("adagrad", "epsilon", r.Epsilon, 0, limit, forDefault))
 }
 
 // Needs implements optimizer.Rule: gradients alone.
@@ -34,10 +41,11 @@ func (AdaGrad) Needs() optimizer.Needs { return optimizer.Needs{} }
 
 // Start implements optimizer.Rule. It panics if the rule is not valid.
 func (r AdaGrad) Start(layout optimizer.Layout) optimizer.State {
+	r = r.WithDefaults()
 	return &adagradState{
 		memory:  newMemory(r, "adagrad", layout, 1),
-		scale:   float32(-or(r.LearningRate, 1e-2)),
-		epsilon: float32(or(r.Epsilon, 1e-10)),
+		scale:   float32(-r.LearningRate),
+		epsilon: float32(r.Epsilon),
 	}
 }
 

@@ -17,25 +17,34 @@ import (
 // with t counted from 1, as in torch.optim.Adam (Kingma and Ba 2015,
 // algorithm 1).
 type Adam struct {
-	// LearningRate is α; 0 means 0.001.
+	// LearningRate is α. It must be set: torch.optim's default is 0.001.
 	LearningRate float64 `json:"learning_rate"`
-	// Beta1 is β₁ in [0, 1); 0 means 0.9.
-	Beta1 float64 `json:"beta1"`
-	// Beta2 is β₂ in [0, 1); 0 means 0.999.
-	Beta2 float64 `json:"beta2"`
-	// Epsilon is ε; 0 means 1e-8.
+	// Betas are β₁ and β₂ in [0, 1). The zero pair means (0.9, 0.999), torch.optim's
+	// default; in any other pair 0 has its meaning: {0, 0.999} is Adam without momentum.
+	Betas [2]float64 `json:"betas"`
+	// Epsilon is ε; 0 means 1e-8, torch.optim's default. With no ε at all a coordinate
+	// without a gradient so far would be 0/0; 1e-30 is as good as none elsewhere.
 	Epsilon float64 `json:"epsilon"`
 }
 
 var _ optimizer.Rule = Adam{}
 
+// WithDefaults returns r with the zero pair of Betas and an ε of 0 set to their defaults.
+func (r Adam) WithDefaults() Adam {
+	if r.Betas == [2]float64{} {
+		r.Betas = [2]float64{0.9, 0.999}
+	}
+	r.Epsilon = or(r.Epsilon, 1e-8)
+	return r
+}
+
 // Validate returns an error if a field is out of its range.
 func (r Adam) Validate() error {
 	return errors.Join(
-		inRange("adam", "learning rate", r.LearningRate, 0, limit),
-		inRange("adam", "beta1", r.Beta1, 0, 1),
-		inRange("adam", "beta2", r.Beta2, 0, 1),
-		inRange("adam", "epsilon", r.Epsilon, 0, limit))
+		learningRate("adam", r.LearningRate),
+		inRange("adam", "beta1", r.Betas[0], 0, 1, orZero),
+		inRange("adam", "beta2", r.Betas[1], 0, 1, orZero),
+		inRange("adam", "epsilon", r.Epsilon, 0, limit, forDefault))
 }
 
 // Needs implements optimizer.Rule: gradients alone.
@@ -43,12 +52,13 @@ func (Adam) Needs() optimizer.Needs { return optimizer.Needs{} }
 
 // Start implements optimizer.Rule. It panics if the rule is not valid.
 func (r Adam) Start(layout optimizer.Layout) optimizer.State {
+	r = r.WithDefaults()
 	return &adamState{
 		memory:       newMemory(r, "adam", layout, 2),
-		learningRate: or(r.LearningRate, 1e-3),
-		beta1:        or(r.Beta1, 0.9),
-		beta2:        or(r.Beta2, 0.999),
-		epsilon:      float32(or(r.Epsilon, 1e-8)),
+		learningRate: r.LearningRate,
+		beta1:        r.Betas[0],
+		beta2:        r.Betas[1],
+		epsilon:      float32(r.Epsilon),
 	}
 }
 

@@ -3,8 +3,9 @@
 //
 // Each rule computes what torch.optim computes, in float32 and in the same
 // order of operations; every operation is rounded on its own, so the bits are
-// the same on every architecture. The zero value of a rule has torch.optim's
-// defaults. Every State implements encoding.BinaryMarshaler and
+// the same on every architecture. Fields in which 0 would be a setting of its own
+// must be set: the learning rate, momentum and RMSProp's smoothing. Others have
+// torch.optim's defaults. Every State implements encoding.BinaryMarshaler and
 // encoding.BinaryUnmarshaler: a run that is saved and resumed continues bit for
 // bit. Update does not allocate.
 //
@@ -18,6 +19,7 @@ package baselines
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"learnedopt/internal/nearest"
@@ -35,26 +37,48 @@ func Names() []string {
 	return []string{"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"}
 }
 
-// New returns the rule of the given name with the given learning rate and the
-// defaults otherwise; learning rate 0 means the rule's default.
+// DefaultLearningRate returns torch.optim's default learning rate of the named rule, for callers
+// that want it: 0.01 for adagrad and rmsprop, 0.001 for the others (sgd's since PyTorch 2).
+// It is 0 for a name that New does not understand.
+func DefaultLearningRate(name string) float64 {
+	switch name {
+	case "adagrad", "rmsprop":
+		return 0.01
+	case "sgd", "momentum", "nesterov", "adam":
+		return 0.001
+	}
+	return 0
+}
+
+// CheckName returns an error, with a suggestion, if New does not understand the name.
+func CheckName(name string) error {
+	if slices.Contains(Names(), name) {
+		return nil
+	}
+	return fmt.Errorf("baselines: unknown rule %q; did you mean %q? the rules are %s",
+		name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
+}
+
+// New returns the rule of the given name with the given learning rate, a momentum of 0.9 where it has
+// one, and torch.optim's defaults otherwise. It is an error if the name is unknown or the learning rate is not positive.
 func New(name string, learningRate float64) (optimizer.Rule, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
 	var rule validator
 	switch name {
 	case "sgd":
 		rule = SGD{LearningRate: learningRate}
 	case "momentum":
-		rule = Momentum{LearningRate: learningRate}
+		rule = Momentum{LearningRate: learningRate, Momentum: 0.9}
 	case "nesterov":
-		rule = Nesterov{LearningRate: learningRate}
+		rule = Nesterov{LearningRate: learningRate, Momentum: 0.9}
 	case "adagrad":
 		rule = AdaGrad{LearningRate: learningRate}
 	case "rmsprop":
-		rule = RMSProp{LearningRate: learningRate}
+		rule = RMSProp{LearningRate: learningRate, Alpha: 0.99}
 	case "adam":
 		rule = Adam{LearningRate: learningRate}
-	default:
-		return nil, fmt.Errorf("baselines: unknown rule %q; did you mean %q? the rules are %s",
-			name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 	}
 	if err := rule.Validate(); err != nil {
 		return nil, err

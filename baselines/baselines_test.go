@@ -21,7 +21,7 @@ func TestConform(t *testing.T) {
 	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
-			rule, err := New(name, 0)
+			rule, err := New(name, DefaultLearningRate(name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,22 +34,22 @@ func TestConform(t *testing.T) {
 	}
 }
 
-// New's learning rate 0, the zero value and the documented defaults are one rule.
+// What New makes of a name, the zero fields that stand for a default, and the documented defaults are one rule.
 func TestDefaults(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		zero, full optimizer.Rule
 	}{
-		{"sgd", SGD{}, SGD{0.001}},
-		{"momentum", Momentum{}, Momentum{0.001, 0.9}},
-		{"nesterov", Nesterov{}, Nesterov{0.001, 0.9}},
-		{"adagrad", AdaGrad{}, AdaGrad{0.01, 1e-10}},
-		{"rmsprop", RMSProp{}, RMSProp{0.01, 0.99, 1e-8}},
-		{"adam", Adam{}, Adam{0.001, 0.9, 0.999, 1e-8}},
+		{"sgd", SGD{0.001}, SGD{0.001}},
+		{"momentum", Momentum{0.001, 0.9}, Momentum{0.001, 0.9}},
+		{"nesterov", Nesterov{0.001, 0.9}, Nesterov{0.001, 0.9}},
+		{"adagrad", AdaGrad{LearningRate: 0.01}, AdaGrad{0.01, 1e-10}},
+		{"rmsprop", RMSProp{LearningRate: 0.01, Alpha: 0.99}, RMSProp{0.01, 0.99, 1e-8}},
+		{"adam", Adam{LearningRate: 0.001}, Adam{0.001, [2]float64{0.9, 0.999}, 1e-8}},
 	} {
-		named, err := New(c.name, 0)
+		named, err := New(c.name, DefaultLearningRate(c.name))
 		if err != nil || named != c.zero {
-			t.Errorf("New(%q, 0) = %#v, %v", c.name, named, err)
+			t.Errorf("New(%q, %v) = %#v, %v", c.name, DefaultLearningRate(c.name), named, err)
 		}
 		zero, full := c.zero.Start(optimizer.Flat(3)), c.full.Start(optimizer.Flat(3))
 		for step, g := range [][]float32{{1, 1e-9, 0}, {-2, 3e-9, 0}, {0.5, 1e-9, 1}} {
@@ -69,8 +69,17 @@ func TestValidate(t *testing.T) {
 		rule validator
 		want string // "" for a valid rule
 	}{
-		{SGD{}, ""}, {SGD{LearningRate: 10}, ""}, {Adam{Beta1: 0.999999}, ""},
-		{SGD{LearningRate: -1}, "sgd: learning rate is -1"},
+		{SGD{LearningRate: 10}, ""}, {Adam{LearningRate: 1, Betas: [2]float64{0.999999, 0}}, ""}, {Adam{LearningRate: 1, Betas: [2]float64{0, 0.9}}, ""},
+		{SGD{}, "sgd: learning rate 0 would not move; set LearningRate, torch.optim's default is 0.001"},
+		{Momentum{Momentum: 0.9}, "momentum: learning rate 0 would not move"},
+		{Nesterov{Momentum: 0.9}, "nesterov: learning rate 0 would not move"},
+		{AdaGrad{Epsilon: 1}, "adagrad: learning rate 0 would not move; set LearningRate, torch.optim's default is 0.01"},
+		{RMSProp{Alpha: 0.9}, "rmsprop: learning rate 0 would not move; set LearningRate, torch.optim's default is 0.01"},
+		{Adam{}, "adam: learning rate 0 would not move; set LearningRate, torch.optim's default is 0.001"},
+		{Momentum{LearningRate: 0.1}, "momentum: momentum 0 is SGD; set Momentum"},
+		{Nesterov{LearningRate: 0.1}, "nesterov: momentum 0 is SGD; set Momentum"},
+		{RMSProp{LearningRate: 0.1}, "rmsprop: alpha 0 keeps no mean"},
+		{SGD{LearningRate: -1}, "sgd: learning rate is -1; want more than 0 and"},
 		{SGD{LearningRate: nan}, "learning rate is NaN"},
 		{SGD{LearningRate: inf}, "learning rate is +Inf"},
 		{SGD{LearningRate: 1e39}, "learning rate is 1e+39"},
@@ -83,8 +92,8 @@ func TestValidate(t *testing.T) {
 		{RMSProp{Alpha: 1}, "rmsprop: alpha is 1"},
 		{RMSProp{Epsilon: nan}, "rmsprop: epsilon is NaN"},
 		{RMSProp{LearningRate: -1}, "rmsprop: learning rate"},
-		{Adam{Beta1: 1}, "adam: beta1 is 1"},
-		{Adam{Beta2: 1.5}, "adam: beta2 is 1.5"},
+		{Adam{Betas: [2]float64{1, 0}}, "adam: beta1 is 1; want at least 0 and"},
+		{Adam{Betas: [2]float64{0, 1.5}}, "adam: beta2 is 1.5"},
 		{Adam{Epsilon: 1e-60}, "adam: epsilon is 1e-60, which is zero"},
 		{Adam{LearningRate: -1}, "adam: learning rate"},
 	} {
@@ -118,8 +127,37 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("New(%q): error %v, want it to suggest %q", name, err, suggestion)
 		}
 	}
-	if _, err := New("adam", -0.1); err == nil {
-		t.Error("New accepts a negative learning rate")
+	for _, name := range Names() {
+		for _, rate := range []float64{0, -0.1} {
+			if _, err := New(name, rate); err == nil || !strings.Contains(err.Error(), "learning rate") {
+				t.Errorf("New(%q, %v): error %v, want one about the learning rate", name, rate, err)
+			}
+		}
+		if err := CheckName(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A β of 0 in a pair that is not zero has its meaning: no mean of gradients, or none of their squares. The updates
+// are computed by hand; ε is too small to show.
+func TestBetasOfZero(t *testing.T) {
+	for _, c := range []struct {
+		betas [2]float64
+		want  []float32 // for the gradients 3 and 4
+	}{
+		// v = 4.5, then 10.25; v̂ = 9, then 10.25/0.75: u = −g/√v̂.
+		{[2]float64{0, 0.5}, []float32{-1, -4 / float32(math.Sqrt(10.25/0.75))}},
+		// m = 1.5, then 2.75; m̂ = 3, then 2.75/0.75, v̂ = g².
+		{[2]float64{0.5, 0}, []float32{-1, -2.75 / 0.75 / 4}},
+	} {
+		state, got := Adam{LearningRate: 1, Betas: c.betas, Epsilon: 1e-30}.Start(optimizer.Flat(1)), []float32{0}
+		for i, g := range []float32{3, 4} {
+			state.Update(got, optimizer.Point{Grad: []float32{g}})
+			if ulps(got[0], c.want[i]) > 4 { // some five roundings of half an ULP
+				t.Errorf("betas %v: update %v of step %d, want %v", c.betas, got[0], i, c.want[i])
+			}
+		}
 	}
 }
 
@@ -140,13 +178,14 @@ func TestStatesRefuse(t *testing.T) {
 		}
 		return data
 	}
-	version := save(Momentum{}, 4)
+	momentum := Momentum{1, 0.9}
+	version := save(momentum, 4)
 	version[8]++
 	for what, data := range map[string][]byte{
-		"nesterov's": save(Nesterov{}, 4), "sgd's": save(SGD{}, 4), "larger": save(Momentum{}, 5), "smaller": save(Momentum{}, 3),
+		"nesterov's": save(Nesterov{1, 0.9}, 4), "sgd's": save(SGD{1}, 4), "larger": save(momentum, 5), "smaller": save(momentum, 3),
 		"another version": version, "header only": version[:headerSize],
 	} {
-		state := Momentum{LearningRate: 1}.Start(optimizer.Flat(4)).(saver)
+		state := momentum.Start(optimizer.Flat(4)).(saver)
 		got := make([]float32, 4)
 		state.Update(got, optimizer.Point{Grad: []float32{1, 2, 3, 4}})
 		if err := state.UnmarshalBinary(data); !errors.Is(err, ErrState) {
@@ -162,7 +201,7 @@ func TestStatesRefuse(t *testing.T) {
 func TestStateIsPinned(t *testing.T) {
 	const want = "6164616d00000000" + "01000000" + "02000000" + "0100000000000000" + "0200000000000000" +
 		"0000003f" + "000080be" + "0000003e" + "0000003d" // m = (½, −¼), v = (⅛, 1/32)
-	state := Adam{Beta1: 0.5, Beta2: 0.875}.Start(optimizer.Flat(2))
+	state := Adam{LearningRate: 1, Betas: [2]float64{0.5, 0.875}}.Start(optimizer.Flat(2))
 	state.Update(make([]float32, 2), optimizer.Point{Grad: []float32{1, -0.5}})
 	data, err := state.(encoding.BinaryMarshaler).MarshalBinary()
 	if got := hex.EncodeToString(data); err != nil || got != want {

@@ -14,9 +14,9 @@ import (
 // as in torch.optim.SGD with momentum, which puts the learning rate outside of
 // the sum (Polyak 1964, equation 9, has it inside; Sutskever et al. 2013).
 type Momentum struct {
-	// LearningRate is α; 0 means 0.001, the default since PyTorch 2.
+	// LearningRate is α. It must be set: torch.optim's default is 0.001.
 	LearningRate float64 `json:"learning_rate"`
-	// Momentum is μ in [0, 1); 0 means 0.9. Without momentum the rule is SGD.
+	// Momentum is μ in (0, 1). It must be set: 0.9 is common, and without momentum the rule is SGD.
 	Momentum float64 `json:"momentum"`
 }
 
@@ -28,9 +28,9 @@ type Momentum struct {
 // as in torch.optim.SGD with momentum and nesterov=True (Nesterov 1983, in
 // the form of Sutskever et al. 2013, equations 3–4, with the gradient taken at θ_t).
 type Nesterov struct {
-	// LearningRate is α; 0 means 0.001, the default since PyTorch 2.
+	// LearningRate is α. It must be set: torch.optim's default is 0.001.
 	LearningRate float64 `json:"learning_rate"`
-	// Momentum is μ in [0, 1); 0 means 0.9. Without momentum the rule is SGD.
+	// Momentum is μ in (0, 1). It must be set: 0.9 is common, and without momentum the rule is SGD.
 	Momentum float64 `json:"momentum"`
 }
 
@@ -45,10 +45,11 @@ func (r Momentum) Validate() error { return validateMomentum("momentum", r.Learn
 // Validate returns an error if a field is out of its range.
 func (r Nesterov) Validate() error { return validateMomentum("nesterov", r.LearningRate, r.Momentum) }
 
-func validateMomentum(rule string, learningRate, momentum float64) error {
-	return errors.Join(
-		inRange(rule, "learning rate", learningRate, 0, limit),
-		inRange(rule, "momentum", momentum, 0, 1))
+func validateMomentum(rule string, rate, momentum float64) error {
+	if momentum == 0 {
+		return errors.Join(learningRate(rule, rate), unset(rule, "momentum", "is SGD", "Momentum, say to 0.9, or use SGD"))
+	}
+	return errors.Join(learningRate(rule, rate), inRange(rule, "momentum", momentum, 0, 1, ""))
 }
 
 // Needs implements optimizer.Rule: gradients alone.
@@ -73,11 +74,11 @@ type velocity struct {
 	scale, momentum float32
 }
 
-func newVelocity(rule validator, name string, layout optimizer.Layout, learningRate, momentum float64) *velocity {
+func newVelocity(rule validator, name string, layout optimizer.Layout, rate, momentum float64) *velocity {
 	return &velocity{
 		memory:   newMemory(rule, name, layout, 1),
-		scale:    float32(-or(learningRate, 1e-3)),
-		momentum: float32(or(momentum, 0.9)),
+		scale:    float32(-rate),
+		momentum: float32(momentum),
 	}
 }
 

@@ -14,23 +14,33 @@ import (
 // as in torch.optim.RMSprop, neither centred nor with momentum (Tieleman and
 // Hinton 2012, lecture 6e).
 type RMSProp struct {
-	// LearningRate is α; 0 means 0.01.
+	// LearningRate is α. It must be set: torch.optim's default is 0.01.
 	LearningRate float64 `json:"learning_rate"`
-	// Alpha is the smoothing constant ρ in [0, 1), which PyTorch calls
-	// alpha; 0 means 0.99.
+	// Alpha is the smoothing constant ρ in (0, 1), which PyTorch calls
+	// alpha. It must be set: torch.optim's default is 0.99, and 0 would keep no mean.
 	Alpha float64 `json:"alpha"`
-	// Epsilon is ε; 0 means 1e-8.
+	// Epsilon is ε; 0 means 1e-8, torch.optim's default. With no ε at all a coordinate
+	// without a gradient so far would be 0/0; 1e-30 is as good as none elsewhere.
 	Epsilon float64 `json:"epsilon"`
 }
 
 var _ optimizer.Rule = RMSProp{}
 
+// WithDefaults returns r with ε set to its default if it is 0.
+func (r RMSProp) WithDefaults() RMSProp {
+	r.Epsilon = or(r.Epsilon, 1e-8)
+	return r
+}
+
 // Validate returns an error if a field is out of its range.
 func (r RMSProp) Validate() error {
+	alpha := inRange("rmsprop", "alpha", r.Alpha, 0, 1, "")
+	if r.Alpha == 0 {
+		alpha = unset("rmsprop", "alpha", "keeps no mean: each step would be as long as the learning rate, whatever the gradient", "Alpha, torch.optim's default is 0.99")
+	}
 	return errors.Join(
-		inRange("rmsprop", "learning rate", r.LearningRate, 0, limit),
-		inRange("rmsprop", "alpha", r.Alpha, 0, 1),
-		inRange("rmsprop", "epsilon", r.Epsilon, 0, limit))
+		learningRate("rmsprop", r.LearningRate), alpha,
+		inRange("rmsprop", "epsilon", r.Epsilon, 0, limit, forDefault))
 }
 
 // Needs implements optimizer.Rule: gradients alone.
@@ -38,13 +48,13 @@ func (RMSProp) Needs() optimizer.Needs { return optimizer.Needs{} }
 
 // Start implements optimizer.Rule. It panics if the rule is not valid.
 func (r RMSProp) Start(layout optimizer.Layout) optimizer.State {
-	alpha := or(r.Alpha, 0.99)
+	r = r.WithDefaults()
 	return &rmspropState{
 		memory:  newMemory(r, "rmsprop", layout, 1),
-		scale:   float32(-or(r.LearningRate, 1e-2)),
-		keep:    float32(alpha),
-		take:    float32(1 - alpha),
-		epsilon: float32(or(r.Epsilon, 1e-8)),
+		scale:   float32(-r.LearningRate),
+		keep:    float32(r.Alpha),
+		take:    float32(1 - r.Alpha),
+		epsilon: float32(r.Epsilon),
 	}
 }
 

@@ -8,15 +8,15 @@ import "learnedopt/optimizer"
 //
 // as in torch.optim.SGD (Robbins and Monro 1951).
 type SGD struct {
-	// LearningRate is α; 0 means 0.001, the default since PyTorch 2.
+	// LearningRate is α. It must be set: torch.optim's default is 0.001.
 	LearningRate float64 `json:"learning_rate"`
 }
 
 var _ optimizer.Rule = SGD{}
 
-// Validate returns an error if the learning rate is negative or not finite.
+// Validate returns an error if the learning rate is not positive or not finite.
 func (r SGD) Validate() error {
-	return inRange("sgd", "learning rate", r.LearningRate, 0, limit)
+	return learningRate("sgd", r.LearningRate)
 }
 
 // Needs implements optimizer.Rule: gradients alone.
@@ -26,7 +26,7 @@ func (SGD) Needs() optimizer.Needs { return optimizer.Needs{} }
 func (r SGD) Start(layout optimizer.Layout) optimizer.State {
 	return &sgdState{
 		memory: newMemory(r, "sgd", layout, 0),
-		scale:  float32(-or(r.LearningRate, 1e-3)),
+		scale:  float32(-r.LearningRate),
 	}
 }
 

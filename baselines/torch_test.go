@@ -1,6 +1,7 @@
 package baselines
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -10,37 +11,41 @@ import (
 	"learnedopt/optimizer"
 )
 
-// fromOptions returns the rule that a case of the fixture describes.
+// fromOptions returns the rule that a case of the fixture describes. What the case leaves out is torch.optim's default:
+// the learning rates that DefaultLearningRate promises, and Alpha as RMSProp's doc has it; but a momentum of 0.9.
 func fromOptions(t *testing.T, name string, options json.RawMessage) optimizer.Rule {
 	t.Helper()
 	decode := func(rule any) {
-		if err := json.Unmarshal(options, rule); err != nil {
+		d := json.NewDecoder(bytes.NewReader(options))
+		d.DisallowUnknownFields()
+		if err := d.Decode(rule); err != nil {
 			t.Fatal(err)
 		}
 	}
+	rate := DefaultLearningRate(name)
 	switch name {
 	case "sgd":
-		var r SGD
+		r := SGD{}
 		decode(&r)
 		return r
 	case "momentum":
-		var r Momentum
+		r := Momentum{Momentum: 0.9}
 		decode(&r)
 		return r
 	case "nesterov":
-		var r Nesterov
+		r := Nesterov{Momentum: 0.9}
 		decode(&r)
 		return r
 	case "adagrad":
-		var r AdaGrad
+		r := AdaGrad{LearningRate: rate}
 		decode(&r)
 		return r
 	case "rmsprop":
-		var r RMSProp
+		r := RMSProp{LearningRate: rate, Alpha: 0.99}
 		decode(&r)
 		return r
 	case "adam":
-		var r Adam
+		r := Adam{LearningRate: rate}
 		decode(&r)
 		return r
 	}

@@ -43,7 +43,8 @@ CASES = [
     ("rmsprop", dict(learning_rate=0.3, alpha=0.9, epsilon=1e-4)),
     ("adam", dict()),
     ("adam", dict(learning_rate=0.03)),
-    ("adam", dict(learning_rate=0.1, beta1=0.5, beta2=0.95, epsilon=1e-3)),
+    ("adam", dict(learning_rate=0.1, betas=[0.5, 0.95], epsilon=1e-3)),
+    ("adam", dict(learning_rate=0.1, betas=[0, 0.999])),
 ]
 
 
@@ -58,7 +59,7 @@ def make(rule, w, o):
         return torch.optim.Adagrad([w], **lr, **eps)
     if rule == "rmsprop":
         return torch.optim.RMSprop([w], **lr, **eps, **({"alpha": o["alpha"]} if "alpha" in o else {}))
-    return torch.optim.Adam([w], **lr, **eps, betas=(o.get("beta1", 0.9), o.get("beta2", 0.999)))
+    return torch.optim.Adam([w], **lr, **eps, betas=tuple(o.get("betas", (0.9, 0.999))))
 
 
 def updates(rule, options, grads):
