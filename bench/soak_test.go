@@ -167,7 +167,7 @@ func soakTraining(ctx context.Context, family optimizer.Family, estimator metatr
 func soakEvaluation(ctx context.Context, family optimizer.Family, opt *metaopt.Optimizer) error {
 	_, err := compare.Evaluate(ctx, compare.EvalConfig{Family: family, Steps: 20, Runs: 3, Seed: rand.Uint64(), Contenders: []compare.Contender{
 		{Name: "mlp", Kind: compare.Learned, Rule: opt.Rule()},
-		{Name: "guarded", Kind: compare.Learned, Rule: metaopt.Guarded{Rule: opt.Rule(), Guard: metaopt.Guard{Fallback: baselines.Adam{}}}},
+		{Name: "guarded", Kind: compare.Learned, Rule: metaopt.Guarded{Rule: opt.Rule(), Guard: metaopt.Guard{Fallback: baselines.Adam{LearningRate: 0.001}}}},
 		{Name: "adam", Kind: compare.Baseline, Rule: baselines.Adam{LearningRate: 0.03}, LearningRate: 0.03},
 	}})
 	return err

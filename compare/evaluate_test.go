@@ -40,7 +40,7 @@ func compareLines(t *testing.T) *compare.Comparison {
 		Contenders: []compare.Contender{
 			{Name: "slow", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 0.1}, LearningRate: 0.1},
 			{Name: "wild", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 1e6}, LearningRate: 1e6},
-			{Name: "learned", Kind: compare.Learned, Rule: baselines.SGD{}},
+			{Name: "learned", Kind: compare.Learned, Rule: baselines.SGD{LearningRate: 0.001}},
 		},
 		Steps: 7, Runs: 5, Seed: 3,
 	})
@@ -126,7 +126,7 @@ func TestBootstrapCovers(t *testing.T) {
 		cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{
 			Family: family(func(rng *rand.Rand) (optimizer.Problem, error) { return &line{c: rng.ExpFloat64()}, nil }),
 			Contenders: []compare.Contender{
-				{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{}},
+				{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 0.001}},
 			},
 			Steps: 1, Runs: 10, Seed: uint64(k),
 		})
@@ -145,7 +145,7 @@ func TestBootstrapCovers(t *testing.T) {
 func TestEvaluateRejects(t *testing.T) {
 	good := compare.EvalConfig{
 		Family: family(bowls), Steps: 1, Runs: 1,
-		Contenders: []compare.Contender{{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{}}},
+		Contenders: []compare.Contender{{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 0.001}}},
 	}
 	for name, change := range map[string]func(*compare.EvalConfig){
 		"no family": func(c *compare.EvalConfig) { c.Family = nil },

@@ -100,7 +100,7 @@ func TestNothingToPair(t *testing.T) {
 func TestResultsPutTogether(t *testing.T) {
 	contenders := []compare.Contender{
 		{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 0.1}, LearningRate: 0.1},
-		{Name: "learned", Kind: compare.Learned, Rule: baselines.Adam{}},
+		{Name: "learned", Kind: compare.Learned, Rule: baselines.Adam{LearningRate: 0.001}},
 	}
 	evaluate := func(c ...compare.Contender) *compare.Comparison {
 		cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{

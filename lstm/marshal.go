@@ -52,6 +52,15 @@ func (c *core[T]) fingerprint() uint64 {
 	return h.Sum64()
 }
 
+// Definition returns the configuration and a checksum of the parameters: what tells networks apart where a run of one
+// is saved.
+func (net *Network) Definition() any {
+	return struct {
+		Config     Config
+		Parameters string
+	}{net.core.cfg, fmt.Sprintf("%016x", net.core.fingerprint())}
+}
+
 // MarshalBinary implements encoding.BinaryMarshaler: 40 bytes and four for each float of
 // the state. The network is not part of it. A run that goes on from it in
 // UnmarshalBinary makes the same updates, bit for bit.
@@ -78,7 +87,13 @@ func (s *State) place(row, i int) int {
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of
 // the same network and as many coordinates. On an error, which wraps ErrState, the
 // state is unchanged.
-func (s *State) UnmarshalBinary(data []byte) error {
+func (s *State) UnmarshalBinary(data []byte) error { return s.unmarshal(data, false) }
+
+// UnmarshalChanged is UnmarshalBinary of the state of another network, with as many floats a coordinate: one with another
+// Scale or Anneal, or with other parameters.
+func (s *State) UnmarshalChanged(data []byte) error { return s.unmarshal(data, true) }
+
+func (s *State) unmarshal(data []byte, changed bool) error {
 	if len(data) < stateHeader {
 		return fmt.Errorf("%w: %d bytes are too few for a header", ErrState, len(data))
 	}
@@ -87,7 +102,7 @@ func (s *State) UnmarshalBinary(data []byte) error {
 	case string(want[:stepsOffset]) != string(data[:stepsOffset]) || string(want[stepsOffset+8:printOffset]) != string(data[stepsOffset+8:printOffset]):
 		return fmt.Errorf("%w: header %x, want %x: start the state with the network and the number of coordinates that it was saved with",
 			ErrState, data[:printOffset], want[:printOffset])
-	case string(want[printOffset:]) != string(data[printOffset:stateHeader]):
+	case !changed && string(want[printOffset:]) != string(data[printOffset:stateHeader]):
 		return fmt.Errorf("%w: it was saved with another network (%x, not %x): load the optimizer that the run was started with",
 			ErrState, data[printOffset:stateHeader], want[printOffset:])
 	case steps > math.MaxInt:

@@ -17,6 +17,9 @@ const (
 // are damaged.
 var ErrState = errors.New("metaopt: bad state")
 
+// ErrChanged is wrapped, beside ErrState, by the error of Run.UnmarshalBinary that names the settings that differ.
+var ErrChanged = errors.New("the run was saved with other settings; start it with the same ones, or go on with the new ones by ResumeChanged")
+
 var (
 	errInconsistent = errors.New("a state that no run can be in")
 	// errNoLoss is what a step without a loss says where the rule needs it.

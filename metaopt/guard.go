@@ -22,7 +22,7 @@ import (
 //   - the last new best is S steps past (only where Stall is set);
 //   - loss, gradient, update or the parameters that it leads to are not finite.
 //
-// W, P, τ and S are Window, Patience, Tolerance and Stall. The step of the handover
+// W and S are Window and Stall, P and τ the Patience and Tolerance of Rise. The step of the handover
 // has no update: it puts θ* back, bit for bit, and from the next step on the fallback
 // works from a fresh state. There is no way back. Until then the run is the unguarded
 // one, bit for bit; afterwards a non-finite number is a divergence, as ever.
@@ -34,18 +34,25 @@ import (
 // After Prémont-Schwarz et al. 2022 (LGL2O), who let two rules compete on losses of
 // both, and Heaton et al. 2023 (Safe-L2O), who compare a residual with a running mean of it.
 type Guard struct {
-	// Fallback is the rule that takes over; nil means Adam with learning rate 0.001.
+	// Fallback is the rule that takes over; nil means Adam with learning rate 0.001, torch.optim's default.
 	Fallback optimizer.Rule
 	// Window is W, in steps: the more noise in the losses, the longer; 0 means 10.
 	Window int
-	// Patience is P, in steps; 0 means 10.
-	Patience int
-	// Tolerance is τ, as a part of the first loss; 0 means 0.1.
-	Tolerance float64
+	// Rise says how far and how long the losses may rise; the zero value means {Tolerance: 0.1, Patience: 10}.
+	Rise Rise
 	// Stall is S, in steps; 0 means that no standstill is too long.
 	Stall int
 	// OnHandover, if set, is called at the handover, from the run's goroutine.
 	OnHandover func(Handover)
+}
+
+// A Rise is by how much, and for how many steps in a row, the smoothed loss may lie above its best. Both fields are set,
+// or neither.
+type Rise struct {
+	// Tolerance is τ, as a part of the first loss; 0 tolerates no rise at all.
+	Tolerance float64
+	// Patience is P, in steps, at least 1.
+	Patience int
 }
 
 // A Handover is the moment at which a Guard gave up on a learned rule.
@@ -59,19 +66,16 @@ type Handover struct {
 	Loss, Best float64
 }
 
-// WithDefaults returns g with every zero field set to its default.
+// WithDefaults returns g with every zero field but Stall set to its default.
 func (g Guard) WithDefaults() Guard {
 	if g.Fallback == nil {
-		g.Fallback = baselines.Adam{}
+		g.Fallback = baselines.Adam{LearningRate: 0.001}
 	}
 	if g.Window == 0 {
 		g.Window = 10
 	}
-	if g.Patience == 0 {
-		g.Patience = 10
-	}
-	if g.Tolerance == 0 {
-		g.Tolerance = 0.1
+	if g.Rise == (Rise{}) {
+		g.Rise = Rise{Tolerance: 0.1, Patience: 10}
 	}
 	return g
 }
@@ -82,13 +86,16 @@ func (g Guard) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"window", g.Window}, {"patience", g.Patience}, {"stall", g.Stall}} {
+	}{{"window", g.Window}, {"patience", g.Rise.Patience}, {"stall", g.Stall}} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("metaopt: a guard's %s of %d; it must not be negative", f.name, f.value))
 		}
 	}
-	if !(g.Tolerance >= 0) || math.IsInf(g.Tolerance, 0) {
-		errs = append(errs, fmt.Errorf("metaopt: a guard's tolerance of %v; it must be finite and not negative", g.Tolerance))
+	if tau := g.Rise.Tolerance; !(tau >= 0) || math.IsInf(tau, 0) {
+		errs = append(errs, fmt.Errorf("metaopt: a guard's tolerance of %v; it must be finite and not negative", tau))
+	}
+	if g.Rise.Patience == 0 && g.Rise.Tolerance != 0 {
+		errs = append(errs, errors.New("metaopt: a guard's tolerance without a patience; set both, or neither for {Tolerance: 0.1, Patience: 10}"))
 	}
 	if v, ok := g.Fallback.(interface{ Validate() error }); ok {
 		errs = append(errs, v.Validate())

@@ -59,33 +59,40 @@ func TestGuardByHand(t *testing.T) {
 	}{
 		// s = 8 7 5 3 2.5 3.5 5.5 4: b = 3 of θ_3 = 3, for f_4 = 3 is above s_4; then b + τ f_0 = 3.8 is exceeded twice.
 		"rise": {
-			metaopt.Guard{Window: 2, Patience: 2},
+			metaopt.Guard{Window: 2, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 2}},
 			[]float64{8, 6, 4, 2, 3, 4, 7, 1, 1},
 			[]float64{1, 2, 3, 4, 5, 6, 7, 3, 2.75},
 			metaopt.Handover{Step: 7, Cause: "rise", Loss: 4, Best: 3},
 		},
 		// s = 8 9 10: back to the start.
 		"from the start": {
-			metaopt.Guard{Window: 2, Patience: 2},
+			metaopt.Guard{Window: 2, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 2}},
 			[]float64{8, 10, 10, 0, 17, 8},
 			[]float64{1, 2, 0, -0.25, -0.5, -0.75},
 			metaopt.Handover{Step: 2, Cause: "rise", Loss: 10, Best: 8},
 		},
 		"not in a row": {
-			metaopt.Guard{Window: 1, Patience: 2},
+			metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 2}},
 			[]float64{8, 10, 8, 10, 8, 10},
 			[]float64{1, 2, 3, 4, 5, 6},
 			metaopt.Handover{},
 		},
 		"within tolerance": {
-			metaopt.Guard{Window: 1, Patience: 1, Tolerance: 0.5},
+			metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.5, Patience: 1}},
 			[]float64{8, 4, 8, 8, 8.1},
 			[]float64{1, 2, 3, 4, 1},
 			metaopt.Handover{Step: 4, Cause: "rise", Loss: 8.1, Best: 4},
 		},
+		// A tolerance of 0 is none at all: the least rise counts.
+		"no tolerance": {
+			metaopt.Guard{Window: 1, Rise: metaopt.Rise{Patience: 2}},
+			[]float64{8, 4, 4, 4.0001, 4, 4.0001, 4.0001},
+			[]float64{1, 2, 3, 4, 5, 6, 1},
+			metaopt.Handover{Step: 6, Cause: "rise", Loss: 4.0001, Best: 4},
+		},
 		// Negative losses: the tolerance is a part of |f_0|.
 		"negative": {
-			metaopt.Guard{Window: 1, Patience: 1},
+			metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}},
 			[]float64{-10, -11, -10, -9.9},
 			[]float64{1, 2, 3, 1},
 			metaopt.Handover{Step: 3, Cause: "rise", Loss: -9.9, Best: -11},
@@ -110,7 +117,7 @@ func TestGuardByHand(t *testing.T) {
 		},
 		// s = 9 5 1.5 11: s_2 is the least, but f_2 is above it.
 		"spike": {
-			metaopt.Guard{Window: 2, Patience: 1},
+			metaopt.Guard{Window: 2, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}},
 			[]float64{9, 1, 2, 20, 1},
 			[]float64{1, 2, 3, 1, 0.75},
 			metaopt.Handover{Step: 3, Cause: "rise", Loss: 11, Best: 5},

@@ -97,7 +97,7 @@ func TestGuardOfWhatIsNotFinite(t *testing.T) {
 
 func TestGuardedRun(t *testing.T) {
 	opt := someOptimizer(t, lstm.Config{Hidden: 3})
-	guarded, err := opt.WithGuard(metaopt.Guard{Window: 1, Patience: 1})
+	guarded, err := opt.WithGuard(metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestGuardedRun(t *testing.T) {
 }
 
 func TestGuardAllocations(t *testing.T) {
-	opt, err := someOptimizer(t, lstm.Config{Hidden: 3}).WithGuard(metaopt.Guard{Patience: 1})
+	opt, err := someOptimizer(t, lstm.Config{Hidden: 3}).WithGuard(metaopt.Guard{Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,10 +244,11 @@ func TestGuardRejects(t *testing.T) {
 	opt := someOptimizer(t, lstm.Config{Hidden: 3})
 	for says, g := range map[string]metaopt.Guard{
 		"window":        {Window: -1},
-		"patience":      {Patience: -2},
+		"patience":      {Rise: metaopt.Rise{Patience: -2}},
 		"stall":         {Stall: -3},
-		"tolerance":     {Tolerance: math.NaN()},
-		"tolerance of ": {Tolerance: -0.1},
+		"tolerance":     {Rise: metaopt.Rise{Tolerance: math.NaN(), Patience: 1}},
+		"tolerance of ": {Rise: metaopt.Rise{Tolerance: -0.1, Patience: 1}},
+		"set both":      {Rise: metaopt.Rise{Tolerance: 0.1}},
 		"learning rate": {Fallback: baselines.Adam{LearningRate: -1}},
 	} {
 		if _, err := opt.WithGuard(g); err == nil || !strings.Contains(err.Error(), says) {

@@ -17,7 +17,8 @@ type guardState struct {
 	steps  int
 
 	// Until the handover.
-	losses []float64 // the last W
+	losses []float64 // the last W: loss k at k mod W
+	held   int       // how many of them there are
 	read   int       // losses so far
 	first  float64   // f_0
 	best   float64   // b_t
@@ -92,9 +93,12 @@ func (s *guardState) update(dst []float32, p optimizer.Point) (*optimizer.Diverg
 func (s *guardState) judge(loss float64) (cause string, smooth float64) {
 	s.losses[s.read%len(s.losses)] = loss
 	s.read++
-	window := s.losses[:min(s.read, len(s.losses))]
-	for _, f := range window {
-		smooth += f / float64(len(window)) // no sum that overflows
+	oldest := 0
+	if s.held = min(s.held+1, len(s.losses)); s.held < len(s.losses) {
+		oldest = s.read - s.held
+	}
+	for k := range s.held {
+		smooth += s.losses[(oldest+k)%len(s.losses)] / float64(s.held) // no sum that overflows
 	}
 	if s.read == 1 {
 		s.first = loss
@@ -103,13 +107,13 @@ func (s *guardState) judge(loss float64) (cause string, smooth float64) {
 	if s.read == 1 || smooth < s.best && loss <= smooth {
 		s.best, s.bestAt = smooth, s.read
 	}
-	if smooth > s.best+s.cfg.Tolerance*max(s.first, -s.first) {
+	if smooth > s.best+s.cfg.Rise.Tolerance*max(s.first, -s.first) {
 		s.above++
 	} else {
 		s.above = 0
 	}
 	switch {
-	case s.above >= s.cfg.Patience:
+	case s.above >= s.cfg.Rise.Patience:
 		return "rise", smooth
 	case s.cfg.Stall > 0 && s.read-s.bestAt >= s.cfg.Stall:
 		return "stall", smooth
@@ -128,12 +132,25 @@ func (s *guardState) handOver(cause string, loss float64) {
 	}
 }
 
+// resize keeps the newest losses of the window in one of another length.
+func (s *guardState) resize(window int) {
+	if s.losses == nil || len(s.losses) == window {
+		return
+	}
+	losses := make([]float64, window)
+	s.held = min(s.held, window)
+	for k := s.read - s.held; k < s.read; k++ {
+		losses[k%window] = s.losses[k%len(s.losses)]
+	}
+	s.losses = losses
+}
+
 // handedOver is what Run.HandedOver asks for.
 func (s *guardState) handedOver() *Handover { return s.handover }
 
 const (
 	guardName    = "guard"
-	guardVersion = 2
+	guardVersion = 3
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler; the states of rule and fallback must. The
@@ -143,6 +160,7 @@ func (s *guardState) MarshalBinary() ([]byte, error) {
 	w.Int(s.layout.Len())
 	w.Int(s.steps)
 	w.Floats64(s.losses)
+	w.Int(s.held)
 	w.Int(s.read)
 	w.Float(s.first)
 	w.Float(s.best)
@@ -168,20 +186,34 @@ func (s *guardState) MarshalBinary() ([]byte, error) {
 // rules, window and number of coordinates. On an error, which wraps ErrState, the state is
 // unchanged. OnHandover does not hear of a handover before the save.
 func (s *guardState) UnmarshalBinary(data []byte) error {
-	r := saved.NewReader(data, guardName, guardVersion)
+	return s.unmarshal(saved.NewReader(data, guardName, guardVersion))
+}
+
+// UnmarshalChanged implements saved.Changer: the window may be another one, of which as many losses are known as were
+// saved.
+func (s *guardState) UnmarshalChanged(data []byte) error {
+	return s.unmarshal(saved.NewReader(data, guardName, guardVersion).Changed())
+}
+
+func (s *guardState) unmarshal(r *saved.Reader) error {
 	r.Same("coordinates", s.layout.Len())
 	back := &guardState{rule: s.rule, cfg: s.cfg, layout: s.layout, steps: r.Int()}
-	back.losses = r.Floats64(s.cfg.Window)
-	back.read, back.first, back.best, back.bestAt, back.above = r.Int(), r.Float(), r.Float(), r.Int(), r.Int()
+	if r.MayDiffer() {
+		back.losses = r.SomeFloats64()
+	} else {
+		back.losses = r.Floats64(s.cfg.Window)
+	}
+	back.held, back.read, back.first, back.best, back.bestAt, back.above = r.Int(), r.Int(), r.Float(), r.Float(), r.Int(), r.Int()
 	active := s.rule
 	if cause := r.Text(); cause != "" {
 		back.handover = &Handover{Cause: cause, Step: r.Int(), Loss: r.Float(), Best: r.Float()}
 		active = s.cfg.Fallback
 	}
-	if (back.handover == nil) != (back.losses != nil) {
+	if (back.handover == nil) != (back.losses != nil) || back.losses != nil && back.held > min(back.read, len(back.losses)) {
 		r.Fail(errInconsistent)
 	}
 	if r.Err() == nil {
+		back.resize(s.cfg.Window)
 		back.active = active.Start(s.layout)
 		r.State(back.active)
 	}

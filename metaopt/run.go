@@ -111,16 +111,22 @@ func isUpdate(err error) bool {
 
 const (
 	runName    = "run"
-	runVersion = 2
+	runVersion = 3
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler: the steps so far and the rule's state, with the
-// point that a guard may go back to; not the parameters, the rule, or what OnHorizon set. A run that
-// goes on from it in UnmarshalBinary goes on as if it had not been interrupted, bit for bit. It is
-// an error if the rule's state cannot be saved; all those of this module can.
+// point that a guard may go back to, and what defines the run: the settings of the rule and the layout; not the
+// parameters, or what OnHorizon set. A run that goes on from it in UnmarshalBinary goes on as if it had not been
+// interrupted, bit for bit. It is an error if the rule's state cannot be saved; all states of this module can.
+//
+// The settings of a rule are its exported fields, all the way down, without functions. A type whose settings are
+// not exported has a method Definition() any that returns them: the exported fields of that count.
 func (r *Run) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(runName, runVersion)
 	w.Int(r.layout.Len())
+	rule, layout := r.definition()
+	w.Text(rule)
+	w.Text(layout)
 	w.Int(r.steps)
 	w.Floats32(r.kept32)
 	w.Floats64(r.kept64)
@@ -133,14 +139,35 @@ func (r *Run) MarshalBinary() ([]byte, error) {
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. The run must be one that Start or StartRule returned
-// for the same rule and as many coordinates; for a learned rule this is checked down to the
-// network's parameters, for others by kind. On an error, which wraps ErrState, the run is unchanged.
+// for the same rule, settings and layout; for a learned rule this is checked down to the network's
+// parameters. Other settings are an error that names them and wraps ErrChanged: ResumeChanged takes them.
+// On any error, which wraps ErrState, the run is unchanged.
 func (r *Run) UnmarshalBinary(data []byte) error {
+	return r.resume(saved.NewReader(data, runName, runVersion))
+}
+
+// ResumeChanged is UnmarshalBinary for a run whose settings or layout are not those that were saved. The run goes on with its own: a
+// learning rate, say, or a schedule, at the step that was saved. The saved state must fit it: the same kinds of rules
+// around one another, as many coordinates (in each group too), networks with a state of the same size. Steps of a
+// rules.WarmStart cannot be raised after the change to its second rule. A guard's Window may change.
+func (r *Run) ResumeChanged(data []byte) error {
+	return r.resume(saved.NewReader(data, runName, runVersion).Changed())
+}
+
+// definition returns what defines the run.
+func (r *Run) definition() (rule, layout string) {
+	return saved.Define("rule", r.rule), saved.DefineLayout(r.layout)
+}
+
+func (r *Run) resume(in *saved.Reader) error {
 	if r.rule == nil {
 		return fmt.Errorf("%w: a run without a rule; start it first", ErrState)
 	}
-	in := saved.NewReader(data, runName, runVersion)
 	in.Same("coordinates", r.layout.Len())
+	wasRule, wasLayout := in.Text(), in.Text()
+	if rule, layout := r.definition(); in.Err() == nil && !in.MayDiffer() && (wasRule != rule || wasLayout != layout) {
+		in.Fail(fmt.Errorf("%w: %s", ErrChanged, saved.Difference(wasRule+wasLayout, rule+layout)))
+	}
 	steps := in.Int()
 	kept32, kept64 := in.Floats32(r.layout.Len()), in.Floats64(r.layout.Len())
 	var state optimizer.State

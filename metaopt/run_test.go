@@ -82,7 +82,7 @@ func (w *walk) steps(t *testing.T, n int) {
 
 // eager hands over after a few steps wherever the loss rises.
 func eager(rule optimizer.Rule) optimizer.Rule {
-	return metaopt.Guarded{Rule: rule, Guard: metaopt.Guard{Window: 2, Patience: 1, Tolerance: 0.01, Fallback: baselines.Adam{LearningRate: 0.05}}}
+	return metaopt.Guarded{Rule: rule, Guard: metaopt.Guard{Window: 2, Rise: metaopt.Rise{Tolerance: 0.01, Patience: 1}, Fallback: baselines.Adam{LearningRate: 0.05}}}
 }
 
 // someRules are learned and hand-designed, bare, wrapped and guarded; at least one of the guards acts.
@@ -193,13 +193,13 @@ func TestNothingMoves(t *testing.T) {
 		only64      bool
 		steps       int
 	}{
-		"NaN":             {baselines.Momentum{}, 0, nan, "gradient", nan, false, 1},
-		"infinite":        {baselines.Momentum{}, 0, inf, "gradient", inf, false, 1},
-		"beyond float32":  {baselines.Momentum{}, 0, -1e39, "gradient", -1e39, true, 1},
-		"decay":           {rules.WeightDecay{Rule: baselines.SGD{}}, 0, nan, "gradient", nan, false, 1},
+		"NaN":             {baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, 0, nan, "gradient", nan, false, 1},
+		"infinite":        {baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, 0, inf, "gradient", inf, false, 1},
+		"beyond float32":  {baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, 0, -1e39, "gradient", -1e39, true, 1},
+		"decay":           {rules.WeightDecay{Rule: baselines.SGD{LearningRate: 0.001}}, 0, nan, "gradient", nan, false, 1},
 		"update":          {baselines.SGD{LearningRate: 1e30}, 0, 1e30, "update", -inf, false, 2},
 		"parameter":       {baselines.SGD{LearningRate: 1}, -3e38, 3e38, "parameter", -inf, false, 2},
-		"large parameter": {rules.WeightDecay{Rule: baselines.SGD{}}, 1e39, 1, "parameter", 1e39, true, 1},
+		"large parameter": {rules.WeightDecay{Rule: baselines.SGD{LearningRate: 0.001}}, 1e39, 1, "parameter", 1e39, true, 1},
 	} {
 		const n = 6
 		for k, kind := range []string{"float32", "float32 groups", "float64", "float64 groups"} {
@@ -268,11 +268,11 @@ func in32(x []float64) []float32 {
 // TestGuardGoesBackIn64 expects what a guard puts back to be the parameters that were there, bit for bit,
 // though float32 could not hold them; the guard may be under wrappers, and the loss be NaN.
 func TestGuardGoesBackIn64(t *testing.T) {
-	guard := metaopt.Guarded{Rule: constant(1), Guard: metaopt.Guard{Window: 1, Patience: 1, Fallback: baselines.SGD{LearningRate: 0.25}}}
+	guard := metaopt.Guarded{Rule: constant(1), Guard: metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}, Fallback: baselines.SGD{LearningRate: 0.25}}}
 	for name, rule := range map[string]optimizer.Rule{
 		"guard":      guard,
 		"wrapped":    rules.ClipNorm{Max: 100, Rule: rules.Scaled{Rule: rules.WeightDecay{Rule: guard}}},
-		"warm start": rules.WarmStart{Steps: 9, First: guard, Then: baselines.SGD{}},
+		"warm start": rules.WarmStart{Steps: 9, First: guard, Then: baselines.SGD{LearningRate: 0.001}},
 	} {
 		for _, bad := range []float64{9, math.NaN()} {
 			run := startRun(rule, 3)
@@ -383,7 +383,7 @@ func TestStartRuleRefuses(t *testing.T) {
 
 // A loss is for one step: the next guarded one needs another.
 func TestALossIsUsedUp(t *testing.T) {
-	run := startRun(eager(baselines.SGD{}), 1)
+	run := startRun(eager(baselines.SGD{LearningRate: 0.001}), 1)
 	theta, grad := []float32{1}, []float32{1}
 	if err := run.StepLoss(theta, grad, 1); err != nil {
 		t.Fatal(err)
@@ -391,7 +391,7 @@ func TestALossIsUsedUp(t *testing.T) {
 	if err := run.Step(theta, grad); err == nil || run.Steps() != 1 {
 		t.Errorf("a second step with the first one's loss: %v", err)
 	}
-	bare := startRun(baselines.SGD{}, 1)
+	bare := startRun(baselines.SGD{LearningRate: 0.001}, 1)
 	if err := bare.StepLoss(theta, grad, math.NaN()); err == nil {
 		t.Error("a loss of NaN is accepted")
 	}
@@ -401,9 +401,9 @@ func TestALossIsUsedUp(t *testing.T) {
 }
 
 func TestRunPanics(t *testing.T) {
-	run := startRun(baselines.SGD{}, 3)
+	run := startRun(baselines.SGD{LearningRate: 0.001}, 3)
 	one, three, wide := make([]float32, 1), make([]float32, 3), make([]float64, 3)
-	guarded := startRun(eager(baselines.SGD{}), 3)
+	guarded := startRun(eager(baselines.SGD{LearningRate: 0.001}), 3)
 	if err := guarded.StepLoss(three, three, 1); err != nil {
 		t.Fatal(err)
 	}

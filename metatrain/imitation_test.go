@@ -18,7 +18,7 @@ import (
 // network without state, as the one at its start is taken as given.
 func TestImitationAgainstFiniteDifferences(t *testing.T) {
 	const n, k, h = 7, 4, 1e-5
-	teacher := baselines.Momentum{LearningRate: 0.05}
+	teacher := baselines.Momentum{LearningRate: 0.05, Momentum: 0.9}
 	for _, cfg := range []lstm.Config{{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, {NoLSTM: true, Inputs: lstm.Raw}} {
 		net, err := lstm.Random(cfg, newRand(1))
 		if err != nil {

@@ -200,7 +200,7 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	if s.HasSafe {
 		t.safe = safePoint{r.floats("safe/phi", len(t.phi)), r.bytes("safe/meta")}
 		if r.err == nil { // also what is not needed yet must be whole
-			r.keep(unmarshalState(baselines.Adam{}.Start(optimizer.Flat(len(t.phi))), t.safe.meta))
+			r.keep(unmarshalState(baselines.Adam{LearningRate: t.cfg.MetaLearningRate}.Start(optimizer.Flat(len(t.phi))), t.safe.meta))
 		}
 	}
 	if r.err != nil {

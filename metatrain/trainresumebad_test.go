@@ -57,7 +57,7 @@ func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 			c.Estimator = &metatrain.PES{Pairs: 3, Objective: metatrain.Relative{}}
 		},
 		"baselines.SGD": func(c *metatrain.TrainConfig) {
-			c.Estimator = &metatrain.PES{Objective: metatrain.Relative{Rule: baselines.SGD{}}}
+			c.Estimator = &metatrain.PES{Objective: metatrain.Relative{Rule: baselines.SGD{LearningRate: 0.001}}}
 		},
 		"test": func(c *metatrain.TrainConfig) { c.Family = family(bowls) },
 	} {

@@ -17,7 +17,7 @@ import (
 // a gradient's length; they feel clipping where single steps stand out.
 type ClipNorm struct {
 	Rule optimizer.Rule
-	// Max is c; 0 means 1.
+	// Max is c, above 0. It must be set: 0 would leave no gradient, and to some it means no clipping.
 	Max float64
 }
 
@@ -25,7 +25,7 @@ var _ optimizer.Rule = ClipNorm{}
 
 // Validate returns an error if there is no rule, c is out of range, or the rule is not valid.
 func (r ClipNorm) Validate() error {
-	return errors.Join(validate("clip norm", r.Rule), inRange("clip norm", "max", r.Max, 0, math.Inf(1)))
+	return errors.Join(validate("clip norm", r.Rule), positive("clip norm", "max", r.Max, math.Inf(1), "leaves no gradient; set it, 1 is common, or leave the wrapper out"))
 }
 
 // Needs implements optimizer.Rule: what the rule below needs.
@@ -36,7 +36,7 @@ func (r ClipNorm) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
-	limit := orOne(r.Max)
+	limit := r.Max
 	return wrap(r.Rule, &change{name: "clipnorm", gradient: func(dst, grad []float32) {
 		sum := 0.0
 		for _, g := range grad {
@@ -58,7 +58,7 @@ func (r ClipNorm) Start(layout optimizer.Layout) optimizer.State {
 // is, and so does what is infinite.
 type ClipValue struct {
 	Rule optimizer.Rule
-	// Max is c; 0 means 1.
+	// Max is c, above 0. It must be set, as that of ClipNorm.
 	Max float64
 }
 
@@ -66,7 +66,7 @@ var _ optimizer.Rule = ClipValue{}
 
 // Validate returns an error if there is no rule, c is out of range, or the rule is not valid.
 func (r ClipValue) Validate() error {
-	return errors.Join(validate("clip value", r.Rule), inRange("clip value", "max", r.Max, 0, math.MaxFloat32))
+	return errors.Join(validate("clip value", r.Rule), positive("clip value", "max", r.Max, math.MaxFloat32, "leaves no gradient; set it, 1 is common, or leave the wrapper out"))
 }
 
 // Needs implements optimizer.Rule: what the rule below needs.
@@ -77,7 +77,7 @@ func (r ClipValue) Start(layout optimizer.Layout) optimizer.State {
 	if r.Validate() != nil {
 		panic(errInvalid)
 	}
-	limit := float32(orOne(r.Max))
+	limit := float32(r.Max)
 	return wrap(r.Rule, &change{name: "clipval", gradient: func(dst, grad []float32) {
 		for i, g := range grad {
 			if g-g == 0 {
@@ -86,11 +86,4 @@ func (r ClipValue) Start(layout optimizer.Layout) optimizer.State {
 			dst[i] = g
 		}
 	}}, layout)
-}
-
-func orOne(x float64) float64 {
-	if x == 0 {
-		return 1
-	}
-	return x
 }

@@ -33,6 +33,14 @@ func valid(x any) error {
 	return nil
 }
 
+// positive returns an error unless 0 < x < high. zero says what 0 would do, and what to set in its place.
+func positive(wrapper, field string, x, high float64, zero string) error {
+	if x == 0 {
+		return fmt.Errorf("rules: %s: %s 0 %s", wrapper, field, zero)
+	}
+	return inRange(wrapper, field, x, 0, high)
+}
+
 // inRange returns an error unless low ≤ x < high.
 func inRange(wrapper, field string, x, low, high float64) error {
 	if !(low <= x && x < high) {

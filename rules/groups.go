@@ -160,7 +160,15 @@ func (s *groupState) MarshalBinary() ([]byte, error) {
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same groups. On
 // an error, which wraps ErrState, the state is unchanged.
 func (s *groupState) UnmarshalBinary(data []byte) error {
-	r := saved.NewReader(data, "groups", version)
+	return s.read(saved.NewReader(data, "groups", version))
+}
+
+// UnmarshalChanged implements saved.Changer: the groups must be of the same sizes.
+func (s *groupState) UnmarshalChanged(data []byte) error {
+	return s.read(saved.NewReader(data, "groups", version).Changed())
+}
+
+func (s *groupState) read(r *saved.Reader) error {
 	r.Same("coordinates", s.n)
 	r.Same("groups", len(s.parts))
 	parts := make([]part, len(s.parts))

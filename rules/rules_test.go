@@ -54,7 +54,7 @@ func TestConform(t *testing.T) {
 	for name, rule := range map[string]optimizer.Rule{
 		"clip norm": rules.ClipNorm{Rule: net, Max: 0.5},
 		"groups":    halved{adam, net},
-		"composed":  rules.ClipNorm{Rule: halved{decay, rules.Scaled{Rule: rules.ClipNorm{Rule: net}, By: rules.StepDecay{Every: 2}}}, Max: 3},
+		"composed":  rules.ClipNorm{Rule: halved{decay, rules.Scaled{Rule: rules.ClipNorm{Rule: net, Max: 1}, By: rules.StepDecay{Factor: 0.1, Every: 2}}}, Max: 3},
 	} {
 		t.Run(name, func(t *testing.T) { optimizertest.ConformInOrder(t, rule) })
 	}
@@ -90,10 +90,10 @@ func TestByHand(t *testing.T) {
 		"decay, scaled":      {rules.WeightDecay{Rule: sgd, Decay: 0.25, By: rules.StepDecay{Factor: 0.5}}, [][]float32{one, one}, [][]float32{{-3, 3}, {-2, 1}}},
 		"decay is decoupled": {rules.WeightDecay{Rule: momentum, Decay: 0.25}, [][]float32{one, one}, [][]float32{{-3, 3}, {-3.5, 2.5}}},
 		"norm":               {rules.ClipNorm{Rule: sgd, Max: 2.5}, [][]float32{{3, 4}, {1.5, 2}, {0, 1}, {nan, 3}, {inf, 3}}, [][]float32{{-1.5, -2}, {-1.5, -2}, {0, -1}, {nan, -3}, {-inf, -3}}},
-		"norm of 1":          {rules.ClipNorm{Rule: sgd}, [][]float32{{0, -3e38}, {3e-30, 0}}, [][]float32{{0, 1}, {-3e-30, 0}}},
+		"norm of 1":          {rules.ClipNorm{Rule: sgd, Max: 1}, [][]float32{{0, -3e38}, {3e-30, 0}}, [][]float32{{0, 1}, {-3e-30, 0}}},
 		"value":              {rules.ClipValue{Rule: sgd, Max: 2}, [][]float32{{3, -4}, {2, -1}, {nan, -inf}}, [][]float32{{-2, 2}, {-2, 1}, {nan, inf}}},
-		"value of 1":         {rules.ClipValue{Rule: sgd}, [][]float32{{3, -0.5}}, [][]float32{{-1, 0.5}}},
-		"clipped before":     {rules.ClipValue{Rule: momentum}, [][]float32{{3, 3}, {0, 3}}, [][]float32{{-1, -1}, {-0.5, -1.5}}},
+		"value of 1":         {rules.ClipValue{Rule: sgd, Max: 1}, [][]float32{{3, -0.5}}, [][]float32{{-1, 0.5}}},
+		"clipped before":     {rules.ClipValue{Rule: momentum, Max: 1}, [][]float32{{3, 3}, {0, 3}}, [][]float32{{-1, -1}, {-0.5, -1.5}}},
 		"groups":             {rules.Groups{{1, sgd}, {0, momentum}}, [][]float32{{1, 1}, {1, 1}}, [][]float32{{-1, -1}, {-1, -1.5}}},
 		"decay of a group":   {rules.Groups{{Rule: sgd}, {1, rules.WeightDecay{Rule: sgd, Decay: 0.5}}}, [][]float32{one}, [][]float32{{-1, 7}}},
 		"norm of all groups": {rules.ClipNorm{Rule: rules.Groups{{1, sgd}, {1, sgd}}, Max: 2.5}, [][]float32{{3, 4}}, [][]float32{{-1.5, -2}}},
@@ -137,7 +137,7 @@ func TestNormPermuted(t *testing.T) {
 
 // A clipped gradient is not the caller's: it is left alone.
 func TestGradientsAreLeftAlone(t *testing.T) {
-	for _, rule := range []optimizer.Rule{rules.ClipNorm{Rule: baselines.SGD{}}, rules.ClipValue{Rule: baselines.SGD{}}} {
+	for _, rule := range []optimizer.Rule{rules.ClipNorm{Rule: baselines.SGD{LearningRate: 0.001}, Max: 1}, rules.ClipValue{Rule: baselines.SGD{LearningRate: 0.001}, Max: 1}} {
 		grad := []float32{30, 40}
 		updates(rule, grad, grad)
 		if grad[0] != 30 || grad[1] != 40 {
@@ -159,7 +159,7 @@ func TestSchedules(t *testing.T) {
 		"cosine":          {rules.Cosine{Steps: 4}, []float64{1, (2 + math.Sqrt2) / 4, 0.5, (2 - math.Sqrt2) / 4, 0, 0}},
 		"cosine, floored": {rules.Cosine{Steps: 2, Floor: 0.2}, []float64{1, 0.6, 0.2, 0.2}},
 		"step decay":      {rules.StepDecay{Factor: 0.5, Every: 2}, []float64{1, 1, 0.5, 0.5, 0.25}},
-		"default decay":   {rules.StepDecay{}, []float64{1, 0.1, 0.01}},
+		"every step":      {rules.StepDecay{Factor: 0.1}, []float64{1, 0.1, 0.01}},
 		"inverse root":    {rules.InverseSqrt{Steps: 2}, []float64{1, 1, math.Sqrt(2. / 3), math.Sqrt(0.5)}},
 		"from the start":  {rules.InverseSqrt{}, []float64{1, math.Sqrt(0.5), math.Sqrt(1. / 3), 0.5}},
 	} {
@@ -172,7 +172,7 @@ func TestSchedules(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	sgd, bad := baselines.SGD{}, baselines.Adam{LearningRate: -1}
+	sgd, bad := baselines.SGD{LearningRate: 0.001}, baselines.Adam{LearningRate: -1}
 	net := learned(t, "quadratic").Rule()
 	for says, rule := range map[string]interface {
 		optimizer.Rule
@@ -186,19 +186,22 @@ func TestValidate(t *testing.T) {
 		"cosine: number of steps is 0":         rules.Scaled{Rule: sgd, By: rules.WarmUp{Then: rules.Cosine{}}},
 		"cosine: floor is 1.5":                 rules.Scaled{Rule: sgd, By: rules.Cosine{Steps: 1, Floor: 1.5}},
 		"step decay: factor is 2":              rules.Scaled{Rule: sgd, By: rules.StepDecay{Factor: 2}},
-		"step decay: number of steps is -3":    rules.Scaled{Rule: sgd, By: rules.StepDecay{Every: -3}},
+		"step decay: number of steps is -3":    rules.Scaled{Rule: sgd, By: rules.StepDecay{Factor: 0.5, Every: -3}},
 		"inverse square root: number of steps": rules.Scaled{Rule: sgd, By: rules.InverseSqrt{Steps: -1}},
 		"weight decay has no rule":             rules.WeightDecay{},
 		"weight decay: decay is 1":             rules.WeightDecay{Rule: sgd, Decay: 1},
 		"clip norm: max is NaN":                rules.ClipNorm{Rule: sgd, Max: math.NaN()},
 		"clip value: max is -1":                rules.ClipValue{Rule: sgd, Max: -1},
+		"clip norm: max 0 leaves no gradient":  rules.ClipNorm{Rule: sgd},
+		"clip value: max 0 leaves no gradient": rules.ClipValue{Rule: sgd},
+		"step decay: factor 0 would stop":      rules.Scaled{Rule: sgd, By: rules.StepDecay{Every: 7}},
 		"no groups":                            rules.Groups{},
 		"group 1 has no rule":                  rules.Groups{{1, sgd}, {}},
 		"group 0 of -2 coordinates":            rules.Groups{{-2, sgd}},
 		"2 groups have size 0":                 rules.Groups{{0, sgd}, {0, net}},
 		"warm start: number of steps is -1":    rules.WarmStart{Steps: -1, First: sgd, Then: sgd},
 		"warm start has no rule":               rules.WarmStart{Steps: 1, Then: sgd},
-		"beta1":                                rules.ClipNorm{Rule: rules.Groups{{1, baselines.Adam{Beta1: 1}}}},
+		"beta1":                                rules.ClipNorm{Max: 1, Rule: rules.Groups{{1, baselines.Adam{LearningRate: 1, Betas: [2]float64{1, 0}}}}},
 	} {
 		if err := rule.Validate(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%+v: error %v, want one that says %q", rule, err, says)
@@ -216,7 +219,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestPanics(t *testing.T) {
-	sgd := baselines.SGD{}
+	sgd := baselines.SGD{LearningRate: 0.001}
 	guarded := metaopt.Guarded{Rule: sgd}
 	decay := rules.WeightDecay{Rule: sgd}
 	x := []float32{1}

@@ -20,6 +20,12 @@ type Scaled struct {
 
 var _ optimizer.Rule = Scaled{}
 
+// WithDefaults returns r with Constant(1) for a nil By.
+func (r Scaled) WithDefaults() Scaled {
+	r.By = or(r.By)
+	return r
+}
+
 // Validate returns an error if there is no rule, or rule or schedule are not valid.
 func (r Scaled) Validate() error { return errors.Join(validate("scaled", r.Rule), valid(r.By)) }
 
@@ -57,6 +63,12 @@ type WeightDecay struct {
 }
 
 var _ optimizer.Rule = WeightDecay{}
+
+// WithDefaults returns r with Constant(1) for a nil By.
+func (r WeightDecay) WithDefaults() WeightDecay {
+	r.By = or(r.By)
+	return r
+}
 
 // Validate returns an error if there is no rule, λ is out of range, or rule or schedule are
 // not valid.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"errors"
 	"math"
 )
@@ -11,7 +12,7 @@ type Schedule interface {
 	At(step int) float64
 }
 
-// or returns s, or 1 at every step for nil.
+// or returns s, or the same factor 1 at every step for nil.
 func or(s Schedule) Schedule {
 	if s == nil {
 		return Constant(1)
@@ -41,6 +42,12 @@ type WarmUp struct {
 	Then Schedule
 }
 
+// WithDefaults returns w with Constant(1) for a nil Then.
+func (w WarmUp) WithDefaults() WarmUp {
+	w.Then = or(w.Then)
+	return w
+}
+
 // At implements Schedule.
 func (w WarmUp) At(step int) float64 {
 	if step < w.Steps {
@@ -61,7 +68,7 @@ func (w WarmUp) Validate() error {
 type Cosine struct {
 	// Steps is T, at least 1.
 	Steps int
-	// Floor is F in [0, 1]; 0 means to nothing.
+	// Floor is F in [0, 1]: 0, unless set, stops the run at step T.
 	Floor float64
 }
 
@@ -80,24 +87,27 @@ func (c Cosine) Validate() error {
 
 // StepDecay is multiplied by F every K steps: F^⌊t/K⌋. With K = 1 it is exponential decay.
 type StepDecay struct {
-	// Factor is F in (0, 1]; 0 means 0.1.
+	// Factor is F in (0, 1]. It must be set: torch.optim's default is 0.1, and 0 would stop the run at step K.
 	Factor float64
 	// Every is K; 0 means 1.
 	Every int
 }
 
+// WithDefaults returns d with a K of 0 set to 1.
+func (d StepDecay) WithDefaults() StepDecay {
+	d.Every = cmp.Or(d.Every, 1)
+	return d
+}
+
 // At implements Schedule.
 func (d StepDecay) At(step int) float64 {
-	factor := d.Factor
-	if factor == 0 {
-		factor = 0.1
-	}
-	return math.Pow(factor, float64(step/max(d.Every, 1)))
+	return math.Pow(d.Factor, float64(step/max(d.Every, 1)))
 }
 
 // Validate returns an error if a field is out of its range.
 func (d StepDecay) Validate() error {
-	return errors.Join(steps("step decay", d.Every, 0), inRange("step decay", "factor", d.Factor, 0, math.Nextafter(1, 2)))
+	return errors.Join(steps("step decay", d.Every, 0),
+		positive("step decay", "factor", d.Factor, math.Nextafter(1, 2), "would stop the run; set it, torch.optim's default is 0.1"))
 }
 
 // InverseSqrt falls with the root of the step, after K steps at 1:
@@ -109,6 +119,12 @@ func (d StepDecay) Validate() error {
 type InverseSqrt struct {
 	// Steps is K; 0 means 1.
 	Steps int
+}
+
+// WithDefaults returns s with a K of 0 set to 1.
+func (s InverseSqrt) WithDefaults() InverseSqrt {
+	s.Steps = cmp.Or(s.Steps, 1)
+	return s
 }
 
 // At implements Schedule.

@@ -127,12 +127,28 @@ func (s *warmState) MarshalBinary() ([]byte, error) {
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same
 // rules, number of coordinates and K. On an error, which wraps ErrState, the state is unchanged.
 func (s *warmState) UnmarshalBinary(data []byte) error {
-	r := saved.NewReader(data, "warm", version)
+	return s.read(saved.NewReader(data, "warm", version))
+}
+
+// UnmarshalChanged implements saved.Changer: K may be another one, except that there is no way back to the first rule.
+func (s *warmState) UnmarshalChanged(data []byte) error {
+	return s.read(saved.NewReader(data, "warm", version).Changed())
+}
+
+func (s *warmState) read(r *saved.Reader) error {
 	r.Same("coordinates", s.layout.Len())
-	r.Same("first steps", s.rule.Steps)
+	first := s.rule.Steps
+	if r.MayDiffer() {
+		first = r.Int()
+	} else {
+		r.Same("first steps", first)
+	}
 	back := warmState{rule: s.rule, layout: s.layout, steps: r.Int()}
+	if first <= back.steps && back.steps < s.rule.Steps {
+		r.Fail(fmt.Errorf("the first rule gave its state up after %d steps; at step %d the number of first steps must be at most that", first, back.steps))
+	}
 	if r.Err() == nil {
-		if back.steps < s.rule.Steps {
+		if back.steps < first {
 			back.first = s.rule.First.Start(s.layout)
 			r.State(back.first)
 			if s.rule.Hear {
@@ -141,6 +157,9 @@ func (s *warmState) UnmarshalBinary(data []byte) error {
 		}
 		back.then = s.rule.Then.Start(s.layout)
 		r.State(back.then)
+	}
+	if back.steps >= s.rule.Steps {
+		back.first, back.unused = nil, nil
 	}
 	if err := r.Close(); err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)

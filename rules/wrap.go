@@ -89,7 +89,15 @@ func form(w *saved.Writer) ([]byte, error) {
 // rules and number of coordinates. On an error, which wraps ErrState, the state is
 // unchanged.
 func (s *state) UnmarshalBinary(data []byte) error {
-	r := saved.NewReader(data, s.change.name, version)
+	return s.read(saved.NewReader(data, s.change.name, version))
+}
+
+// UnmarshalChanged implements saved.Changer.
+func (s *state) UnmarshalChanged(data []byte) error {
+	return s.read(saved.NewReader(data, s.change.name, version).Changed())
+}
+
+func (s *state) read(r *saved.Reader) error {
 	r.Same("coordinates", s.layout.Len())
 	steps := r.Int()
 	var inner optimizer.State

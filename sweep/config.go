@@ -104,7 +104,7 @@ func (c Config) rules() ([]Rule, error) {
 		rules = append(rules, Rule{Name: l.Name, Kind: compare.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
 	}
 	for _, name := range c.Rules {
-		if _, err := baselines.New(name, 0); err != nil {
+		if err := baselines.CheckName(name); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
 		if c.Tune != TuneBase {

@@ -21,6 +21,9 @@ var (
 	// finds that the data are of another rule.
 	ErrState = errors.New("gorgoniaopt: bad state")
 
+	// ErrChanged is wrapped, beside ErrState, by the error that names the settings that differ from the saved ones.
+	ErrChanged = errors.New("the run was saved with other settings; start it with the same ones, or go on with the new ones by ResumeChanged")
+
 	errNoLoss  = errors.New("gorgoniaopt: the rule decides by the losses; call StepLoss")
 	errUnbound = errors.New("gorgoniaopt: nothing to save before the first step; Bind the solver to its nodes first")
 	errEmpty   = fmt.Errorf("%w: no nodes", ErrModel)

@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
 
@@ -20,6 +21,7 @@ var (
 // The binary form, all of it little-endian:
 //
 //	"gorgonia", version (uint32), nodes (uint32), steps (uint64),
+//	the definitions of the rule and of the layout: of each the length (uint64) and the text,
 //	of each node: length of the name (uint32), name, bytes an element (uint8: 4 or 8),
 //	              dimensions (uint8), each dimension (uint64),
 //	length of the state (uint64), the state's own binary form,
@@ -27,7 +29,7 @@ var (
 //	CRC-32C of all before it (uint32)
 const (
 	magic        = "gorgonia"
-	stateVersion = 2
+	stateVersion = 3
 	headerSize   = 24
 	maxDims      = 64
 )
@@ -35,7 +37,8 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // MarshalBinary implements encoding.BinaryMarshaler; encoding/gob uses it too. It saves the rule's state and
-// the names, shapes and number types of the nodes, neither the rule nor the weights. A run that goes on
+// the names, shapes and number types of the nodes, with what defines the run: the settings of the rule, as
+// metaopt.Run.MarshalBinary has them, and the layout; not the weights. A run that goes on
 // from it and from the weights of the same moment is the uninterrupted one, bit for bit.
 //
 // It is an error if the solver is not bound yet, a node has no name or that of another node, or the rule's
@@ -44,8 +47,9 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	if s.slots == nil {
 		return nil, errUnbound
 	}
-	state := s.saved
+	state, definition := s.saved.state, s.saved.definition
 	if s.state != nil {
+		definition = [2]string{saved.Define("rule", s.rule), saved.DefineLayout(s.known)}
 		saver, ok := s.state.(encoding.BinaryMarshaler)
 		if !ok {
 			return nil, fmt.Errorf("gorgoniaopt: "+errNotSaved, s.state)
@@ -59,6 +63,10 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	data = binary.LittleEndian.AppendUint32(data, stateVersion)
 	data = binary.LittleEndian.AppendUint32(data, uint32(len(s.slots)))
 	data = binary.LittleEndian.AppendUint64(data, uint64(s.steps))
+	for _, text := range definition {
+		data = binary.LittleEndian.AppendUint64(data, uint64(len(text)))
+		data = append(data, text...)
+	}
 	names := map[string]bool{}
 	for i := range s.slots {
 		t := &s.slots[i]
@@ -87,11 +95,18 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli)), nil
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler: the solver, which must be of the rule that was saved,
-// goes on where the saved one was. The next Step or Bind finds the nodes by their names; that the
-// data are of another rule, network or number of coordinates is its error. Damaged data are an error that wraps
-// ErrState, and the solver is unchanged.
-func (s *Solver) UnmarshalBinary(data []byte) error {
+// UnmarshalBinary implements encoding.BinaryUnmarshaler: the solver, which must be of the rule that was saved, with the
+// same settings, goes on where the saved one was. Other settings are an error that names them and wraps ErrChanged:
+// ResumeChanged takes them. The next Step or Bind finds the nodes by their names; another network or, by SetLayout, another
+// layout is its error. Damaged data are an error that wraps ErrState, and the solver is unchanged.
+func (s *Solver) UnmarshalBinary(data []byte) error { return s.resume(data, false) }
+
+// ResumeChanged is UnmarshalBinary for a solver whose settings or layout are not those that were saved. The run goes
+// on with its own, as in metaopt.Run.ResumeChanged; that the saved state does not fit them is an error of the next Step or
+// Bind.
+func (s *Solver) ResumeChanged(data []byte) error { return s.resume(data, true) }
+
+func (s *Solver) resume(data []byte, changed bool) error {
 	const sum = 4
 	if len(data) < headerSize+sum || string(data[:len(magic)]) != magic {
 		return fmt.Errorf("%w: %d bytes that are no saved solver", ErrState, len(data))
@@ -100,23 +115,47 @@ func (s *Solver) UnmarshalBinary(data []byte) error {
 	if got, want := crc32.Checksum(body, castagnoli), binary.LittleEndian.Uint32(data[len(body):]); got != want {
 		return fmt.Errorf("%w: checksum %08x, want %08x: the data are damaged or cut short", ErrState, got, want)
 	}
-	slots, steps, state, kept, err := parse(body)
+	back, err := parse(body)
 	if err != nil {
 		return err
 	}
-	*s = Solver{rule: s.rule, refine: s.refine, slots: slots, steps: steps, saved: append([]byte{}, state...), kept: kept}
+	back.saved.changed = changed
+	if err := back.saved.check(0, saved.Define("rule", s.rule)); err != nil {
+		return err
+	}
+	back.rule, back.refine = s.rule, s.refine
+	*s = *back
 	return nil
 }
 
-// parse takes the binary form, without its checksum, apart.
-func parse(body []byte) (slots []slot, steps int, state []byte, kept []float64, err error) {
+// savedState is what UnmarshalBinary keeps until the solver is bound.
+type savedState struct {
+	state      []byte // the state's binary form; nil if there is none
+	definition [2]string
+	changed    bool // the run may go on with other settings
+}
+
+// check returns an error if the definition of the rule (0) or the layout (1) is another one than the saved one.
+func (s *savedState) check(part int, now string) error {
+	if s.changed || s.definition[part] == now {
+		return nil
+	}
+	return fmt.Errorf("%w: %w: %s", ErrState, ErrChanged, saved.Difference(s.definition[part], now))
+}
+
+// parse returns the solver, yet without a rule, of the binary form without its checksum.
+func parse(body []byte) (*Solver, error) {
 	r := &reader{data: body[len(magic):]}
 	version, nodes, count := r.uint32(), r.uint32(), r.uint64()
 	switch {
 	case version != stateVersion:
-		return nil, 0, nil, nil, fmt.Errorf("%w: version %d; this library reads version %d", ErrState, version, stateVersion)
+		return nil, fmt.Errorf("%w: version %d; this library reads version %d", ErrState, version, stateVersion)
 	case nodes == 0 || count > math.MaxInt:
-		return nil, 0, nil, nil, fmt.Errorf("%w: %d nodes and %d steps", ErrState, nodes, count)
+		return nil, fmt.Errorf("%w: %d nodes and %d steps", ErrState, nodes, count)
+	}
+	s := &Solver{steps: int(count)}
+	for i := range s.saved.definition {
+		s.saved.definition[i] = string(r.bytes(r.uint64()))
 	}
 	names := map[string]bool{}
 	n := 0
@@ -128,40 +167,40 @@ func parse(body []byte) (slots []slot, steps int, state []byte, kept []float64, 
 		case 8:
 			t.dtype = tensor.Float64
 		default:
-			return nil, 0, nil, nil, fmt.Errorf("%w: elements of %d bytes", ErrState, size)
+			return nil, fmt.Errorf("%w: elements of %d bytes", ErrState, size)
 		}
 		dims := r.uint8()
 		t.shape = make([]int, 0, dims)
 		for range dims {
 			d := r.uint64()
 			if d > math.MaxInt || d > 0 && t.size > math.MaxInt/int(d) {
-				return nil, 0, nil, nil, fmt.Errorf("%w: a dimension of %d", ErrState, d)
+				return nil, fmt.Errorf("%w: a dimension of %d", ErrState, d)
 			}
 			t.shape = append(t.shape, int(d))
 			t.size *= int(d)
 		}
 		if r.short || t.name == "" || names[t.name] || n > math.MaxInt-t.size {
-			return nil, 0, nil, nil, fmt.Errorf("%w: node %q of shape %v is cut short, nameless, listed twice or too large", ErrState, t.name, t.shape)
+			return nil, fmt.Errorf("%w: node %q of shape %v is cut short, nameless, listed twice or too large", ErrState, t.name, t.shape)
 		}
 		names[t.name] = true
 		n += t.size
-		slots = append(slots, t)
+		s.slots = append(s.slots, t)
 	}
-	state = r.bytes(r.uint64())
+	s.saved.state = append([]byte{}, r.bytes(r.uint64())...)
 	switch length := r.uint64(); {
 	case length != 0 && length != uint64(n):
-		return nil, 0, nil, nil, fmt.Errorf("%w: %d kept weights for %d coordinates", ErrState, length, n)
+		return nil, fmt.Errorf("%w: %d kept weights for %d coordinates", ErrState, length, n)
 	case length > uint64(len(r.data)/8):
 		r.short = true
 	default:
 		for range length {
-			kept = append(kept, math.Float64frombits(r.uint64()))
+			s.kept = append(s.kept, math.Float64frombits(r.uint64()))
 		}
 	}
 	if r.short || len(r.data) > 0 {
-		return nil, 0, nil, nil, fmt.Errorf("%w: the state is cut short or has something appended", ErrState)
+		return nil, fmt.Errorf("%w: the state is cut short or has something appended", ErrState)
 	}
-	return slots, int(count), state, kept, nil
+	return s, nil
 }
 
 // A reader reads until the data end; from then on it delivers zeros.
@@ -204,14 +243,23 @@ func (r *reader) uint64() uint64 {
 // restored returns a state on a layout: a fresh one, or the saved one if there is one.
 func (s *Solver) restored(layout optimizer.Layout) (optimizer.State, error) {
 	state := s.rule.Start(layout)
-	if s.saved == nil {
+	if s.saved.state == nil {
+		return state, nil
+	}
+	if err := s.saved.check(1, saved.DefineLayout(layout)); err != nil {
+		return nil, err
+	}
+	if c, ok := state.(saved.Changer); ok && s.saved.changed {
+		if err := c.UnmarshalChanged(s.saved.state); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrState, err)
+		}
 		return state, nil
 	}
 	saver, ok := state.(encoding.BinaryUnmarshaler)
 	if !ok {
 		return nil, fmt.Errorf("%w: saved by another rule: "+errNotSaved, ErrState, state)
 	}
-	if err := saver.UnmarshalBinary(s.saved); err != nil {
+	if err := saver.UnmarshalBinary(s.saved.state); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	return state, nil

@@ -77,7 +77,7 @@ func TestResumeGuarded(t *testing.T) {
 	for saveAt := 1; saveAt < 6; saveAt++ {
 		handed := 0
 		rule := metaopt.Guarded{Rule: pretrained(t, "mlp").Rule(), Guard: metaopt.Guard{
-			Window: 2, Patience: 2, OnHandover: func(metaopt.Handover) { handed++ }}}
+			Window: 2, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 2}, OnHandover: func(metaopt.Handover) { handed++ }}}
 		rng := source("guarded")
 		theta := normal(rng, modelSize)
 		m, solver := model(theta), gorgoniaopt.New(rule)
@@ -150,7 +150,7 @@ func saved(t testing.TB, rule optimizer.Rule) (*gorgoniaopt.Solver, []byte) {
 
 // Damage of any byte, or of the length, is refused and leaves the solver as it was.
 func TestUnmarshalDamaged(t *testing.T) {
-	solver, data := saved(t, baselines.Adam{})
+	solver, data := saved(t, baselines.Adam{LearningRate: 0.001})
 	refuse := func(what string, damaged []byte) {
 		t.Helper()
 		if err := solver.UnmarshalBinary(damaged); !errors.Is(err, gorgoniaopt.ErrState) {
@@ -241,7 +241,7 @@ func TestResumeElsewhere(t *testing.T) {
 			t.Errorf("%s: afterwards: %v", name, err)
 		}
 	}
-	for name, other := range map[string]optimizer.Rule{"momentum": baselines.Momentum{}, "learned": pretrained(t, "mlp").Rule(), "no saver": clipped{}} {
+	for name, other := range map[string]optimizer.Rule{"momentum": baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, "learned": pretrained(t, "mlp").Rule(), "no saver": clipped{}} {
 		solver := gorgoniaopt.New(other)
 		if err := solver.UnmarshalBinary(data); err != nil {
 			t.Fatal(err)
@@ -289,11 +289,11 @@ func (forgetful) Update(dst []float32, p optimizer.Point) (optimizer.Move, error
 
 // No data bring the solver down, sound checksum or not; what is accepted is saved again as it was.
 func FuzzUnmarshal(f *testing.F) {
-	_, data := saved(f, baselines.Adam{})
+	_, data := saved(f, baselines.Adam{LearningRate: 0.001})
 	f.Add(data[:len(data)-4])
 	f.Add([]byte("gorgonia"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s := gorgoniaopt.New(baselines.Adam{})
+		s := gorgoniaopt.New(baselines.Adam{LearningRate: 0.001})
 		if err := s.UnmarshalBinary(body); err != nil && !errors.Is(err, gorgoniaopt.ErrState) {
 			t.Errorf("%v", err)
 		}

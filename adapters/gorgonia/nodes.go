@@ -108,18 +108,18 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 			places[f.node] = i
 		}
 	}
-	state := s.state
+	state, known := s.state, s.known
 	if state == nil {
-		layout, err := s.layout(found)
-		if err != nil {
+		var err error
+		if known, err = s.layout(found); err != nil {
 			return err
 		}
-		if state, err = s.restored(layout); err != nil {
+		if state, err = s.restored(known); err != nil {
 			return err
 		}
 		s.theta, s.grad, s.update = make([]float32, n), make([]float32, n), make([]float32, n)
 	}
-	s.slots, s.places, s.state, s.saved = found, places, state, nil
+	s.slots, s.places, s.state, s.known, s.saved = found, places, state, known, savedState{}
 	return nil
 }
 

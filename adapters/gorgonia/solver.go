@@ -27,7 +27,8 @@ type Solver struct {
 	state  optimizer.State // nil until bound
 	slots  []slot          // with saved, of nodes not yet known; nil before the first step
 	places map[gorgonia.ValueGrad]int
-	saved  []byte // the state's binary form, until it is bound
+	known  optimizer.Layout // once bound
+	saved  savedState       // until bound
 	refine func(optimizer.Tensor) optimizer.Tensor
 
 	theta, grad, update []float32

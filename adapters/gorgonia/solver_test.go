@@ -275,7 +275,7 @@ func (slice) Grad() (gorgonia.Value, error) { return gorgonia.NewF32(0), nil }
 func TestStepLoss(t *testing.T) {
 	handed := 0
 	opt := pretrained(t, "mlp")
-	rule := metaopt.Guarded{Rule: opt.Network, Guard: metaopt.Guard{Window: 2, Patience: 2, OnHandover: func(metaopt.Handover) { handed++ }}}
+	rule := metaopt.Guarded{Rule: opt.Network, Guard: metaopt.Guard{Window: 2, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 2}, OnHandover: func(metaopt.Handover) { handed++ }}}
 	rng := source("losses")
 	theta := normal(rng, modelSize)
 	m, solver := model(theta), gorgoniaopt.New(rule)
@@ -353,7 +353,7 @@ func TestTwoGraphsAtOnce(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	for name, rule := range map[string]optimizer.Rule{"learned": pretrained(t, "mlp").Rule(), "adam": baselines.Adam{}} {
+	for name, rule := range map[string]optimizer.Rule{"learned": pretrained(t, "mlp").Rule(), "adam": baselines.Adam{LearningRate: 0.001}} {
 		m := model(make([]float32, modelSize))
 		wide := tensor.New(tensor.WithShape(5, 6), tensor.WithBacking(make([]float64, 30)))
 		view, err := wide.Slice(tensor.S(1, 4), tensor.S(2, 6))

@@ -24,14 +24,14 @@ type guardFlags struct {
 
 func (g *guardFlags) add(cmd *cobra.Command) {
 	defaults := metaopt.Guard{}.WithDefaults()
-	g.guard.Window, g.guard.Patience, g.guard.Tolerance = defaults.Window, defaults.Patience, defaults.Tolerance
+	g.guard.Window, g.guard.Rise = defaults.Window, defaults.Rise
 	fs := cmd.Flags()
 	fs.Var(text{&g.fallback, "RULE"}, "guard",
 		"add each learned rule under a guard that hands over to a hand-designed one, as --guard=adam:0.01, if it keeps failing ("+defaultFallback+" unless named)")
 	fs.Lookup("guard").NoOptDefVal = defaultFallback
 	fs.Var(count{&g.guard.Window, 1}, "guard-window", "steps that the guard's loss is averaged over")
-	fs.Var(count{&g.guard.Patience, 1}, "guard-patience", "steps in a row with too high a loss, then it hands over")
-	fs.Var(factor{&g.guard.Tolerance, false}, "guard-tolerance", "how far the loss may lie above its best, as a part of the first loss")
+	fs.Var(count{&g.guard.Rise.Patience, 1}, "guard-patience", "steps in a row with too high a loss, then it hands over")
+	fs.Var(factor{&g.guard.Rise.Tolerance, false}, "guard-tolerance", "how far the loss may lie above its best, as a part of the first loss")
 	fs.Var(count{&g.guard.Stall, 1}, "guard-stall", "hand over also after so many steps without a new best (never unless set)")
 	complete(cmd, "guard", baselines.Names()...)
 }
@@ -47,7 +47,7 @@ func (g *guardFlags) parse(set func(string) bool) error {
 		return nil
 	}
 	name, rate, rated := strings.Cut(g.fallback, ":")
-	learningRate := 0.0
+	learningRate := baselines.DefaultLearningRate(name)
 	if rated {
 		var err error
 		if learningRate, err = strconv.ParseFloat(rate, 64); err != nil || !(learningRate > 0) {

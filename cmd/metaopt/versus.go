@@ -101,7 +101,7 @@ func parseRules(names []string) ([]string, error) {
 		return nil, nil
 	}
 	for i, name := range names {
-		if _, err := baselines.New(name, 0); err != nil {
+		if err := baselines.CheckName(name); err != nil {
 			return nil, usagef("--rules: %w", err)
 		}
 		if slices.Contains(names[:i], name) {

@@ -145,7 +145,7 @@ var rules = map[string]rule{
 	},
 	// Whoever steps Gorgonia's nodes by a rule has Gorgonia already, and gets nothing else with it.
 	"adapters/gorgonia": {
-		own:    []string{"optimizer"},
+		own:    []string{"optimizer", "internal/saved"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/internal/compare": {

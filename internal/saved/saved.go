@@ -84,9 +84,25 @@ func (w *Writer) Bytes() ([]byte, error) {
 
 // A Reader takes fields off. After an error all of them are zero; the error shows in Close.
 type Reader struct {
-	data []byte
-	err  error
+	data    []byte
+	err     error
+	changed bool
 }
+
+// A Changer is a state that also goes on from the data of a state with other settings, as far as they fit it. A state
+// that reads no settings from its data needs no such method.
+type Changer interface {
+	UnmarshalChanged(data []byte) error
+}
+
+// Changed says that the data may be of a state with other settings, and so may those of the states in it. It returns r.
+func (r *Reader) Changed() *Reader {
+	r.changed = true
+	return r
+}
+
+// MayDiffer reports whether Changed was called.
+func (r *Reader) MayDiffer() bool { return r.changed }
 
 // NewReader reads a form of this name and version.
 func NewReader(data []byte, name string, version uint32) *Reader {
@@ -183,6 +199,17 @@ func (r *Reader) Floats64(n int) []float64 {
 	return x
 }
 
+// SomeFloats64 takes any number of floats, nil where there are none.
+func (r *Reader) SomeFloats64() []float64 {
+	if n := len(r.data); r.err == nil && n >= 8 {
+		if got := binary.LittleEndian.Uint64(r.data); got <= uint64(n/8) {
+			return r.Floats64(int(got))
+		}
+	}
+	r.fail("%d bytes are left, too few for the floats that follow", len(r.data))
+	return nil
+}
+
 func (r *Reader) floats(n, size int) []byte {
 	switch got := r.uint(); {
 	case r.err != nil || got == 0:
@@ -202,6 +229,12 @@ func (r *Reader) floats(n, size int) []byte {
 func (r *Reader) State(s any) {
 	b := r.take(r.uint())
 	if r.err != nil {
+		return
+	}
+	if c, ok := s.(Changer); ok && r.changed {
+		if err := c.UnmarshalChanged(b); err != nil {
+			r.fail("%w", err)
+		}
 		return
 	}
 	u, ok := s.(encoding.BinaryUnmarshaler)
