@@ -156,7 +156,7 @@ func (r *Run) ResumeChanged(data []byte) error {
 
 // definition returns what defines the run.
 func (r *Run) definition() (rule, layout string) {
-	return saved.Define("rule", r.rule), saved.DefineLayout(r.layout)
+	return saved.Define("rule", r.rule), saved.Define("layout", r.layout)
 }
 
 func (r *Run) resume(in *saved.Reader) error {

@@ -150,6 +150,23 @@ func (l Layout) Equal(m Layout) bool {
 	})
 }
 
+// Definition returns what Equal compares, as a value with exported fields: what of a layout is saved with a run, and
+// compared before another run goes on from there.
+func (l Layout) Definition() any {
+	type tensor struct {
+		Name, Shape, Kind string
+		OutputAxis        int // of matrices and convolutions
+	}
+	tensors := make([]tensor, len(l.tensors))
+	for i, t := range l.tensors {
+		tensors[i] = tensor{Name: t.Name, Shape: fmt.Sprint(t.Shape), Kind: t.Kind.String()}
+		if t.Outputs() != 0 {
+			tensors[i].OutputAxis = t.OutputAxis
+		}
+	}
+	return tensors
+}
+
 // Part returns the layout of the coordinates from … to−1 alone. A tensor of which only a part is inside becomes a
 // vector of the same name. It panics unless 0 ≤ from < to ≤ n.
 func (l Layout) Part(from, to int) Layout {

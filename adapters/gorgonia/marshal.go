@@ -21,9 +21,9 @@ var (
 // The binary form, all of it little-endian:
 //
 //	"gorgonia", version (uint32), nodes (uint32), steps (uint64),
-//	the definitions of the rule and of the layout: of each the length (uint64) and the text,
 //	of each node: length of the name (uint32), name, bytes an element (uint8: 4 or 8),
 //	              dimensions (uint8), each dimension (uint64),
+//	of the definitions of the rule and of the layout: length (uint64), text,
 //	length of the state (uint64), the state's own binary form,
 //	length of the kept weights (uint64): 0 or the number of coordinates, each of them (float64),
 //	CRC-32C of all before it (uint32)
@@ -49,7 +49,7 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	}
 	state, definition := s.saved.state, s.saved.definition
 	if s.state != nil {
-		definition = [2]string{saved.Define("rule", s.rule), saved.DefineLayout(s.known)}
+		definition = [2]string{saved.Define("rule", s.rule), saved.Define("layout", s.known)}
 		saver, ok := s.state.(encoding.BinaryMarshaler)
 		if !ok {
 			return nil, fmt.Errorf("gorgoniaopt: "+errNotSaved, s.state)
@@ -63,10 +63,6 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	data = binary.LittleEndian.AppendUint32(data, stateVersion)
 	data = binary.LittleEndian.AppendUint32(data, uint32(len(s.slots)))
 	data = binary.LittleEndian.AppendUint64(data, uint64(s.steps))
-	for _, text := range definition {
-		data = binary.LittleEndian.AppendUint64(data, uint64(len(text)))
-		data = append(data, text...)
-	}
 	names := map[string]bool{}
 	for i := range s.slots {
 		t := &s.slots[i]
@@ -85,6 +81,10 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 		for _, d := range t.shape {
 			data = binary.LittleEndian.AppendUint64(data, uint64(d))
 		}
+	}
+	for _, text := range definition {
+		data = binary.LittleEndian.AppendUint64(data, uint64(len(text)))
+		data = append(data, text...)
 	}
 	data = binary.LittleEndian.AppendUint64(data, uint64(len(state)))
 	data = append(data, state...)
@@ -154,9 +154,6 @@ func parse(body []byte) (*Solver, error) {
 		return nil, fmt.Errorf("%w: %d nodes and %d steps", ErrState, nodes, count)
 	}
 	s := &Solver{steps: int(count)}
-	for i := range s.saved.definition {
-		s.saved.definition[i] = string(r.bytes(r.uint64()))
-	}
 	names := map[string]bool{}
 	n := 0
 	for range nodes {
@@ -185,6 +182,9 @@ func parse(body []byte) (*Solver, error) {
 		names[t.name] = true
 		n += t.size
 		s.slots = append(s.slots, t)
+	}
+	for i := range s.saved.definition {
+		s.saved.definition[i] = string(r.bytes(r.uint64()))
 	}
 	s.saved.state = append([]byte{}, r.bytes(r.uint64())...)
 	switch length := r.uint64(); {
@@ -246,7 +246,7 @@ func (s *Solver) restored(layout optimizer.Layout) (optimizer.State, error) {
 	if s.saved.state == nil {
 		return state, nil
 	}
-	if err := s.saved.check(1, saved.DefineLayout(layout)); err != nil {
+	if err := s.saved.check(1, saved.Define("layout", layout)); err != nil {
 		return nil, err
 	}
 	if c, ok := state.(saved.Changer); ok && s.saved.changed {

@@ -169,7 +169,7 @@ func TestUnmarshalDamaged(t *testing.T) {
 	}
 	// Sound checksums over unsound contents.
 	for what, body := range map[string][]byte{
-		"another version":  edit(data, 8, 3),
+		"another version":  edit(data, 8, 2),
 		"nodes lost":       edit(data, 12, 0),
 		"no nodes":         append(edit(data, 12, 0)[:24], make([]byte, 8)...),
 		"many nodes":       edit(data, 12, 200),
@@ -243,11 +243,77 @@ func TestResumeElsewhere(t *testing.T) {
 	}
 	for name, other := range map[string]optimizer.Rule{"momentum": baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, "learned": pretrained(t, "mlp").Rule(), "no saver": clipped{}} {
 		solver := gorgoniaopt.New(other)
-		if err := solver.UnmarshalBinary(data); err != nil {
+		if err := solver.UnmarshalBinary(data); !errors.Is(err, gorgoniaopt.ErrChanged) || !contains(err, "rule was baselines.Adam and is ") {
+			t.Errorf("%s takes a state of Adam: %v", name, err)
+		}
+		if err := solver.ResumeChanged(data); err != nil {
 			t.Fatal(err)
 		}
 		if err := solver.Step(model(make([]float32, modelSize))); !errors.Is(err, gorgoniaopt.ErrState) {
 			t.Errorf("%s goes on with a state of Adam: %v", name, err)
+		}
+	}
+}
+
+// What defines the run is part of it: other settings are an error that names them, unless they are asked for.
+func TestResumeChanged(t *testing.T) {
+	adam := baselines.Adam{LearningRate: 0.1}
+	matrix := func(t optimizer.Tensor) optimizer.Tensor {
+		if t.Name == "w" {
+			t.OutputAxis = 0
+		}
+		return t
+	}
+	opt := pretrained(t, "mlp")
+	guard := func(window int) optimizer.Rule {
+		return metaopt.Guarded{Rule: adam, Guard: metaopt.Guard{Window: window}}
+	}
+	annealed, err := opt.Network.Annealed(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]struct {
+		was, is optimizer.Rule
+		layout  func(optimizer.Tensor) optimizer.Tensor
+	}{
+		"rule.LearningRate was 0.1 and is 0.2": {adam, baselines.Adam{LearningRate: 0.2}, nil},
+		"rule.Betas[0] was 0.9 and is not set": {adam, baselines.Adam{LearningRate: 0.1, Betas: [2]float64{0, 0.999}}, nil},
+		"rule.Guard.Window was 4 and is 8":     {guard(4), guard(8), nil},
+		"rule.Config.Anneal was 100 and is 7":  {opt.Network, annealed, nil},
+		"layout[0].OutputAxis was 1 and is ":   {adam, adam, matrix},
+	} {
+		solver, m := gorgoniaopt.New(c.was), model(make([]float32, modelSize))
+		feed(m, normal(source("saved"), modelSize))
+		if err := solver.StepLoss(m, gorgonia.NewF64(1)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := solver.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := gorgoniaopt.New(c.is)
+		if c.layout != nil {
+			again.SetLayout(c.layout)
+		}
+		if err = again.UnmarshalBinary(data); err == nil && c.layout != nil { // what the nodes are it learns here
+			err = again.Bind(m)
+		}
+		if !errors.Is(err, gorgoniaopt.ErrState) || !errors.Is(err, gorgoniaopt.ErrChanged) || !contains(err, want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if err := again.ResumeChanged(data); err != nil {
+			t.Errorf("%s, where it is asked for: %v", want, err)
+		}
+		feed(m, normal(source("next"), modelSize))
+		if err := again.StepLoss(m, gorgonia.NewF64(1)); err != nil || again.Steps() != 2 {
+			t.Errorf("%s, where it is asked for: step %d, %v", want, again.Steps(), err)
+		}
+		data, err = again.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.UnmarshalBinary(data); err != nil { // with the new settings
+			t.Errorf("%s: saved again: %v", want, err)
 		}
 	}
 }

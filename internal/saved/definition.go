@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"learnedopt/optimizer"
 )
 
 // Define returns the text that defines a value, such as a rule with all its settings: a line
@@ -31,24 +29,6 @@ func Define(name string, x any) string {
 	var d definer
 	if v := reflect.ValueOf(x); v.IsValid() {
 		d.held(name, v, 0)
-	}
-	return d.finish()
-}
-
-// DefineLayout is Define of what optimizer.Layout.Equal compares.
-func DefineLayout(layout optimizer.Layout) string {
-	type tensor struct {
-		Name, Shape, Kind string
-		OutputAxis        int
-	}
-	var d definer
-	d.line("layout", fmt.Sprintf("%d tensors", len(layout.Tensors())))
-	for i, t := range layout.Tensors() {
-		own := tensor{Name: t.Name, Shape: fmt.Sprint(t.Shape), Kind: t.Kind.String()}
-		if t.Outputs() != 0 {
-			own.OutputAxis = t.OutputAxis
-		}
-		d.value(fmt.Sprintf("layout[%d]", i), reflect.ValueOf(own), 0)
 	}
 	return d.finish()
 }

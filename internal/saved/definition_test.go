@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"learnedopt/internal/saved"
-	"learnedopt/optimizer"
 )
 
 type inner struct {
@@ -258,33 +257,5 @@ func TestDefineIsBounded(t *testing.T) {
 	// What a file says does nothing to a terminal.
 	if got := saved.Difference("rule\x1b[2J = \x07"+strings.Repeat("x", 1000)+"\n", ""); strings.ContainsAny(got, "\x1b\x07") || len(got) > 500 {
 		t.Errorf("a hostile definition is told as %q", got)
-	}
-}
-
-func TestDefineLayout(t *testing.T) {
-	layout := func(tensors ...optimizer.Tensor) string {
-		t.Helper()
-		l, err := optimizer.NewLayout(tensors...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return saved.DefineLayout(l)
-	}
-	w := optimizer.Tensor{Name: "w", Shape: []int{784, 20}, Kind: optimizer.Matrix, OutputAxis: 1}
-	b := optimizer.Tensor{Name: "b", Shape: []int{20}, Kind: optimizer.Bias}
-	was := layout(w, b)
-	named, turned, vector, axis := w, w, b, b
-	named.Name, turned.OutputAxis, vector.Kind, axis.OutputAxis = "W", 0, optimizer.Vector, 0
-	for want, now := range map[string]string{
-		"":                                       layout(w, axis),
-		`layout[0].Name was "w" and is "W"`:      layout(named, b),
-		"layout[0].OutputAxis was 1 and is not ": layout(turned, b),
-		`layout[1].Kind was "bias" and is "vec`:  layout(w, vector),
-		"layout was 2 tensors and is 1 tensors":  saved.DefineLayout(optimizer.Flat(784*20 + 20)),
-		`layout[0].Shape was "[784 20]" and is `: layout(optimizer.Tensor{Name: "w", Shape: []int{20, 784}, Kind: optimizer.Matrix, OutputAxis: 1}, b),
-	} {
-		if got := saved.Difference(was, now); (want == "") != (got == "") || !strings.Contains(got, want) {
-			t.Errorf("%q, want %q", got, want)
-		}
 	}
 }
