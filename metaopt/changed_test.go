@@ -1,6 +1,7 @@
 package metaopt_test
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -362,5 +363,24 @@ func TestChangedRuleOfOnesOwn(t *testing.T) {
 	}
 	if err := startRun(rules.Scaled{Rule: &mine{1, 2}, By: rules.Constant(1)}, 1).UnmarshalBinary(data); err != nil {
 		t.Errorf("a schedule of 1, as by default: %v", err)
+	}
+}
+
+// Where a state alone is saved, without a run, the settings that its form depends on are still refused.
+func TestChangedStates(t *testing.T) {
+	sgd := baselines.SGD{LearningRate: 1}
+	for name, c := range map[string]struct{ was, is optimizer.Rule }{
+		"first steps": {rules.WarmStart{Steps: 9, First: sgd, Then: sgd}, rules.WarmStart{Steps: 8, First: sgd, Then: sgd}},
+		"a window":    {metaopt.Guarded{Rule: sgd}, metaopt.Guarded{Rule: sgd, Guard: metaopt.Guard{Window: 9}}},
+		"in groups":   {rules.Groups{{Rule: rules.WarmStart{Steps: 9, First: sgd, Then: sgd}}}, rules.Groups{{Rule: rules.WarmStart{Steps: 8, First: sgd, Then: sgd}}}},
+		"wrapped":     {rules.Scaled{Rule: metaopt.Guarded{Rule: sgd}}, rules.Scaled{Rule: metaopt.Guarded{Rule: sgd, Guard: metaopt.Guard{Window: 9}}}},
+	} {
+		data := save(t, start(c.was, 2).state.(encoding.BinaryMarshaler))
+		if err := start(c.is, 2).state.(encoding.BinaryUnmarshaler).UnmarshalBinary(data); err == nil {
+			t.Errorf("%s: other ones are taken without a word", name)
+		}
+		if err := start(c.is, 2).state.(interface{ UnmarshalChanged([]byte) error }).UnmarshalChanged(data); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
