@@ -38,7 +38,7 @@ func (cfg TrainConfig) MetaLearningRateAt(s int) float64 {
 
 // scheduleDefaults fills in the schedule's defaults.
 func (cfg *TrainConfig) scheduleDefaults() {
-	if cfg.FinalFraction == 0 {
+	if cfg.FinalFraction == 0 && cfg.DecaySteps == 0 {
 		cfg.FinalFraction = 1
 	}
 	if cfg.DecaySteps == 0 && cfg.FinalFraction != 1 {
@@ -52,8 +52,8 @@ func (cfg TrainConfig) validateSchedule() error {
 	switch {
 	case cfg.WarmUp < 0 || cfg.DecaySteps < 0:
 		return fmt.Errorf("metatrain: warm-up of %d and decay over %d meta-steps; they must not be negative", cfg.WarmUp, cfg.DecaySteps)
-	case !(cfg.FinalFraction > 0 && cfg.FinalFraction <= 1):
-		return fmt.Errorf("metatrain: the meta learning rate decays to a fraction of %v; it must be above 0 and at most 1", cfg.FinalFraction)
+	case !(cfg.FinalFraction >= 0 && cfg.FinalFraction <= 1):
+		return fmt.Errorf("metatrain: the meta learning rate decays to a fraction of %v; it must be at least 0 and at most 1", cfg.FinalFraction)
 	case decays && cfg.DecaySteps == 0:
 		return errors.New("metatrain: the meta learning rate decays until the last meta-step, but only time limits the training; set the number of meta-steps, or of those that the decay takes")
 	case decays && cfg.WarmUp >= cfg.DecaySteps:

@@ -24,6 +24,13 @@ func TestMetaLearningRateAt(t *testing.T) {
 			t.Errorf("meta-step %d: %v, want %v", s, got, want)
 		}
 	}
+	// A fraction of 0 is a decay to 0 where a decay is asked for.
+	cfg.FinalFraction, cfg.DecaySteps = 0, 6
+	for s, want := range map[int]float64{3: 0.004, 4: 0.002, 5: 0, 9: 0} {
+		if got := cfg.MetaLearningRateAt(s); math.Abs(got-want) > 1e-15 {
+			t.Errorf("to 0, meta-step %d: %v, want %v", s, got, want)
+		}
+	}
 	if got := (metatrain.TrainConfig{}).MetaLearningRateAt(5); got != 0.003 {
 		t.Errorf("the default is %v, want a constant 0.003", got)
 	}
@@ -103,14 +110,14 @@ func TestAnEarlyEndKeepsTheSchedule(t *testing.T) {
 
 func TestScheduleRejects(t *testing.T) {
 	for word, change := range map[string]func(*metatrain.TrainConfig){
-		"negative":      func(c *metatrain.TrainConfig) { c.WarmUp = -1 },
-		"not be":        func(c *metatrain.TrainConfig) { c.DecaySteps = -1 },
-		"at most 1":     func(c *metatrain.TrainConfig) { c.FinalFraction = 1.5 },
-		"fraction":      func(c *metatrain.TrainConfig) { c.FinalFraction = math.NaN() },
-		"only time":     func(c *metatrain.TrainConfig) { c.MetaSteps, c.Time, c.FinalFraction = 0, time.Second, 0.5 },
-		"leaves none":   func(c *metatrain.TrainConfig) { c.WarmUp, c.FinalFraction = 300, 0.5 },
-		"none of 20 ":   func(c *metatrain.TrainConfig) { c.WarmUp, c.FinalFraction, c.DecaySteps = 30, 0.5, 20 },
-		"must be above": func(c *metatrain.TrainConfig) { c.FinalFraction = -0.5 },
+		"negative":           func(c *metatrain.TrainConfig) { c.WarmUp = -1 },
+		"not be":             func(c *metatrain.TrainConfig) { c.DecaySteps = -1 },
+		"at most 1":          func(c *metatrain.TrainConfig) { c.FinalFraction = 1.5 },
+		"fraction":           func(c *metatrain.TrainConfig) { c.FinalFraction = math.NaN() },
+		"only time":          func(c *metatrain.TrainConfig) { c.MetaSteps, c.Time, c.FinalFraction = 0, time.Second, 0.5 },
+		"leaves none":        func(c *metatrain.TrainConfig) { c.WarmUp, c.FinalFraction = 300, 0.5 },
+		"none of 20 ":        func(c *metatrain.TrainConfig) { c.WarmUp, c.FinalFraction, c.DecaySteps = 30, 0.5, 20 },
+		"must be at least 0": func(c *metatrain.TrainConfig) { c.FinalFraction = -0.5 },
 	} {
 		cfg := small()
 		change(&cfg)

@@ -58,7 +58,7 @@ type TrainConfig struct {
 	WarmUp int
 	// FinalFraction is the fraction of MetaLearningRate that it decays to after
 	// the warm-up, along a cosine that ends at meta-step DecaySteps, by default
-	// the last one. Default 1: constant.
+	// the last one. Default 1, constant, unless DecaySteps is set: 0 is then a decay to 0.
 	FinalFraction float64
 	DecaySteps    int
 	// Clip bounds the Euclidean norm of each episode's meta-gradient, before the mean over
