@@ -9,6 +9,7 @@ import (
 
 	"learnedopt/internal/gemm/layers"
 	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
 )
 
 // network is a compiled classifier and the buffers that its minibatches are
@@ -45,7 +46,7 @@ func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, erro
 			}
 			h = b.dense(h, l, widths[l], widths[l+1], activation)
 		}
-		return Expression{Params: b.params, Loss: b.crossEntropy(h, labels), Feed: net.feed}, b.err
+		return Expression{Params: b.params, Tensors: b.tensors, Loss: b.crossEntropy(h, labels), Feed: net.feed}, b.err
 	})
 	return net, err
 }
@@ -65,9 +66,10 @@ func (net *network) feed(t int) error {
 
 // layerBuilder adds layers to a graph and remembers the first error.
 type layerBuilder struct {
-	g      *gorgonia.ExprGraph
-	params gorgonia.Nodes
-	err    error
+	g       *gorgonia.ExprGraph
+	params  gorgonia.Nodes
+	tensors []optimizer.Tensor
+	err     error
 }
 
 // try returns the node of an operation unless something has failed.
@@ -89,6 +91,9 @@ func (b *layerBuilder) dense(h *gorgonia.Node, layer, in, out int, activation st
 	w := gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(in, out), gorgonia.WithName(fmt.Sprintf("W%d", layer)))
 	bias := gorgonia.NewVector(b.g, tensor.Float32, gorgonia.WithShape(out), gorgonia.WithName(fmt.Sprintf("b%d", layer)))
 	b.params = append(b.params, w, bias)
+	b.tensors = append(b.tensors,
+		optimizer.Tensor{Name: w.Name(), Shape: []int{in, out}, Kind: optimizer.Matrix, OutputAxis: 1},
+		optimizer.Tensor{Name: bias.Name(), Shape: []int{out}, Kind: optimizer.Bias})
 	if b.err != nil {
 		return nil
 	}
