@@ -14,8 +14,8 @@
 //	state.Update(dst, grad)    // dst is the update: add it to θ
 //
 // Interfaces that a state or a problem may have beside these are found by type assertion:
-// PointState, LossState and LossUpdater, Seeker and HessianVector. Package
-// optimizertest has the suites that rules and families pass.
+// PointState, LossState and LossUpdater, Seeker and Curvature. Package optimizertest
+// has the suites that rules and families pass.
 package optimizer
 
 import "math/rand/v2"
@@ -63,13 +63,6 @@ type Problem interface {
 // that do not implement Seeker are the same function at every step.
 type Seeker interface {
 	Seek(t int)
-}
-
-// A HessianVector is a Problem that offers exact second derivatives:
-// HessianVector writes ∇²f_t(θ)·v into dst, where t is the step whose data the
-// next LossGrad would use, and does not move on to the next step.
-type HessianVector interface {
-	HessianVector(dst, theta, v []float32) error
 }
 
 // A Family is a distribution over problems.
