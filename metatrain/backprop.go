@@ -2,6 +2,7 @@ package metatrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -41,7 +42,7 @@ func validateEstimator(e Estimator) error {
 type TruncatedBackprop struct {
 	// SecondDerivatives also differentiates through the gradients that the
 	// network reads, which the paper takes as given. It costs a Hessian-vector
-	// product a step: exact where the problem is an optimizer.HessianVector, else
+	// product a step: exact where the problem offers it (optimizer.Curvature), else
 	// a central difference of gradients on the same data.
 	SecondDerivatives bool
 	// AdjointClip bounds, at each step backwards, the norm of what second derivatives add
@@ -58,6 +59,11 @@ type TruncatedBackprop struct {
 	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
 	// unbiased estimate for m/n of the cost. Default 0: all of them.
 	Coordinates int
+	// Differences makes all Hessian-vector products of SecondDerivatives central differences of
+	// gradients, exact ones that a problem offers notwithstanding. They cost two gradients and are good to three
+	// digits or so. It is for trainings of before classifiers offered exact products: they are
+	// repeated bit for bit with it. Default false.
+	Differences bool
 
 	adjoint lstm.Adjoint
 	weights []float64 // ∂L/∂f(θ_t) of the window, t = 1 … K
@@ -87,6 +93,9 @@ func (tb *TruncatedBackprop) Validate() error {
 	}
 	if !(tb.AdjointClip >= 0) || tb.AdjointClip > 0 && !tb.SecondDerivatives {
 		return fmt.Errorf("metatrain: an adjoint clip of %v; it must not be negative, and is of second derivatives", tb.AdjointClip)
+	}
+	if tb.Differences && !tb.SecondDerivatives {
+		return errors.New("metatrain: differences of gradients are a kind of second derivatives; set SecondDerivatives, or drop Differences")
 	}
 	return nil
 }
@@ -158,7 +167,9 @@ func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, 
 
 // Fresh implements Estimator.
 func (tb *TruncatedBackprop) Fresh() Estimator {
-	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, AdjointClip: tb.AdjointClip, Objective: tb.Objective, Coordinates: tb.Coordinates}
+	return &TruncatedBackprop{
+		SecondDerivatives: tb.SecondDerivatives, AdjointClip: tb.AdjointClip, Objective: tb.Objective, Coordinates: tb.Coordinates, Differences: tb.Differences,
+	}
 }
 
 // full is Estimate with second derivatives. With λ and μ the multipliers of the
@@ -210,9 +221,8 @@ func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episo
 
 // hessianVector computes hv = ∇²f_t(θ)·dgrad.
 func (tb *TruncatedBackprop) hessianVector(ep *Episode, t int, theta []float32) error {
-	if h, ok := ep.Problem.(optimizer.HessianVector); ok {
-		ep.seek(t)
-		return h.HessianVector(tb.hv, theta, tb.dgrad)
+	if !tb.Differences && optimizer.MetricsOf(ep.Problem)&optimizer.Hessian != 0 {
+		return ep.Problem.(optimizer.Curvature).CurvatureProduct(tb.hv, theta, tb.dgrad, optimizer.Hessian, t)
 	}
 	// A central difference along v with the largest step h·‖v‖∞ = ε^{1/3}·‖θ‖∞:
 	// there the rounding of float32 gradients, ε/h, and the truncation, h², balance.

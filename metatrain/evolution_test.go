@@ -10,6 +10,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metatrain"
+	"learnedopt/optimizer"
 )
 
 // valley is f(θ) = Σ s_i² θ_i², from θ_0i = c_i/s_i: gradient descent with learning rate α
@@ -37,7 +38,9 @@ func (v *valley) LossGrad(theta, grad []float32) (float64, error) {
 	return f, nil
 }
 
-func (v *valley) HessianVector(dst, _, vec []float32) error {
+func (v *valley) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+func (v *valley) CurvatureProduct(dst, _, vec []float32, _ optimizer.Metric, _ int) error {
 	for i, s2 := range v.s2 {
 		dst[i] = float32(2 * s2 * float64(vec[i]))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -179,7 +180,7 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	if err := f.DecodeConfig(&s); err != nil {
 		return fail(err)
 	}
-	if was, is := differ(s.Settings, t.settings()); was != is {
+	if was, is := differ(s.Settings, t.settingsAs(s.Settings)); was != is {
 		return fail(fmt.Errorf("it was saved with %q, this training has %q", was, is))
 	}
 	if err := s.check(len(t.slots)); err != nil {
@@ -299,6 +300,18 @@ func (t *Trainer) settings() string {
 		fmt.Sprintf("selection: every %d, %d runs, steps %v, %s", cfg.ValidEvery, cfg.ValidRuns, cfg.ValidSteps, cfg.Selection),
 	}
 	return strings.Join(lines, "\n")
+}
+
+// sinceDifferences are the words of settings that states lack which were saved before
+// TruncatedBackprop.Differences: they fit either choice.
+var sinceDifferences = regexp.MustCompile(`, Differences (true|false)`)
+
+// settingsAs are the settings in the words of the version that saved a state.
+func (t *Trainer) settingsAs(saved string) string {
+	if sinceDifferences.MatchString(saved) {
+		return t.settings()
+	}
+	return sinceDifferences.ReplaceAllString(t.settings(), "")
 }
 
 // differ returns the first lines in which two texts differ.

@@ -83,9 +83,9 @@ func (c ClassifierConfig) Validate() error {
 // DeepMind's code. A minibatch is B examples drawn with replacement; a problem's
 // starting point and all its minibatches follow from one seed that Sample draws.
 //
-// A problem is a Scored and, with its graph, an io.Closer: closing it gives the
-// compiled graph back to the family for the next Sample. A Classifier is safe
-// for concurrent use.
+// A problem is an optimizer.Curvature, of both metrics, and a Scored. With its graph it is
+// an io.Closer: closing it gives the compiled graph back to the family for the next Sample.
+// A Classifier is safe for concurrent use.
 type Classifier struct {
 	data   *Dataset
 	config ClassifierConfig
@@ -142,8 +142,7 @@ func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	net.seed = seed
-	net.graph.Seek(0)
+	net.begin(seed)
 	return &classifier{family: f, net: net, seed: seed}, nil
 }
 
@@ -163,9 +162,10 @@ type classifier struct {
 }
 
 var (
-	_ optimizer.Problem = (*classifier)(nil)
-	_ optimizer.Seeker  = (*classifier)(nil)
-	_ Scored            = (*classifier)(nil)
+	_ optimizer.Problem   = (*classifier)(nil)
+	_ optimizer.Seeker    = (*classifier)(nil)
+	_ optimizer.Curvature = (*classifier)(nil)
+	_ Scored              = (*classifier)(nil)
 )
 
 // Dim implements optimizer.Problem.

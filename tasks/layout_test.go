@@ -50,13 +50,21 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// Every family's layout has as many coordinates as its problems, whatever is put around it.
-func TestLayoutsFit(t *testing.T) {
-	for _, f := range families(t) {
-		p := sampled(t, f)
-		if l := optimizer.LayoutOf(p); l.Len() != p.Dim() {
-			t.Errorf("%s: a layout of %d coordinates, %d parameters", f.Name(), l.Len(), p.Dim())
+// What is around a problem keeps its tensors.
+func TestLayoutsOfDecorators(t *testing.T) {
+	c, err := NewClassifier(noise(t, 20, 5), ClassifierConfig{Units: 3, Batch: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := optimizer.LayoutOf(sampled(t, c))
+	for _, f := range []optimizer.Family{Perturbed{Family: c, Scale: 2}, RandomScaling{c, 1}} {
+		if l := optimizer.LayoutOf(sampled(t, f)); !l.Equal(plain) {
+			t.Errorf("%s: %+v, want %+v", f.Name(), l.Tensors(), plain.Tensors())
 		}
+	}
+	both := optimizer.LayoutOf(sampled(t, Joint{[]optimizer.Family{Quadratic{Dims: 2, Batch: 3}, c}}))
+	if l := both.Part(6, both.Len()); !l.Equal(plain) || both.Tensors()[0].Len() != 6 {
+		t.Errorf("joint: %+v", both.Tensors())
 	}
 }
 

@@ -15,22 +15,25 @@ import (
 // network is a compiled classifier and the buffers that its minibatches are
 // written into. One problem owns it at a time.
 type network struct {
-	graph  *Graph
-	data   *Dataset
-	split  Split
-	seed   uint64
-	pcg    *rand.PCG
-	rng    *rand.Rand
-	pixels []float32 // B×F
-	oneHot []float32 // B×C
+	graph     *Graph
+	curvature curvature
+	data      *Dataset
+	split     Split
+	seed      uint64
+	pcg       *rand.PCG
+	rng       *rand.Rand
+	pixels    []float32 // B×F
+	oneHot    []float32 // B×C
+	fed       int       // the step of the minibatch in pixels and oneHot, −1 before the first
 }
 
 // newNetwork compiles a network of the given layer widths.
 func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, error) {
 	classes := widths[len(widths)-1]
 	net := &network{
-		data: data, split: c.Split, pcg: &rand.PCG{},
-		pixels: make([]float32, c.Batch*widths[0]), oneHot: make([]float32, c.Batch*classes),
+		data: data, split: c.Split, pcg: &rand.PCG{}, fed: -1,
+		curvature: curvature{widths: widths, activation: c.Activation, batch: c.Batch},
+		pixels:    make([]float32, c.Batch*widths[0]), oneHot: make([]float32, c.Batch*classes),
 	}
 	net.rng = rand.New(net.pcg)
 	var err error
@@ -51,8 +54,15 @@ func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, erro
 	return net, err
 }
 
+// begin makes the network a new problem's, at step 0.
+func (net *network) begin(seed uint64) {
+	net.seed, net.fed, net.curvature.at = seed, -1, -1
+	net.graph.Seek(0)
+}
+
 // feed writes minibatch t. What it holds depends on the seed and t alone.
 func (net *network) feed(t int) error {
+	net.fed = t
 	stream.Reseed(net.pcg, net.seed, "batch", uint64(t))
 	features, classes, n := net.data.rows*net.data.cols, net.data.classes, net.data.Len(net.split)
 	clear(net.oneHot)

@@ -12,8 +12,8 @@ import (
 //
 //	grad = GradientScale() · ∇loss(θ)
 //
-// Problems that do not implement Scaled have scale 1. HessianVector uses the
-// same scale as LossGrad.
+// Problems that do not implement Scaled have scale 1. Curvature products, of any metric,
+// have the same scale as the gradient.
 type Scaled interface {
 	GradientScale() float64
 }
@@ -133,8 +133,8 @@ type quadratic struct {
 }
 
 var (
-	_ optimizer.HessianVector = (*quadratic)(nil)
-	_ Scaled                  = (*quadratic)(nil)
+	_ optimizer.Curvature = (*quadratic)(nil)
+	_ Scaled              = (*quadratic)(nil)
 )
 
 func newQuadratic(dims, batch int) *quadratic {
@@ -175,18 +175,19 @@ func (q *quadratic) LossGrad(theta, grad []float32) (float64, error) {
 	return q.normal(grad, theta, q.y), nil
 }
 
-// HessianVector implements optimizer.HessianVector: 2 W_bᵀ W_b v_b times the
-// gradient's scale over B.
-func (q *quadratic) HessianVector(dst, theta, v []float32) error {
-	checkLengths(len(theta), q.Dim(), errTheta)
-	checkLengths(len(v), q.Dim(), errVector)
-	checkLengths(len(dst), q.Dim(), errVector)
+// Metrics implements optimizer.Curvature.
+func (q *quadratic) Metrics() optimizer.Metric { return optimizer.Hessian | optimizer.Fisher }
+
+// CurvatureProduct implements optimizer.Curvature: 2 W_bᵀ W_b v_b times the gradient's
+// scale over B. With the outputs z_b = W_b θ_b, which are linear, Fisher is the Hessian.
+func (q *quadratic) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	checkProduct(q, dst, theta, v, metric, step)
 	q.normal(dst, v, nil)
 	return nil
 }
 
-// normal writes scale·(2/B) Wᵀ(W x − y) into dst and returns the mean of
-// ‖W x − y‖²; a nil y counts as 0.
+// normal writes scale·(2/B) Wᵀ(W x − y) into dst, which may be x, and returns the mean
+// of ‖W x − y‖²; a nil y counts as 0.
 func (q *quadratic) normal(dst, x, y []float32) float64 {
 	d, factor := q.dims, float32(2*q.scale/float64(q.batch))
 	loss := 0.0

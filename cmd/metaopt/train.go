@@ -137,7 +137,7 @@ func (f *trainFlags) prepare(a *app, set func(string) bool) (*training, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Estimator, err = gradient.build(); err != nil {
+	if cfg.Estimator, err = gradient.build(cfg.Valid); err != nil {
 		return nil, err
 	}
 	cfg.OnEvent, cfg.AtRest = t.hear, t.atRest

@@ -163,8 +163,10 @@ var rules = map[string]rule{
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},
+	// Derivatives of classifiers that Gorgonia's graphs do not give.
+	"internal/gemm/mlp": {own: []string{"internal/gemm", "internal/simd"}},
 	"internal/gemm/layers": {
-		own:    []string{"internal/gemm", "internal/simd"},
+		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
 	},
 	"internal/simd":    {others: []string{"golang.org/x/sys/cpu"}},
