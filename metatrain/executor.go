@@ -20,7 +20,7 @@ type Executor interface {
 	// the result of each in their order. Gradients are valid until the next call. A unit's
 	// state that is not a result's again has been closed. An error
 	// ends the training: the context's, a problem's, or that units cannot be computed. The
-	// units' states then stay the caller's.
+	// units' states then stay the caller's, who can do nothing with them but close them.
 	Estimate(ctx context.Context, net *lstm.Network, units []Unit) ([]Result, error)
 }
 
