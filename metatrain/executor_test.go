@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"encoding/gob"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -173,9 +174,15 @@ func distributed(t testing.TB) map[string]metatrain.TrainConfig {
 func TestUnitsRunAnywhere(t *testing.T) {
 	for name, cfg := range distributed(t) {
 		t.Run(name, func(t *testing.T) {
-			here := record(t, t.Context(), cfg, nil, nil)
 			away := &remote{t: t, config: func() metatrain.TrainConfig { return distributed(t)[name] }, rng: newRand(1)}
-			cfg.Executor = away
+			inProcess, err := metatrain.NewInProcess(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results := []*kept{{Executor: inProcess}, {Executor: away}}
+			cfg.Executor = results[0]
+			here := record(t, t.Context(), cfg, nil, nil)
+			cfg.Executor = results[1]
 			there := record(t, t.Context(), cfg, nil, nil)
 			if here.err != nil || there.err != nil {
 				t.Fatal(here.err, there.err)
@@ -184,8 +191,27 @@ func TestUnitsRunAnywhere(t *testing.T) {
 				t.Fatalf("%d calls of the executor for %d meta-steps", away.units, cfg.MetaSteps)
 			}
 			sameTraining(t, here, there)
+			if !slices.Equal(results[0].numbers, results[1].numbers) {
+				t.Error("losses or meta-gradients differ")
+			}
 		})
 	}
+}
+
+// kept is an executor whose results' losses and meta-gradients are kept, as bits.
+type kept struct {
+	metatrain.Executor
+	numbers []uint64
+}
+
+func (k *kept) Estimate(ctx context.Context, net *lstm.Network, units []metatrain.Unit) ([]metatrain.Result, error) {
+	results, err := k.Executor.Estimate(ctx, net, units)
+	for _, r := range results {
+		for _, x := range append(slices.Clone(r.Window.Losses), r.Gradient...) {
+			k.numbers = append(k.numbers, math.Float64bits(x))
+		}
+	}
+	return results, err
 }
 
 func sameTraining(t *testing.T, want, got recorded) {
