@@ -61,8 +61,12 @@ func (ep *Episode) resume() {
 	}
 }
 
-// Close closes the problem if it holds resources.
+// Close ends the episode, and closes the problem if it holds resources.
 func (ep *Episode) Close() error {
+	if m, ok := ep.Memory.(*pesMemory); ok && ep.Workspace != nil {
+		m.sides[0], ep.Memory = nil, nil
+		ep.Workspace.pes = m
+	}
 	if c, ok := ep.Problem.(io.Closer); ok {
 		return c.Close()
 	}

@@ -34,6 +34,7 @@ type Workspace struct {
 	backprop  backprop
 	evolution evolution
 	imitation imitation
+	pes       *pesMemory // of an episode that was closed, to be used again
 }
 
 // workspace returns the episode's workspace, a new one if it has none.

@@ -148,8 +148,20 @@ type pesMemory struct {
 func (pes PES) Start(ep *Episode) Memory { return pes.start(ep) }
 
 func (pes PES) start(ep *Episode) *pesMemory {
-	m, size := &pesMemory{sides: []*Episode{ep}}, ep.State.Network().Size()
-	for range max(pes.Pairs, 1) {
+	work, pairs, size := ep.workspace(), max(pes.Pairs, 1), ep.State.Network().Size()
+	if m := work.pes; m != nil && len(m.xi) == pairs && len(m.xi[0]) == size && m.sides[1].fits(ep) {
+		work.pes = nil
+		m.sides[0] = ep
+		for _, side := range m.sides[1:] {
+			side.copyFrom(ep)
+		}
+		for _, xi := range m.xi {
+			clear(xi)
+		}
+		return m
+	}
+	m := &pesMemory{sides: []*Episode{ep}}
+	for range pairs {
 		m.xi = append(m.xi, make([]float64, size))
 		for len(m.sides) < 2*len(m.xi) {
 			m.sides = append(m.sides, ep.fork())
