@@ -157,7 +157,7 @@ func TestImitationChoosesEpisodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	im := (&metatrain.Imitation{Teacher: still{}, Probability: 0.3}).Fresh()
+	im := metatrain.Imitation{Teacher: still{}, Probability: 0.3}
 	const episodes = 2000
 	imitated := 0
 	for seed := range uint64(episodes) {

@@ -211,8 +211,6 @@ type watcher struct {
 	windows []struct{ end, length int }
 }
 
-func (w *watcher) Fresh() metatrain.Estimator { return w }
-
 func (w *watcher) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
 	window, err := w.TruncatedBackprop.Estimate(ctx, dphi, ep, k)
 	w.windows = append(w.windows, struct{ end, length int }{ep.Step, ep.Length})

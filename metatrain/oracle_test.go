@@ -139,8 +139,6 @@ type recorder struct {
 	losses *[]float64
 }
 
-func (r *recorder) Fresh() metatrain.Estimator { return r }
-
 func (r *recorder) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
 	w, err := r.TruncatedBackprop.Estimate(ctx, dphi, ep, k)
 	*r.losses = append(*r.losses, w.Losses...)

@@ -72,6 +72,9 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 		"second derivatives": with(func(c *metatrain.TrainConfig) {
 			c.Family, c.Estimator = quartics, &metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2}
 		}),
+		"more coordinates than a look": with(func(c *metatrain.TrainConfig) {
+			c.Family = family(func(rng *rand.Rand) (optimizer.Problem, error) { return &quartic{seed: rng.Uint64(), n: 600}, nil })
+		}),
 		"coordinates, last": with(func(c *metatrain.TrainConfig) {
 			c.Estimator = &metatrain.TruncatedBackprop{Coordinates: 6, Objective: metatrain.Last{}}
 		}),

@@ -102,7 +102,7 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	}
 	cfg = cfg.WithDefaults()
 	c := &checker{cfg: cfg, total: (2*len(cfg.Unrolls) + 1) * cfg.Episodes}
-	c.firstOrder, c.second = &metatrain.TruncatedBackprop{}, &metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: cfg.Differences}
+	c.firstOrder, c.second = metatrain.TruncatedBackprop{}, metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: cfg.Differences}
 	var episodes []gradients
 	var first error
 	for e := range cfg.Episodes {
@@ -138,7 +138,8 @@ type gradients struct {
 
 type checker struct {
 	cfg                CheckConfig
-	firstOrder, second *metatrain.TruncatedBackprop
+	firstOrder, second metatrain.TruncatedBackprop
+	work               metatrain.Workspace
 	done, total        int
 }
 
@@ -178,6 +179,7 @@ func (c *checker) all(ctx context.Context, problem optimizer.Problem, e int) (gs
 // gradient is d(K) of one episode, from a nudged start if there is an rng.
 func (c *checker) gradient(ctx context.Context, estimator metatrain.Estimator, problem optimizer.Problem, k int, rng *rand.Rand) ([]float64, error) {
 	ep := metatrain.NewEpisode(c.cfg.Network, problem)
+	ep.Workspace = &c.work
 	if rng != nil {
 		move(ep.Theta, rng)
 	}
