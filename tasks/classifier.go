@@ -40,33 +40,33 @@ const maxInitScale = 1000
 // Activations are the names of the hidden layers' non-linearities.
 func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} }
 
-func (c ClassifierConfig) withDefaults() ClassifierConfig {
-	c.Units, c.Layers, c.Batch = orDefault(c.Units, 20), orDefault(c.Layers, 1), orDefault(c.Batch, defaultBatch)
-	if c.Activation == "" {
-		c.Activation = "sigmoid"
-	}
-	if c.InitScale == 0 {
-		c.InitScale = startDeviation
-	}
-	return c
+// options is the configuration without the split.
+func (c ClassifierConfig) options() Options {
+	return Options{Units: c.Units, Layers: c.Layers, Activation: c.Activation, Batch: c.Batch, InitScale: c.InitScale}
 }
 
 // Validate reports what is wrong with the configuration.
 func (c ClassifierConfig) Validate() error {
-	c = c.withDefaults()
-	switch {
-	case c.Units < 1 || c.Units > 1<<14:
-		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means 20)", c.Units, 1<<14)
-	case c.Layers < 1 || c.Layers > 100:
-		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means 1)", c.Layers)
-	case c.Batch < 1 || c.Batch > 1<<16:
-		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means %d)", c.Batch, 1<<16, defaultBatch)
-	case !(c.InitScale > 0 && c.InitScale <= maxInitScale):
-		return fmt.Errorf("tasks: initial scale %v, want above 0 and at most %d (0 means %v)", c.InitScale, maxInitScale, startDeviation)
-	case !slices.Contains(Activations(), c.Activation):
-		return fmt.Errorf("tasks: activation %q is none of %s", c.Activation, strings.Join(Activations(), ", "))
-	case c.Split < 0 || c.Split >= splits:
+	if c.Split < 0 || c.Split >= splits {
 		return fmt.Errorf("tasks: split %v is none of train, valid, test", c.Split)
+	}
+	return c.options().validateClassifier()
+}
+
+// validateClassifier reports what is wrong with the options that classifiers read.
+func (o Options) validateClassifier() error {
+	o = o.withDefaults(classifiers)
+	switch {
+	case o.Units < 1 || o.Units > 1<<14:
+		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means the default)", o.Units, 1<<14)
+	case o.Layers < 1 || o.Layers > 100:
+		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means the default)", o.Layers)
+	case o.Batch < 1 || o.Batch > 1<<16:
+		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means the default)", o.Batch, 1<<16)
+	case !(o.InitScale > 0 && o.InitScale <= maxInitScale):
+		return fmt.Errorf("tasks: initial scale %v, want above 0 and at most %d (0 means the default)", o.InitScale, maxInitScale)
+	case !slices.Contains(Activations(), o.Activation):
+		return fmt.Errorf("tasks: activation %q is none of %s", o.Activation, strings.Join(Activations(), ", "))
 	}
 	return nil
 }
@@ -88,7 +88,8 @@ func (c ClassifierConfig) Validate() error {
 // for concurrent use.
 type Classifier struct {
 	data   *Dataset
-	config ClassifierConfig
+	config Options // those that classifiers read, defaults filled in
+	split  Split
 	widths []int // F, H, …, H, C
 	pool   *pool
 }
@@ -97,21 +98,22 @@ var _ optimizer.Family = (*Classifier)(nil)
 
 // NewClassifier returns the family of classifiers of a shape on a data set.
 func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
-	return newClassifier(data, c, newPool(1))
-}
-
-// newClassifier is NewClassifier with a pool that others may share.
-func newClassifier(data *Dataset, c ClassifierConfig, pool *pool) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c = c.withDefaults()
-	if data.Len(c.Split) == 0 {
-		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), c.Split)
+	return newClassifier(data, c.options(), c.Split, newPool(1))
+}
+
+// newClassifier is NewClassifier of valid options with a pool that may be shared. Options that
+// are not the classifier's, as the loss scale, may be set.
+func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifier, error) {
+	if data.Len(split) == 0 {
+		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), split)
 	}
-	f := &Classifier{data: data, config: c, widths: []int{data.rows * data.cols}, pool: pool}
-	for range c.Layers {
-		f.widths = append(f.widths, c.Units)
+	o.LossScale, o.GradientNoise, o.DataDir = 0, 0, ""
+	f := &Classifier{data: data, config: o.withDefaults(classifiers), split: split, widths: []int{data.rows * data.cols}, pool: pool}
+	for range f.config.Layers {
+		f.widths = append(f.widths, f.config.Units)
 	}
 	f.widths = append(f.widths, data.classes)
 	return f, nil
@@ -121,13 +123,9 @@ func newClassifier(data *Dataset, c ClassifierConfig, pool *pool) (*Classifier, 
 // "mnist units=20 layers=1 activation=sigmoid batch=128". An initial scale other than
 // 0.01 and a split other than Train are named at the end.
 func (f *Classifier) Name() string {
-	c := f.config
-	name := fmt.Sprintf("%s units=%d layers=%d activation=%s batch=%d", f.data.name, c.Units, c.Layers, c.Activation, c.Batch)
-	if c.InitScale != startDeviation {
-		name += " init-scale=" + formatScale(c.InitScale)
-	}
-	if c.Split != Train {
-		name += " split=" + c.Split.String()
+	name := f.config.lists().words(f.data.name, classifiers)
+	if f.split != Train {
+		name += " split=" + f.split.String()
 	}
 	return name
 }
@@ -149,10 +147,10 @@ func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 
 // take returns an idle compiled network, or a new one.
 func (f *Classifier) take() (*network, error) {
-	if net := f.pool.take(f); net != nil {
+	if net := f.pool.take(f.shape()); net != nil {
 		return net, nil
 	}
-	return newNetwork(f.data, f.config, f.widths)
+	return newNetwork(f.data, f.config, f.split, f.widths)
 }
 
 // classifier is one sampled problem.
@@ -200,7 +198,7 @@ func (p *classifier) Close() error {
 	}
 	net := p.net
 	p.net = nil
-	return p.family.pool.put(p.family, net)
+	return p.family.pool.put(p.family.shape(), net)
 }
 
 func (p *classifier) open() *Graph {
