@@ -3,8 +3,6 @@ package tasks
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
@@ -65,10 +63,8 @@ func (o Options) validateClassifier() error {
 		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means the default)", o.Batch, 1<<16)
 	case !(o.InitScale > 0 && o.InitScale <= maxInitScale):
 		return fmt.Errorf("tasks: initial scale %v, want above 0 and at most %d (0 means the default)", o.InitScale, maxInitScale)
-	case !slices.Contains(Activations(), o.Activation):
-		return fmt.Errorf("tasks: activation %q is none of %s", o.Activation, strings.Join(Activations(), ", "))
 	}
-	return nil
+	return o.validateNames()
 }
 
 // A Classifier is a family of image classifiers: multilayer perceptrons with L

@@ -274,6 +274,16 @@ func (o Options) withDefaults(kinds kindOfTask) Options {
 	return o
 }
 
+// validateNames refuses what is none of the names that an option can have.
+func (o Options) validateNames() error {
+	for _, row := range table {
+		if value := row.get(&o); !row.number() && value != "" && !slices.Contains(row.names, value) {
+			return fmt.Errorf("tasks: %s %q is none of %s", row.Key, value, strings.Join(row.names, ", "))
+		}
+	}
+	return nil
+}
+
 // named yields the options that the canonical names of tasks of some kinds have, in their order.
 func (l lists) named(kinds kindOfTask) iter.Seq2[string, []string] {
 	return func(yield func(string, []string) bool) {
