@@ -61,7 +61,7 @@ func TestNewErrors(t *testing.T) {
 		{"rosenbrock", Options{Activation: "relu"}, []string{"activation", "rosenbrock"}},
 		{"digits", Options{Dims: 3}, []string{"dims", "digits"}},
 		{"digits", Options{DataDir: "x"}, []string{"data-dir", "digits"}},
-		{"mnist", Options{Dims: 3}, []string{"dims", "mnist", "init-scale, loss-scale, gradient-noise, data-dir"}},
+		{"mnist", Options{Dims: 3}, []string{"dims", "mnist", "options are units, layers, ", "loss-scale, gradient-noise, data-dir"}},
 		{"quadratic", Options{Dims: -3}, []string{"-3 dimensions"}},
 		{"mnist", Options{Activation: "swish"}, []string{`"swish"`, "sigmoid, relu, tanh, elu"}},
 		{"quadratic", Options{Condition: 0.5}, []string{"condition number 0.5", "1 to 1e+08"}},

@@ -57,7 +57,7 @@ func TestParseErrors(t *testing.T) {
 		"mnist units=5,":                         `units "": it must be a whole number`,
 		"mnist units=5 units=6":                  "units is there twice",
 		"mnist units=0":                          `units "0": it must be a whole number of at least 1`,
-		"mnist dims=5":                           "dims does not apply to the task mnist; its options are units, layers, activation, batch, init-scale, loss-scale, gradient-noise, data-dir",
+		"mnist dims=5":                           "dims does not apply to the task mnist; its options are units, layers, activation, batch, ",
 		"quadratic units=5":                      "units does not apply to the task quadratic; its options are dims, batch, condition, loss-scale, gradient-noise",
 		"rosenbrock condition=2":                 "condition does not apply to the task rosenbrock",
 		"quadratic data-dir=x":                   `no option "data-dir"`,
