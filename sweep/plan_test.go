@@ -69,6 +69,22 @@ func TestPlanLaysOutCells(t *testing.T) {
 	}
 }
 
+// An option of tasks is an axis by its row alone.
+func TestWeightInitIsAnAxis(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders the digits; not with -short")
+	}
+	c := small(t)
+	c.Axes = []Axis{{DataAxis, []string{"digits"}}, {"weight-init", []string{"he", "torch"}}}
+	if got := plan(t, c).Cells[1].Task; got != "digits units=20 layers=1 activation=sigmoid batch=4 weight-init=torch" {
+		t.Errorf("cell %q", got)
+	}
+	c.Task = tasks.MustParse("mnist init-scale=0.1")
+	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "init-scale 0.1 with weight-init he") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for what, change := range map[string]func(c *Config){
 		"all must be positive": func(c *Config) { c.Runs = 0 },

@@ -26,8 +26,11 @@ type ClassifierConfig struct {
 	Activation string
 	// Batch is the number B of examples in a minibatch; 0 means 128.
 	Batch int
-	// InitScale is the standard deviation of the initial weights and biases; 0
-	// means 0.01.
+	// WeightInit is the distribution that each layer starts from, by its number of inputs
+	// (fan-in) and outputs: see WeightInits; "" means "normal".
+	WeightInit string
+	// InitScale is the standard deviation of the initial weights and biases of "normal"; 0
+	// means 0.01. With another WeightInit it must be 0.
 	InitScale float64
 	// Split is the part that minibatches are drawn from; its zero value is Train.
 	Split Split
@@ -40,7 +43,7 @@ func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} 
 
 // options is the configuration without the split.
 func (c ClassifierConfig) options() Options {
-	return Options{Units: c.Units, Layers: c.Layers, Activation: c.Activation, Batch: c.Batch, InitScale: c.InitScale}
+	return Options{Units: c.Units, Layers: c.Layers, Activation: c.Activation, Batch: c.Batch, WeightInit: c.WeightInit, InitScale: c.InitScale}
 }
 
 // Validate reports what is wrong with the configuration.
@@ -53,6 +56,9 @@ func (c ClassifierConfig) Validate() error {
 
 // validateClassifier reports what is wrong with the options that classifiers read.
 func (o Options) validateClassifier() error {
+	if err := o.validateStart(); err != nil {
+		return err
+	}
 	o = o.withDefaults(classifiers)
 	switch {
 	case o.Units < 1 || o.Units > 1<<14:
@@ -76,8 +82,9 @@ func (o Options) validateClassifier() error {
 // on images x of F pixels in [0, 1] and C classes. θ holds each layer's W
 // (inputs×outputs, row-major) and then its b: 784·20 + 20 + 20·10 + 10 = 15,910
 // coordinates by default. Weights and biases start at N(0, InitScale²), as in
-// DeepMind's code. A minibatch is B examples drawn with replacement; a problem's
-// starting point and all its minibatches follow from one seed that Sample draws.
+// DeepMind's code, unless WeightInit says otherwise. A minibatch is B examples drawn with
+// replacement; a problem's starting point and all its minibatches follow from one seed that
+// Sample draws.
 //
 // A problem is a Scored and, with its graph, an io.Closer: closing it gives the
 // compiled graph back to the family for the next Sample. A Classifier is safe
@@ -117,7 +124,7 @@ func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifi
 
 // Name implements optimizer.Family, for example
 // "mnist units=20 layers=1 activation=sigmoid batch=128". An initial scale other than
-// 0.01 and a split other than Train are named at the end.
+// 0.01, a distribution of weights other than normal and a split other than Train are named at the end.
 func (f *Classifier) Name() string {
 	name := f.config.lists().words(f.data.name, classifiers)
 	if f.split != Train {
@@ -168,10 +175,7 @@ func (p *classifier) Dim() int { return dim(p.family.widths) }
 // Init implements optimizer.Problem.
 func (p *classifier) Init(theta []float32) {
 	checkLengths(len(theta), p.Dim(), errTheta)
-	rng := stream.New(p.seed, "init", 0)
-	for i := range theta {
-		theta[i] = float32(p.family.config.InitScale * rng.NormFloat64())
-	}
+	p.family.config.start(theta, p.family.widths, stream.New(p.seed, "init", 0))
 }
 
 // Seek implements optimizer.Seeker.

@@ -19,8 +19,10 @@ type Options struct {
 	// Units, Layers and Activation shape classifiers: see ClassifierConfig.
 	Units, Layers int
 	Activation    string
-	// InitScale is the standard deviation of a classifier's initial weights and biases.
-	InitScale float64
+	// InitScale is the standard deviation of a classifier's initial weights and biases,
+	// WeightInit their distribution: see ClassifierConfig.
+	InitScale  float64
+	WeightInit string
 	// Batch is the size of a minibatch, or the number of functions optimized
 	// side by side.
 	Batch int
@@ -53,6 +55,8 @@ var table = []Option{
 		whole(func(o *Options) *int { return &o.Batch })},
 	{"init-scale", "standard deviation of the initial weights, or a list", 0, of(classifiers, "0.01"),
 		positive(func(o *Options) *float64 { return &o.InitScale })},
+	{"weight-init", "distribution of each layer's initial weights, " + anyOf(WeightInits()) + ", or a list", 0, of(classifiers, "normal"),
+		oneOf(WeightInits(), func(o *Options) *string { return &o.WeightInit })},
 	{"dims", "dimensions of a function, or a list", 4, append(of(quadratics, "10"), of(rosenbrocks, "2")...),
 		whole(func(o *Options) *int { return &o.Dims })},
 	{"condition", "condition number of the Hessians, or a list", 0, of(quadratics, asDrawn),

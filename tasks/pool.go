@@ -30,7 +30,7 @@ type shape struct {
 // shape leaves out the options that only the start depends on.
 func (f *Classifier) shape() shape {
 	o := f.config
-	o.InitScale = 0
+	o.InitScale, o.WeightInit = 0, ""
 	return shape{o, f.split}
 }
 

@@ -79,7 +79,7 @@ func TestLossDigits(t *testing.T) {
 func TestTaskNamesRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"quadratic dims=3 batch=7", "quadratic-uniform", "rosenbrock batch=2,4,2 dims=3,2", "quadratic condition=1,5 loss-scale=1,2",
-		"digits units=3,8 layers=2 activation=elu,relu batch=9 init-scale=0.01,0.125 gradient-noise=0.5",
+		"digits units=3,8 layers=2 activation=elu,relu batch=9 init-scale=0.01,0.125 gradient-noise=0.5", "digits weight-init=he,torch",
 	} {
 		if strings.HasPrefix(text, "digits") && testing.Short() {
 			continue
