@@ -26,7 +26,7 @@ var secondsOf = regexp.MustCompile(`"seconds":[^,]*,`)
 // quadratics is a mixture of sizes, none of which fills a block of the network, with noise on its gradients.
 func quadratics(t testing.TB) optimizer.Family {
 	t.Helper()
-	f, err := tasks.NewOf("quadratic", tasks.Choices{Dims: []int{3, 5}, Batch: []int{7}, GradientNoise: []float64{0.1}})
+	f, err := tasks.MustParse("quadratic dims=3,5 batch=7 gradient-noise=0.1").Family("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,9 +41,9 @@ type Learned struct {
 
 // A Config says what a sweep is of.
 type Config struct {
-	// Task and Options are tasks.NewOf's: the base task, which axes change.
-	Task    string
-	Options tasks.Choices
+	// Task is the base task, which axes change; DataDir is Spec.Family's.
+	Task    tasks.Spec
+	DataDir string
 	// Axes span the cells, the first one slowest; none is one cell.
 	Axes []Axis
 	// Steps is the horizon T where no axis says it. Runs is the number of instances of each cell.

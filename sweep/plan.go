@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"learnedopt/baselines"
 	"learnedopt/compare"
@@ -66,7 +65,7 @@ func (c Config) Plan() (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{config: c, Manifest: Manifest{
-		Version: metaopt.Version(), Task: c.Task, Axes: c.Axes, Steps: c.Steps, Runs: c.Runs, Seed: c.Seed,
+		Version: metaopt.Version(), Task: c.Task.Task(), Axes: c.Axes, Steps: c.Steps, Runs: c.Runs, Seed: c.Seed,
 		Tune: c.Tune, TuneRuns: c.TuneRuns, Grid: c.Grid, Reach: c.Reach, Rules: rules,
 	}}
 	if p.Axes == nil {
@@ -117,58 +116,30 @@ func (p *Plan) tuningOf(r Rule, cell *Cell) *tuningDefinition {
 // addCells makes the cells and their tasks, and the base task if rules are tuned on it.
 func (p *Plan) addCells() error {
 	c := p.config
-	type group struct {
-		settings []tasks.Choices
-		cells    []int // -1 is the base task
-	}
-	groups := map[string]*group{} // by task: what shares its data
-	var order []string
-	add := func(task string, settings tasks.Choices, cell int) {
-		if task != "mnist" && task != "fashion-mnist" {
-			settings.DataDir = ""
+	var specs []tasks.Spec
+	for _, values := range combinations(c.Axes) {
+		cell, spec := Cell{Values: values, Steps: c.Steps}, c.Task
+		for _, a := range c.Axes {
+			if err := a.apply(&spec, &cell.Steps, values[a.Key]); err != nil {
+				return err
+			}
 		}
-		g := groups[task]
-		if g == nil {
-			g = &group{}
-			groups[task], order = g, append(order, task)
-		}
-		g.settings, g.cells = append(g.settings, settings), append(g.cells, cell)
+		p.Cells, specs = append(p.Cells, cell), append(specs, spec)
 	}
 	if c.Tune != TuneCell && len(c.Rules) > 0 || len(c.Axes) == 0 {
-		add(c.Task, c.Options, -1)
+		specs = append(specs, c.Task)
 	}
-	for _, values := range combinations(c.Axes) {
-		cell, task, settings := Cell{Values: values, Steps: c.Steps}, c.Task, c.Options
-		for _, a := range c.Axes {
-			value := values[a.Key]
-			switch kind, err := kindOf(a.Key); {
-			case err != nil:
-				return err
-			case a.Key == DataAxis:
-				task = value
-			case a.Key == StepsAxis:
-				cell.Steps, _ = strconv.Atoi(value)
-			default:
-				kind.set(&settings, value)
-			}
-		}
-		add(task, settings, len(p.Cells))
-		p.Cells = append(p.Cells, cell)
+	families, err := tasks.Families(c.DataDir, specs...)
+	if err != nil {
+		return err
 	}
-	p.families = make([]optimizer.Family, len(p.Cells))
-	for _, task := range order {
-		g := groups[task]
-		families, err := tasks.NewEach(task, g.settings)
-		if err != nil {
-			return err
-		}
-		for i, at := range g.cells {
-			if at < 0 {
-				p.base, p.Task = families[i], families[i].Name()
-				continue
-			}
-			p.families[at], p.Cells[at].Task = families[i], families[i].Name()
-		}
+	p.families = families[:len(p.Cells)]
+	for i, f := range p.families {
+		p.Cells[i].Task = f.Name()
+	}
+	if len(families) > len(p.Cells) {
+		p.base = families[len(p.Cells)]
+		p.Task = p.base.Name()
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func small(t testing.TB) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		Task: "quadratic", Options: tasks.Choices{Batch: []int{4}},
+		Task:  tasks.MustParse("quadratic batch=4"),
 		Axes:  []Axis{{"dims", []string{"2", "5"}}, {"steps", []string{"5", "12"}}},
 		Steps: 8, Runs: 5, Seed: 3, Learned: []Learned{{"q", "pretrained:quadratic", o}},
 		Rules: []string{"sgd", "adam"}, Tune: TuneCell, TuneRuns: 2, Grid: 1, Reach: 3,
@@ -52,7 +52,7 @@ func TestPlanLaysOutCells(t *testing.T) {
 	c := small(t)
 	c.Tune = TuneBoth
 	c.Axes = []Axis{{DataAxis, []string{"quadratic", "rosenbrock"}}, {"condition", []string{"10"}}}
-	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "Condition does not apply to the task rosenbrock") {
+	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "condition does not apply to the task rosenbrock") {
 		t.Errorf("an axis that a cell's task lacks: %v", err)
 	}
 	c.Axes = []Axis{{DataAxis, []string{"rosenbrock"}}, {"loss-scale", []string{"1", "10"}}, {"gradient-noise", []string{"0", "0.5"}}}
@@ -69,6 +69,22 @@ func TestPlanLaysOutCells(t *testing.T) {
 	}
 }
 
+// An option of tasks is an axis by its row alone.
+func TestWeightInitIsAnAxis(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders the digits; not with -short")
+	}
+	c := small(t)
+	c.Axes = []Axis{{DataAxis, []string{"digits"}}, {"weight-init", []string{"he", "torch"}}}
+	if got := plan(t, c).Cells[1].Task; got != "digits units=20 layers=1 activation=sigmoid batch=4 weight-init=torch" {
+		t.Errorf("cell %q", got)
+	}
+	c.Task = tasks.MustParse("mnist init-scale=0.1")
+	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "init-scale 0.1 with weight-init he") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for what, change := range map[string]func(c *Config){
 		"all must be positive": func(c *Config) { c.Runs = 0 },
@@ -79,7 +95,7 @@ func TestConfigErrors(t *testing.T) {
 		"adam (tuned here)":    func(c *Config) { c.Learned[0].Name = "adam (tuned here)" },
 		`no axis "size"`:       func(c *Config) { c.Axes[0].Key = "size" },
 		"shorten the axes":     func(c *Config) { c.Axes = wide() },
-		"no task":              func(c *Config) { c.Task = "quadratics" },
+		"no task":              func(c *Config) { c.Task = tasks.Spec{} },
 	} {
 		c := small(t)
 		change(&c)
@@ -126,7 +142,7 @@ func TestKeysDependOnWhatMatters(t *testing.T) {
 		change func(c *Config)
 		moved  [3]bool
 	}{
-		"task":      {func(c *Config) { c.Options.Batch[0] = 8 }, [3]bool{true, true, true}},
+		"task":      {func(c *Config) { c.Task = tasks.MustParse("quadratic batch=8") }, [3]bool{true, true, true}},
 		"seed":      {func(c *Config) { c.Seed++ }, [3]bool{true, true, true}},
 		"runs":      {func(c *Config) { c.Runs++ }, [3]bool{true, true, true}},
 		"steps":     {func(c *Config) { c.Axes[1].Values[0] = "6" }, [3]bool{true, true, true}},

@@ -215,7 +215,6 @@ func TestTuningIsKept(t *testing.T) {
 func TestUntunableRuleIsLeftOut(t *testing.T) {
 	c := small(t)
 	c.Axes, c.Rules = []Axis{{"loss-scale", []string{"1", "1e11"}}}, []string{"sgd", "adam"}
-	c.Options.InitScale = nil
 	c.Steps = 30
 	dir := t.TempDir()
 	for pass := range 2 {

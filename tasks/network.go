@@ -28,22 +28,22 @@ type network struct {
 }
 
 // newNetwork compiles a network of the given layer widths.
-func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, error) {
+func newNetwork(data *Dataset, o Options, split Split, widths []int) (*network, error) {
 	classes := widths[len(widths)-1]
 	net := &network{
-		data: data, split: c.Split, pcg: &rand.PCG{}, fed: -1,
-		curvature: curvature{widths: widths, activation: c.Activation, batch: c.Batch},
-		pixels:    make([]float32, c.Batch*widths[0]), oneHot: make([]float32, c.Batch*classes),
+		data: data, split: split, pcg: &rand.PCG{}, fed: -1,
+		curvature: curvature{widths: widths, activation: o.Activation, batch: o.Batch},
+		pixels:    make([]float32, o.Batch*widths[0]), oneHot: make([]float32, o.Batch*classes),
 	}
 	net.rng = rand.New(net.pcg)
 	var err error
 	net.graph, err = NewGraph(func(g *gorgonia.ExprGraph) (Expression, error) {
 		b := &layerBuilder{g: g}
-		x := b.input("x", net.pixels, c.Batch, widths[0])
-		labels := b.input("labels", net.oneHot, c.Batch, classes)
+		x := b.input("x", net.pixels, o.Batch, widths[0])
+		labels := b.input("labels", net.oneHot, o.Batch, classes)
 		h := x
 		for l := range len(widths) - 1 {
-			activation := c.Activation
+			activation := o.Activation
 			if l == len(widths)-2 {
 				activation = ""
 			}

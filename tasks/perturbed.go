@@ -59,14 +59,7 @@ func (p Perturbed) scale() float64 {
 // "quadratic dims=10 batch=128 loss-scale=100 gradient-noise=0.1". A scale of 1 and a noise of 0
 // are not named.
 func (p Perturbed) Name() string {
-	name := p.Family.Name()
-	if p.scale() != 1 {
-		name += " loss-scale=" + formatScale(p.Scale)
-	}
-	if p.Noise != 0 {
-		name += " gradient-noise=" + formatScale(p.Noise)
-	}
-	return name
+	return Options{LossScale: p.Scale, GradientNoise: p.Noise}.lists().words(p.Family.Name(), losses)
 }
 
 // Sample implements optimizer.Family.

@@ -24,18 +24,24 @@ type Rosenbrock struct {
 
 var _ optimizer.Family = Rosenbrock{}
 
+// options is the configuration with its defaults.
+func (r Rosenbrock) options() Options {
+	return Options{Dims: r.Dims, Batch: r.Batch}.withDefaults(rosenbrocks)
+}
+
 // Validate reports what is wrong with the configuration.
-func (r Rosenbrock) Validate() error { return validateBatch("rosenbrock", r.Dims, r.Batch, 2) }
+func (r Rosenbrock) Validate() error { return r.options().validateBatch("rosenbrock", 2) }
 
 // Name implements optimizer.Family.
-func (r Rosenbrock) Name() string { return batchName("rosenbrock", orDefault(r.Dims, 2), r.Batch) }
+func (r Rosenbrock) Name() string { return r.options().lists().words("rosenbrock", rosenbrocks) }
 
 // Sample implements optimizer.Family.
 func (r Rosenbrock) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	p := &rosenbrock{dims: orDefault(r.Dims, 2), batch: orDefault(r.Batch, defaultBatch)}
+	o := r.options()
+	p := &rosenbrock{dims: o.Dims, batch: o.Batch}
 	p.start = make([]float32, p.Dim())
 	for i := range p.start {
 		p.start[i] = 4*rng.Float32() - 2

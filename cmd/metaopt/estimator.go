@@ -161,15 +161,8 @@ func (r estimatorRecord) build(task optimizer.Family) (metatrain.Estimator, erro
 // classifies reports whether a task is of classifiers. Trainings on those took second derivatives by differences
 // before there were exact ones, and have to be repeated bit for bit.
 func classifies(task optimizer.Family) bool {
-	switch f := task.(type) {
-	case *tasks.Classifier:
-		return true
-	case *tasks.Mixture: // of settings of one task
-		return slices.ContainsFunc(f.Families(), classifies)
-	case tasks.Perturbed:
-		return classifies(f.Family)
-	}
-	return false
+	spec, err := tasks.Parse(task.Name())
+	return err == nil && spec.Classifies()
 }
 
 // args are the flags that make the estimator again.

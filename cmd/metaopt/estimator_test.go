@@ -122,17 +122,16 @@ func TestEstimatorOfARecord(t *testing.T) {
 func TestSecondDerivativesOfATask(t *testing.T) {
 	r := estimatorRecord{Estimator: "backprop", Objective: "sum", SecondDerivatives: true}
 	for _, c := range []struct {
-		task    string
-		choices tasks.Choices
-		want    bool
+		task string
+		want bool
 	}{
-		{"quadratic", tasks.Choices{Dims: []int{2, 3}, GradientNoise: []float64{0, 1}}, false},
-		{"rosenbrock", tasks.Choices{LossScale: []float64{2}}, false},
-		{"digits", tasks.Choices{Units: []int{3}}, true},
-		{"digits", tasks.Choices{Units: []int{3, 4}, LossScale: []float64{1, 2}}, true},
-		{"digits", tasks.Choices{Units: []int{3}, GradientNoise: []float64{1}}, true},
+		{"quadratic dims=2,3 gradient-noise=0,1", false},
+		{"rosenbrock loss-scale=2", false},
+		{"digits units=3", true},
+		{"digits units=3,4 loss-scale=1,2", true},
+		{"digits units=3 gradient-noise=1", true},
 	} {
-		family, err := tasks.NewOf(c.task, c.choices)
+		family, err := tasks.MustParse(c.task).Family("")
 		if err != nil {
 			t.Fatal(err)
 		}

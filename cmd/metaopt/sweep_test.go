@@ -11,6 +11,7 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/sweep"
+	"learnedopt/tasks"
 )
 
 // swept are the arguments of a sweep over four cells of quadratics, in a fraction of a second.
@@ -50,7 +51,7 @@ func TestSweepFromEndToEnd(t *testing.T) {
 			}
 		}
 		// The task is one that compare understands.
-		if _, _, err := parseTask(r["task"].(string)); err != nil {
+		if _, err := tasks.Parse(r["task"].(string)); err != nil {
 			t.Error(err)
 		}
 	}

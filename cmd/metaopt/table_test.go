@@ -2,6 +2,8 @@ package main
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,18 +78,14 @@ func TestLossDigits(t *testing.T) {
 
 // A file's task is read back exactly, for every task that needs no data.
 func TestTaskNamesRoundTrip(t *testing.T) {
-	for name, c := range map[string]tasks.Choices{
-		"quadratic":         {Dims: []int{3}, Batch: []int{7}},
-		"quadratic-uniform": {},
-		"rosenbrock":        {Batch: []int{2, 4, 2}, Dims: []int{3, 2}},
-		"digits": {
-			Units: []int{3, 8}, Layers: []int{2}, Activation: []string{"elu", "relu"}, Batch: []int{9}, InitScale: []float64{0.01, 0.125},
-		},
+	for _, text := range []string{
+		"quadratic dims=3 batch=7", "quadratic-uniform", "rosenbrock batch=2,4,2 dims=3,2", "quadratic condition=1,5 loss-scale=1,2",
+		"digits units=3,8 layers=2 activation=elu,relu batch=9 init-scale=0.01,0.125 gradient-noise=0.5", "digits weight-init=he,torch",
 	} {
-		if name == "digits" && testing.Short() {
+		if strings.HasPrefix(text, "digits") && testing.Short() {
 			continue
 		}
-		family, err := tasks.NewOf(name, c)
+		family, err := tasks.MustParse(text).Family("")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,6 +105,29 @@ func TestTaskNamesRoundTrip(t *testing.T) {
 	}
 }
 
+// Every option of the table is a flag, a line of help, a key of a sweep's settings and, of
+// names, completed.
+func TestEveryOptionIsAFlag(t *testing.T) {
+	help := succeed(t, "sweep", "--help").stdout
+	long, _, _ := strings.Cut(help, "Usage:")
+	path := filepath.Join(t.TempDir(), "sweep.toml")
+	for _, o := range tasks.OptionTable() {
+		if !strings.Contains(help, "--"+o.Key+" "+o.Placeholder()) || !strings.Contains(long, o.Key) {
+			t.Errorf("help of metaopt sweep does not have %s as a flag and as an axis", o.Key)
+		}
+		if err := os.WriteFile(path, []byte(o.Key+" = \"?\"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		fail(t, exitUsage, []string{"sweep", "--config", path, "--out", "unused"}, "sweep.toml:1: "+o.Key+` = "?": it must be`)
+		if values := o.Values(); values != nil {
+			got := succeed(t, "__complete", "compare", "--"+o.Key, "").stdout
+			if !strings.HasPrefix(got, strings.Join(values, "\n")+"\n") {
+				t.Errorf("completion of --%s is %q, want %q", o.Key, got, values)
+			}
+		}
+	}
+}
+
 // A flag takes the place of a file's list.
 func TestTaskFlagsOverrideLists(t *testing.T) {
 	var flags taskFlags
@@ -119,7 +140,7 @@ func TestTaskFlagsOverrideLists(t *testing.T) {
 	if err != nil || family.Name() != "quadratic dims=7 batch=3,4" {
 		t.Errorf("--dims 7 gives %v, %v", family, err)
 	}
-	for _, canonical := range []string{"quadratic dims=2,x batch=3", "quadratic dims=2, batch=3", "quadratic dims=02 batch=3"} {
+	for _, canonical := range []string{"quadratic dims=2,x batch=3", "quadratic dims=2, batch=3", "quadratic dims=02 batch=3", "quadratic batch=3 dims=2", "quadratic"} {
 		if family, err := flags.familyOf(canonical); err == nil {
 			t.Errorf("%q is read as %s", canonical, family.Name())
 		}
