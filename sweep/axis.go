@@ -11,19 +11,9 @@ import (
 	"learnedopt/tasks"
 )
 
-// An Axis is a setting and the values that it takes, in canonical text.
-type Axis struct {
-	Key    string   `json:"key"`
-	Values []string `json:"values"`
-}
-
-// The axes that are no option of a task.
-const (
-	// DataAxis is the task itself, by its name: the data set of classifiers.
-	DataAxis = "data"
-	// StepsAxis is the horizon T.
-	StepsAxis = "steps"
-)
+// DataAxis is the axis that is the task itself, by its name: the data set of classifiers. It and StepsAxis are no
+// options of a task.
+const DataAxis = "data"
 
 // An axisKind is what an axis' values are and what they do to a cell's task.
 type axisKind struct {
