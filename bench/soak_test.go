@@ -200,7 +200,7 @@ func soakRuns(opt *metaopt.Optimizer) error {
 // soakSweep runs a sweep, makes a page of it and serves it.
 func soakSweep(ctx context.Context, opt *metaopt.Optimizer) error {
 	plan, err := sweep.Config{
-		Task: "quadratic", Options: tasks.Choices{Batch: []int{4}}, Axes: []sweep.Axis{{Key: "dims", Values: []string{"2", "3"}}},
+		Task: tasks.MustParse("quadratic batch=4"), Axes: []sweep.Axis{{Key: "dims", Values: []string{"2", "3"}}},
 		Steps: 10, Runs: 2, Reach: 2, Learned: []sweep.Learned{{Name: "mlp", Optimizer: opt}},
 		Rules: []string{"adam"}, Tune: sweep.TuneCell, TuneRuns: 1, Grid: 1, Seed: rand.Uint64(),
 	}.Plan()

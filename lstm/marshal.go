@@ -77,6 +77,36 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	return data, nil
 }
 
+// Size returns the number of floats in the state: those of a coordinate times n.
+func (s *State) Size() int { return s.rows() * s.s.n }
+
+// Values returns the floats of the state, in the rows of its binary form. With Steps they are
+// all that moves in a run, whatever the network's parameters: meta-training keeps them while φ changes.
+func (s *State) Values() []float32 {
+	values := make([]float32, 0, s.Size())
+	for row := range s.rows() {
+		for i := range s.s.n {
+			values = append(values, s.s.data[s.place(row, i)])
+		}
+	}
+	return values
+}
+
+// SetValues puts s where a state with these Steps and Values stood. It panics unless there are Size
+// values.
+func (s *State) SetValues(steps int, values []float32) {
+	if len(values) != s.Size() {
+		panic(errLength)
+	}
+	clear(s.s.data)
+	for row := range s.rows() {
+		for i := range s.s.n {
+			s.s.data[s.place(row, i)] = values[row*s.s.n+i]
+		}
+	}
+	s.s.steps = steps
+}
+
 func (s *State) marshalled() int { return stateHeader + 4*s.rows()*s.s.n }
 
 // place is where row of coordinate i is in the state's blocks.

@@ -46,6 +46,9 @@ func (net *Network) Config() Config { return net.core.cfg }
 // Params returns a copy of φ.
 func (net *Network) Params() []float32 { return append([]float32(nil), net.core.phi...) }
 
+// Size returns the number of parameters.
+func (net *Network) Size() int { return len(net.core.phi) }
+
 // With returns the network of the same shape with other parameters.
 func (net *Network) With(phi []float32) *Network {
 	if len(phi) != net.core.size {

@@ -39,7 +39,7 @@ func TestAdjointClip(t *testing.T) {
 			lambda += g[i] + second
 		}
 		dphi := make([]float64, 2)
-		estimator := (&metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: clip}).Fresh()
+		estimator := metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: clip}
 		window, err := estimator.Estimate(t.Context(), dphi, metatrain.NewEpisode(net, square{}), steps)
 		if err != nil || window.Diverged != nil {
 			t.Fatal(err, window.Diverged)

@@ -58,7 +58,7 @@ func TestValidFamily(t *testing.T) {
 
 // Episodes of all sizes follow each other in the same slots.
 func TestMixtureOfSizesTrains(t *testing.T) {
-	family, err := tasks.NewOf("quadratic", tasks.Choices{Dims: []int{2, 9, 5}, Batch: []int{1, 4}})
+	family, err := tasks.MustParse("quadratic dims=2,9,5 batch=1,4").Family("")
 	if err != nil {
 		t.Fatal(err)
 	}

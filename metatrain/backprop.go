@@ -2,6 +2,7 @@ package metatrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,37 +12,17 @@ import (
 	"learnedopt/optimizer"
 )
 
-// An Estimator estimates the gradient of the meta-loss with respect to φ.
-type Estimator interface {
-	// Estimate takes the next k inner steps of the episode and adds the
-	// estimate for that window to dphi. If the window diverged, dphi is left
-	// as it was.
-	Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error)
-	// Fresh returns an estimator of the same settings with memory of its own,
-	// for another episode at the same time.
-	Fresh() Estimator
-}
-
-// validateEstimator says what is wrong with an estimator that can say so.
-func validateEstimator(e Estimator) error {
-	if v, ok := e.(interface{ Validate() error }); ok {
-		return v.Validate()
-	}
-	return nil
-}
-
 // TruncatedBackprop differentiates one window at a time,
 //
 //	L(φ) = Σ_{t=1..K} f_t(θ_t)
 //
 // or another objective, with θ_0 and s_0, where the window starts, taken as given (Andrychowicz et
 // al. 2016, section 2.1). The original code adds f_0(θ_0), which does not depend on
-// φ. It holds working memory and belongs to one goroutine; the zero value is the
-// paper's estimator.
+// φ. The zero value is the paper's estimator.
 type TruncatedBackprop struct {
 	// SecondDerivatives also differentiates through the gradients that the
 	// network reads, which the paper takes as given. It costs a Hessian-vector
-	// product a step: exact where the problem is an optimizer.HessianVector, else
+	// product a step: exact where the problem offers it (optimizer.Curvature), else
 	// a central difference of gradients on the same data.
 	SecondDerivatives bool
 	// AdjointClip bounds, at each step backwards, the norm of what second derivatives add
@@ -58,7 +39,19 @@ type TruncatedBackprop struct {
 	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
 	// unbiased estimate for m/n of the cost. Default 0: all of them.
 	Coordinates int
+	// Differences makes all Hessian-vector products of SecondDerivatives central differences of
+	// gradients, exact ones that a problem offers notwithstanding. They cost two gradients and are good to three
+	// digits or so. It is for trainings of before classifiers offered exact products: they are
+	// repeated bit for bit with it. Default false.
+	Differences bool
+}
 
+var _ Estimator = TruncatedBackprop{}
+
+// backprop is the working memory of TruncatedBackprop, with the settings of the window
+// that is computed in it.
+type backprop struct {
+	TruncatedBackprop
 	adjoint lstm.Adjoint
 	weights []float64 // ∂L/∂f(θ_t) of the window, t = 1 … K
 	start   *lstm.State
@@ -78,24 +71,35 @@ type TruncatedBackprop struct {
 	partOfDphi []float64
 }
 
-var _ Estimator = (*TruncatedBackprop)(nil)
-
 // Validate says what is wrong with the estimator.
-func (tb *TruncatedBackprop) Validate() error {
+func (tb TruncatedBackprop) Validate() error {
 	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
 		return fmt.Errorf("metatrain: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
 	}
 	if !(tb.AdjointClip >= 0) || tb.AdjointClip > 0 && !tb.SecondDerivatives {
 		return fmt.Errorf("metatrain: an adjoint clip of %v; it must not be negative, and is of second derivatives", tb.AdjointClip)
 	}
-	return nil
+	if tb.Differences && !tb.SecondDerivatives {
+		return errors.New("metatrain: differences of gradients are a kind of second derivatives; set SecondDerivatives, or drop Differences")
+	}
+	return validate(tb.Objective)
 }
 
+// Start implements Estimator: a window takes nothing from those before.
+func (TruncatedBackprop) Start(*Episode) Memory { return nil }
+
 // Estimate implements Estimator.
-func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+func (tb TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	if err := tb.Validate(); err != nil {
 		return Window{}, err
 	}
+	work := &ep.workspace().backprop
+	work.TruncatedBackprop = tb
+	return work.estimate(ctx, dphi, ep, k)
+}
+
+// estimate is Estimate with valid settings.
+func (tb *backprop) estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	tb.reserve(ep, k)
 	if tb.SecondDerivatives {
 		return tb.full(ctx, dphi, ep, k)
@@ -119,7 +123,7 @@ func (tb *TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *E
 
 // sampled adds to dphi the estimate from m coordinates, drawn from the episode's
 // stream of the window that began at step first.
-func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
+func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 	n := len(ep.Theta)
 	rng := stream.New(ep.Seed, "coordinates", uint64(first))
 	if len(tb.drawn) != n {
@@ -156,18 +160,13 @@ func (tb *TruncatedBackprop) sampled(dphi []float64, first int, ep *Episode, k, 
 	}
 }
 
-// Fresh implements Estimator.
-func (tb *TruncatedBackprop) Fresh() Estimator {
-	return &TruncatedBackprop{SecondDerivatives: tb.SecondDerivatives, AdjointClip: tb.AdjointClip, Objective: tb.Objective, Coordinates: tb.Coordinates}
-}
-
 // full is Estimate with second derivatives. With λ and μ the multipliers of the
 // step equations of θ and s,
 //
 //	λ_t = w_t g_t + λ_{t+1} + H_t (∂u_t/∂g_tᵀ λ_{t+1} + ∂S/∂g_tᵀ μ_{t+1})
 //
 // of which AdjointClip bounds the last summand.
-func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+func (tb *backprop) full(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	first := ep.Step
 	w, err := ep.Unroll(ctx, tb.grads[:k+1], func(t int) {
 		copy(tb.thetas[t], ep.Theta)
@@ -209,10 +208,9 @@ func (tb *TruncatedBackprop) full(ctx context.Context, dphi []float64, ep *Episo
 }
 
 // hessianVector computes hv = ∇²f_t(θ)·dgrad.
-func (tb *TruncatedBackprop) hessianVector(ep *Episode, t int, theta []float32) error {
-	if h, ok := ep.Problem.(optimizer.HessianVector); ok {
-		ep.seek(t)
-		return h.HessianVector(tb.hv, theta, tb.dgrad)
+func (tb *backprop) hessianVector(ep *Episode, t int, theta []float32) error {
+	if !tb.Differences && optimizer.MetricsOf(ep.Problem)&optimizer.Hessian != 0 {
+		return ep.Problem.(optimizer.Curvature).CurvatureProduct(tb.hv, theta, tb.dgrad, optimizer.Hessian, t)
 	}
 	// A central difference along v with the largest step h·‖v‖∞ = ε^{1/3}·‖θ‖∞:
 	// there the rounding of float32 gradients, ε/h, and the truncation, h², balance.
@@ -247,7 +245,7 @@ func (tb *TruncatedBackprop) hessianVector(ep *Episode, t int, theta []float32) 
 }
 
 // reserve makes room for windows of k steps of the episode.
-func (tb *TruncatedBackprop) reserve(ep *Episode, k int) {
+func (tb *backprop) reserve(ep *Episode, k int) {
 	n := len(ep.Theta)
 	if tb.start == nil || !tb.start.Fits(ep.State) {
 		tb.start = ep.State.Clone()

@@ -150,15 +150,15 @@ func TestCurriculumStartsAdamAnew(t *testing.T) {
 		t.Error("no episode was under way: this test shows nothing")
 	}
 	for _, s := range trainer.slots {
-		if s.episode != nil {
+		if s.live {
 			t.Error("an episode of the stage before goes on")
 		}
 	}
 	if err := trainer.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := trainer.slots[0]; s.steps != 50 || s.episode == nil {
-		t.Errorf("the episode has %d steps and runs: %v, want 50 of which 5 are done", s.steps, s.episode != nil)
+	if s := trainer.slots[0]; s.steps != 50 || !s.live {
+		t.Errorf("the episode has %d steps and runs: %v, want 50 of which 5 are done", s.steps, s.live)
 	}
 	for i, x := range trainer.Network().Params() {
 		// A gradient that is not large beside ε = 1e-8 gives less.

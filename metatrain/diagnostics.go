@@ -160,8 +160,8 @@ func (t *Trainer) diagnoseTraining() *Diagnosis {
 	t.phase = trainingPhase{}
 	var activity lstm.Activity
 	for _, s := range t.slots {
-		activity.Add(s.activity)
-		s.activity = lstm.Activity{}
+		activity.Add(s.seen.Activity)
+		s.seen.Activity = lstm.Activity{}
 	}
 	if p.nonFinite.Of == 0 {
 		return nil

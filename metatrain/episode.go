@@ -19,6 +19,10 @@ type Episode struct {
 	Seed uint64
 	// Length is the number of steps T that the episode will have; 0 if nobody knows.
 	Length int
+	// Memory is what the episode's estimator remembers of it; nil before the first window.
+	Memory Memory
+	// Workspace is what its windows are computed in. Default: one of its own.
+	Workspace *Workspace
 
 	update []float32
 	// The gradient at a window's end opens the next one.
@@ -57,8 +61,12 @@ func (ep *Episode) resume() {
 	}
 }
 
-// Close closes the problem if it holds resources.
+// Close ends the episode, and closes the problem if it holds resources.
 func (ep *Episode) Close() error {
+	if m, ok := ep.Memory.(*pesMemory); ok && ep.Workspace != nil {
+		m.sides[0], ep.Memory = nil, nil
+		ep.Workspace.pes = m
+	}
 	if c, ok := ep.Problem.(io.Closer); ok {
 		return c.Close()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"learnedopt/internal/saved"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 )
@@ -18,8 +19,7 @@ import (
 // All sides start where the episode stands and see the same data; then the episode
 // goes on with φ itself, and the window's losses are those. It takes 2P+1 unrolls and no
 // backward pass. θ and s at the window's start are taken as given, so what
-// truncation does to TruncatedBackprop it does to ES too. It holds working memory and belongs
-// to one goroutine.
+// truncation does to TruncatedBackprop it does to ES too.
 type ES struct {
 	// Perturbation is σ. Default 0.01.
 	Perturbation float64
@@ -27,9 +27,6 @@ type ES struct {
 	Pairs int
 	// Objective is L. Default Sum.
 	Objective Objective
-
-	mem  evolution
-	side *Episode
 }
 
 // PES is persistent evolution strategies (Vicol et al. 2021, arXiv:2112.13835):
@@ -42,8 +39,8 @@ type ES struct {
 // gradient of the smoothed objective of the whole episode: truncation makes no bias. The
 // price is variance, which grows with the number of windows. It takes 2P
 // unrolls, and 2P trajectories of memory. The window's losses are the means over all sides.
-// The episode itself is the + side of the first pair. PES holds the episode that it was used
-// on last and belongs to one goroutine; on another episode it begins anew.
+// The episode itself is the + side of the first pair; its Memory holds the other sides and ξ. If
+// somebody else took the episode's last steps, PES begins anew where it stands.
 type PES struct {
 	// Perturbation is σ. Default 0.01.
 	Perturbation float64
@@ -51,57 +48,45 @@ type PES struct {
 	Pairs int
 	// Objective is L. Default Sum.
 	Objective Objective
-
-	mem   evolution
-	sides []*Episode  // + and − of each pair in turn; the first is the episode
-	xi    [][]float64 // of each pair
-	at    int         // the step that the sides stand at
 }
 
 var (
-	_ Estimator = (*ES)(nil)
-	_ Estimator = (*PES)(nil)
+	_ Estimator = ES{}
+	_ Estimator = PES{}
 )
 
 // Validate says what is wrong with the estimator.
-func (es *ES) Validate() error { return validateEvolution(es.Perturbation, es.Pairs) }
+func (es ES) Validate() error { return validateEvolution(es.Perturbation, es.Pairs, es.Objective) }
 
 // Validate says what is wrong with the estimator.
-func (pes *PES) Validate() error { return validateEvolution(pes.Perturbation, pes.Pairs) }
+func (pes PES) Validate() error { return validateEvolution(pes.Perturbation, pes.Pairs, pes.Objective) }
 
-func validateEvolution(sigma float64, pairs int) error {
+func validateEvolution(sigma float64, pairs int, objective Objective) error {
 	if !(sigma >= 0) || math.IsInf(sigma, 0) || pairs < 0 {
 		return fmt.Errorf("metatrain: %d pairs with a perturbation of %v; both must be positive", pairs, sigma)
 	}
-	return nil
+	return validate(objective)
 }
 
-// Fresh implements Estimator.
-func (es *ES) Fresh() Estimator {
-	return &ES{Perturbation: es.Perturbation, Pairs: es.Pairs, Objective: es.Objective}
-}
-
-// Fresh implements Estimator.
-func (pes *PES) Fresh() Estimator {
-	return &PES{Perturbation: pes.Perturbation, Pairs: pes.Pairs, Objective: pes.Objective}
-}
+// Start implements Estimator: a window takes nothing from those before.
+func (ES) Start(*Episode) Memory { return nil }
 
 // Estimate implements Estimator.
-func (es *ES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+func (es ES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	if err := es.Validate(); err != nil {
 		return Window{}, err
 	}
-	m, pairs := &es.mem, max(es.Pairs, 1)
+	m, pairs := &ep.workspace().evolution, max(es.Pairs, 1)
 	m.begin(ep, k, es.Perturbation)
-	if es.side == nil || !es.side.fits(ep) {
-		es.side = ep.fork()
+	if m.side == nil || !m.side.fits(ep) {
+		m.side = ep.fork()
 	}
 	for range pairs {
 		m.draw()
 		var value [2]float64
 		for i, sign := range signs {
-			es.side.copyFrom(ep)
-			w, err := m.run(ctx, es.Objective, ep, es.side, sign, &value[i])
+			m.side.copyFrom(ep)
+			w, err := m.run(ctx, es.Objective, ep, m.side, sign, &value[i])
 			if err != nil || w.Diverged != nil {
 				return w, err
 			}
@@ -118,23 +103,27 @@ func (es *ES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) 
 }
 
 // Estimate implements Estimator.
-func (pes *PES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+func (pes PES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	if err := pes.Validate(); err != nil {
 		return Window{}, err
 	}
-	m, pairs := &pes.mem, max(pes.Pairs, 1)
+	m, pairs := &ep.workspace().evolution, max(pes.Pairs, 1)
 	m.begin(ep, k, pes.Perturbation)
-	pes.enter(ep, pairs)
+	own, ok := ep.Memory.(*pesMemory)
+	if !ok || !own.stands(ep, pairs) {
+		own = pes.start(ep)
+		ep.Memory = own
+	}
 	defer ep.State.SetNetwork(m.net)
 	mean := Window{Losses: make([]float64, k+1)}
-	for p, xi := range pes.xi[:pairs] {
+	for p, xi := range own.xi {
 		m.draw()
 		for i, e := range m.epsilon {
 			xi[i] += e
 		}
 		var value [2]float64
 		for i, sign := range signs {
-			w, err := m.run(ctx, pes.Objective, ep, pes.sides[2*p+i], sign, &value[i])
+			w, err := m.run(ctx, pes.Objective, ep, own.sides[2*p+i], sign, &value[i])
 			if err != nil || w.Diverged != nil {
 				return w, err
 			}
@@ -145,39 +134,80 @@ func (pes *PES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int
 		m.add(xi, value, pairs)
 	}
 	ep.resume()
-	pes.at = ep.Step
 	m.addTo(dphi)
 	return mean, nil
 }
 
-// enter begins a new episode unless ep is the one that the sides run.
-func (pes *PES) enter(ep *Episode, pairs int) {
-	if len(pes.sides) == 2*pairs && pes.sides[0] == ep && pes.at == ep.Step {
-		return
-	}
-	if len(pes.sides) != 2*pairs {
-		pes.sides = make([]*Episode, 2*pairs)
-	}
-	for i, side := range pes.sides {
-		switch {
-		case i == 0:
-			pes.sides[i] = ep
-		case side == nil || !side.fits(ep):
-			pes.sides[i] = ep.fork()
-		default:
+// pesMemory is what PES remembers of an episode.
+type pesMemory struct {
+	sides []*Episode  // + and − of each pair in turn; the first is the episode
+	xi    [][]float64 // of each pair
+}
+
+// Start implements Estimator: all sides stand where the episode does.
+func (pes PES) Start(ep *Episode) Memory { return pes.start(ep) }
+
+func (pes PES) start(ep *Episode) *pesMemory {
+	work, pairs, size := ep.workspace(), max(pes.Pairs, 1), ep.State.Network().Size()
+	if m := work.pes; m != nil && len(m.xi) == pairs && len(m.xi[0]) == size && m.sides[1].fits(ep) {
+		work.pes = nil
+		m.sides[0] = ep
+		for _, side := range m.sides[1:] {
 			side.copyFrom(ep)
 		}
-	}
-	size := len(pes.mem.epsilon)
-	for len(pes.xi) < pairs {
-		pes.xi = append(pes.xi, nil)
-	}
-	for p := range pes.xi {
-		if len(pes.xi[p]) != size {
-			pes.xi[p] = make([]float64, size)
+		for _, xi := range m.xi {
+			clear(xi)
 		}
-		clear(pes.xi[p])
+		return m
 	}
+	m := &pesMemory{sides: []*Episode{ep}}
+	for range pairs {
+		m.xi = append(m.xi, make([]float64, size))
+		for len(m.sides) < 2*len(m.xi) {
+			m.sides = append(m.sides, ep.fork())
+		}
+	}
+	return m
+}
+
+// stands says whether the sides of so many pairs are the episode's and stand where it does.
+func (m *pesMemory) stands(ep *Episode, pairs int) bool {
+	return len(m.xi) == pairs && m.sides[0] == ep && m.sides[1].Step == ep.Step
+}
+
+// pesForm is the version of pesMemory's binary form: the number of pairs, each pair's ξ, then the sides but
+// the first, which is the episode.
+const pesForm = 1
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (m *pesMemory) MarshalBinary() ([]byte, error) {
+	w := saved.NewWriter("pes", pesForm)
+	w.Int(len(m.xi))
+	for _, xi := range m.xi {
+		w.Floats64(xi)
+	}
+	for _, side := range m.sides[1:] {
+		w.State(side)
+	}
+	return w.Bytes()
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (m *pesMemory) UnmarshalBinary(data []byte) error {
+	r := saved.NewReader(data, "pes", pesForm)
+	r.Same("pairs", len(m.xi))
+	for _, xi := range m.xi {
+		if copy(xi, r.Floats64(len(xi))) < len(xi) {
+			r.Fail(errShort)
+		}
+	}
+	for _, side := range m.sides[1:] {
+		r.State(side)
+		if r.Err() == nil && side.Step != m.sides[0].Step {
+			r.Fail(fmt.Errorf("sides of PES at steps %d and %d", m.sides[0].Step, side.Step))
+		}
+	}
+	return r.Close()
 }
 
 // signs are those of a pair's sides.
@@ -195,6 +225,7 @@ type evolution struct {
 	epsilon []float64
 	sum     []float64 // the estimate so far
 	weights []float64
+	side    *Episode // of ES
 }
 
 // begin makes ready for a window of k steps of the episode.

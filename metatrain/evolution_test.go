@@ -10,6 +10,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metatrain"
+	"learnedopt/optimizer"
 )
 
 // valley is f(θ) = Σ s_i² θ_i², from θ_0i = c_i/s_i: gradient descent with learning rate α
@@ -37,7 +38,9 @@ func (v *valley) LossGrad(theta, grad []float32) (float64, error) {
 	return f, nil
 }
 
-func (v *valley) HessianVector(dst, _, vec []float32) error {
+func (v *valley) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+func (v *valley) CurvatureProduct(dst, _, vec []float32, _ optimizer.Metric, _ int) error {
 	for i, s2 := range v.s2 {
 		dst[i] = float32(2 * s2 * float64(vec[i]))
 	}
@@ -197,7 +200,7 @@ func TestPESOfOneWindowIsES(t *testing.T) {
 		}
 	}
 	for seed := range uint64(3) {
-		if got, fresh := valleySlope(t, pes, 5, seed), valleySlope(t, pes.Fresh(), 5, seed); got != fresh {
+		if got, fresh := valleySlope(t, pes, 5, seed), valleySlope(t, metatrain.PES{Pairs: 3, Objective: metatrain.Log{}}, 5, seed); got != fresh {
 			t.Errorf("episode %d: %v after other episodes, %v without", seed, got, fresh)
 		}
 	}
@@ -207,7 +210,7 @@ func TestPESOfOneWindowIsES(t *testing.T) {
 // two sides with next to no perturbation, the losses are those of the network itself, and
 // ES leaves the episode where the network takes it.
 func TestEvolutionSeesTheSameDataOnBothSides(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 5, Inputs: lstm.RNNProp}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.RNNProp}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +237,7 @@ func TestEvolutionSeesTheSameDataOnBothSides(t *testing.T) {
 
 // TestEvolutionAllocatesNothingPerStep compares windows of 8 and of 64 steps.
 func TestEvolutionAllocatesNothingPerStep(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 4}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"learnedopt/internal/saved"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/optimizer"
@@ -21,20 +22,81 @@ import (
 //
 // differentiated through the window, with the state at its start taken as given. Being relative it is
 // of the order of K for a network that knows nothing, whatever the teacher's learning rate.
-// The losses of such a window are those that the teacher visits. Imitation
-// holds the episode that it was used on last and belongs to one goroutine; on another
-// episode the teacher begins anew.
+// The losses of such a window are those that the teacher visits. The
+// episode's Memory holds the teacher's state.
 type Imitation struct {
 	// Teacher is the rule. Default Adam with learning rate 0.01.
 	Teacher optimizer.Rule
 	// Probability is that of an episode of imitation, in (0, 1]. Default 0.5.
 	Probability float64
-	// Estimator is for the other episodes. Default &TruncatedBackprop{}.
+	// Estimator is for the other episodes. Default TruncatedBackprop{}.
 	Estimator Estimator
+}
 
-	of      *Episode
-	imitate bool
-	teacher optimizer.State
+var _ Estimator = Imitation{}
+
+// Validate says what is wrong with the estimator.
+func (im Imitation) Validate() error {
+	if !(im.Probability >= 0 && im.Probability <= 1) {
+		return fmt.Errorf("metatrain: probability of imitation is %v; it must be in (0, 1]", im.Probability)
+	}
+	return errors.Join(usable(im.Teacher), validate(im.Estimator))
+}
+
+// Start implements Estimator: the teacher's state in an episode of imitation, what the other
+// estimator remembers in others.
+func (im Imitation) Start(ep *Episode) Memory {
+	if !im.imitates(ep) {
+		return im.other().Start(ep)
+	}
+	return &teacherMemory{im.teacher().Start(optimizer.LayoutOf(ep.Problem))}
+}
+
+// imitates decides what an episode is for: the same at every window of it.
+func (im Imitation) imitates(ep *Episode) bool {
+	probability := im.Probability
+	if probability == 0 {
+		probability = 0.5
+	}
+	return stream.New(ep.Seed, "imitation", 0).Float64() < probability
+}
+
+func (im Imitation) teacher() optimizer.Rule {
+	if im.Teacher == nil {
+		return handDesigned
+	}
+	return im.Teacher
+}
+
+func (im Imitation) other() Estimator {
+	if im.Estimator == nil {
+		return TruncatedBackprop{}
+	}
+	return im.Estimator
+}
+
+// teacherMemory is what Imitation remembers of an episode of imitation.
+type teacherMemory struct{ state optimizer.State }
+
+// teacherForm is the version of teacherMemory's binary form: the state's own.
+const teacherForm = 1
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (m *teacherMemory) MarshalBinary() ([]byte, error) {
+	w := saved.NewWriter("teacher", teacherForm)
+	w.State(m.state)
+	return w.Bytes()
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (m *teacherMemory) UnmarshalBinary(data []byte) error {
+	r := saved.NewReader(data, "teacher", teacherForm)
+	r.State(m.state)
+	return r.Close()
+}
+
+// imitation is the working memory of Imitation.
+type imitation struct {
 	adjoint lstm.Adjoint
 	start   *lstm.State
 	move    []float32   // û
@@ -43,52 +105,39 @@ type Imitation struct {
 	part    []float64   // of dphi
 }
 
-var _ Estimator = (*Imitation)(nil)
-
-// Validate says what is wrong with the estimator.
-func (im *Imitation) Validate() error {
-	if !(im.Probability >= 0 && im.Probability <= 1) {
-		return fmt.Errorf("metatrain: probability of imitation is %v; it must be in (0, 1]", im.Probability)
-	}
-	return validateEstimator(im.Estimator)
-}
-
-// Fresh implements Estimator.
-func (im *Imitation) Fresh() Estimator {
-	f := &Imitation{Teacher: im.Teacher, Probability: im.Probability, Estimator: &TruncatedBackprop{}}
-	if im.Estimator != nil {
-		f.Estimator = im.Estimator.Fresh()
-	}
-	return f
-}
-
 // Estimate implements Estimator.
-func (im *Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
+func (im Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	if err := im.Validate(); err != nil {
 		return Window{}, err
 	}
-	if im.of != ep {
-		im.begin(ep)
+	if !im.imitates(ep) {
+		return im.other().Estimate(ctx, dphi, ep, k)
 	}
-	if !im.imitate {
-		return im.Estimator.Estimate(ctx, dphi, ep, k)
+	own, ok := ep.Memory.(*teacherMemory)
+	if !ok {
+		own = im.Start(ep).(*teacherMemory)
+		ep.Memory = own
 	}
-	im.reserve(ep, k)
-	im.start.CopyFrom(ep.State)
+	if err := ep.offers(im.teacher()); err != nil {
+		return Window{}, fmt.Errorf("metatrain: the teacher of an imitation: %w", err)
+	}
+	m := &ep.workspace().imitation
+	m.reserve(ep, k)
+	m.start.CopyFrom(ep.State)
 	size := 0.0
 	var failed error
-	w, err := ep.unroll(ctx, im.grads[:k+1], nil, func(t int) {
-		p := optimizer.Point{Grad: im.grads[t], Theta: ep.Theta, Loss: ep.loss, Step: ep.Step}
+	w, err := ep.unroll(ctx, m.grads[:k+1], nil, func(t int) {
+		p := optimizer.Point{Grad: m.grads[t], Theta: ep.Theta, Loss: ep.loss, Step: ep.Step}
 		p.Curvature, _ = ep.Problem.(optimizer.Curvature)
-		if _, err := im.teacher.Update(im.move, p); err != nil && failed == nil {
+		if _, err := own.state.Update(m.move, p); err != nil && failed == nil {
 			failed = err
 		}
-		slope := im.slopes[t]
-		for i, v := range im.move {
+		slope := m.slopes[t]
+		for i, v := range m.move {
 			slope[i] = ep.update[i] - v
 			size += float64(v) * float64(v)
 		}
-		copy(ep.update, im.move)
+		copy(ep.update, m.move)
 	})
 	if err = errors.Join(err, failed); err != nil || w.Diverged != nil {
 		return w, err
@@ -96,46 +145,25 @@ func (im *Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, 
 	if size == 0 {
 		return w, nil // the teacher stands still: there is no scale to err on
 	}
-	clear(im.part)
-	im.adjoint.Follow(im.part, im.start, im.grads[:k], im.slopes[:k])
+	clear(m.part)
+	m.adjoint.Follow(m.part, m.start, m.grads[:k], m.slopes[:k])
 	scale := float64(k) / size
-	for i, d := range im.part {
+	for i, d := range m.part {
 		dphi[i] += scale * d
 	}
 	return w, nil
 }
 
-// begin decides what an episode is for.
-func (im *Imitation) begin(ep *Episode) {
-	probability := im.Probability
-	if probability == 0 {
-		probability = 0.5
-	}
-	if im.Estimator == nil {
-		im.Estimator = &TruncatedBackprop{}
-	}
-	im.of, im.teacher = ep, nil
-	im.imitate = stream.New(ep.Seed, "imitation", 0).Float64() < probability
-	if !im.imitate {
-		return
-	}
-	rule := im.Teacher
-	if rule == nil {
-		rule = handDesigned
-	}
-	im.teacher = rule.Start(optimizer.LayoutOf(ep.Problem))
-}
-
 // reserve makes room for windows of k steps of the episode.
-func (im *Imitation) reserve(ep *Episode, k int) {
+func (m *imitation) reserve(ep *Episode, k int) {
 	n := len(ep.Theta)
-	if im.start == nil || !im.start.Fits(ep.State) {
-		im.start, im.move = ep.State.Clone(), make([]float32, n)
-		im.grads, im.slopes = nil, nil
-		im.part = make([]float64, len(ep.State.Network().Params()))
+	if m.start == nil || !m.start.Fits(ep.State) {
+		m.start, m.move = ep.State.Clone(), make([]float32, n)
+		m.grads, m.slopes = nil, nil
+		m.part = make([]float64, len(ep.State.Network().Params()))
 	}
-	for len(im.grads) < k+1 {
-		im.grads = append(im.grads, make([]float32, n))
-		im.slopes = append(im.slopes, make([]float32, n))
+	for len(m.grads) < k+1 {
+		m.grads = append(m.grads, make([]float32, n))
+		m.slopes = append(m.slopes, make([]float32, n))
 	}
 }

@@ -32,9 +32,8 @@ func (cfg TrainConfig) validatePolicy() error {
 	return nil
 }
 
-// skip reports a window that is not finite and gives up its episode.
-func (t *Trainer) skip(s *slot) error {
-	t.skipped++
+// giveUp reports a window that is not finite and gives up its episode.
+func (t *Trainer) giveUp(s *slot) error {
 	t.emit(Event{
 		Kind: EventDiverged, Episode: s.index, Diverged: s.window.Diverged, Policy: t.cfg.OnNonFinite,
 		Instance: &InstanceStream{t.cfg.Seed, episodePurpose, s.index},
@@ -45,8 +44,15 @@ func (t *Trainer) skip(s *slot) error {
 	if t.cfg.OnNonFinite == StopNonFinite {
 		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: 1, Last: s.window.Diverged}
 	}
+	return nil
+}
+
+// skip counts a meta-step of which no window was finite. However many windows a meta-step has, it counts
+// once: a large meta-batch must not reach the limit sooner.
+func (t *Trainer) skip(last *optimizer.DivergedError) error {
+	t.skipped++
 	if t.skipped >= t.cfg.SkipLimit {
-		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.skipped, Last: s.window.Diverged}
+		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.skipped, Last: last}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func zeroNet(t *testing.T) *lstm.Network {
 // with that of the weights that the objective gave, over two windows on data that
 // change at every step: so the reference run does not disturb the data either.
 func TestObjectiveIsDifferentiated(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +210,6 @@ type watcher struct {
 	metatrain.TruncatedBackprop
 	windows []struct{ end, length int }
 }
-
-func (w *watcher) Fresh() metatrain.Estimator { return w }
 
 func (w *watcher) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
 	window, err := w.TruncatedBackprop.Estimate(ctx, dphi, ep, k)

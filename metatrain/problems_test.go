@@ -59,9 +59,11 @@ func (q *quartic) LossGrad(theta, grad []float32) (float64, error) {
 // exactQuartic is quartic with its Hessian.
 type exactQuartic struct{ quartic }
 
-func (q *exactQuartic) HessianVector(dst, theta, v []float32) error {
-	n := q.n
-	for i, a := range q.scales() {
+func (q *exactQuartic) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+func (q *exactQuartic) CurvatureProduct(dst, theta, v []float32, _ optimizer.Metric, step int) error {
+	n, at := q.n, quartic{q.seed, q.n, step}
+	for i, a := range at.scales() {
 		x := float64(theta[i])
 		dst[i] = float32(a*(6*x*x+1)*float64(v[i]) + float64(v[(i+1)%n]+v[(i+n-1)%n])/4)
 	}
@@ -102,7 +104,9 @@ func (q *leastSquares) LossGrad(theta, grad []float32) (float64, error) {
 	return f, nil
 }
 
-func (q *leastSquares) HessianVector(dst, _, v []float32) error {
+func (q *leastSquares) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+func (q *leastSquares) CurvatureProduct(dst, _, v []float32, _ optimizer.Metric, _ int) error {
 	zero, at0 := make([]float32, len(v)), make([]float32, len(v))
 	if _, err := q.LossGrad(zero, at0); err != nil {
 		return err

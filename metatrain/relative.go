@@ -2,6 +2,7 @@ package metatrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"learnedopt/baselines"
@@ -20,6 +21,29 @@ var _ Objective = Relative{}
 
 // handDesigned is the hand-designed rule that a network is held to unless another one is set.
 var handDesigned = baselines.Adam{LearningRate: 0.01}
+
+// Validate says what is wrong with the reference.
+func (r Relative) Validate() error { return usable(r.Rule) }
+
+// usable returns an error for a rule that is not valid, or that moves the parameters itself: nobody else can then
+// take its updates. nil is a default.
+func usable(rule optimizer.Rule) error {
+	if rule == nil {
+		return nil
+	}
+	if err := validate(rule); err != nil {
+		return err
+	}
+	if rule.Needs().NonFinite {
+		return errors.New("a rule with a guard moves the parameters itself and gives no updates to follow; take the rule inside it")
+	}
+	return nil
+}
+
+// offers returns an error if a rule needs what the episode's problem does not have.
+func (ep *Episode) offers(rule optimizer.Rule) error {
+	return rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true, Metrics: optimizer.MetricsOf(ep.Problem)})
+}
 
 // Weigh implements Objective.
 func (r Relative) Weigh(ctx context.Context, weights []float64, ep *Episode, first int, losses []float64) (float64, error) {
@@ -58,6 +82,9 @@ type reference struct {
 func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int) ([]float64, error) {
 	r := ep.reference
 	if r == nil {
+		if err := errors.Join(usable(rule), ep.offers(rule)); err != nil {
+			return nil, fmt.Errorf("metatrain: a reference: %w", err)
+		}
 		n := len(ep.Theta)
 		r = &reference{
 			theta: make([]float32, n), grad: make([]float32, n), update: make([]float32, n), state: rule.Start(optimizer.LayoutOf(ep.Problem)),

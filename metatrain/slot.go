@@ -2,63 +2,39 @@ package metatrain
 
 import (
 	"context"
+	"encoding"
+	"errors"
 	"fmt"
 	"math"
-	"sync"
 
-	"learnedopt/internal/stream"
-	"learnedopt/lstm"
 	"learnedopt/optimizer"
 )
 
 // A slot runs the episodes of one place in the meta-batch, one after another.
 type slot struct {
-	estimator Estimator
-	episode   *Episode
-	index     int // of the episode
-	steps     int // its length
-	sum       episodeSum
+	live  bool // an episode is under way
+	index int  // of the episode
+	steps int  // its length
+	step  int  // where it stands
+	state encoding.BinaryMarshaler
+	sum   episodeSum
+	seen  Seen // activity since the last validation
 
 	// The present window.
-	dphi   []float64
-	norm   float64 // of dphi
-	window Window
-	err    error
-
-	probe    lstm.Probe
-	activity lstm.Activity // since the last validation
+	gradient []float64
+	norm     float64 // of gradient
+	window   Window
 }
 
-// begin samples the next episode into a slot that has none.
-func (t *Trainer) begin(s *slot) error {
-	if s.episode != nil {
-		return nil
+// begin gives a slot that has no episode the next one.
+func (t *Trainer) begin(s *slot) {
+	if s.live {
+		return
 	}
-	e := uint64(t.episodes)
-	ep, err := t.sample(e)
-	if err != nil {
-		return err
-	}
-	s.episode, s.index, s.sum = ep, t.episodes, episodeSum{}
-	s.steps = t.staggered(e)
-	s.episode.Length = s.steps
+	s.live, s.index, s.step, s.state, s.sum = true, t.episodes, 0, nil, episodeSum{}
+	s.steps = t.staggered(uint64(t.episodes))
 	t.episodes++
-	return nil
 }
-
-// sample returns episode e at its start.
-func (t *Trainer) sample(e uint64) (*Episode, error) {
-	p, err := t.cfg.Family.Sample(stream.New(t.cfg.Seed, episodePurpose, e))
-	if err != nil {
-		return nil, fmt.Errorf("metatrain: sampling episode %d of %s: %w", e, t.cfg.Family.Name(), err)
-	}
-	ep := NewEpisode(t.net, p)
-	ep.Seed = stream.New(t.cfg.Seed, "estimator", e).Uint64()
-	return ep, nil
-}
-
-// episodePurpose is that of the streams which episodes are drawn from.
-const episodePurpose = "train"
 
 // staggered is the length of episode e: of the meta-batch's first episodes, of the training
 // or a stage, a part, so that they end one after another.
@@ -72,39 +48,60 @@ func (t *Trainer) staggered(e uint64) int {
 	return int((windows*(e+1)+batch-1)/batch) * t.cfg.Unroll
 }
 
-// estimate takes the next window of every slot, all at the same time.
-func (t *Trainer) estimate(ctx context.Context) {
-	looks := t.looks()
-	one := func(s *slot) {
-		clear(s.dphi)
-		s.episode.State.SetNetwork(t.net)
-		s.window, s.err = s.estimator.Estimate(ctx, s.dphi, s.episode, t.cfg.Unroll)
-		if s.err == nil && s.window.Diverged == nil {
-			s.window.Diverged = checkMeta(s.episode.Step, s.dphi)
-		}
-		if looks && s.err == nil && s.window.Diverged == nil && s.episode.open {
-			s.probe.Look(&s.activity, s.episode.State, s.episode.grad) // what opens the next window
-		}
+// unit is the next window of a slot's episode.
+func (t *Trainer) unit(i int, look bool) Unit {
+	s := t.slots[i]
+	u := Unit{MetaStep: t.metaSteps, Slot: i, Episode: s.index, Length: s.steps, Step: s.step, Window: t.cfg.Unroll, State: s.state}
+	if look {
+		u.Seen = &s.seen
 	}
-	if len(t.slots) == 1 {
-		one(t.slots[0])
-		return
-	}
-	var wg sync.WaitGroup
-	for _, s := range t.slots {
-		wg.Go(func() { one(s) })
-	}
-	wg.Wait()
+	return u
 }
 
-// end closes a slot's episode.
-func (s *slot) end() error {
-	if s.episode == nil {
+// estimate has the executor compute the next window of every slot.
+func (t *Trainer) estimate(ctx context.Context) error {
+	look := t.looks()
+	t.units = t.units[:0]
+	for i, s := range t.slots {
+		t.begin(s)
+		t.units = append(t.units, t.unit(i, look))
+	}
+	results, err := t.executor.Estimate(ctx, t.net, t.units)
+	if err != nil {
+		return err
+	}
+	if len(results) != len(t.units) {
+		return fmt.Errorf("metatrain: the executor returned %d results for %d units", len(results), len(t.units))
+	}
+	for i, s := range t.slots { // all of them, so that Close finds what is open
+		err = errors.Join(err, s.take(&results[i], &t.units[i], len(t.phi)))
+	}
+	return err
+}
+
+// take takes the result of the slot's unit over; n is the number of meta-parameters.
+func (s *slot) take(r *Result, u *Unit, n int) error {
+	s.state, s.window, s.gradient = r.State, r.Window, r.Gradient
+	if s.window.Diverged != nil {
 		return nil
 	}
-	ep := s.episode
-	s.episode = nil
-	return ep.Close()
+	if len(s.gradient) != n || len(s.window.Losses) != u.Window+1 {
+		return fmt.Errorf("metatrain: the executor's result for step %d of episode %d has a meta-gradient of %d components and %d losses, want %d and %d",
+			u.Step, u.Episode, len(s.gradient), len(s.window.Losses), n, u.Window+1)
+	}
+	s.step += u.Window
+	s.window.Diverged = checkMeta(s.step, s.gradient)
+	if r.Seen != nil && s.window.Diverged == nil {
+		s.seen.set(r.Seen)
+	}
+	return nil
+}
+
+// end drops a slot's episode.
+func (s *slot) end() error {
+	state := s.state
+	s.live, s.state = false, nil
+	return closeState(state)
 }
 
 // checkMeta returns a divergence if a meta-gradient is not finite in float32.

@@ -70,8 +70,11 @@ type TrainConfig struct {
 	// that from then on they stand at different steps, and a meta-step sees the
 	// beginning and the end of runs. Default 1.
 	Batch int
-	// Estimator computes meta-gradients. Default &TruncatedBackprop{}.
+	// Estimator computes meta-gradients. Default TruncatedBackprop{}.
 	Estimator Estimator
+	// Executor computes the units of each meta-step. It must do so as an InProcess of the same
+	// configuration does, which is the default.
+	Executor Executor
 	// ValidEvery is the number of meta-steps between validations, ValidRuns
 	// the number of instances of each. Default 50 and 8. The φ of the best score
 	// is kept.
@@ -86,8 +89,8 @@ type TrainConfig struct {
 	// OnNonFinite says what follows a window in which something was not finite: SkipNonFinite,
 	// StopNonFinite or RollbackNonFinite. Each is reported as an event. Default SkipNonFinite.
 	OnNonFinite string
-	// SkipLimit ends the training with a *MetaDivergedError after so many
-	// windows in a row that were not finite, or so many returns to one point. Default 20.
+	// SkipLimit ends the training with a *MetaDivergedError after so many meta-steps in a row of which
+	// no window was finite, or under RollbackNonFinite after so many returns to one point. Default 20.
 	SkipLimit int
 	// Seed fixes everything random.
 	Seed uint64
@@ -125,7 +128,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 		cfg.Valid = cfg.Family
 	}
 	if cfg.Estimator == nil {
-		cfg.Estimator = &TruncatedBackprop{}
+		cfg.Estimator = TruncatedBackprop{}
 	}
 	if cfg.Selection == "" {
 		cfg.Selection = compare.SelectMean
@@ -158,7 +161,8 @@ func (cfg TrainConfig) Validate() error {
 	case cfg.ValidEvery < 0 || cfg.ValidRuns < 0 || cfg.Patience < 0 || cfg.SkipLimit < 0:
 		return errors.New("metatrain: validation interval, runs, patience and skip limit must not be negative")
 	}
-	if err := errors.Join(cfg.validatePolicy(), cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(), validateEstimator(cfg.Estimator)); err != nil || cfg.Initial != nil {
+	if err := errors.Join(cfg.validatePolicy(), cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(),
+		validate(cfg.Estimator), validate(cfg.Family), validate(cfg.Valid)); err != nil || cfg.Initial != nil {
 		return err
 	}
 	return errors.Join(cfg.Network.Validate(), cfg.Init.Validate())
@@ -172,10 +176,12 @@ type Trainer struct {
 
 	phi, update, grad []float32
 	dphi              []float64
+	executor          Executor
+	units             []Unit
 	slots             []*slot
 	episodes          int // begun
 	metaSteps         int // taken
-	skipped           int // windows in a row
+	skipped           int // meta-steps in a row of which no window was finite
 	rollbacks         int // since there is this safe point
 	safe              safePoint
 
@@ -197,7 +203,10 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
-	t := &Trainer{cfg: cfg, net: cfg.Initial, validated: -1, began: time.Now()}
+	t := &Trainer{cfg: cfg, net: cfg.Initial, executor: cfg.Executor, validated: -1, began: time.Now()}
+	if t.executor == nil {
+		t.executor = &InProcess{cfg: cfg}
+	}
 	if t.net == nil {
 		var err error
 		if t.net, err = cfg.Init.Random(cfg.Network, stream.New(cfg.Seed, "init", 0)); err != nil {
@@ -213,7 +222,7 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 	t.update, t.grad = make([]float32, len(t.phi)), make([]float32, len(t.phi))
 	t.dphi = make([]float64, len(t.phi))
 	for range cfg.Batch {
-		t.slots = append(t.slots, &slot{estimator: cfg.Estimator.Fresh(), dphi: make([]float64, len(t.phi))})
+		t.slots = append(t.slots, &slot{})
 	}
 	return t, nil
 }
@@ -236,47 +245,41 @@ func (t *Trainer) Close() error {
 	return errors.Join(errs...)
 }
 
-// Step takes one meta-step: it unrolls the next window of the running episodes, new
+// Step takes one meta-step: it has the executor compute the next window of the running episodes, new
 // ones where they have ended, and steps Adam on φ. A window that is not finite is
 // reported as an event and its episode given up; unless OnNonFinite says otherwise it is left out, and
 // without any other there is no meta-step. After an error the trainer cannot go on.
 func (t *Trainer) Step(ctx context.Context) error {
-	for _, s := range t.slots {
-		if err := t.begin(s); err != nil {
-			return err
-		}
+	if err := t.estimate(ctx); err != nil {
+		return err
 	}
-	t.estimate(ctx)
 	t.phase.metaSteps++
 	clear(t.dphi)
 	finite := 0.0
 	var diverged *optimizer.DivergedError
 	for _, s := range t.slots {
-		if s.err != nil {
-			return s.err
-		}
 		if s.window.Diverged != nil {
 			t.phase.windowDone(t.metaSteps, s, false)
 			diverged = s.window.Diverged
-			if err := t.skip(s); err != nil {
+			if err := t.giveUp(s); err != nil {
 				return err
 			}
 			continue
 		}
-		t.skipped = 0
 		finite++
 		scale := t.clip(s)
 		t.phase.windowDone(t.metaSteps, s, scale < 1)
-		for i, d := range s.dphi {
+		for i, d := range s.gradient {
 			t.dphi[i] += scale * d
 		}
 	}
-	if diverged != nil && t.cfg.OnNonFinite == RollbackNonFinite {
+	switch {
+	case diverged != nil && t.cfg.OnNonFinite == RollbackNonFinite:
 		return t.rollBack(diverged)
+	case finite == 0:
+		return t.skip(diverged)
 	}
-	if finite == 0 {
-		return nil
-	}
+	t.skipped = 0
 	for i, d := range t.dphi {
 		t.grad[i] = float32(d / finite)
 	}
@@ -290,11 +293,11 @@ func (t *Trainer) Step(ctx context.Context) error {
 	t.net = t.net.With(t.phi)
 	t.metaSteps++
 	for _, s := range t.slots {
-		if s.episode == nil { // given up above
+		if !s.live { // given up above
 			continue
 		}
 		s.sum.add(s.window.Losses, s.norm, s.norm > t.cfg.Clip)
-		if s.episode.Step >= s.steps {
+		if s.step >= s.steps {
 			t.emit(s.sum.event(s.index))
 			if err := s.end(); err != nil {
 				return err
@@ -307,7 +310,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 // clip returns the factor that clips a slot's meta-gradient.
 func (t *Trainer) clip(s *slot) float64 {
 	s.norm = 0
-	for _, d := range s.dphi {
+	for _, d := range s.gradient {
 		s.norm += d * d
 	}
 	s.norm = math.Sqrt(s.norm)

@@ -5,7 +5,6 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,23 +12,13 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/checkpoints"
 	"learnedopt/compare"
+	"learnedopt/internal/saved"
 	"learnedopt/lstm"
 	"learnedopt/optimizer"
 )
 
 // ErrTrainingState is wrapped by every error of Trainer.UnmarshalBinary.
 var ErrTrainingState = errors.New("metatrain: bad state of a training")
-
-// A ResumableEstimator is an Estimator that can be saved between two windows of an episode.
-// A Trainer can be saved only if its estimator is one.
-type ResumableEstimator interface {
-	Estimator
-	// SaveWindow returns what the next Estimate on ep takes from those before, nil if it is nothing.
-	// It may put another network of the same shape into states that Estimate gives its own.
-	SaveWindow(ep *Episode) ([]byte, error)
-	// RestoreWindow makes the estimator go on with ep where another one was saved.
-	RestoreWindow(ep *Episode, data []byte) error
-}
 
 var (
 	_ encoding.BinaryMarshaler   = (*Trainer)(nil)
@@ -39,9 +28,15 @@ var (
 // stateKind is what the file of a trainer's state says it is.
 const stateKind = "meta-training-state"
 
+// trainingForm is the present version of a saved training. Its arrays are in the forms of internal/saved: numbers, the
+// state of Adam, episodes.
+const trainingForm = 1
+
 // savedTraining is a Trainer but for its arrays. Everything random is derived from the seed, a
 // purpose and an index, so that counters are the state of all random streams.
 type savedTraining struct {
+	// Form is the version of the arrays and of Settings: trainingForm, or 0 of the first one.
+	Form int `msgpack:"Form,omitempty"`
 	// Settings are those that a result depends on; they must be the same.
 	Settings  string
 	MetaSteps int
@@ -84,8 +79,8 @@ type savedSlot struct {
 	Index, Steps             int
 	Windows, Losses, Clipped int
 	Loss, Last, Norm         float64
-	// HasWindow says whether the estimator has an array.
-	HasWindow bool
+	// HasWindow says whether the estimator has an array of its own, in the first form.
+	HasWindow bool `msgpack:"HasWindow,omitempty"`
 	Activity  lstm.Activity
 	Looks     int
 }
@@ -94,12 +89,12 @@ type savedSlot struct {
 // in the bytes of a checkpoints.File. A trainer of the same configuration that goes on from it in
 // UnmarshalBinary trains the same network, bit for bit, on a machine that has the same kernels
 // (simd.Float32().Path), and reports the same events except for their times. It is for a trainer at rest:
-// between two calls of Step or Validate, or in TrainConfig.AtRest. It is an error if the estimator is
-// no ResumableEstimator, or if a teacher's state cannot be saved. A reference (Relative) is not: its run is
+// between two calls of Step or Validate, or in TrainConfig.AtRest. It is an error if what the estimator
+// remembers cannot be saved, such as a teacher's state. The run of a reference (Relative) is not saved: it is
 // computed anew, up to the step where the episode stands.
 func (t *Trainer) MarshalBinary() ([]byte, error) {
 	s := savedTraining{
-		Settings: t.settings(), MetaSteps: t.metaSteps, Episodes: t.episodes, Skipped: t.skipped, Rollbacks: t.rollbacks,
+		Form: trainingForm, Settings: t.settings(), MetaSteps: t.metaSteps, Episodes: t.episodes, Skipped: t.skipped, Rollbacks: t.rollbacks,
 		Nanos: int64(t.Elapsed()), HasBest: t.best != nil, BestScore: t.bestScore, BestAt: t.bestAt, Stale: t.stale,
 		Validated: t.validated, LastScore: t.lastScore,
 		Stages:  savedStages{t.stages.now, t.stages.first, t.stages.kept, t.stages.reference, t.stages.validations, t.stages.improved},
@@ -112,45 +107,42 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 			f.Tensors = append(f.Tensors, checkpoints.Tensor{Name: name, Shape: []int{len(data)}, Bytes: data})
 		}
 	}
-	add("phi", appendFloats(nil, t.phi))
+	floats := func(name string, x []float32) {
+		w := saved.NewWriter(floatsName, trainingForm)
+		w.Floats32(x)
+		data, _ := w.Bytes() // only states have errors
+		add(name, data)
+	}
+	floats("phi", t.phi)
 	meta, err := marshalState(t.meta)
 	if err != nil {
 		return nil, err
 	}
 	add("meta", meta)
 	if t.best != nil {
-		add("best", appendFloats(nil, t.best.Params()))
+		floats("best", t.best.Params())
 	}
 	if s.HasSafe {
-		add("safe/phi", appendFloats(nil, t.safe.phi))
+		floats("safe/phi", t.safe.phi)
 		add("safe/meta", t.safe.meta)
 	}
 	for i, slot := range t.slots {
-		prefix := fmt.Sprintf("slot/%d/", i)
-		saved := savedSlot{Activity: slot.activity, Looks: slot.probe.Looks()}
-		if ep := slot.episode; ep != nil {
+		entry := savedSlot{Activity: slot.seen.Activity, Looks: slot.seen.Looks}
+		if slot.live {
 			sum := slot.sum
-			saved.Live, saved.Index, saved.Steps = true, slot.index, slot.steps
-			saved.Windows, saved.Losses, saved.Clipped = sum.windows, sum.losses, sum.clipped
-			saved.Loss, saved.Last, saved.Norm = sum.loss, sum.last, sum.norm
-			ep.State.SetNetwork(t.net) // as the next window would
-			e, ok := slot.estimator.(ResumableEstimator)
-			if !ok {
-				return nil, fmt.Errorf("metatrain: a training by %T cannot be saved: it is no ResumableEstimator", slot.estimator)
+			entry.Live, entry.Index, entry.Steps = true, slot.index, slot.steps
+			entry.Windows, entry.Losses, entry.Clipped = sum.windows, sum.losses, sum.clipped
+			entry.Loss, entry.Last, entry.Norm = sum.loss, sum.last, sum.norm
+			if slot.state == nil {
+				return nil, errors.New("metatrain: a training cannot be saved after an error of Step; go on from a state before")
 			}
-			window, err := e.SaveWindow(ep)
+			data, err := slot.state.MarshalBinary()
 			if err != nil {
 				return nil, err
 			}
-			add(prefix+"estimator", window)
-			saved.HasWindow = len(window) > 0
-			data, err := ep.save()
-			if err != nil {
-				return nil, err
-			}
-			add(prefix+"episode", data)
+			add(fmt.Sprintf("slot/%d/episode", i), data)
 		}
-		s.Slots = append(s.Slots, saved)
+		s.Slots = append(s.Slots, entry)
 	}
 	if err := f.EncodeConfig(s); err != nil {
 		return nil, fmt.Errorf("metatrain: saving a training: %w", err)
@@ -179,16 +171,25 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	if err := f.DecodeConfig(&s); err != nil {
 		return fail(err)
 	}
-	if was, is := differ(s.Settings, t.settings()); was != is {
+	settings := t.settings()
+	switch s.Form {
+	case 0:
+		s.modernize()
+		settings = strings.Replace(settings, ", Differences true", "", 1) // it fits either choice
+	case trainingForm:
+	default:
+		return fail(fmt.Errorf("form %d of a later version, this one knows %d", s.Form, trainingForm))
+	}
+	if was, is := differ(s.Settings, settings); was != is {
 		return fail(fmt.Errorf("it was saved with %q, this training has %q", was, is))
 	}
-	if err := s.check(len(t.slots)); err != nil {
+	if err := s.check(&t.cfg); err != nil {
 		return fail(err)
 	}
 	if err := t.Close(); err != nil {
 		return err
 	}
-	r := restorer{f: f}
+	r := restorer{f: f, form: s.Form}
 	t.net = t.net.With(r.floats("phi", len(t.phi)))
 	t.phi = t.net.Params()
 	r.state("meta", t.meta)
@@ -213,8 +214,8 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	t.phase = trainingPhase{p.MetaSteps, p.Meta, p.Norm, p.Clipped, p.NonFinite}
 	t.before = time.Duration(s.Nanos)
 	t.began = time.Now()
-	for i, saved := range s.Slots {
-		if err := t.restoreSlot(&r, i, saved); err != nil {
+	for i, slot := range s.Slots {
+		if err := t.restoreSlot(&r, i, slot); err != nil {
 			return errors.Join(err, t.Close())
 		}
 	}
@@ -228,44 +229,95 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 }
 
 // restoreSlot puts a slot where it was. The error is the family's; r has those of the state.
-func (t *Trainer) restoreSlot(r *restorer, i int, saved savedSlot) error {
+func (t *Trainer) restoreSlot(r *restorer, i int, was savedSlot) error {
 	slot := t.slots[i]
-	slot.activity = saved.Activity
-	slot.probe = lstm.Probe{}
-	slot.probe.Resume(saved.Looks)
-	if !saved.Live || r.err != nil {
+	slot.seen = Seen{was.Activity, was.Looks}
+	if !was.Live || r.err != nil {
 		return nil
 	}
-	ep, err := t.sample(uint64(saved.Index))
+	slot.live, slot.index, slot.steps = true, was.Index, was.Steps
+	slot.sum = episodeSum{was.Windows, was.Losses, was.Clipped, was.Loss, was.Last, was.Norm}
+	u := t.unit(i, false)
+	ep, err := t.cfg.episode(t.net, &u)
 	if err != nil {
 		return err
 	}
-	slot.episode, slot.index, slot.steps = ep, saved.Index, saved.Steps
-	slot.sum = episodeSum{saved.Windows, saved.Losses, saved.Clipped, saved.Loss, saved.Last, saved.Norm}
-	ep.Length = saved.Steps
-	prefix := fmt.Sprintf("slot/%d/", i)
-	r.keep(ep.load(r.bytes(prefix + "episode")))
-	if longest := slices.Max(append(slices.Clone(t.cfg.Horizons), t.cfg.Steps)); ep.Step > saved.Steps || saved.Steps > longest {
-		r.keep(fmt.Errorf("an episode at step %d of %d, of at most %d", ep.Step, saved.Steps, longest))
+	slot.state = ep
+	ep.Memory = t.cfg.Estimator.Start(ep)
+	r.episode(fmt.Sprintf("slot/%d/", i), ep, was.HasWindow)
+	slot.step = ep.Step
+	if longest := slices.Max(append(slices.Clone(t.cfg.Horizons), t.cfg.Steps)); ep.Step > was.Steps || was.Steps > longest {
+		r.keep(fmt.Errorf("an episode at step %d of %d, of at most %d", ep.Step, was.Steps, longest))
 	}
-	slot.estimator = t.cfg.Estimator.Fresh()
-	e, ok := slot.estimator.(ResumableEstimator)
-	if !ok {
-		return fmt.Errorf("metatrain: a training by %T cannot go on: it is no ResumableEstimator", slot.estimator)
-	}
-	var window []byte
-	if saved.HasWindow {
-		window = r.bytes(prefix + "estimator")
-	}
-	if r.err == nil {
-		r.keep(e.RestoreWindow(ep, window))
-	}
-	ep.resume()
 	return nil
 }
 
+// floatsName is the name of the form of an array of numbers.
+const floatsName = "floats"
+
+// restorer reads the arrays of a saved training; the first error stays.
+type restorer struct {
+	f    *checkpoints.File
+	form int
+	read int
+	err  error
+}
+
+func (r *restorer) keep(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *restorer) bytes(name string) []byte {
+	data, err := r.f.Uint8(name)
+	r.keep(err)
+	r.read++
+	return data
+}
+
+// floats reads n of them; on an error they are 0.
+func (r *restorer) floats(name string, n int) []float32 {
+	x := make([]float32, n)
+	data := r.bytes(name)
+	switch {
+	case r.err != nil:
+	case r.form == 0:
+		r.keep(firstFloats(x, data))
+	default:
+		in := saved.NewReader(data, floatsName, trainingForm)
+		take(in, x)
+		r.keep(in.Close())
+	}
+	return x
+}
+
+func (r *restorer) state(name string, s optimizer.State) {
+	data := r.bytes(name)
+	if r.err == nil {
+		r.keep(unmarshalState(s, data))
+	}
+}
+
+// episode restores an episode, which is at its beginning. In the first form, what the estimator remembers is an
+// array of its own, if there is one.
+func (r *restorer) episode(prefix string, ep *Episode, remembers bool) {
+	data := r.bytes(prefix + "episode")
+	var window []byte
+	if remembers {
+		window = r.bytes(prefix + "estimator")
+	}
+	switch {
+	case r.err != nil:
+	case r.form == 0:
+		r.keep(ep.unmarshalFirst(data, window))
+	default:
+		r.keep(ep.UnmarshalBinary(data))
+	}
+}
+
 // check says what no training can have come to.
-func (s *savedTraining) check(slots int) error {
+func (s *savedTraining) check(cfg *TrainConfig) error {
 	counts := []int{s.MetaSteps, s.Episodes, s.Skipped, s.Rollbacks, s.BestAt, s.Stale, s.Validated + 1, s.Stages.Now, s.Stages.Kept, s.Stages.Validations}
 	for _, n := range counts {
 		if n < 0 {
@@ -275,8 +327,11 @@ func (s *savedTraining) check(slots int) error {
 	if s.Nanos < 0 || s.HasBest != (s.Validated >= 0) || s.Validated > s.MetaSteps || s.BestAt > s.MetaSteps || s.Stages.First > uint64(s.Episodes) {
 		return errors.New("counts that contradict each other")
 	}
-	if len(s.Slots) != slots {
-		return fmt.Errorf("%d episodes side by side, want %d", len(s.Slots), slots)
+	if stages := max(len(cfg.Horizons), 1); s.Stages.Now >= stages || s.Stages.Kept >= stages {
+		return fmt.Errorf("stage %d of %d, the best of stage %d", s.Stages.Now+1, stages, s.Stages.Kept+1)
+	}
+	if len(s.Slots) != cfg.Batch {
+		return fmt.Errorf("%d episodes side by side, want %d", len(s.Slots), cfg.Batch)
 	}
 	for _, slot := range s.Slots {
 		if slot.Looks < 0 || slot.Live && (slot.Index < 0 || slot.Index >= s.Episodes || slot.Steps < 1) {
@@ -284,58 +339,6 @@ func (s *savedTraining) check(slots int) error {
 		}
 	}
 	return nil
-}
-
-// settings are what a training's result depends on, line by line.
-func (t *Trainer) settings() string {
-	cfg := t.cfg
-	lines := []string{
-		"network: " + fmt.Sprintf("%+v", t.net.Config()),
-		"family: " + cfg.Family.Name(), "validation: " + cfg.Valid.Name(),
-		"estimator: " + describe(reflect.ValueOf(cfg.Estimator)),
-		fmt.Sprintf("episodes: seed %d, %d steps, unroll %d, random %v, horizons %v, patience %d, batch %d",
-			cfg.Seed, cfg.Steps, cfg.Unroll, cfg.RandomSteps, cfg.Horizons, cfg.StagePatience, cfg.Batch),
-		fmt.Sprintf("meta-steps: rate %v, warm-up %d, fraction %v by %d, clip %v", cfg.MetaLearningRate, cfg.WarmUp, cfg.FinalFraction, cfg.DecaySteps, cfg.Clip),
-		fmt.Sprintf("selection: every %d, %d runs, steps %v, %s", cfg.ValidEvery, cfg.ValidRuns, cfg.ValidSteps, cfg.Selection),
-	}
-	return strings.Join(lines, "\n")
-}
-
-// differ returns the first lines in which two texts differ.
-func differ(a, b string) (string, string) {
-	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range min(len(as), len(bs)) {
-		if as[i] != bs[i] {
-			return as[i], bs[i]
-		}
-	}
-	if len(as) != len(bs) {
-		return a, b
-	}
-	return "", ""
-}
-
-// describe is a value's type and exported fields, with all that they point to.
-func describe(v reflect.Value) string {
-	switch v.Kind() {
-	case reflect.Interface, reflect.Pointer:
-		if v.IsNil() {
-			return "nil"
-		}
-		return describe(v.Elem())
-	case reflect.Struct:
-		var fields []string
-		for i := range v.NumField() {
-			if field := v.Type().Field(i); field.IsExported() {
-				fields = append(fields, field.Name+" "+describe(v.Field(i)))
-			}
-		}
-		return v.Type().String() + "{" + strings.Join(fields, ", ") + "}"
-	}
-	if v.IsValid() && v.CanInterface() {
-		return fmt.Sprint(v.Interface())
-	}
-	return "nil"
 }
 
 // marshalState is the binary form of a rule's state.

@@ -26,7 +26,7 @@ var secondsOf = regexp.MustCompile(`"seconds":[^,]*,`)
 // quadratics is a mixture of sizes, none of which fills a block of the network, with noise on its gradients.
 func quadratics(t testing.TB) optimizer.Family {
 	t.Helper()
-	f, err := tasks.NewOf("quadratic", tasks.Choices{Dims: []int{3, 5}, Batch: []int{7}, GradientNoise: []float64{0.1}})
+	f, err := tasks.MustParse("quadratic dims=3,5 batch=7 gradient-noise=0.1").Family("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +71,9 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 		}),
 		"second derivatives": with(func(c *metatrain.TrainConfig) {
 			c.Family, c.Estimator = quartics, &metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2}
+		}),
+		"more coordinates than a look": with(func(c *metatrain.TrainConfig) {
+			c.Family = family(func(rng *rand.Rand) (optimizer.Problem, error) { return &quartic{seed: rng.Uint64(), n: 600}, nil })
 		}),
 		"coordinates, last": with(func(c *metatrain.TrainConfig) {
 			c.Estimator = &metatrain.TruncatedBackprop{Coordinates: 6, Objective: metatrain.Last{}}

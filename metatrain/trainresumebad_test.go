@@ -2,7 +2,6 @@ package metatrain_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"maps"
 	"math"
@@ -47,7 +46,7 @@ func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 	state := stateOf(t, cfg, 3)
 	for word, change := range map[string]func(*metatrain.TrainConfig){
 		"seed 4":       func(c *metatrain.TrainConfig) { c.Seed = 4 },
-		"Hidden:5":     func(c *metatrain.TrainConfig) { c.Network.Hidden = 5 },
+		"Hidden 5":     func(c *metatrain.TrainConfig) { c.Network.Hidden = 5 },
 		"unroll 10":    func(c *metatrain.TrainConfig) { c.Unroll = 10 },
 		"rate 0.5":     func(c *metatrain.TrainConfig) { c.MetaLearningRate = 0.5 },
 		"batch 2":      func(c *metatrain.TrainConfig) { c.Batch = 2 },
@@ -199,14 +198,7 @@ func FuzzTraining(f *testing.F) {
 	})
 }
 
-// forgetful is an estimator that cannot be saved, hidden a rule whose state cannot.
-type forgetful struct{ inner metatrain.TruncatedBackprop }
-
-func (f *forgetful) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
-	return f.inner.Estimate(ctx, dphi, ep, k)
-}
-func (f *forgetful) Fresh() metatrain.Estimator { return &forgetful{} }
-
+// hidden is a rule whose state cannot be saved.
 type hidden struct{ baselines.SGD }
 
 func (hidden) Needs() optimizer.Needs { return optimizer.Needs{} }
@@ -218,9 +210,7 @@ type hiddenState struct{ optimizer.State }
 
 func TestWhatCannotBeSavedSaysSo(t *testing.T) {
 	for word, e := range map[string]metatrain.Estimator{
-		"*metatrain_test.forgetful":  &forgetful{},
 		"metatrain_test.hiddenState": &metatrain.Imitation{Teacher: hidden{}, Probability: 1},
-		"no ResumableEstimator":      &metatrain.Imitation{Probability: 1e-9, Estimator: &forgetful{}},
 	} {
 		cfg := resumable(t)["backprop"]
 		cfg.Estimator = e

@@ -69,6 +69,26 @@ func (t Tensor) Inputs() int {
 	return t.Len() / t.Outputs()
 }
 
+// InferTensor returns what a parameter of this shape is in most models of Gorgonia, where a batch of inputs is
+// multiplied from the left, x·W, and kernels are (output channels, input channels, height, width):
+//
+//	(i, o), i > 1, o > 1     a matrix with o outputs
+//	(o, i, h, w)             a convolution with o output channels
+//	(n) or (1, n)            a bias
+//	all others               a vector
+func InferTensor(name string, shape []int) Tensor {
+	t := Tensor{Name: name, Shape: slices.Clone(shape)}
+	switch {
+	case len(shape) == 4:
+		t.Kind = Convolution
+	case len(shape) == 2 && shape[0] > 1 && shape[1] > 1:
+		t.Kind, t.OutputAxis = Matrix, 1
+	case len(shape) == 1, len(shape) == 2 && shape[0] == 1:
+		t.Kind = Bias
+	}
+	return t
+}
+
 func (t Tensor) validate() error {
 	for _, d := range t.Shape {
 		if d < 0 {

@@ -148,3 +148,24 @@ func TestRunTellsTheLayout(t *testing.T) {
 		t.Errorf("started on %+v: %v", got, err)
 	}
 }
+
+func TestInferTensor(t *testing.T) {
+	for _, c := range []struct {
+		shape   []int
+		kind    optimizer.Kind
+		in, out int
+	}{
+		{[]int{784, 20}, optimizer.Matrix, 784, 20},
+		{[]int{8, 3, 5, 5}, optimizer.Convolution, 75, 8},
+		{[]int{20}, optimizer.Bias, 0, 0},
+		{[]int{1, 20}, optimizer.Bias, 0, 0},
+		{[]int{20, 1}, optimizer.Vector, 0, 0},
+		{[]int{}, optimizer.Vector, 0, 0},
+		{[]int{2, 2, 2}, optimizer.Vector, 0, 0},
+	} {
+		x := optimizer.InferTensor("x", c.shape)
+		if _, err := optimizer.NewLayout(x); err != nil || x.Name != "x" || x.Kind != c.kind || x.Inputs() != c.in || x.Outputs() != c.out {
+			t.Errorf("%v: %+v with %d inputs and %d outputs: %v", c.shape, x, x.Inputs(), x.Outputs(), err)
+		}
+	}
+}

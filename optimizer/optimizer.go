@@ -72,13 +72,6 @@ type Seeker interface {
 	Seek(t int)
 }
 
-// A HessianVector is a Problem that offers exact second derivatives:
-// HessianVector writes ∇²f_t(θ)·v into dst, where t is the step whose data the
-// next LossGrad would use, and does not move on to the next step.
-type HessianVector interface {
-	HessianVector(dst, theta, v []float32) error
-}
-
 // A Family is a distribution over problems.
 type Family interface {
 	// Name is the family's canonical text, parameters included: two

@@ -21,6 +21,12 @@ READOUTS = "linear", "tanh", "exp"
 BETA, EPSILON = 0.95, 1e-8  # of rnnprop
 
 
+def tensor(shape):
+    """Returns what a parameter of this shape is, as optimizer.Tensor in Go: PyTorch's layers have their outputs along axis 0."""
+    kinds = {1: "bias", 2: "matrix", 3: "convolution", 4: "convolution", 5: "convolution"}
+    return {"shape": list(shape), "kind": kinds.get(len(shape), "vector"), "output_axis": 0}
+
+
 class LearnedOptimizer(torch.optim.Optimizer):
     """The optimizer of a .mopt file.
 
@@ -28,8 +34,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
     It has no learning rate to tune; lr multiplies all updates, for schedulers and for groups that should move less.
 
     Parameters are dense float32 or float64 tensors on any device; the network computes in their type. A gradient that
-    is not finite raises FloatingPointError before anything is changed. Loading the state of another file's optimizer
-    raises ValueError.
+    is not finite raises FloatingPointError before anything is changed. Loading the state of another file's optimizer,
+    or of parameters of other shapes, raises ValueError. param_groups[k]["layout"] says what each parameter is: its
+    shape, "matrix", "convolution", "bias" or "vector", and the axis of its outputs.
     """
 
     def __init__(self, params, path, lr=1.0):
@@ -55,11 +62,16 @@ class LearnedOptimizer(torch.optim.Optimizer):
             if p.dtype not in (torch.float32, torch.float64):
                 self.param_groups.pop()
                 raise TypeError(f"a parameter is {p.dtype}; want float32 or float64")
+        self.param_groups[-1]["layout"] = [tensor(p.shape) for p in self.param_groups[-1]["params"]]
 
     def load_state_dict(self, state_dict):
         for group in state_dict["param_groups"]:
             if group.get("file") != self.defaults["file"]:
                 raise ValueError("the state is not of an optimizer of this file; load the file that it was saved with")
+        for k, (saved, own) in enumerate(zip(state_dict["param_groups"], self.param_groups)):
+            for i, (a, b) in enumerate(zip(saved.get("layout", []), own["layout"])):
+                if a != b:
+                    raise ValueError(f"parameter {i} of group {k} has shape {b['shape']}, the saved one {a['shape']}; load the state into the model that it was saved with")
         super().load_state_dict(state_dict)
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 package sweep
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,74 +11,59 @@ import (
 	"learnedopt/tasks"
 )
 
-// An Axis is a setting and the values that it takes, in canonical text.
-type Axis struct {
-	Key    string   `json:"key"`
-	Values []string `json:"values"`
-}
+// DataAxis is the axis that is the task itself, by its name: the data set of classifiers. It and StepsAxis are no
+// options of a task.
+const DataAxis = "data"
 
-// The axes that are no option of a task.
-const (
-	// DataAxis is the task itself, by its name: the data set of classifiers.
-	DataAxis = "data"
-	// StepsAxis is the horizon T.
-	StepsAxis = "steps"
-)
-
-// An axisKind is what an axis' values are and what they do to a cell's task.
-type axisKind struct {
-	key   string
-	parse func(text string) (canonical string, err error)
-	set   func(c *tasks.Choices, value string) // nil where it is no option of tasks
-}
-
-func axisKinds() []axisKind {
-	ints := func(key string, field func(c *tasks.Choices) *[]int) axisKind {
-		return axisKind{key, whole, func(c *tasks.Choices, value string) {
-			n, _ := strconv.Atoi(value)
-			*field(c) = []int{n}
-		}}
-	}
-	floats := func(key string, from float64, field func(c *tasks.Choices) *[]float64) axisKind {
-		return axisKind{key, number(from), func(c *tasks.Choices, value string) {
-			x, _ := strconv.ParseFloat(value, 64)
-			*field(c) = []float64{x}
-		}}
-	}
-	return []axisKind{
-		{DataAxis, oneOf(tasks.Names()), nil},
-		ints("units", func(c *tasks.Choices) *[]int { return &c.Units }),
-		ints("layers", func(c *tasks.Choices) *[]int { return &c.Layers }),
-		{"activation", oneOf(tasks.Activations()), func(c *tasks.Choices, value string) { c.Activation = []string{value} }},
-		ints("batch", func(c *tasks.Choices) *[]int { return &c.Batch }),
-		floats("init-scale", math.SmallestNonzeroFloat64, func(c *tasks.Choices) *[]float64 { return &c.InitScale }),
-		{StepsAxis, whole, nil},
-		ints("dims", func(c *tasks.Choices) *[]int { return &c.Dims }),
-		floats("condition", 1, func(c *tasks.Choices) *[]float64 { return &c.Condition }),
-		floats("loss-scale", math.SmallestNonzeroFloat64, func(c *tasks.Choices) *[]float64 { return &c.LossScale }),
-		floats("gradient-noise", 0, func(c *tasks.Choices) *[]float64 { return &c.GradientNoise }),
-	}
-}
-
-// AxisKeys returns the keys of all axes.
+// AxisKeys returns the keys of all axes: those that are no option of a task, then the options.
 func AxisKeys() []string {
-	var keys []string
-	for _, k := range axisKinds() {
-		keys = append(keys, k.key)
+	keys := []string{DataAxis, StepsAxis}
+	for _, o := range tasks.OptionTable() {
+		keys = append(keys, o.Key)
 	}
 	return keys
+}
+
+// parserOf returns the function that makes an axis' values canonical.
+func parserOf(key string) (func(text string) (string, error), error) {
+	switch key {
+	case DataAxis:
+		return taskName, nil
+	case StepsAxis:
+		return steps, nil
+	}
+	options := tasks.OptionTable()
+	i := slices.IndexFunc(options, func(o tasks.Option) bool { return o.Key == key })
+	if i < 0 {
+		keys := AxisKeys()
+		return nil, fmt.Errorf("sweep: no axis %q, did you mean %q? The axes are %s", key, nearest.Name(key, keys), strings.Join(keys, ", "))
+	}
+	return options[i].Parse, nil
+}
+
+// apply changes a cell's task and horizon as a value of the axis says.
+func apply(a Axis, task *tasks.Spec, horizon *int, value string) (err error) {
+	switch a.Key {
+	case DataAxis:
+		*task, err = task.WithTask(value)
+	case StepsAxis:
+		*horizon, err = strconv.Atoi(value)
+	default:
+		*task, err = task.With(a.Key, value)
+	}
+	return err
 }
 
 // NewAxis checks an axis and returns it with its values in canonical text. An unknown key or
 // value is an error that names the nearest one.
 func NewAxis(key string, values []string) (Axis, error) {
-	kind, err := kindOf(key)
+	parse, err := parserOf(key)
 	if err != nil {
 		return Axis{}, err
 	}
 	a := Axis{Key: key}
 	for _, text := range values {
-		value, err := kind.parse(text)
+		value, err := parse(text)
 		if err != nil {
 			return Axis{}, fmt.Errorf("sweep: axis %s: %q: %w", key, text, err)
 		}
@@ -97,7 +82,7 @@ func NewAxis(key string, values []string) (Axis, error) {
 func ParseAxis(text string) (Axis, error) {
 	key, values, ok := strings.Cut(text, "=")
 	if !ok || values == "" {
-		if _, err := kindOf(key); err != nil {
+		if _, err := parserOf(key); err != nil {
 			return Axis{}, err
 		}
 		return Axis{}, fmt.Errorf("sweep: axis %q has no values; write KEY=V,V as in units=5,10,20", text)
@@ -105,43 +90,18 @@ func ParseAxis(text string) (Axis, error) {
 	return NewAxis(key, strings.Split(values, ","))
 }
 
-func kindOf(key string) (axisKind, error) {
-	kinds := axisKinds()
-	i := slices.IndexFunc(kinds, func(k axisKind) bool { return k.key == key })
-	if i < 0 {
-		keys := AxisKeys()
-		return axisKind{}, fmt.Errorf("sweep: no axis %q, did you mean %q? The axes are %s", key, nearest.Name(key, keys), strings.Join(keys, ", "))
-	}
-	return kinds[i], nil
-}
-
-func whole(text string) (string, error) {
+func steps(text string) (string, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return "", fmt.Errorf("it must be a whole number of at least 1")
+		return "", errors.New("it must be a whole number of at least 1")
 	}
 	return strconv.Itoa(n), nil
 }
 
-// number returns the parser of finite numbers of at least from.
-func number(from float64) func(string) (string, error) {
-	return func(text string) (string, error) {
-		x, err := strconv.ParseFloat(text, 64)
-		if err == nil && x >= from && !math.IsInf(x, 0) {
-			return strconv.FormatFloat(x+0, 'g', -1, 64), nil // +0: and not -0
-		}
-		if from == math.SmallestNonzeroFloat64 {
-			return "", fmt.Errorf("it must be a positive number")
-		}
-		return "", fmt.Errorf("it must be a number of at least %v", from)
+func taskName(text string) (string, error) {
+	names := tasks.Names()
+	if slices.Contains(names, text) {
+		return text, nil
 	}
-}
-
-func oneOf(names []string) func(string) (string, error) {
-	return func(text string) (string, error) {
-		if slices.Contains(names, text) {
-			return text, nil
-		}
-		return "", fmt.Errorf("there is no such value, did you mean %q? There are %s", nearest.Name(text, names), strings.Join(names, ", "))
-	}
+	return "", fmt.Errorf("there is no such value, did you mean %q? There are %s", nearest.Name(text, names), strings.Join(names, ", "))
 }

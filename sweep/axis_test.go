@@ -68,7 +68,7 @@ condition = 10
 	if !reflect.DeepEqual(f.Settings, want) {
 		t.Errorf("settings %v, want %v", f.Settings, want)
 	}
-	axes := []Axis{{"steps", []string{"10", "1000"}}, {"loss-scale", []string{"0.5", "2"}}, {"condition", []string{"10"}}}
+	axes := []Axis{{Key: "steps", Values: []string{"10", "1000"}}, {Key: "loss-scale", Values: []string{"0.5", "2"}}, {Key: "condition", Values: []string{"10"}}}
 	if !reflect.DeepEqual(f.Axes, axes) {
 		t.Errorf("axes %v, want %v", f.Axes, axes)
 	}
@@ -80,7 +80,7 @@ func TestReadFileIsStrict(t *testing.T) {
 		"task = \"mnist\"\nsteeps = 5":                       `sweep.toml:2: no key "steeps", did you mean "steps"`,
 		"\n\n[axs]\nunits = [5]":                             `sweep.toml:3: no key "axs", did you mean "axes"`,
 		"steps = 5\n[axes]\nlayers = [1]\nunitz = [5]":       `sweep.toml:4: sweep: no axis "unitz", did you mean "units"`,
-		"[axes]\nactivation = [\"relu\",\n \"tahn\"]":        `sweep.toml:2: sweep: axis activation: "tahn": there is no such value, did you mean "tanh"`,
+		"[axes]\nactivation = [\"relu\",\n \"tahn\"]":        `sweep.toml:2: sweep: axis activation: "tahn": it must be sigmoid, relu, tanh or elu; did you mean "tanh"`,
 		"[axes]\nunits = [[5]]":                              "sweep.toml:2: axis units: a []interface {} is no value",
 		"steps = true":                                       "sweep.toml:1: steps: a bool is no value",
 		"task = \"mnist\"\naxes = 5":                         "sweep.toml:2: axes is a table",

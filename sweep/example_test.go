@@ -17,7 +17,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	plan, err := sweep.Config{
-		Task: "quadratic", Options: tasks.Choices{Batch: []int{16}},
+		Task:  tasks.MustParse("quadratic batch=16"),
 		Axes:  []sweep.Axis{{Key: "condition", Values: []string{"1", "1000"}}},
 		Steps: 50, Runs: 8, Reach: 2,
 		Learned: []sweep.Learned{{Name: "quadratic", Optimizer: opt}},

@@ -130,7 +130,7 @@ func (f *File) add(key toml.Key, values map[string]any, keys []string) error {
 		value := table[key[1]]
 		list, err := scalars(value)
 		if err != nil {
-			if _, unknown := kindOf(key[1]); unknown != nil {
+			if _, unknown := parserOf(key[1]); unknown != nil {
 				return unknown
 			}
 			return fmt.Errorf("axis %s: %w", key[1], err)

@@ -3,8 +3,6 @@ package tasks
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
@@ -28,8 +26,11 @@ type ClassifierConfig struct {
 	Activation string
 	// Batch is the number B of examples in a minibatch; 0 means 128.
 	Batch int
-	// InitScale is the standard deviation of the initial weights and biases; 0
-	// means 0.01.
+	// WeightInit is the distribution that each layer starts from, by its number of inputs
+	// (fan-in) and outputs: see WeightInits; "" means "normal".
+	WeightInit string
+	// InitScale is the standard deviation of the initial weights and biases of "normal"; 0
+	// means 0.01. With another WeightInit it must be 0.
 	InitScale float64
 	// Split is the part that minibatches are drawn from; its zero value is Train.
 	Split Split
@@ -40,35 +41,36 @@ const maxInitScale = 1000
 // Activations are the names of the hidden layers' non-linearities.
 func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} }
 
-func (c ClassifierConfig) withDefaults() ClassifierConfig {
-	c.Units, c.Layers, c.Batch = orDefault(c.Units, 20), orDefault(c.Layers, 1), orDefault(c.Batch, defaultBatch)
-	if c.Activation == "" {
-		c.Activation = "sigmoid"
-	}
-	if c.InitScale == 0 {
-		c.InitScale = startDeviation
-	}
-	return c
+// options is the configuration without the split.
+func (c ClassifierConfig) options() Options {
+	return Options{Units: c.Units, Layers: c.Layers, Activation: c.Activation, Batch: c.Batch, WeightInit: c.WeightInit, InitScale: c.InitScale}
 }
 
 // Validate reports what is wrong with the configuration.
 func (c ClassifierConfig) Validate() error {
-	c = c.withDefaults()
-	switch {
-	case c.Units < 1 || c.Units > 1<<14:
-		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means 20)", c.Units, 1<<14)
-	case c.Layers < 1 || c.Layers > 100:
-		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means 1)", c.Layers)
-	case c.Batch < 1 || c.Batch > 1<<16:
-		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means %d)", c.Batch, 1<<16, defaultBatch)
-	case !(c.InitScale > 0 && c.InitScale <= maxInitScale):
-		return fmt.Errorf("tasks: initial scale %v, want above 0 and at most %d (0 means %v)", c.InitScale, maxInitScale, startDeviation)
-	case !slices.Contains(Activations(), c.Activation):
-		return fmt.Errorf("tasks: activation %q is none of %s", c.Activation, strings.Join(Activations(), ", "))
-	case c.Split < 0 || c.Split >= splits:
+	if c.Split < 0 || c.Split >= splits {
 		return fmt.Errorf("tasks: split %v is none of train, valid, test", c.Split)
 	}
-	return nil
+	return c.options().validateClassifier()
+}
+
+// validateClassifier reports what is wrong with the options that classifiers read.
+func (o Options) validateClassifier() error {
+	if err := o.validateStart(); err != nil {
+		return err
+	}
+	o = o.withDefaults(classifiers)
+	switch {
+	case o.Units < 1 || o.Units > 1<<14:
+		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means the default)", o.Units, 1<<14)
+	case o.Layers < 1 || o.Layers > 100:
+		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means the default)", o.Layers)
+	case o.Batch < 1 || o.Batch > 1<<16:
+		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means the default)", o.Batch, 1<<16)
+	case !(o.InitScale > 0 && o.InitScale <= maxInitScale):
+		return fmt.Errorf("tasks: initial scale %v, want above 0 and at most %d (0 means the default)", o.InitScale, maxInitScale)
+	}
+	return o.validateNames()
 }
 
 // A Classifier is a family of image classifiers: multilayer perceptrons with L
@@ -80,15 +82,17 @@ func (c ClassifierConfig) Validate() error {
 // on images x of F pixels in [0, 1] and C classes. θ holds each layer's W
 // (inputs×outputs, row-major) and then its b: 784·20 + 20 + 20·10 + 10 = 15,910
 // coordinates by default. Weights and biases start at N(0, InitScale²), as in
-// DeepMind's code. A minibatch is B examples drawn with replacement; a problem's
-// starting point and all its minibatches follow from one seed that Sample draws.
+// DeepMind's code, unless WeightInit says otherwise. A minibatch is B examples drawn with
+// replacement; a problem's starting point and all its minibatches follow from one seed that
+// Sample draws.
 //
-// A problem is a Scored and, with its graph, an io.Closer: closing it gives the
-// compiled graph back to the family for the next Sample. A Classifier is safe
-// for concurrent use.
+// A problem is an optimizer.Curvature, of both metrics, and a Scored. With its graph it is
+// an io.Closer: closing it gives the compiled graph back to the family for the next Sample.
+// A Classifier is safe for concurrent use.
 type Classifier struct {
 	data   *Dataset
-	config ClassifierConfig
+	config Options // those that classifiers read, defaults filled in
+	split  Split
 	widths []int // F, H, …, H, C
 	pool   *pool
 }
@@ -97,21 +101,22 @@ var _ optimizer.Family = (*Classifier)(nil)
 
 // NewClassifier returns the family of classifiers of a shape on a data set.
 func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
-	return newClassifier(data, c, newPool(1))
-}
-
-// newClassifier is NewClassifier with a pool that others may share.
-func newClassifier(data *Dataset, c ClassifierConfig, pool *pool) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c = c.withDefaults()
-	if data.Len(c.Split) == 0 {
-		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), c.Split)
+	return newClassifier(data, c.options(), c.Split, newPool(1))
+}
+
+// newClassifier is NewClassifier of valid options with a pool that may be shared. Options that
+// are not the classifier's, as the loss scale, may be set.
+func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifier, error) {
+	if data.Len(split) == 0 {
+		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), split)
 	}
-	f := &Classifier{data: data, config: c, widths: []int{data.rows * data.cols}, pool: pool}
-	for range c.Layers {
-		f.widths = append(f.widths, c.Units)
+	o.LossScale, o.GradientNoise, o.DataDir = 0, 0, ""
+	f := &Classifier{data: data, config: o.withDefaults(classifiers), split: split, widths: []int{data.rows * data.cols}, pool: pool}
+	for range f.config.Layers {
+		f.widths = append(f.widths, f.config.Units)
 	}
 	f.widths = append(f.widths, data.classes)
 	return f, nil
@@ -119,15 +124,11 @@ func newClassifier(data *Dataset, c ClassifierConfig, pool *pool) (*Classifier, 
 
 // Name implements optimizer.Family, for example
 // "mnist units=20 layers=1 activation=sigmoid batch=128". An initial scale other than
-// 0.01 and a split other than Train are named at the end.
+// 0.01, a distribution of weights other than normal and a split other than Train are named at the end.
 func (f *Classifier) Name() string {
-	c := f.config
-	name := fmt.Sprintf("%s units=%d layers=%d activation=%s batch=%d", f.data.name, c.Units, c.Layers, c.Activation, c.Batch)
-	if c.InitScale != startDeviation {
-		name += " init-scale=" + formatScale(c.InitScale)
-	}
-	if c.Split != Train {
-		name += " split=" + c.Split.String()
+	name := f.config.lists().words(f.data.name, classifiers)
+	if f.split != Train {
+		name += " split=" + f.split.String()
 	}
 	return name
 }
@@ -142,17 +143,16 @@ func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	net.seed = seed
-	net.graph.Seek(0)
+	net.begin(seed)
 	return &classifier{family: f, net: net, seed: seed}, nil
 }
 
 // take returns an idle compiled network, or a new one.
 func (f *Classifier) take() (*network, error) {
-	if net := f.pool.take(f); net != nil {
+	if net := f.pool.take(f.shape()); net != nil {
 		return net, nil
 	}
-	return newNetwork(f.data, f.config, f.widths)
+	return newNetwork(f.data, f.config, f.split, f.widths)
 }
 
 // classifier is one sampled problem.
@@ -163,9 +163,10 @@ type classifier struct {
 }
 
 var (
-	_ optimizer.Problem = (*classifier)(nil)
-	_ optimizer.Seeker  = (*classifier)(nil)
-	_ Scored            = (*classifier)(nil)
+	_ optimizer.Problem   = (*classifier)(nil)
+	_ optimizer.Seeker    = (*classifier)(nil)
+	_ optimizer.Curvature = (*classifier)(nil)
+	_ Scored              = (*classifier)(nil)
 )
 
 // Dim implements optimizer.Problem.
@@ -174,10 +175,7 @@ func (p *classifier) Dim() int { return dim(p.family.widths) }
 // Init implements optimizer.Problem.
 func (p *classifier) Init(theta []float32) {
 	checkLengths(len(theta), p.Dim(), errTheta)
-	rng := stream.New(p.seed, "init", 0)
-	for i := range theta {
-		theta[i] = float32(p.family.config.InitScale * rng.NormFloat64())
-	}
+	p.family.config.start(theta, p.family.widths, stream.New(p.seed, "init", 0))
 }
 
 // Seek implements optimizer.Seeker.
@@ -200,7 +198,7 @@ func (p *classifier) Close() error {
 	}
 	net := p.net
 	p.net = nil
-	return p.family.pool.put(p.family, net)
+	return p.family.pool.put(p.family.shape(), net)
 }
 
 func (p *classifier) open() *Graph {

@@ -128,10 +128,13 @@ func checkLengthPanics(t *testing.T, p optimizer.Problem) {
 		mustPanic(t, errTheta, func() { p.Init(wrong) })
 		mustPanic(t, errTheta, func() { _, _ = p.LossGrad(wrong, right) })
 		mustPanic(t, errGrad, func() { _, _ = p.LossGrad(right, wrong) })
-		if h, ok := p.(optimizer.HessianVector); ok {
-			mustPanic(t, errVector, func() { _ = h.HessianVector(wrong, right, right) })
-			mustPanic(t, errTheta, func() { _ = h.HessianVector(right, wrong, right) })
-			mustPanic(t, errVector, func() { _ = h.HessianVector(right, right, wrong) })
+		if c, ok := p.(optimizer.Curvature); ok && c.Metrics() != 0 {
+			const metric = optimizer.Hessian
+			mustPanic(t, errVector, func() { _ = c.CurvatureProduct(wrong, right, right, metric, 0) })
+			mustPanic(t, errTheta, func() { _ = c.CurvatureProduct(right, wrong, right, metric, 0) })
+			mustPanic(t, errVector, func() { _ = c.CurvatureProduct(right, right, wrong, metric, 0) })
+			mustPanic(t, errStep, func() { _ = c.CurvatureProduct(right, right, right, metric, -1) })
+			mustPanic(t, errMetric, func() { _ = c.CurvatureProduct(right, right, right, 0, 0) })
 		}
 		if s, ok := p.(Scored); ok {
 			mustPanic(t, errTheta, func() { _, _, _ = s.EvaluateSplit(wrong, Test) })

@@ -52,7 +52,7 @@ func (c Convex) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 
 type convex struct{ a []float32 }
 
-var _ optimizer.HessianVector = (*convex)(nil)
+var _ optimizer.Curvature = (*convex)(nil)
 
 // Dim implements optimizer.Problem.
 func (p *convex) Dim() int { return len(p.a) }
@@ -80,11 +80,13 @@ func (p *convex) LossGrad(x, grad []float32) (float64, error) {
 	return sum / float64(n), nil
 }
 
-// HessianVector implements optimizer.HessianVector.
-func (p *convex) HessianVector(dst, x, v []float32) error {
-	checkLengths(len(x), p.Dim(), errTheta)
-	checkLengths(len(v), p.Dim(), errVector)
-	checkLengths(len(dst), p.Dim(), errVector)
+// Metrics implements optimizer.Curvature. There is no Fisher: exp(−f), of a bounded f, is the
+// density of no distribution.
+func (p *convex) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+// CurvatureProduct implements optimizer.Curvature: 2/d inside the bound, 0 beyond it.
+func (p *convex) CurvatureProduct(dst, x, v []float32, metric optimizer.Metric, step int) error {
+	checkProduct(p, dst, x, v, metric, step)
 	for i, a := range p.a {
 		d := float64(x[i] - a)
 		if dst[i] = 2 * v[i] / float32(p.Dim()); d*d > convexBound {

@@ -9,7 +9,10 @@
 //	RandomScaling, Joint, Convex  what meta-training on a family may add to it
 //
 // Every problem works on one flat []float32 of n coordinates and satisfies
-// optimizer.Problem. New looks a family up by its name.
+// optimizer.Problem. New makes a family of a name and Options, Parse reads both from a text:
+//
+//	spec, err := tasks.Parse("mnist units=8,16 activation=relu")
+//	family, err := spec.Family("")
 package tasks
 
 // Gorgonia's dependencies refuse to start on a Go newer than the version of

@@ -6,6 +6,7 @@ const (
 	errGrad   = "tasks: wrong length of grad"
 	errVector = "tasks: wrong length of a vector"
 	errStep   = "tasks: negative step"
+	errMetric = "tasks: a curvature product is of one metric that the problem offers"
 	errIndex  = "tasks: index out of range"
 	errSplit  = "tasks: unknown split"
 	errClosed = "tasks: problem used after Close"

@@ -2,6 +2,7 @@ package tasks_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"log"
 	"math/rand/v2"
@@ -173,4 +174,23 @@ func ExampleReadIDX() {
 	// Output:
 	// [2 3] [10 11 12 13 14 15] <nil>
 	// tasks: example: at byte 16: file ends in its 6 bytes of data; fetch the file again
+}
+
+func ExampleParse() {
+	spec, err := tasks.Parse("mnist units=8,16 activation=relu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	data, err := json.Marshal(spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spec)
+	fmt.Println(string(data))
+	_, err = tasks.Parse("quadratic units=8")
+	fmt.Println(err)
+	// Output:
+	// mnist units=8,16 layers=1 activation=relu batch=128
+	// {"name":"mnist","units":[8,16],"activation":["relu"]}
+	// tasks: units does not apply to the task quadratic; its options are dims, batch, condition, loss-scale, gradient-noise
 }

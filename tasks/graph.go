@@ -27,6 +27,9 @@ type Expression struct {
 	// the values bound to Params when the graph was built, 0 where there is
 	// none. Gorgonia's own random initialisers are seeded from the clock.
 	Start func(theta []float32)
+	// Tensors says what each of Params is, with the shapes of their nodes; nil means what their shapes suggest
+	// (optimizer.InferTensor).
+	Tensors []optimizer.Tensor
 }
 
 // A Graph is an optimizer.Problem whose loss is a Gorgonia expression graph:
@@ -36,6 +39,7 @@ type Graph struct {
 	machine     gorgonia.VM
 	theta, grad []float32
 	start       func(theta []float32)
+	layout      optimizer.Layout
 	scalars     []scalarParam
 	loss        gorgonia.Value
 	feed        func(t int) error
@@ -69,7 +73,11 @@ func NewGraph(build func(g *gorgonia.ExprGraph) (Expression, error)) (p *Graph, 
 	if err != nil {
 		return nil, fmt.Errorf("tasks: differentiating the graph: %w", err)
 	}
-	p = &Graph{theta: make([]float32, n), grad: make([]float32, n), feed: e.Feed, start: e.Start}
+	layout, err := layoutOf(e.Params, e.Tensors)
+	if err != nil {
+		return nil, err
+	}
+	p = &Graph{theta: make([]float32, n), grad: make([]float32, n), layout: layout, feed: e.Feed, start: e.Start}
 	if p.start == nil {
 		theta, err := boundValues(e.Params, n)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"learnedopt/internal/gemm/mlp/mlptest"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -98,77 +99,15 @@ func noise(t testing.TB, train, other int) *Dataset {
 // mlp64 is the classifier written out in float64, independently of Gorgonia
 // and of EvaluateSplit: the mean cross-entropy of examples x and its gradient.
 func mlp64(theta []float32, widths []int, activation string, x [][]float32, labels []int) (loss float64, grad []float64) {
-	f := map[string]func(float64) (y, slope float64){
-		"sigmoid": func(v float64) (float64, float64) { s := 1 / (1 + math.Exp(-v)); return s, s * (1 - s) },
-		"tanh":    func(v float64) (float64, float64) { s := math.Tanh(v); return s, 1 - s*s },
-		"relu": func(v float64) (float64, float64) {
-			if v > 0 {
-				return v, 1
-			}
-			return 0, 0
-		},
-		"elu": func(v float64) (float64, float64) {
-			if v > 0 {
-				return v, 1
-			}
-			return math.Exp(v) - 1, math.Exp(v)
-		},
-	}[activation]
-	layers := len(widths) - 1
-	w, b := make([]int, layers), make([]int, layers) // where each layer starts
-	at := 0
-	for l := range layers {
-		w[l], b[l] = at, at+widths[l]*widths[l+1]
-		at = b[l] + widths[l+1]
+	net := mlptest.Network{Widths: widths, Activation: activation}
+	return net.LossGrad(mlptest.Widen(theta), examples(x, labels))
+}
+
+func examples(x [][]float32, labels []int) (all []mlptest.Example) {
+	for i := range x {
+		all = append(all, mlptest.Example{X: x[i], Label: labels[i]})
 	}
-	grad = make([]float64, at)
-	for e := range x {
-		h, slope := make([][]float64, layers+1), make([][]float64, layers+1)
-		h[0] = make([]float64, widths[0])
-		for i, v := range x[e] {
-			h[0][i] = float64(v)
-		}
-		for l := range layers {
-			h[l+1], slope[l+1] = make([]float64, widths[l+1]), make([]float64, widths[l+1])
-			for j := range h[l+1] {
-				z := float64(theta[b[l]+j])
-				for i, v := range h[l] {
-					z += v * float64(theta[w[l]+i*widths[l+1]+j])
-				}
-				if h[l+1][j], slope[l+1][j] = z, 1; l < layers-1 {
-					h[l+1][j], slope[l+1][j] = f(z)
-				}
-			}
-		}
-		z := h[layers]
-		top, sum := math.Inf(-1), 0.0
-		for _, v := range z {
-			top = max(top, v)
-		}
-		for _, v := range z {
-			sum += math.Exp(v - top)
-		}
-		logsum := top + math.Log(sum)
-		loss += (logsum - z[labels[e]]) / float64(len(x))
-		delta := make([]float64, len(z))
-		for j, v := range z {
-			delta[j] = math.Exp(v-logsum) / float64(len(x))
-		}
-		delta[labels[e]] -= 1 / float64(len(x))
-		for l := layers - 1; l >= 0; l-- {
-			back := make([]float64, widths[l])
-			for j, d := range delta {
-				d *= slope[l+1][j]
-				grad[b[l]+j] += d
-				for i, v := range h[l] {
-					grad[w[l]+i*widths[l+1]+j] += d * v
-					back[i] += d * float64(theta[w[l]+i*widths[l+1]+j])
-				}
-			}
-			delta = back
-		}
-	}
-	return loss, grad
+	return all
 }
 
 // minibatch is minibatch t of a problem, drawn here a second time from the

@@ -47,13 +47,13 @@ func (j Joint) Name() string {
 	return strings.Join(names, " + ")
 }
 
-// Sample implements optimizer.Family. The problem is a HessianVector if all its
-// parts are.
+// Sample implements optimizer.Family. The problem's curvature is block diagonal: it offers
+// the metrics that all its parts offer.
 func (j Joint) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err := j.Validate(); err != nil {
 		return nil, err
 	}
-	p, exact := &joint{}, exactJoint{}
+	p := &joint{}
 	for _, f := range j.Families {
 		part, err := f.Sample(rng)
 		if err != nil {
@@ -61,13 +61,6 @@ func (j Joint) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 		}
 		p.parts = append(p.parts, part)
 		p.dim += part.Dim()
-		if h, ok := part.(optimizer.HessianVector); ok {
-			exact.hessians = append(exact.hessians, h)
-		}
-	}
-	if len(exact.hessians) == len(p.parts) {
-		exact.joint = p
-		return exact, nil
 	}
 	return p, nil
 }
@@ -78,9 +71,10 @@ type joint struct {
 }
 
 var (
-	_ optimizer.Problem = (*joint)(nil)
-	_ optimizer.Seeker  = (*joint)(nil)
-	_ io.Closer         = (*joint)(nil)
+	_ optimizer.Problem   = (*joint)(nil)
+	_ optimizer.Seeker    = (*joint)(nil)
+	_ optimizer.Curvature = (*joint)(nil)
+	_ io.Closer           = (*joint)(nil)
 )
 
 // Dim implements optimizer.Problem.
@@ -113,6 +107,19 @@ func (p *joint) LossGrad(theta, grad []float32) (float64, error) {
 	return sum, nil
 }
 
+// Layout implements optimizer.Laid: the parts' tensors, one part after the other.
+func (p *joint) Layout() optimizer.Layout {
+	var tensors []optimizer.Tensor
+	for _, part := range p.parts {
+		tensors = append(tensors, optimizer.LayoutOf(part).Tensors()...)
+	}
+	layout, err := optimizer.NewLayout(tensors...)
+	if err != nil {
+		panic("tasks: " + err.Error()) // each of them is of a layout
+	}
+	return layout
+}
+
 // Seek implements optimizer.Seeker.
 func (p *joint) Seek(t int) {
 	for _, part := range p.parts {
@@ -129,22 +136,21 @@ func (p *joint) Close() error {
 	return errors.Join(errs...)
 }
 
-// exactJoint adds the block-diagonal second derivatives.
-type exactJoint struct {
-	*joint
-	hessians []optimizer.HessianVector
+// Metrics implements optimizer.Curvature.
+func (p *joint) Metrics() optimizer.Metric {
+	all := optimizer.Hessian | optimizer.Fisher
+	for _, part := range p.parts {
+		all &= optimizer.MetricsOf(part)
+	}
+	return all
 }
 
-var _ optimizer.HessianVector = exactJoint{}
-
-// HessianVector implements optimizer.HessianVector.
-func (p exactJoint) HessianVector(dst, theta, v []float32) error {
-	checkLengths(len(theta), p.dim, errTheta)
-	checkLengths(len(v), p.dim, errVector)
-	checkLengths(len(dst), p.dim, errVector)
-	for k, h := range p.hessians {
-		n := p.parts[k].Dim()
-		if err := h.HessianVector(dst[:n:n], theta[:n:n], v[:n:n]); err != nil {
+// CurvatureProduct implements optimizer.Curvature, block by block. The blocks have the scales s_k.
+func (p *joint) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	checkProduct(p, dst, theta, v, metric, step)
+	for _, part := range p.parts {
+		n := part.Dim()
+		if err := curvatureProduct(part, dst[:n:n], theta[:n:n], v[:n:n], metric, step); err != nil {
 			return err
 		}
 		dst, theta, v = dst[n:], theta[n:], v[n:]

@@ -1,119 +1,35 @@
 package tasks
 
 import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
 	"io"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
 	"learnedopt/optimizer"
 )
 
-func mixture(t testing.TB, name string, c Choices) optimizer.Family {
+func mixture(t testing.TB, text, dataDir string) optimizer.Family {
 	t.Helper()
-	f, err := NewOf(name, c)
+	f, err := MustParse(text).Family(dataDir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func TestNewOfNames(t *testing.T) {
-	dir := t.TempDir()
-	writeIDX(t, dir+"/mnist", false)
-	for _, c := range []struct {
-		name string
-		c    Choices
-		want string
-	}{
-		{"quadratic", Choices{Dims: []int{2, 10, 2}}, "quadratic dims=2,10,2 batch=128"},
-		{"rosenbrock", Choices{Batch: []int{3, 1}, Dims: []int{4}}, "rosenbrock dims=4 batch=3,1"},
-		{"mnist", Choices{DataDir: dir, Units: []int{5, 10}, Activation: []string{"relu", "elu"}, Batch: []int{64}},
-			"mnist units=5,10 layers=1 activation=relu,elu batch=64"},
-		{"mnist", Choices{DataDir: dir, InitScale: []float64{0.01, 0.1}}, "mnist units=20 layers=1 activation=sigmoid batch=128 init-scale=0.01,0.1"},
-		{"mnist", Choices{DataDir: dir, InitScale: []float64{0.1, 0.01}, Layers: []int{1, 2}},
-			"mnist units=20 layers=1,2 activation=sigmoid batch=128 init-scale=0.1,0.01"},
-		{"mnist", Choices{DataDir: dir, InitScale: []float64{0.25}}, "mnist units=20 layers=1 activation=sigmoid batch=128 init-scale=0.25"},
-		{"mnist", Choices{DataDir: dir, InitScale: []float64{0.01}}, "mnist units=20 layers=1 activation=sigmoid batch=128"},
-		{"quadratic", Choices{Condition: []float64{1, 100}, Dims: []int{3}}, "quadratic dims=3 batch=128 condition=1,100"},
-		{"quadratic", Choices{LossScale: []float64{1}, GradientNoise: []float64{0}}, "quadratic dims=10 batch=128"},
-		{"quadratic", Choices{LossScale: []float64{1, 10}, GradientNoise: []float64{0, 0.5}, Condition: []float64{7}},
-			"quadratic dims=10 batch=128 condition=7 loss-scale=1,10 gradient-noise=0,0.5"},
-		{"rosenbrock", Choices{GradientNoise: []float64{0.5}, LossScale: []float64{10, 1}}, "rosenbrock dims=2 batch=128 loss-scale=10,1 gradient-noise=0.5"},
-		{"mnist", Choices{DataDir: dir, LossScale: []float64{100}, InitScale: []float64{0.1}},
-			"mnist units=20 layers=1 activation=sigmoid batch=128 init-scale=0.1 loss-scale=100"},
-	} {
-		if got := mixture(t, c.name, c.c).Name(); got != c.want {
-			t.Errorf("%+v is named %q, want %q", c.c, got, c.want)
-		}
-	}
-}
-
-// NewEach gives what NewOf gives, whatever else is asked for with it.
-func TestNewEach(t *testing.T) {
-	settings := []Choices{{Dims: []int{3}, Batch: []int{2}}, {Dims: []int{2, 4}}, {LossScale: []float64{9}}}
-	each, err := NewEach("quadratic", settings)
-	if err != nil || len(each) != len(settings) {
-		t.Fatalf("%d families, error %v", len(each), err)
-	}
-	for i, c := range settings {
-		alone := mixture(t, "quadratic", c)
-		if each[i].Name() != alone.Name() {
-			t.Errorf("family %d is %q, want %q", i, each[i].Name(), alone.Name())
-		}
-		equalBits(t, trace(t, sample(t, each[i], 5), 2), trace(t, sample(t, alone, 5), 2))
-	}
-	if each, err := NewEach("quadratic", nil); err != nil || len(each) != 0 {
-		t.Errorf("nothing asked for: %v, %v", each, err)
-	}
-}
-
-// A list of one value is that value, with all that New makes of it.
-func TestListOfOneIsNoMixture(t *testing.T) {
-	f, err := New("quadratic", Options{Dims: 3, Batch: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := mixture(t, "quadratic", Choices{Dims: []int{3}, Batch: []int{2}}); got != f || f != (Quadratic{Dims: 3, Batch: 2}) {
-		t.Errorf("a list of one gives %#v, New %#v", got, f)
-	}
-}
-
-func TestNewOfErrors(t *testing.T) {
-	long := make([]int, 101)
-	for i := range long {
-		long[i] = i + 1
-	}
-	for _, c := range []struct {
-		name string
-		c    Choices
-		want string
-	}{
-		{"quadratic", Choices{Dims: []int{2, 0}}, "value 0"},
-		{"digits", Choices{Activation: []string{"relu", ""}}, `value ""`},
-		{"digits", Choices{Activation: []string{"relu", "swish"}}, `"swish"`},
-		{"digits", Choices{InitScale: []float64{0.1, -1}}, "initial scale -1"},
-		{"digits", Choices{InitScale: []float64{math.NaN()}}, "initial scale NaN"},
-		{"digits", Choices{InitScale: []float64{math.Inf(1)}}, "initial scale +Inf"},
-		{"quadratic", Choices{InitScale: []float64{1}}, "InitScale does not apply"},
-		{"quadratic", Choices{Units: []int{1, 2}}, "Units does not apply"},
-		{"quadratic", Choices{Dims: long, Batch: long}, "more than 256 combinations"},
-	} {
-		f, err := NewOf(c.name, c.c)
-		if err == nil || f != nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("NewOf(%q, %+v) = %v, %v, want an error about %s", c.name, c.c, f, err, c.want)
-		}
-	}
-}
-
 // The entries of each list are drawn by their weights, and independently: the
 // sizes d·B tell the combinations apart. The counts of 6,000 samples have
 // deviations below √(6000/4) < 40.
 func TestMixtureWeights(t *testing.T) {
-	f := mixture(t, "quadratic", Choices{Dims: []int{2, 3, 3}, Batch: []int{1, 5}})
+	f := mixture(t, "quadratic dims=2,3,3 batch=1,5", "")
 	rng := rand.New(rand.NewPCG(1, 1))
 	counts := map[int]int{}
 	for range 6000 {
@@ -134,45 +50,213 @@ func TestMixtureWeights(t *testing.T) {
 	}
 }
 
-// The components share the images and the idle networks, and a repeated entry is
-// the same component.
+// enumerated is how a mixture was made when all its families were: they stand in a list, by nested
+// loops over the options in the order of the table, and a sample is one of the list's.
+func enumerated(t testing.TB, s Spec, dataDir string) []optimizer.Family {
+	t.Helper()
+	all := []Options{{}}
+	for _, row := range table {
+		values := s.Values(row.Key)
+		if values == nil {
+			continue
+		}
+		var next []Options
+		for _, o := range all {
+			for _, v := range values {
+				row.set(&o, v)
+				next = append(next, o)
+			}
+		}
+		all = next
+	}
+	var families []optimizer.Family
+	for _, o := range all {
+		o.DataDir = dataDir
+		f, err := New(s.Task(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		families = append(families, f)
+	}
+	return families
+}
+
+// A mixture draws what the list of all its families would: the same number from rng, and then the
+// same problem from the same family.
+func TestMixtureIsItsEnumeration(t *testing.T) {
+	dir := t.TempDir()
+	writeIDX(t, dir+"/mnist", false)
+	for text, dataDir := range map[string]string{
+		"quadratic-uniform dims=2,3,3 batch=1,5 condition=1,10 loss-scale=1,10 gradient-noise=0,0.5,0.1": "",
+		"rosenbrock dims=2,4 batch=3,1,2 gradient-noise=0.5":                                             "",
+		"mnist units=2,3 layers=1,2 activation=relu,tanh,relu batch=4,2 init-scale=0.01,0.5":             dir,
+		"quadratic dims=2": "",
+	} {
+		f, all := mixture(t, text, dataDir), enumerated(t, MustParse(text), dataDir)
+		for seed := range uint64(30) {
+			rng, drawn := newRand(seed), 0
+			if len(all) > 1 {
+				drawn = rng.IntN(len(all))
+			}
+			want, err := all[drawn].Sample(rng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equalBits(t, trace(t, sample(t, f, seed), 2), trace(t, want, 2))
+			if err := closeProblem(want); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// digest is a hash of what 24 problems are and where they start.
+func digest(t *testing.T, f optimizer.Family) string {
+	h := fnv.New64a()
+	put := func(x uint64) { binary.Write(h, binary.LittleEndian, x) }
+	for seed := range uint64(24) {
+		p := sample(t, f, seed)
+		theta := make([]float32, p.Dim())
+		p.Init(theta)
+		put(uint64(len(theta)))
+		for _, x := range theta {
+			put(uint64(math.Float32bits(x)))
+		}
+		put(math.Float64bits(gradientScale(p)))
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// Old files name the task that they were trained on, and are trained again from that: what a
+// seed draws is pinned. The hashes are those of version 0.1, which enumerated.
+func TestMixturesArePinned(t *testing.T) {
+	for text, want := range map[string]string{
+		"quadratic-uniform dims=2,3,3 batch=1,5 loss-scale=1,10 gradient-noise=0,0.5,0.1":                "219fdd0ffb21ec6b",
+		"rosenbrock dims=2,4 batch=3,1,2 gradient-noise=0.5":                                             "002115f621ec0283",
+		"quadratic dims=2,5 batch=2,1 condition=1,7 loss-scale=3":                                        "d7d53ba0138fc7c4",
+		"digits units=3,8 layers=1,2 activation=elu,relu batch=9,4 init-scale=0.01,0.125 loss-scale=1,2": "3a0cee7f4d5241d2",
+		"digits":                        "27995931f69f25e3",
+		"digits units=4 init-scale=0.1": "101860026223eaa9",
+	} {
+		if strings.HasPrefix(text, "digits") && testing.Short() {
+			continue
+		}
+		if got := digest(t, mixture(t, text, "")); got != want {
+			t.Errorf("%s: hash %s, want %s", text, got, want)
+		}
+	}
+}
+
+// Families are made when they are drawn, so their number costs nothing: here there are 10^8.
+func TestMixtureOfManyCombinations(t *testing.T) {
+	spec := MustParse("rosenbrock")
+	for _, key := range []string{"dims", "batch", "loss-scale", "gradient-noise"} {
+		var hundred []string
+		for i := range 100 {
+			hundred = append(hundred, strconv.Itoa(i+2))
+		}
+		var err error
+		if spec, err = spec.With(key, hundred...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := mixture(t, spec.String(), "")
+	if n := f.(*Mixture).n; n != 100_000_000 {
+		t.Fatalf("%d combinations", n)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	sizes, scales := map[int]bool{}, map[float64]bool{}
+	for seed := range uint64(400) {
+		p := sample(t, f, seed)
+		sizes[p.Dim()] = true
+		scales[gradientScale(p)] = true
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	// Of 10^4 sizes and scales, few are drawn twice.
+	if len(sizes) < 250 || len(scales) < 250 {
+		t.Errorf("%d sizes and %d scales of gradients were drawn in 400 problems", len(sizes), len(scales))
+	}
+	// A family of each combination would be gigabytes.
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 100<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+}
+
+// The components share the images and the idle networks, also with components that start elsewhere.
 func TestMixtureSharesDataAndNetworks(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)
-	m := mixture(t, "mnist", Choices{DataDir: dir, Units: []int{2, 3, 3}, Layers: []int{1, 2}, Batch: []int{4}}).(*Mixture)
-	if len(m.families) != 6 || m.families[2] != m.families[4] || m.families[0] == m.families[2] {
-		t.Fatalf("components: %v", m.families)
+	families, err := Families(dir, MustParse("mnist units=2,3,3 layers=1,2 batch=4"), MustParse("quadratic"), MustParse("mnist units=3 batch=4 init-scale=0.5"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	first := m.families[0].(*Classifier)
-	for _, f := range m.families {
-		if c := f.(*Classifier); c.data != first.data || c.pool != first.pool {
-			t.Errorf("%s has its own data or networks", f.Name())
-		}
+	alone := families[2].(*Classifier)
+	if want := runtime.GOMAXPROCS(0) + 6; alone.pool.limit != want { // 7 combinations
+		t.Errorf("%d networks are kept, want %d", alone.pool.limit, want)
 	}
-	first.pool.limit = 2
+	alone.pool.limit = 2
 	var open []optimizer.Problem
 	for seed := range uint64(8) {
-		open = append(open, sample(t, m, seed))
+		p := sample(t, families[0], seed)
+		if c := p.(*classifier).family; c.data != alone.data || c.pool != alone.pool {
+			t.Errorf("%s has its own data or networks", c.Name())
+		}
+		open = append(open, p)
 	}
-	last := open[7].(*classifier)
-	net, shape := last.net, last.family
-	for _, p := range open {
+	first := sample(t, alone, 1).(*classifier)
+	net := first.net
+	for _, p := range append(open, first) {
 		if err := p.(io.Closer).Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(first.pool.idle); n != 2 {
+	if n := len(alone.pool.idle); n != 2 {
 		t.Errorf("%d idle networks in a pool of 2", n)
 	}
-	if again := sample(t, shape, 1).(*classifier); again.net != net {
-		t.Error("the network that was closed last was compiled again")
+	// The same shape from the mixture, which starts elsewhere.
+	for seed := uint64(0); ; seed++ {
+		if p := sample(t, families[0], seed).(*classifier); p.Dim() == first.Dim() {
+			if p.net != net {
+				t.Error("the network that was closed last was compiled again")
+			}
+			break
+		}
+	}
+}
+
+// What another option changes in the graph is another network.
+func TestPoolTellsShapesApart(t *testing.T) {
+	dir := t.TempDir()
+	writeIDX(t, dir+"/mnist", false)
+	specs := []Spec{
+		MustParse("mnist units=3 batch=2"), MustParse("mnist units=4 batch=2"), MustParse("mnist units=3 layers=2 batch=2"),
+		MustParse("mnist units=3 batch=2 activation=tanh"), MustParse("mnist units=3 batch=3"),
+	}
+	families, err := Families(dir, specs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := families[0].(*Classifier).pool
+	shared.limit = len(specs)
+	nets := map[*network]bool{}
+	for _, f := range families {
+		p := sample(t, f, 1).(*classifier)
+		nets[p.net] = true
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(nets) != len(specs) {
+		t.Errorf("%d networks for %d shapes", len(nets), len(specs))
 	}
 }
 
 // What is kept of a mixture is bounded whatever the number of shapes.
 func TestPoolLimit(t *testing.T) {
 	cores := runtime.GOMAXPROCS(0)
-	for shapes, want := range map[int]int{1: cores, 9: cores + 8, 5000: cores + 64} {
+	for shapes, want := range map[uint64]int{1: cores, 9: cores + 8, 5000: cores + 64, 1 << 63: cores + 64} {
 		if got := newPool(shapes).limit; got != want {
 			t.Errorf("%d shapes keep %d networks, want %d", shapes, got, want)
 		}
@@ -184,8 +268,8 @@ func TestPoolLimit(t *testing.T) {
 func TestMixtureOrderDoesNotMatter(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)
-	c := Choices{DataDir: dir, Units: []int{2, 3}, Activation: []string{"relu", "tanh"}, InitScale: []float64{0.01, 0.5}, Batch: []int{3, 4}}
-	f, g := mixture(t, "mnist", c), mixture(t, "mnist", c)
+	const text = "mnist units=2,3 activation=relu,tanh init-scale=0.01,0.5 batch=3,4"
+	f, g := mixture(t, text, dir), mixture(t, text, dir)
 	const n = 12
 	var forward, backward [n][]float64
 	run := func(f optimizer.Family, seed int) []float64 {

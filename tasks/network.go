@@ -9,49 +9,60 @@ import (
 
 	"learnedopt/internal/gemm/layers"
 	"learnedopt/internal/stream"
+	"learnedopt/optimizer"
 )
 
 // network is a compiled classifier and the buffers that its minibatches are
 // written into. One problem owns it at a time.
 type network struct {
-	graph  *Graph
-	data   *Dataset
-	split  Split
-	seed   uint64
-	pcg    *rand.PCG
-	rng    *rand.Rand
-	pixels []float32 // B×F
-	oneHot []float32 // B×C
+	graph     *Graph
+	curvature curvature
+	data      *Dataset
+	split     Split
+	seed      uint64
+	pcg       *rand.PCG
+	rng       *rand.Rand
+	pixels    []float32 // B×F
+	oneHot    []float32 // B×C
+	fed       int       // the step of the minibatch in pixels and oneHot, −1 before the first
 }
 
 // newNetwork compiles a network of the given layer widths.
-func newNetwork(data *Dataset, c ClassifierConfig, widths []int) (*network, error) {
+func newNetwork(data *Dataset, o Options, split Split, widths []int) (*network, error) {
 	classes := widths[len(widths)-1]
 	net := &network{
-		data: data, split: c.Split, pcg: &rand.PCG{},
-		pixels: make([]float32, c.Batch*widths[0]), oneHot: make([]float32, c.Batch*classes),
+		data: data, split: split, pcg: &rand.PCG{}, fed: -1,
+		curvature: curvature{widths: widths, activation: o.Activation, batch: o.Batch},
+		pixels:    make([]float32, o.Batch*widths[0]), oneHot: make([]float32, o.Batch*classes),
 	}
 	net.rng = rand.New(net.pcg)
 	var err error
 	net.graph, err = NewGraph(func(g *gorgonia.ExprGraph) (Expression, error) {
 		b := &layerBuilder{g: g}
-		x := b.input("x", net.pixels, c.Batch, widths[0])
-		labels := b.input("labels", net.oneHot, c.Batch, classes)
+		x := b.input("x", net.pixels, o.Batch, widths[0])
+		labels := b.input("labels", net.oneHot, o.Batch, classes)
 		h := x
 		for l := range len(widths) - 1 {
-			activation := c.Activation
+			activation := o.Activation
 			if l == len(widths)-2 {
 				activation = ""
 			}
 			h = b.dense(h, l, widths[l], widths[l+1], activation)
 		}
-		return Expression{Params: b.params, Loss: b.crossEntropy(h, labels), Feed: net.feed}, b.err
+		return Expression{Params: b.params, Tensors: b.tensors, Loss: b.crossEntropy(h, labels), Feed: net.feed}, b.err
 	})
 	return net, err
 }
 
+// begin makes the network a new problem's, at step 0.
+func (net *network) begin(seed uint64) {
+	net.seed, net.fed, net.curvature.at = seed, -1, -1
+	net.graph.Seek(0)
+}
+
 // feed writes minibatch t. What it holds depends on the seed and t alone.
 func (net *network) feed(t int) error {
+	net.fed = t
 	stream.Reseed(net.pcg, net.seed, "batch", uint64(t))
 	features, classes, n := net.data.rows*net.data.cols, net.data.classes, net.data.Len(net.split)
 	clear(net.oneHot)
@@ -65,9 +76,10 @@ func (net *network) feed(t int) error {
 
 // layerBuilder adds layers to a graph and remembers the first error.
 type layerBuilder struct {
-	g      *gorgonia.ExprGraph
-	params gorgonia.Nodes
-	err    error
+	g       *gorgonia.ExprGraph
+	params  gorgonia.Nodes
+	tensors []optimizer.Tensor
+	err     error
 }
 
 // try returns the node of an operation unless something has failed.
@@ -89,6 +101,9 @@ func (b *layerBuilder) dense(h *gorgonia.Node, layer, in, out int, activation st
 	w := gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(in, out), gorgonia.WithName(fmt.Sprintf("W%d", layer)))
 	bias := gorgonia.NewVector(b.g, tensor.Float32, gorgonia.WithShape(out), gorgonia.WithName(fmt.Sprintf("b%d", layer)))
 	b.params = append(b.params, w, bias)
+	b.tensors = append(b.tensors,
+		optimizer.Tensor{Name: w.Name(), Shape: []int{in, out}, Kind: optimizer.Matrix, OutputAxis: 1},
+		optimizer.Tensor{Name: bias.Name(), Shape: []int{out}, Kind: optimizer.Bias})
 	if b.err != nil {
 		return nil
 	}

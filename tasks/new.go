@@ -4,100 +4,209 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"learnedopt/internal/nearest"
 	"learnedopt/optimizer"
 )
 
-// Options are the settings that New understands; each task reads some of them.
-// The zero value of a field is that task's documented default.
-type Options struct {
-	// Units, Layers and Activation shape classifiers: see ClassifierConfig.
-	Units, Layers int
-	Activation    string
-	// InitScale is the standard deviation of a classifier's initial weights and biases.
-	InitScale float64
-	// Batch is the size of a minibatch, or the number of functions optimized
-	// side by side.
-	Batch int
-	// Dims is the number of dimensions of one quadratic or Rosenbrock function.
-	Dims int
-	// Condition is the condition number of quadratics: see Quadratic.
-	Condition float64
-	// LossScale and GradientNoise, of any task, make a Perturbed of it: what losses are
-	// multiplied by, and the standard deviation of what is added to gradients.
-	LossScale, GradientNoise float64
-	// DataDir is the folder of the data sets that are read from files; "" is
-	// looked up by DataDir.
-	DataDir string
+// A task is what a name stands for.
+type task struct {
+	name string
+	kind kindOfTask
+	// small makes a family that needs no data; nil of classifiers.
+	small func(o Options) smallFamily
+	// images reads the data set of classifiers; files says that it lies in the folder dir.
+	images func(dir, name string) (*Dataset, error)
+	files  bool
 }
 
-// Names returns the names that New knows.
+// A smallFamily is a family of small functions, with what is wrong with it.
+type smallFamily interface {
+	optimizer.Family
+	Validate() error
+}
+
+// catalog has the tasks in the order of Names.
+var catalog = []task{
+	{name: "quadratic", kind: quadratics, small: func(o Options) smallFamily { return Quadratic{o.Dims, o.Batch, o.Condition} }},
+	{name: "quadratic-uniform", kind: quadratics, small: func(o Options) smallFamily { return QuadraticUniform{o.Dims, o.Batch, o.Condition} }},
+	{name: "rosenbrock", kind: rosenbrocks, small: func(o Options) smallFamily { return Rosenbrock{o.Dims, o.Batch} }},
+	{name: "mnist", kind: classifiers, images: imagesIn, files: true},
+	{name: "fashion-mnist", kind: classifiers, images: imagesIn, files: true},
+	{name: "digits", kind: classifiers, images: func(string, string) (*Dataset, error) { return Digits() }},
+}
+
+// imagesIn reads a data set of files.
+func imagesIn(dir, name string) (*Dataset, error) {
+	dir, err := DataDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return LoadIDXDataset(dir, name)
+}
+
+// Names returns the names of the tasks.
 func Names() []string {
-	return []string{"quadratic", "quadratic-uniform", "rosenbrock", "mnist", "fashion-mnist", "digits"}
+	var names []string
+	for _, t := range catalog {
+		names = append(names, t.name)
+	}
+	return names
 }
 
-// New returns the family of a name. An unknown name is an error that lists the
-// names, and an option that the task does not read is an error that names it.
-func New(name string, o Options) (optimizer.Family, error) {
-	families, err := newAll(name, []Options{o})
-	return first(families), err
+// taskOf returns the task of a name. An unknown one is an error that lists the names.
+func taskOf(name string) (task, error) {
+	i := slices.IndexFunc(catalog, func(t task) bool { return t.name == name })
+	switch {
+	case i >= 0:
+		return catalog[i], nil
+	case name == "":
+		return task{}, errNoTask
+	}
+	return task{}, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 }
 
-// newAll returns a family for each of the options; equal options have the same one.
-// Classifiers share their data and their pool of compiled networks.
-func newAll(name string, all []Options) ([]optimizer.Family, error) {
-	each := func(one func(o Options) (optimizer.Family, error)) (families []optimizer.Family, err error) {
-		made := map[Options]optimizer.Family{}
-		for _, o := range all {
-			plain := o
-			plain.LossScale, plain.GradientNoise = 0, 0
-			if made[plain] == nil {
-				if made[plain], err = one(plain); err != nil {
-					return nil, err
-				}
-			}
-			f, err := o.perturb(made[plain])
-			if err != nil {
-				return nil, err
-			}
-			families = append(families, f)
+// readerOf is what options a task reads; none if there is no such task.
+func readerOf(name string) kindOfTask {
+	t, err := taskOf(name)
+	if err != nil {
+		return 0
+	}
+	return t.kind | losses
+}
+
+// dataDirKey is the name of Options.DataDir, which is no option of the table.
+const dataDirKey = "data-dir"
+
+// reads returns an *OptionError if an option is set that the task does not read.
+func (t task) reads(set lists, dataDir string) error {
+	var keys, wrong []string
+	for _, i := range naming {
+		if _, reads := table[i].readBy(t.kind | losses); reads {
+			keys = append(keys, table[i].Key)
+		} else if set[i] != nil {
+			wrong = append(wrong, table[i].Key)
 		}
-		return families, nil
 	}
-	pool := newPool(len(all))
-	switch name {
-	case "quadratic":
-		return each(func(o Options) (optimizer.Family, error) {
-			return small(name, o, Quadratic{Dims: o.Dims, Batch: o.Batch, Condition: o.Condition}, "Dims Batch Condition")
-		})
-	case "quadratic-uniform":
-		return each(func(o Options) (optimizer.Family, error) {
-			return small(name, o, QuadraticUniform{Dims: o.Dims, Batch: o.Batch, Condition: o.Condition}, "Dims Batch Condition")
-		})
-	case "rosenbrock":
-		return each(func(o Options) (optimizer.Family, error) {
-			return small(name, o, Rosenbrock{Dims: o.Dims, Batch: o.Batch}, "Dims Batch")
-		})
-	case "mnist", "fashion-mnist":
-		load := sync.OnceValues(func() (*Dataset, error) {
-			dir, err := DataDir(all[0].DataDir)
+	if t.files {
+		keys = append(keys, dataDirKey)
+	} else if dataDir != "" {
+		wrong = append(wrong, dataDirKey)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return &OptionError{wrong[0], t.name, keys}
+}
+
+// check says what is wrong with options that the task reads.
+func (t task) check(o Options) error {
+	// What is perturbed does not matter.
+	if _, err := o.perturb(Convex{}); err != nil {
+		return err
+	}
+	if t.small != nil {
+		return t.small(o).Validate()
+	}
+	return o.validateClassifier()
+}
+
+// New returns the family of a task with one value of each option. An unknown name is an error
+// that lists the names, and an option that the task does not read is an *OptionError.
+func New(name string, o Options) (optimizer.Family, error) {
+	t, err := taskOf(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.reads(o.lists(), o.DataDir); err != nil {
+		return nil, err
+	}
+	if err := t.check(o); err != nil {
+		return nil, err
+	}
+	s, err := t.open(o.DataDir, 1)
+	if err != nil {
+		return nil, err
+	}
+	return s.family(o)
+}
+
+// Families returns the family of each Spec, as Spec.Family does. Classifiers of one data set
+// among them share its images and their pool of compiled networks, so that many shapes need no more
+// memory than one, beside what is in use. dataDir is for those that read files.
+func Families(dataDir string, specs ...Spec) ([]optimizer.Family, error) {
+	total := map[string]uint64{} // combinations of a task
+	for _, s := range specs {
+		if err := s.Validate(); err != nil {
+			return nil, err
+		}
+		n, _ := s.lists().combinations()
+		total[s.task] += min(n, sharedNetworks+1)
+	}
+	sources := map[string]*source{}
+	var families []optimizer.Family
+	for _, s := range specs {
+		from := sources[s.task]
+		if from == nil {
+			t, err := taskOf(s.task)
 			if err != nil {
 				return nil, err
 			}
-			return LoadIDXDataset(dir, name)
-		})
-		return each(func(o Options) (optimizer.Family, error) {
-			return classifierOf(name, o, "Units Layers Activation InitScale Batch DataDir", load, pool)
-		})
-	case "digits":
-		load := sync.OnceValues(Digits)
-		return each(func(o Options) (optimizer.Family, error) {
-			return classifierOf(name, o, "Units Layers Activation InitScale Batch", load, pool)
-		})
+			if from, err = t.open(dataDir, total[s.task]); err != nil {
+				return nil, err
+			}
+			sources[s.task] = from
+		}
+		f, err := from.mixture(s)
+		if err != nil {
+			return nil, err
+		}
+		families = append(families, f)
 	}
-	return nil, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
+	return families, nil
+}
+
+// A source makes families of one task, which share what a source has.
+type source struct {
+	task
+	data *Dataset // of classifiers
+	pool *pool
+}
+
+// open reads the data for families of so many combinations of options.
+func (t task) open(dataDir string, combinations uint64) (*source, error) {
+	s := &source{task: t}
+	if t.images == nil {
+		return s, nil
+	}
+	s.pool = newPool(combinations)
+	var err error
+	s.data, err = t.images(dataDir, t.name)
+	return s, err
+}
+
+// family makes the family of one combination.
+func (s *source) family(o Options) (optimizer.Family, error) {
+	if s.small != nil {
+		return o.perturb(s.small(o))
+	}
+	f, err := newClassifier(s.data, o, Train, s.pool)
+	if err != nil {
+		return nil, err
+	}
+	return o.perturb(f)
+}
+
+// mixture makes the family of a valid Spec.
+func (s *source) mixture(spec Spec) (optimizer.Family, error) {
+	choices := spec.lists()
+	// What is wrong with the data shows here, and not in some later sample.
+	one, err := s.family(choices.at(0))
+	n, _ := choices.combinations()
+	if err != nil || n == 1 {
+		return one, err
+	}
+	return &Mixture{spec.String(), n, func(i uint64) (optimizer.Family, error) { return s.family(choices.at(i)) }}, nil
 }
 
 // perturb returns f as LossScale and GradientNoise want it: f itself where they are 1 and 0.
@@ -110,57 +219,4 @@ func (o Options) perturb(f optimizer.Family) (optimizer.Family, error) {
 		return f, nil
 	}
 	return p, nil
-}
-
-// small returns a family of small functions if its options are right.
-func small(name string, o Options, f interface {
-	optimizer.Family
-	Validate() error
-}, applies string) (optimizer.Family, error) {
-	if err := o.only(name, applies); err != nil {
-		return nil, err
-	}
-	if err := f.Validate(); err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// classifierOf checks the options before it loads the data.
-func classifierOf(name string, o Options, applies string, load func() (*Dataset, error), pool *pool) (optimizer.Family, error) {
-	if err := o.only(name, applies); err != nil {
-		return nil, err
-	}
-	c := ClassifierConfig{Units: o.Units, Layers: o.Layers, Activation: o.Activation, Batch: o.Batch, InitScale: o.InitScale}
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	data, err := load()
-	if err != nil {
-		return nil, err
-	}
-	f, err := newClassifier(data, c, pool)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// only returns an error if an option outside the list applies is set.
-func (o Options) only(task, applies string) error {
-	set := []struct {
-		name string
-		set  bool
-	}{
-		{"Units", o.Units != 0}, {"Layers", o.Layers != 0}, {"Activation", o.Activation != ""},
-		{"InitScale", o.InitScale != 0}, {"Batch", o.Batch != 0}, {"Dims", o.Dims != 0}, {"Condition", o.Condition != 0},
-		{"DataDir", o.DataDir != ""},
-	}
-	for _, option := range set {
-		if option.set && !slices.Contains(strings.Fields(applies), option.name) {
-			return fmt.Errorf("tasks: %s does not apply to the task %s; its options are %s",
-				option.name, task, strings.Join(append(strings.Fields(applies), "LossScale", "GradientNoise"), ", "))
-		}
-	}
-	return nil
 }

@@ -20,8 +20,8 @@ import (
 // scales and noises: s is the problem's GradientScale.
 //
 // The problem f is the one that Family would sample from the same rng; ε is
-// drawn from a seed that is read after it. Its HessianVector, Seeker, io.Closer and, if it
-// has both, Scored and Score are passed through. Noise does not enter second derivatives.
+// drawn from a seed that is read after it. Its Curvature, Seeker, io.Closer and, if it
+// has both, Scored and Score are passed through: curvature times s, without noise.
 type Perturbed struct {
 	Family optimizer.Family
 	// Scale is s; 0 means 1.
@@ -59,14 +59,7 @@ func (p Perturbed) scale() float64 {
 // "quadratic dims=10 batch=128 loss-scale=100 gradient-noise=0.1". A scale of 1 and a noise of 0
 // are not named.
 func (p Perturbed) Name() string {
-	name := p.Family.Name()
-	if p.scale() != 1 {
-		name += " loss-scale=" + formatScale(p.Scale)
-	}
-	if p.Noise != 0 {
-		name += " gradient-noise=" + formatScale(p.Noise)
-	}
-	return name
+	return Options{LossScale: p.Scale, GradientNoise: p.Noise}.lists().words(p.Family.Name(), losses)
 }
 
 // Sample implements optimizer.Family.
@@ -80,21 +73,7 @@ func (p Perturbed) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	}
 	q := &perturbed{problem: inner, scale: p.scale(), noise: p.Noise, pcg: &rand.PCG{}, seed: rng.Uint64()}
 	q.rng = rand.New(q.pcg)
-	h, exact := inner.(optimizer.HessianVector)
-	e, scored := inner.(evaluated)
-	switch {
-	case exact && scored:
-		return struct {
-			perturbedHessian
-			evaluated
-			*perturbed
-		}{perturbedHessian{q, h}, e, q}, nil
-	case exact:
-		return struct {
-			perturbedHessian
-			*perturbed
-		}{perturbedHessian{q, h}, q}, nil
-	case scored:
+	if e, ok := inner.(evaluated); ok {
 		return struct {
 			evaluated
 			*perturbed
@@ -114,10 +93,11 @@ type perturbed struct {
 }
 
 var (
-	_ optimizer.Problem = (*perturbed)(nil)
-	_ optimizer.Seeker  = (*perturbed)(nil)
-	_ Scaled            = (*perturbed)(nil)
-	_ io.Closer         = (*perturbed)(nil)
+	_ optimizer.Problem   = (*perturbed)(nil)
+	_ optimizer.Seeker    = (*perturbed)(nil)
+	_ optimizer.Curvature = (*perturbed)(nil)
+	_ Scaled              = (*perturbed)(nil)
+	_ io.Closer           = (*perturbed)(nil)
 )
 
 // Dim implements optimizer.Problem.
@@ -144,10 +124,23 @@ func (p *perturbed) LossGrad(theta, grad []float32) (float64, error) {
 	return loss, nil
 }
 
+// Layout implements optimizer.Laid.
+func (p *perturbed) Layout() optimizer.Layout { return optimizer.LayoutOf(p.problem) }
+
 // Seek implements optimizer.Seeker.
 func (p *perturbed) Seek(t int) {
 	seekTo(p.problem, t)
 	p.step = t
+}
+
+// Metrics implements optimizer.Curvature: the problem's.
+func (p *perturbed) Metrics() optimizer.Metric { return optimizer.MetricsOf(p.problem) }
+
+// CurvatureProduct implements optimizer.Curvature: s M_t(θ)·v.
+func (p *perturbed) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	err := curvatureProduct(p.problem, dst, theta, v, metric, step)
+	scaleBy(dst, p.scale)
+	return err
 }
 
 // GradientScale implements Scaled.
@@ -164,17 +157,4 @@ func scaleBy(x []float32, scale float64) {
 	for i, v := range x {
 		x[i] = float32(scale * float64(v))
 	}
-}
-
-// perturbedHessian adds second derivatives, s∇²f(θ)v.
-type perturbedHessian struct {
-	p       *perturbed
-	problem optimizer.HessianVector
-}
-
-// HessianVector implements optimizer.HessianVector.
-func (h perturbedHessian) HessianVector(dst, theta, v []float32) error {
-	err := h.problem.HessianVector(dst, theta, v)
-	scaleBy(dst, h.p.scale)
-	return err
 }

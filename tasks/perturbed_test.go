@@ -83,11 +83,11 @@ func TestPerturbedPassesThrough(t *testing.T) {
 	if _, ok := p.(evaluated); !ok {
 		t.Error("a perturbed classifier has no scores")
 	}
-	if _, ok := p.(optimizer.HessianVector); ok {
-		t.Error("a perturbed classifier claims second derivatives")
-	}
-	if _, ok := sample(t, Perturbed{Family: Quadratic{Batch: 2}, Noise: 1}, 1).(optimizer.HessianVector); !ok {
-		t.Error("a perturbed quadratic has no second derivatives")
+	for _, f := range []optimizer.Family{smallClassifier(t), Quadratic{Batch: 2}, Rosenbrock{Batch: 2}, GraphFamily{Label: "regression", Build: regression}} {
+		want, got := optimizer.MetricsOf(sample(t, f, 1)), optimizer.MetricsOf(sample(t, Perturbed{Family: f, Noise: 1}, 1))
+		if got != want {
+			t.Errorf("%s offers the metrics %b, perturbed %b", f.Name(), want, got)
+		}
 	}
 	for _, bad := range []Perturbed{{}, {Family: Quadratic{}, Scale: -1}, {Family: Quadratic{}, Noise: -1}, {Family: Quadratic{}, Scale: math.NaN()}, {Family: Quadratic{}, Noise: math.Inf(1)}} {
 		if _, err := bad.Sample(rand.New(rand.NewPCG(1, 1))); err == nil {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A pool keeps compiled networks of closed problems for the next ones. The
-// classifiers of a mixture share one, so that what is kept does not grow with
+// A pool keeps compiled networks of closed problems for the next ones of the same shape. The
+// classifiers of one data set share one, so that what is kept does not grow with
 // the number of shapes and processors.
 type pool struct {
 	limit int
@@ -17,26 +17,39 @@ type pool struct {
 }
 
 type idle struct {
-	family *Classifier
-	net    *network
+	shape shape
+	net   *network
+}
+
+// A shape is all that a compiled network depends on, its data set aside.
+type shape struct {
+	options Options
+	split   Split
+}
+
+// shape leaves out the options that only the start depends on.
+func (f *Classifier) shape() shape {
+	o := f.config
+	o.InitScale, o.WeightInit = 0, ""
+	return shape{o, f.split}
 }
 
 // sharedNetworks bounds the number of idle networks of a mixture beside one for
 // each processor.
 const sharedNetworks = 64
 
-// newPool returns a pool for some shapes: a network for each processor is enough
+// newPool returns a pool for some shapes, one at least: a network for each processor is enough
 // for one shape.
-func newPool(shapes int) *pool {
-	return &pool{limit: runtime.GOMAXPROCS(0) + min(shapes-1, sharedNetworks)}
+func newPool(shapes uint64) *pool {
+	return &pool{limit: runtime.GOMAXPROCS(0) + int(min(shapes-1, sharedNetworks))}
 }
 
-// take returns an idle network of the family, nil if there is none.
-func (p *pool) take(f *Classifier) *network {
+// take returns an idle network of the shape, nil if there is none.
+func (p *pool) take(s shape) *network {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, e := range slices.Backward(p.idle) {
-		if e.family == f {
+		if e.shape == s {
 			p.idle = slices.Delete(p.idle, i, i+1)
 			return e.net
 		}
@@ -45,9 +58,9 @@ func (p *pool) take(f *Classifier) *network {
 }
 
 // put keeps a network, in place of the longest idle one if the pool is full.
-func (p *pool) put(f *Classifier, net *network) error {
+func (p *pool) put(s shape, net *network) error {
 	p.mu.Lock()
-	p.idle = append(p.idle, idle{f, net})
+	p.idle = append(p.idle, idle{s, net})
 	var old *network
 	if len(p.idle) > p.limit {
 		old = p.idle[0].net

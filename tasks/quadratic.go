@@ -12,8 +12,8 @@ import (
 //
 //	grad = GradientScale() · ∇loss(θ)
 //
-// Problems that do not implement Scaled have scale 1. HessianVector uses the
-// same scale as LossGrad.
+// Problems that do not implement Scaled have scale 1. Curvature products, of any metric,
+// have the same scale as the gradient.
 type Scaled interface {
 	GradientScale() float64
 }
@@ -45,22 +45,23 @@ type Quadratic struct {
 
 var _ optimizer.Family = Quadratic{}
 
-// Validate reports what is wrong with the configuration.
-func (q Quadratic) Validate() error {
-	return validateQuadratic("quadratic", q.Dims, q.Batch, q.Condition)
+// options is the configuration with its defaults.
+func (q Quadratic) options() Options {
+	return Options{Dims: q.Dims, Batch: q.Batch, Condition: q.Condition}.withDefaults(quadratics)
 }
 
+// Validate reports what is wrong with the configuration.
+func (q Quadratic) Validate() error { return q.options().validateQuadratic("quadratic") }
+
 // Name implements optimizer.Family.
-func (q Quadratic) Name() string {
-	return quadraticName("quadratic", q.Dims, q.Batch, q.Condition)
-}
+func (q Quadratic) Name() string { return q.options().lists().words("quadratic", quadratics) }
 
 // Sample implements optimizer.Family.
 func (q Quadratic) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	p := newQuadratic(orDefault(q.Dims, 10), orDefault(q.Batch, defaultBatch))
+	p := newQuadratic(q.options())
 	for i := range p.w {
 		p.w[i] = float32(rng.NormFloat64())
 	}
@@ -90,14 +91,17 @@ type QuadraticUniform struct {
 
 var _ optimizer.Family = QuadraticUniform{}
 
-// Validate reports what is wrong with the configuration.
-func (q QuadraticUniform) Validate() error {
-	return validateQuadratic("quadratic-uniform", q.Dims, q.Batch, q.Condition)
+// options is the configuration with its defaults.
+func (q QuadraticUniform) options() Options {
+	return Options{Dims: q.Dims, Batch: q.Batch, Condition: q.Condition}.withDefaults(quadratics)
 }
+
+// Validate reports what is wrong with the configuration.
+func (q QuadraticUniform) Validate() error { return q.options().validateQuadratic("quadratic-uniform") }
 
 // Name implements optimizer.Family.
 func (q QuadraticUniform) Name() string {
-	return quadraticName("quadratic-uniform", q.Dims, q.Batch, q.Condition)
+	return q.options().lists().words("quadratic-uniform", quadratics)
 }
 
 // Sample implements optimizer.Family.
@@ -105,7 +109,7 @@ func (q QuadraticUniform) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	p := newQuadratic(orDefault(q.Dims, 10), orDefault(q.Batch, defaultBatch))
+	p := newQuadratic(q.options())
 	for i := range p.w {
 		p.w[i] = rng.Float32()
 	}
@@ -133,11 +137,12 @@ type quadratic struct {
 }
 
 var (
-	_ optimizer.HessianVector = (*quadratic)(nil)
-	_ Scaled                  = (*quadratic)(nil)
+	_ optimizer.Curvature = (*quadratic)(nil)
+	_ Scaled              = (*quadratic)(nil)
 )
 
-func newQuadratic(dims, batch int) *quadratic {
+func newQuadratic(o Options) *quadratic {
+	dims, batch := o.Dims, o.Batch
 	return &quadratic{
 		dims: dims, batch: batch,
 		w: make([]float32, batch*dims*dims), y: make([]float32, batch*dims),
@@ -175,18 +180,19 @@ func (q *quadratic) LossGrad(theta, grad []float32) (float64, error) {
 	return q.normal(grad, theta, q.y), nil
 }
 
-// HessianVector implements optimizer.HessianVector: 2 W_bᵀ W_b v_b times the
-// gradient's scale over B.
-func (q *quadratic) HessianVector(dst, theta, v []float32) error {
-	checkLengths(len(theta), q.Dim(), errTheta)
-	checkLengths(len(v), q.Dim(), errVector)
-	checkLengths(len(dst), q.Dim(), errVector)
+// Metrics implements optimizer.Curvature.
+func (q *quadratic) Metrics() optimizer.Metric { return optimizer.Hessian | optimizer.Fisher }
+
+// CurvatureProduct implements optimizer.Curvature: 2 W_bᵀ W_b v_b times the gradient's
+// scale over B. With the outputs z_b = W_b θ_b, which are linear, Fisher is the Hessian.
+func (q *quadratic) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	checkProduct(q, dst, theta, v, metric, step)
 	q.normal(dst, v, nil)
 	return nil
 }
 
-// normal writes scale·(2/B) Wᵀ(W x − y) into dst and returns the mean of
-// ‖W x − y‖²; a nil y counts as 0.
+// normal writes scale·(2/B) Wᵀ(W x − y) into dst, which may be x, and returns the mean
+// of ‖W x − y‖²; a nil y counts as 0.
 func (q *quadratic) normal(dst, x, y []float32) float64 {
 	d, factor := q.dims, float32(2*q.scale/float64(q.batch))
 	loss := 0.0
@@ -215,11 +221,8 @@ func (q *quadratic) normal(dst, x, y []float32) float64 {
 	return loss / float64(q.batch)
 }
 
-const (
-	defaultBatch = 128
-	// maxBatchFloats bounds the memory of one problem (1 GiB of float32).
-	maxBatchFloats = 1 << 28
-)
+// maxBatchFloats bounds the memory of one problem (1 GiB of float32).
+const maxBatchFloats = 1 << 28
 
 func orDefault(x, fallback int) int {
 	if x == 0 {
@@ -229,36 +232,24 @@ func orDefault(x, fallback int) int {
 }
 
 // validateBatch checks the two sizes of a batch of small functions.
-func validateBatch(task string, dims, batch, minDims int) error {
+func (o Options) validateBatch(task string, minDims int) error {
 	switch {
-	case dims != 0 && dims < minDims:
-		return fmt.Errorf("tasks: %s: %d dimensions, want at least %d (0 means the default)", task, dims, minDims)
-	case batch < 0:
-		return fmt.Errorf("tasks: %s: batch %d, want at least 1 (0 means %d)", task, batch, defaultBatch)
-	case dims > 1<<14 || batch > maxBatchFloats || dims*dims*orDefault(batch, defaultBatch) > maxBatchFloats:
+	case o.Dims < minDims:
+		return fmt.Errorf("tasks: %s: %d dimensions, want at least %d (0 means the default)", task, o.Dims, minDims)
+	case o.Batch < 1:
+		return fmt.Errorf("tasks: %s: batch %d, want at least 1 (0 means the default)", task, o.Batch)
+	case o.Dims > 1<<14 || o.Batch > maxBatchFloats || int64(o.Dims*o.Dims)*int64(o.Batch) > maxBatchFloats:
 		return fmt.Errorf("tasks: %s: %d functions of %d dimensions need over %d numbers; take a smaller batch or fewer dimensions",
-			task, orDefault(batch, defaultBatch), dims, maxBatchFloats)
+			task, o.Batch, o.Dims, maxBatchFloats)
 	}
 	return nil
 }
 
-func validateQuadratic(task string, dims, batch int, condition float64) error {
-	if err := validateBatch(task, dims, batch, 1); err != nil {
+func (o Options) validateQuadratic(task string) error {
+	if err := o.validateBatch(task, 1); err != nil {
 		return err
 	}
-	return validateCondition(task, condition, orDefault(dims, 10))
-}
-
-func quadraticName(task string, dims, batch int, condition float64) string {
-	name := batchName(task, orDefault(dims, 10), batch)
-	if condition != 0 {
-		name += " condition=" + formatScale(condition)
-	}
-	return name
-}
-
-func batchName(task string, dims, batch int) string {
-	return fmt.Sprintf("%s dims=%d batch=%d", task, dims, orDefault(batch, defaultBatch))
+	return validateCondition(task, o.Condition, o.Dims)
 }
 
 func checkLengths(got, want int, text string) {

@@ -94,7 +94,7 @@ func TestRosenbrockValues(t *testing.T) {
 	if math.Abs(loss-24.2) > 1e-4 || math.Abs(float64(grad[0])+215.6) > 1e-3 || math.Abs(float64(grad[1])+88) > 1e-3 {
 		t.Errorf("f = %v, ∇f = %v, want 24.2, (−215.6, −88)", loss, grad)
 	}
-	if err := p.HessianVector(hv, theta, []float32{1, -1}); err != nil || math.Abs(float64(hv[0])-850) > 1e-2 || math.Abs(float64(hv[1])-280) > 1e-2 {
+	if err := p.CurvatureProduct(hv, theta, []float32{1, -1}, optimizer.Hessian, 0); err != nil || math.Abs(float64(hv[0])-850) > 1e-2 || math.Abs(float64(hv[1])-280) > 1e-2 {
 		t.Errorf("H·(1, −1) = %v, want (850, 280)", hv)
 	}
 	if loss, _ := p.LossGrad([]float32{1, 1}, grad); loss != 0 || grad[0] != 0 || grad[1] != 0 {

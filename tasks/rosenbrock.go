@@ -24,18 +24,24 @@ type Rosenbrock struct {
 
 var _ optimizer.Family = Rosenbrock{}
 
+// options is the configuration with its defaults.
+func (r Rosenbrock) options() Options {
+	return Options{Dims: r.Dims, Batch: r.Batch}.withDefaults(rosenbrocks)
+}
+
 // Validate reports what is wrong with the configuration.
-func (r Rosenbrock) Validate() error { return validateBatch("rosenbrock", r.Dims, r.Batch, 2) }
+func (r Rosenbrock) Validate() error { return r.options().validateBatch("rosenbrock", 2) }
 
 // Name implements optimizer.Family.
-func (r Rosenbrock) Name() string { return batchName("rosenbrock", orDefault(r.Dims, 2), r.Batch) }
+func (r Rosenbrock) Name() string { return r.options().lists().words("rosenbrock", rosenbrocks) }
 
 // Sample implements optimizer.Family.
 func (r Rosenbrock) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	p := &rosenbrock{dims: orDefault(r.Dims, 2), batch: orDefault(r.Batch, defaultBatch)}
+	o := r.options()
+	p := &rosenbrock{dims: o.Dims, batch: o.Batch}
 	p.start = make([]float32, p.Dim())
 	for i := range p.start {
 		p.start[i] = 4*rng.Float32() - 2
@@ -49,8 +55,8 @@ type rosenbrock struct {
 }
 
 var (
-	_ optimizer.HessianVector = (*rosenbrock)(nil)
-	_ Scaled                  = (*rosenbrock)(nil)
+	_ optimizer.Curvature = (*rosenbrock)(nil)
+	_ Scaled              = (*rosenbrock)(nil)
 )
 
 // Dim implements optimizer.Problem.
@@ -86,13 +92,15 @@ func (p *rosenbrock) LossGrad(theta, grad []float32) (float64, error) {
 	return loss / float64(p.batch), nil
 }
 
-// HessianVector implements optimizer.HessianVector. The Hessian is tridiagonal:
+// Metrics implements optimizer.Curvature. There is no Fisher: the function is the loss of
+// no model of data, and a sum of squares in more ways than one.
+func (p *rosenbrock) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+// CurvatureProduct implements optimizer.Curvature. The Hessian is tridiagonal:
 //
 //	H_{i,i} = 1200 x_i² − 400 x_{i+1} + 2 (+ 200 for i > 1),   H_{i,i+1} = −400 x_i.
-func (p *rosenbrock) HessianVector(dst, theta, v []float32) error {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(v), p.Dim(), errVector)
-	checkLengths(len(dst), p.Dim(), errVector)
+func (p *rosenbrock) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	checkProduct(p, dst, theta, v, metric, step)
 	for b := 0; b < len(theta); b += p.dims {
 		x, u, out := theta[b:b+p.dims], v[b:b+p.dims], dst[b:b+p.dims]
 		carry := 0.0

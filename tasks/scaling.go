@@ -20,7 +20,7 @@ import (
 // for all c cannot rely on the size of a gradient. It is meant for meta-training.
 //
 // The problem f is the one that Family would sample from the same rng; c is
-// drawn for each sample anew. Its HessianVector, Scaled, io.Closer and, if it has both,
+// drawn for each sample anew. Its Curvature, Scaled, io.Closer and, if it has both,
 // Scored and Score are passed through.
 type RandomScaling struct {
 	Family optimizer.Family
@@ -71,21 +71,7 @@ func (s RandomScaling) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	for i := range r.c {
 		r.c[i] = float32(math.Exp(s.span() * (2*draw.Float64() - 1)))
 	}
-	h, exact := p.(optimizer.HessianVector)
-	e, scored := p.(evaluated)
-	switch {
-	case exact && scored:
-		return struct {
-			rescaledHessian
-			rescaledScore
-			*rescaled
-		}{rescaledHessian{r, h}, rescaledScore{r, e}, r}, nil
-	case exact:
-		return struct {
-			rescaledHessian
-			*rescaled
-		}{rescaledHessian{r, h}, r}, nil
-	case scored:
+	if e, ok := p.(evaluated); ok {
 		return struct {
 			rescaledScore
 			*rescaled
@@ -102,10 +88,11 @@ type rescaled struct {
 }
 
 var (
-	_ optimizer.Problem = (*rescaled)(nil)
-	_ optimizer.Seeker  = (*rescaled)(nil)
-	_ Scaled            = (*rescaled)(nil)
-	_ io.Closer         = (*rescaled)(nil)
+	_ optimizer.Problem   = (*rescaled)(nil)
+	_ optimizer.Seeker    = (*rescaled)(nil)
+	_ optimizer.Curvature = (*rescaled)(nil)
+	_ Scaled              = (*rescaled)(nil)
+	_ io.Closer           = (*rescaled)(nil)
 )
 
 // Dim implements optimizer.Problem.
@@ -128,8 +115,24 @@ func (r *rescaled) LossGrad(theta, grad []float32) (float64, error) {
 	return loss, err
 }
 
+// Layout implements optimizer.Laid.
+func (r *rescaled) Layout() optimizer.Layout { return optimizer.LayoutOf(r.problem) }
+
 // Seek implements optimizer.Seeker.
 func (r *rescaled) Seek(t int) { seekTo(r.problem, t) }
+
+// Metrics implements optimizer.Curvature: the problem's.
+func (r *rescaled) Metrics() optimizer.Metric { return optimizer.MetricsOf(r.problem) }
+
+// CurvatureProduct implements optimizer.Curvature: c∘M_t(c∘θ)(c∘v).
+func (r *rescaled) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	checkProduct(r, dst, theta, v, metric, step)
+	copy(r.v, v)
+	r.scale(r.v)
+	err := curvatureProduct(r.problem, dst, r.at(theta), r.v, metric, step)
+	r.scale(dst)
+	return err
+}
 
 // GradientScale implements Scaled.
 func (r *rescaled) GradientScale() float64 { return gradientScale(r.problem) }
@@ -149,24 +152,6 @@ func (r *rescaled) scale(v []float32) {
 	for i, c := range r.c {
 		v[i] *= c
 	}
-}
-
-// rescaledHessian adds second derivatives, c∘∇²f(c∘θ)(c∘v).
-type rescaledHessian struct {
-	r       *rescaled
-	problem optimizer.HessianVector
-}
-
-// HessianVector implements optimizer.HessianVector.
-func (h rescaledHessian) HessianVector(dst, theta, v []float32) error {
-	checkLengths(len(v), h.r.Dim(), errVector)
-	checkLengths(len(dst), h.r.Dim(), errVector)
-	x := h.r.at(theta)
-	copy(h.r.v, v)
-	h.r.scale(h.r.v)
-	err := h.problem.HessianVector(dst, x, h.r.v)
-	h.r.scale(dst)
-	return err
 }
 
 // evaluated is what a classifier's problem offers beside its gradients.

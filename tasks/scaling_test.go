@@ -98,18 +98,19 @@ func TestRandomScalingValues(t *testing.T) {
 func TestRandomScalingOffersWhatTheProblemDoes(t *testing.T) {
 	for _, c := range []struct {
 		f             optimizer.Family
-		exact, scored bool
+		metrics       optimizer.Metric
+		scored        bool
 		gradientScale float64
 	}{
-		{Quadratic{Dims: 2, Batch: 3}, true, false, 3},
-		{smallClassifier(t), false, true, 1},
-		{GraphFamily{Label: "regression", Build: regression}, false, false, 1},
+		{Quadratic{Dims: 2, Batch: 3}, optimizer.Hessian | optimizer.Fisher, false, 3},
+		{Rosenbrock{Batch: 3}, optimizer.Hessian, false, 3},
+		{smallClassifier(t), optimizer.Hessian | optimizer.Fisher, true, 1},
+		{GraphFamily{Label: "regression", Build: regression}, 0, false, 1},
 	} {
 		p := sample(t, RandomScaling{Family: c.f}, 1)
-		_, exact := p.(optimizer.HessianVector)
 		_, scored := p.(evaluated)
-		if exact != c.exact || scored != c.scored || scale(p) != c.gradientScale {
-			t.Errorf("%s scaled: second derivatives %v, scores %v, gradient scale %v", c.f.Name(), exact, scored, scale(p))
+		if optimizer.MetricsOf(p) != c.metrics || scored != c.scored || scale(p) != c.gradientScale {
+			t.Errorf("%s scaled: metrics %b, scores %v, gradient scale %v", c.f.Name(), optimizer.MetricsOf(p), scored, scale(p))
 		}
 	}
 }
@@ -174,7 +175,7 @@ func TestConvexValues(t *testing.T) {
 	if loss := lossGrad(t, p, x, grad); loss != 5.125 || grad[0] != 0.5 || grad[1] != 0 {
 		t.Errorf("f(1, 5) = %v with gradient %v, want (0.25 + 10)/2 and 0.5, 0", loss, grad)
 	}
-	if err := p.HessianVector(hv, x, []float32{3, 4}); err != nil || hv[0] != 3 || hv[1] != 0 {
+	if err := p.CurvatureProduct(hv, x, []float32{3, 4}, optimizer.Hessian, 0); err != nil || hv[0] != 3 || hv[1] != 0 {
 		t.Errorf("second derivatives give %v, %v, want 3, 0", hv, err)
 	}
 	// E f(x_0) = E a² = 1/3.
@@ -225,9 +226,6 @@ func TestJointIsItsParts(t *testing.T) {
 	}
 	f := smallClassifier(t)
 	p := sample(t, Joint{[]optimizer.Family{Convex{}, f}}, 1)
-	if _, exact := p.(optimizer.HessianVector); exact {
-		t.Error("a classifier has no exact second derivatives")
-	}
 	if err := p.(io.Closer).Close(); err != nil || len(f.pool.idle) != 1 {
 		t.Errorf("closing gives %v and %d idle networks, want 1", err, len(f.pool.idle))
 	}

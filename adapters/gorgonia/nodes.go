@@ -127,7 +127,7 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 func (s *Solver) layout(slots []slot) (optimizer.Layout, error) {
 	var tensors []optimizer.Tensor
 	for i := range slots {
-		t := tensorOf(&slots[i])
+		t := optimizer.InferTensor(slots[i].name, slots[i].shape)
 		if s.refine != nil {
 			t = s.refine(t)
 			t.Shape = slices.Clone(slots[i].shape)
@@ -139,20 +139,6 @@ func (s *Solver) layout(slots []slot) (optimizer.Layout, error) {
 		return layout, fmt.Errorf("%w: %w", ErrModel, err)
 	}
 	return layout, nil
-}
-
-// tensorOf takes a node for what nodes of its shape are in most models.
-func tensorOf(s *slot) optimizer.Tensor {
-	t := optimizer.Tensor{Name: s.name, Shape: slices.Clone(s.shape)}
-	switch {
-	case len(s.shape) == 4:
-		t.Kind = optimizer.Convolution // (output channels, input channels, height, width)
-	case len(s.shape) == 2 && s.shape[0] > 1 && s.shape[1] > 1:
-		t.Kind, t.OutputAxis = optimizer.Matrix, 1
-	case len(s.shape) == 1, len(s.shape) == 2 && s.shape[0] == 1:
-		t.Kind = optimizer.Bias
-	}
-	return t
 }
 
 // match returns the old slots with the nodes of the new ones that have their names.

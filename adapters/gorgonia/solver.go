@@ -16,9 +16,8 @@ import (
 // coordinates are the elements of each node in row-major order, one node after the other in the
 // order of the first call. Later calls must pass the same nodes; their order does not matter.
 //
-// The rule learns the nodes' names and shapes as an optimizer.Layout: a node of two dimensions above 1 is a matrix with
-// outputs along its second one (x·W), of four a convolution's kernel with output channels along its first one,
-// of one dimension or one row a bias; others are vectors. SetLayout says otherwise.
+// The rule learns the nodes' names and shapes as an optimizer.Layout. What a node is follows from its shape
+// (optimizer.InferTensor) unless SetLayout says otherwise.
 //
 // After the first step a step allocates nothing, and a Solver holds three float32 a coordinate
 // beside the rule's state; under a guard, until it acts, a copy of the weights in float64.

@@ -27,9 +27,7 @@ func (r *reproduction) architectures(ctx context.Context, f figure) error {
 			f.grid = slices.Clone(f.grid)
 			f.grid[i].paper = paperStep{}
 		}
-		o := f.options
-		o.Units, o.Layers = []int{a.units}, []int{a.layers}
-		v, err := r.versus(f.task, o, f.steps)
+		v, err := r.versus(f.task, fmt.Sprintf("units=%d layers=%d", a.units, a.layers), f.steps)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/report"
+	"learnedopt/tasks"
 )
 
 // compareFlags is what compare was asked for.
@@ -171,7 +172,7 @@ func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error)
 				paths[0], canonical, paths[i], o.Provenance.Task)
 		}
 	}
-	if _, _, err := parseTask(canonical); canonical == "" || err != nil {
+	if _, err := tasks.Parse(canonical); err != nil {
 		return "", usagef("%s does not name a task of this program; choose one with --task", paths[0])
 	}
 	return canonical, nil

@@ -12,6 +12,7 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/metatrain"
 	"learnedopt/optimizer"
+	"learnedopt/tasks"
 )
 
 // The values of --estimator and --objective; the first is the default.
@@ -116,8 +117,8 @@ type estimatorRecord struct {
 	Teacher   string  `json:"teacher,omitempty"`
 }
 
-// build returns the estimator.
-func (r estimatorRecord) build() (metatrain.Estimator, error) {
+// build returns the estimator for a task.
+func (r estimatorRecord) build(task optimizer.Family) (metatrain.Estimator, error) {
 	var objective metatrain.Objective
 	switch r.Objective {
 	case "sum":
@@ -138,7 +139,10 @@ func (r estimatorRecord) build() (metatrain.Estimator, error) {
 	var e metatrain.Estimator
 	switch r.Estimator {
 	case "backprop":
-		e = &metatrain.TruncatedBackprop{SecondDerivatives: r.SecondDerivatives, AdjointClip: r.AdjointClip, Coordinates: r.AdjointCoordinates, Objective: objective}
+		e = &metatrain.TruncatedBackprop{
+			SecondDerivatives: r.SecondDerivatives, AdjointClip: r.AdjointClip, Coordinates: r.AdjointCoordinates, Objective: objective,
+			Differences: r.SecondDerivatives && classifies(task),
+		}
 	case "es":
 		e = &metatrain.ES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
 	case "pes":
@@ -152,6 +156,13 @@ func (r estimatorRecord) build() (metatrain.Estimator, error) {
 		return nil, err
 	}
 	return &metatrain.Imitation{Teacher: teacher, Probability: r.Imitate, Estimator: e}, nil
+}
+
+// classifies reports whether a task is of classifiers. Trainings on those took second derivatives by differences
+// before there were exact ones, and have to be repeated bit for bit.
+func classifies(task optimizer.Family) bool {
+	spec, err := tasks.Parse(task.Name())
+	return err == nil && spec.Classifies()
 }
 
 // args are the flags that make the estimator again.

@@ -10,6 +10,8 @@ import (
 
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
+	"learnedopt/optimizer"
+	"learnedopt/tasks"
 )
 
 // gradientOf is the record of a command line's flags.
@@ -100,7 +102,7 @@ func TestEstimatorsAreReproducedAndLogged(t *testing.T) {
 // The estimator of a record is the one its flags ask for.
 func TestEstimatorOfARecord(t *testing.T) {
 	r := estimatorRecord{Estimator: "pes", Perturbation: 0.5, Pairs: 2, Objective: "relative", Reference: "sgd@0.1", Imitate: 0.25, Teacher: "adam@1"}
-	e, err := r.build()
+	e, err := r.build(tasks.Quadratic{})
 	im, ok := e.(*metatrain.Imitation)
 	if err != nil || !ok || im.Probability != 0.25 {
 		t.Fatalf("%+v, %v", e, err)
@@ -113,6 +115,44 @@ func TestEstimatorOfARecord(t *testing.T) {
 	if relative, ok := pes.Objective.(metatrain.Relative); err != nil || !ok || relative.Rule != want {
 		t.Errorf("%+v, want a reference %+v", pes.Objective, want)
 	}
+}
+
+// Trainings on classifiers keep the differences of gradients that they were made with, alone and in mixtures; others
+// are exact as ever.
+func TestSecondDerivativesOfATask(t *testing.T) {
+	r := estimatorRecord{Estimator: "backprop", Objective: "sum", SecondDerivatives: true}
+	for _, c := range []struct {
+		task string
+		want bool
+	}{
+		{"quadratic dims=2,3 gradient-noise=0,1", false},
+		{"rosenbrock loss-scale=2", false},
+		{"digits units=3", true},
+		{"digits units=3,4 loss-scale=1,2", true},
+		{"digits units=3 gradient-noise=1", true},
+	} {
+		family, err := tasks.MustParse(c.task).Family("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := r.build(family)
+		if tb, ok := e.(*metatrain.TruncatedBackprop); err != nil || !ok || tb.Differences != c.want || !tb.SecondDerivatives {
+			t.Errorf("%s: %+v, %v, want differences: %v", family.Name(), e, err, c.want)
+		}
+	}
+	e, err := estimatorRecord{Estimator: "backprop", Objective: "sum"}.build(smallDigits(t))
+	if err != nil || e.(*metatrain.TruncatedBackprop).Differences {
+		t.Errorf("first order: %+v, %v", e, err)
+	}
+}
+
+func smallDigits(t *testing.T) optimizer.Family {
+	t.Helper()
+	family, err := tasks.New("digits", tasks.Options{Units: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return family
 }
 
 func TestEstimatorFlagsThatMakeNoSense(t *testing.T) {

@@ -1,19 +1,15 @@
 package main
 
-import (
-	"math"
-
-	"learnedopt/tasks"
-)
+import "math"
 
 // A figure of Andrychowicz et al. 2016 (arXiv:1606.04474).
 type figure struct {
 	name string
 	// number is the paper's: "Fig. 4, left".
 	number, title string
-	// task and options are tasks.New's; the data set's name stands for any.
+	// task and options are words of tasks.Parse; the data set's name stands for any.
 	task    string
-	options tasks.Choices
+	options string
 	steps   int
 	// ratio says to divide all losses by the one at the start: the paper's level is of
 	// another scale.
@@ -91,15 +87,15 @@ var figures = []figure{
 		paper: []paperStep{{Step: 200, LSTM: 0.21, ADAM: 0.305, RMS: 0.29, NAG: 0.26, SGD: 0.33}},
 	},
 	{
-		name: "units-40", number: "Fig. 5, left", title: "MNIST, 40 units", task: mnistTask, options: tasks.Choices{Units: []int{40}}, steps: 100, yMin: 0.1, yMax: 4,
+		name: "units-40", number: "Fig. 5, left", title: "MNIST, 40 units", task: mnistTask, options: "units=40", steps: 100, yMin: 0.1, yMax: 4,
 		paper: []paperStep{{Step: 100, LSTM: 0.187, ADAM: 0.32, RMS: 0.32, NAG: 0.29, SGD: 0.445}},
 	},
 	{
-		name: "two-layers", number: "Fig. 5, centre", title: "MNIST, two hidden layers", task: mnistTask, options: tasks.Choices{Layers: []int{2}}, steps: 100, yMin: 0.1, yMax: 4,
+		name: "two-layers", number: "Fig. 5, centre", title: "MNIST, two hidden layers", task: mnistTask, options: "layers=2", steps: 100, yMin: 0.1, yMax: 4,
 		paper: []paperStep{{Step: 100, LSTM: 0.325, ADAM: 0.69, RMS: 0.72, NAG: 0.74, SGD: 1.76}},
 	},
 	{
-		name: "relu", number: "Fig. 5, right", title: "MNIST, rectified linear units", task: mnistTask, options: tasks.Choices{Activation: []string{"relu"}}, steps: 100, yMin: 0.1, yMax: 4,
+		name: "relu", number: "Fig. 5, right", title: "MNIST, rectified linear units", task: mnistTask, options: "activation=relu", steps: 100, yMin: 0.1, yMax: 4,
 		paper: []paperStep{{Step: 100, LSTM: 2.5, ADAM: 0.36, RMS: 0.40, NAG: 0.36, SGD: 0.445}},
 	},
 	{

@@ -170,6 +170,26 @@ func oneOf(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
+// wrapped joins words by commas, in lines of at most so many characters and an indent each.
+func wrapped(words []string, width int, indent string) string {
+	var b strings.Builder
+	line := 0
+	for i, word := range words {
+		if i > 0 {
+			b.WriteByte(',')
+			if line += 2; line+len(word) > width {
+				b.WriteString("\n" + indent)
+				line = 0
+			} else {
+				b.WriteByte(' ')
+			}
+		}
+		b.WriteString(word)
+		line += len(word)
+	}
+	return b.String()
+}
+
 // complete offers fixed values for a flag in the shell.
 func complete(cmd *cobra.Command, flag string, values ...string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))

@@ -184,8 +184,8 @@ func (f *reproduceFlags) run(ctx context.Context, a *app, target string) error {
 
 // check finds out ahead of a long computation whether there are data and optimizers.
 func (r *reproduction) check(target string) error {
-	one := func(task string, o tasks.Choices) error {
-		if _, err := r.family(task, o); err != nil {
+	one := func(task, options string) error {
+		if _, err := r.family(task, options); err != nil {
 			return err
 		}
 		_, err := r.learned(task)
@@ -209,14 +209,20 @@ func (r *reproduction) check(target string) error {
 	return nil
 }
 
-// family returns a task, on the data set that was asked for.
-func (r *reproduction) family(task string, o tasks.Choices) (optimizer.Family, error) {
+// family returns a task with some options, on the data set that was asked for.
+func (r *reproduction) family(task, options string) (optimizer.Family, error) {
 	if task == mnistTask {
-		if task = r.data; task != "digits" {
-			o.DataDir = r.dataDir
-		}
+		task = r.data
 	}
-	return newFamily(task, o)
+	spec, err := tasks.Parse(task + " " + options)
+	if err != nil {
+		return nil, taskError(err)
+	}
+	families, err := tasks.Families(r.dataDir, spec)
+	if err != nil {
+		return nil, taskError(err)
+	}
+	return families[0], nil
 }
 
 // asPublished says whether the paper's values are of this task.
@@ -261,8 +267,8 @@ func (r *reproduction) learned(task string) ([]entrant, error) {
 }
 
 // versus returns the comparison on a task; long ones are tuned with less.
-func (r *reproduction) versus(task string, o tasks.Choices, steps int) (versus, error) {
-	family, err := r.family(task, o)
+func (r *reproduction) versus(task, options string, steps int) (versus, error) {
+	family, err := r.family(task, options)
 	v := versus{family: family, steps: steps, runs: r.runs, seed: r.seed, rules: defaultRules}
 	v.tuneRuns, v.grid = baselines.Effort(steps, r.tuneRuns, r.grid)
 	return v, err

@@ -19,6 +19,7 @@ import (
 	"learnedopt/internal/lock"
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
+	"learnedopt/tasks"
 )
 
 // tiny settings take a tenth of a second and are saved at every meta-step.
@@ -209,11 +210,16 @@ func interrupted(t *testing.T, saves int, flags ...string) string {
 // Every flag that a training has is in its saved state, and gives the same setting when it is read.
 func TestEveryFlagIsSaved(t *testing.T) {
 	samples := map[string]string{
-		"bool": "true", "T": "90s", "S": "18446744073709551615", "NAMES": "logsign+rnnprop", "F": "0.125", "N": "7", "N[,N]": "3,4", "F[,F]": "0.5,2",
-		"NAME[,NAME]": "relu,sigmoid", "P": "0.25", "R": "2.5", "RULE@F": "sgd@0.5", "N,N": "10,20", "stringSlice": "sgd,adam",
+		"bool": "true", "T": "90s", "S": "18446744073709551615", "NAMES": "logsign+rnnprop", "F": "0.125", "N": "7", "N[,N]": "3,4", "F[,F]": "1.5,2",
+		"P": "0.25", "R": "2.5", "RULE@F": "sgd@0.5", "N,N": "10,20", "stringSlice": "sgd,adam",
 		"DIR": "some folder", "FILE": "a,b.mopt", "NAME": "it's me", "names": "sgd,adam",
 	}
 	choices := map[string]string{"estimator": "pes", "objective": "ramp", "selection": "geometric", "readout": "exp", "on-non-finite": "rollback", "task": "mnist"}
+	for _, o := range tasks.OptionTable() {
+		if names := o.Values(); names != nil {
+			choices[o.Key] = names[1] + "," + names[0]
+		}
+	}
 	parse := func(args []string) *pflag.FlagSet {
 		t.Helper()
 		cmd := &cobra.Command{Use: "meta-train"}
@@ -331,6 +337,16 @@ func TestNonFiniteWindowsAreReplayed(t *testing.T) {
 		t.Fatalf("%d windows were not finite: no test", seen)
 	}
 	fail(t, exitFailure, []string{"meta-train", "-q", "--replay", firstMatch(t, filepath.Join(dir, "nonfinite-*.mopt")), "--until", "39"}, "everything was finite at meta-step 39")
+}
+
+// What followed non-finite windows is said as it was.
+func TestWhatFollowsNonFiniteWindowsIsSaid(t *testing.T) {
+	for policy, want := range map[string]string{"skip": " windows were not finite and were skipped;", "rollback": " windows were not finite and led back to the last validation without a divergence;"} {
+		args := slices.Concat([]string{"meta-train", "--out", filepath.Join(t.TempDir(), "run"), "--on-non-finite", policy, "--meta-batch", "2"}, tiny, nonFinite)
+		if a := succeed(t, args...); !strings.Contains(a.stderr, want) {
+			t.Errorf("%s: %q is not in\n%s", policy, want, a.stderr)
+		}
+	}
 }
 
 func readDir(t *testing.T, dir string) (names []string) {

@@ -6,14 +6,13 @@ import (
 	"slices"
 
 	"learnedopt/compare"
-	"learnedopt/tasks"
 )
 
 // A resultRow is a row of the table of results.
 type resultRow struct {
 	name, title string
 	task        string
-	options     tasks.Choices
+	options     string // of tasks.Parse
 	steps       int
 	// published is the best learned optimizer that others published: mean loss and last
 	// five; "" if none is known.
@@ -47,14 +46,14 @@ func resultRows() []resultRow {
 	}
 	for _, group := range []struct {
 		name, title, published string
-		options                tasks.Choices
+		options                string
 		first                  goal
 	}{
-		{"units-40", "40 hidden units", "0.379 / 0.214", tasks.Choices{Units: []int{40}}, goal{mean: 0.37, final: 0.21}},
-		{"two-layers", "2 hidden layers", "2.01 / 1.62", tasks.Choices{Layers: []int{2}}, transfer},
-		{"relu", "ReLU", "0.703 / 0.328", tasks.Choices{Activation: []string{"relu"}}, transfer},
-		{"tanh", "tanh", "0.555 / 0.323", tasks.Choices{Activation: []string{"tanh"}}, transfer},
-		{"elu-40", "ELU, 40 units", "", tasks.Choices{Activation: []string{"elu"}, Units: []int{40}}, transfer},
+		{"units-40", "40 hidden units", "0.379 / 0.214", "units=40", goal{mean: 0.37, final: 0.21}},
+		{"two-layers", "2 hidden layers", "2.01 / 1.62", "layers=2", transfer},
+		{"relu", "ReLU", "0.703 / 0.328", "activation=relu", transfer},
+		{"tanh", "tanh", "0.555 / 0.323", "activation=tanh", transfer},
+		{"elu-40", "ELU, 40 units", "", "units=40 activation=elu", transfer},
 	} {
 		for _, steps := range []int{100, 200, 500} {
 			r := resultRow{name: fmt.Sprintf("%s-%d", group.name, steps), title: group.title, options: group.options, steps: steps, goal: transfer}

@@ -45,6 +45,8 @@ func TestUsageErrors(t *testing.T) {
 		{"meta-train --second-derivatives --adjoint-coordinates 5", "--adjoint-coordinates needs"},
 		{"meta-train --task digits --dims 3", "--dims does not apply"},
 		{"meta-train --task digits --activation cubic", "sigmoid, relu, tanh or elu"},
+		{"meta-train --task digits --weight-init xavier", "he, glorot, lecun, torch or normal"},
+		{"meta-train --task digits --weight-init normal,he --init-scale 0.1", "leave init-scale out, or take weight-init normal"},
 		{"compare", "needs a FILE.mopt, or hand-designed rules"},
 		{"compare --rules none", "nothing to compare"},
 		{"compare --rules adam,foo", `unknown rule "foo"`},

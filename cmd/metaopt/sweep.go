@@ -14,6 +14,7 @@ import (
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/sweep"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
@@ -48,8 +49,7 @@ win, where they lose, and how many steps tuned Adam needs to get as far.
 
 FILE is a .mopt file or pretrained:NAME. steps is the horizon, data the task by its name; the
 axes are
-  ` + strings.Join(sweep.AxisKeys()[:6], ", ") + `,
-  ` + strings.Join(sweep.AxisKeys()[6:], ", ") + `.
+  ` + wrapped(sweep.AxisKeys(), 70, "  ") + `.
 Without --task the base task, which axes change, is the one that the files were meta-trained on.
 
 Every result is kept in the folder --out as soon as it is there. The same command continues
@@ -117,8 +117,11 @@ func (f *sweepFlags) readConfig(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	const optimizers = "optimizers"
-	keys := []string{optimizers, "task", "units", "layers", "activation", "init-scale", "batch", "dims", "condition", "loss-scale", "gradient-noise",
-		"data-dir", "steps", "runs", "seed", "rules", "tune", "tune-runs", "grid", "reach", "out"}
+	keys := []string{optimizers, "task"}
+	for _, o := range tasks.OptionTable() {
+		keys = append(keys, o.Key)
+	}
+	keys = append(keys, "data-dir", "steps", "runs", "seed", "rules", "tune", "tune-runs", "grid", "reach", "out")
 	file, err := sweep.ReadFile(f.config, keys)
 	if err != nil {
 		var wrong *sweep.ConfigError
@@ -174,19 +177,17 @@ func (f *sweepFlags) allAxes() ([]sweep.Axis, error) {
 	return axes, nil
 }
 
-// base is the task of the flags, or else the one that all files agree on, as tasks.NewOf
-// wants it.
-func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (string, tasks.Choices, error) {
+// base is the task of the flags, or else the one that all files agree on with the flags' options.
+func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.Spec, error) {
 	if taskSet || len(optimizers) == 0 {
-		return f.task.name, f.task.choices, nil
+		return f.task.spec()
 	}
 	canonical, err := agreedTask(f.optimizers, optimizers)
 	if err != nil {
-		return "", tasks.Choices{}, err
+		return tasks.Spec{}, err
 	}
-	name, c, err := parseTask(canonical)
-	c.DataDir = f.task.choices.DataDir
-	return name, overlay(c, f.task.choices), err
+	s, err := tasks.Parse(canonical)
+	return s.Overlay(f.task.options), err
 }
 
 // plan checks everything ahead of a long computation.
@@ -207,10 +208,10 @@ func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, []*metaopt.Optimizer, erro
 		return nil, nil, err
 	}
 	c := sweep.Config{
-		Axes: axes, Steps: f.steps, Runs: f.runs, Seed: f.seed, Rules: rules,
+		DataDir: f.task.dataDir, Axes: axes, Steps: f.steps, Runs: f.runs, Seed: f.seed, Rules: rules,
 		Tune: f.tune, TuneRuns: f.tuneRuns, Grid: f.grid, Reach: f.reach,
 	}
-	if c.Task, c.Options, err = f.base(optimizers, taskSet); err != nil {
+	if c.Task, err = f.base(optimizers, taskSet); err != nil {
 		return nil, nil, err
 	}
 	for i, name := range distinctNames(f.optimizers, optimizers, rules) {
@@ -286,7 +287,7 @@ const (
 )
 
 // write writes the table and the pictures, and returns the names of the folder's files.
-func (f *sweepFlags) write(res *sweep.Results, horizon int) ([]string, error) {
+func (f *sweepFlags) write(res *results.Results, horizon int) ([]string, error) {
 	var b bytes.Buffer
 	if err := res.WriteCSV(&b); err != nil {
 		return nil, err
@@ -294,7 +295,7 @@ func (f *sweepFlags) write(res *sweep.Results, horizon int) ([]string, error) {
 	if err := durable.Replace(filepath.Join(f.out, resultsFile), b.Bytes()); err != nil {
 		return nil, err
 	}
-	written := []string{sweep.CellsFile, sweep.ManifestFile, resultsFile}
+	written := []string{results.CellsFile, results.ManifestFile, resultsFile}
 	pictures, err := drawSweep(res, horizon)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,9 @@ type CheckConfig struct {
 	Unrolls []int
 	// Episodes is the number of episodes that the gradients are summed over. Default 1.
 	Episodes int
+	// Differences takes second derivatives by central differences of gradients also where problems offer
+	// exact ones. Default false.
+	Differences bool
 	// Seed fixes everything random.
 	Seed uint64
 	// Progress, if set, is called after each gradient.
@@ -91,7 +94,7 @@ func (cfg CheckConfig) Validate() error {
 //
 // Memory: with second derivatives T states and 2T gradients, of n coordinates each.
 // Time: as many unrolls of T steps as there are gradients, (2·len(Unrolls)+1)·Episodes.
-// Where the problem is not an optimizer.HessianVector, its Hessian is taken from
+// Where the problem does not offer exact products of its Hessian (optimizer.Curvature), they are
 // central differences of float32 gradients (docs/truncation.md says what that is worth).
 func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
@@ -99,7 +102,7 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	}
 	cfg = cfg.WithDefaults()
 	c := &checker{cfg: cfg, total: (2*len(cfg.Unrolls) + 1) * cfg.Episodes}
-	c.firstOrder, c.second = &metatrain.TruncatedBackprop{}, &metatrain.TruncatedBackprop{SecondDerivatives: true}
+	c.firstOrder, c.second = metatrain.TruncatedBackprop{}, metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: cfg.Differences}
 	var episodes []gradients
 	var first error
 	for e := range cfg.Episodes {
@@ -135,7 +138,8 @@ type gradients struct {
 
 type checker struct {
 	cfg                CheckConfig
-	firstOrder, second *metatrain.TruncatedBackprop
+	firstOrder, second metatrain.TruncatedBackprop
+	work               metatrain.Workspace
 	done, total        int
 }
 
@@ -175,6 +179,7 @@ func (c *checker) all(ctx context.Context, problem optimizer.Problem, e int) (gs
 // gradient is d(K) of one episode, from a nudged start if there is an rng.
 func (c *checker) gradient(ctx context.Context, estimator metatrain.Estimator, problem optimizer.Problem, k int, rng *rand.Rand) ([]float64, error) {
 	ep := metatrain.NewEpisode(c.cfg.Network, problem)
+	ep.Workspace = &c.work
 	if rng != nil {
 		move(ep.Theta, rng)
 	}

@@ -125,7 +125,11 @@ func (rough) Sample(*rand.Rand) (optimizer.Problem, error) { return &rough{}, ni
 func (*rough) Dim() int                                    { return 1 }
 func (*rough) Init(theta []float32)                        { clear(theta) }
 func (r *rough) Seek(t int)                                { r.t = t }
-func (*rough) HessianVector(dst, theta, v []float32) error { clear(dst); return nil }
+func (*rough) Metrics() optimizer.Metric                   { return optimizer.Hessian }
+func (*rough) CurvatureProduct(dst, theta, v []float32, _ optimizer.Metric, _ int) error {
+	clear(dst)
+	return nil
+}
 func (r *rough) LossGrad(theta, grad []float32) (float64, error) {
 	if r.t == 0 {
 		r.slope = float32(math.Cos(1e7 * float64(theta[0])))
@@ -233,12 +237,16 @@ func TestGradientsThatOverflow(t *testing.T) {
 
 type steep struct{}
 
-func (steep) Name() string                                      { return "steep" }
-func (s steep) Sample(*rand.Rand) (optimizer.Problem, error)    { return s, nil }
-func (steep) Dim() int                                          { return 1 }
-func (steep) Init(theta []float32)                              { theta[0] = 1 }
-func (steep) LossGrad(theta, grad []float32) (float64, error)   { grad[0] = 3e38; return 1, nil }
-func (steep) HessianVector(dst, theta, v []float32) (err error) { clear(dst); return nil }
+func (steep) Name() string                                    { return "steep" }
+func (s steep) Sample(*rand.Rand) (optimizer.Problem, error)  { return s, nil }
+func (steep) Dim() int                                        { return 1 }
+func (steep) Init(theta []float32)                            { theta[0] = 1 }
+func (steep) LossGrad(theta, grad []float32) (float64, error) { grad[0] = 3e38; return 1, nil }
+func (steep) Metrics() optimizer.Metric                       { return optimizer.Hessian }
+func (steep) CurvatureProduct(dst, theta, v []float32, _ optimizer.Metric, _ int) error {
+	clear(dst)
+	return nil
+}
 
 func TestCheckStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

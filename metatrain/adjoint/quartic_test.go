@@ -51,9 +51,9 @@ func hessianVector(t int, dst, theta, v []float64) {
 }
 
 var (
-	_ optimizer.Problem       = (*quartic)(nil)
-	_ optimizer.Seeker        = (*quartic)(nil)
-	_ optimizer.HessianVector = (*quartic)(nil)
+	_ optimizer.Problem   = (*quartic)(nil)
+	_ optimizer.Seeker    = (*quartic)(nil)
+	_ optimizer.Curvature = (*quartic)(nil)
 )
 
 func (q *quartic) Dim() int             { return len(q.start) }
@@ -68,9 +68,11 @@ func (q *quartic) LossGrad(theta, grad []float32) (float64, error) {
 	return f, nil
 }
 
-func (q *quartic) HessianVector(dst, theta, v []float32) error {
+func (q *quartic) Metrics() optimizer.Metric { return optimizer.Hessian }
+
+func (q *quartic) CurvatureProduct(dst, theta, v []float32, _ optimizer.Metric, step int) error {
 	hv := make([]float64, len(v))
-	hessianVector(q.t, hv, widen(theta), widen(v))
+	hessianVector(step, hv, widen(theta), widen(v))
 	narrow(dst, hv)
 	return nil
 }

@@ -1,6 +1,7 @@
 package optimizertest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -18,11 +19,15 @@ import (
 //   - a random source draws the same problem again, whatever else runs at the same time (run
 //     with -race to be sure);
 //   - Init writes the same starting point at every call;
+//   - the layout has as many coordinates as the problem, and is the same at every call;
 //   - LossGrad leaves theta as it is, and its gradient is that of its loss, by central
 //     differences: at the start, at a random point of size ½, and after 400 steps of descent;
 //   - the data of a step depend on the step alone: Seek goes back to them, and a problem
 //     that is no Seeker has one function;
-//   - HessianVector, where there is one, is the difference of gradients;
+//   - of an optimizer.Curvature: the Hessian's products are differences of gradients on the data of
+//     the step that is asked for; products of all metrics are symmetric, Fisher's positive
+//     semidefinite; dst may be v; LossGrad's step stays; a metric that is not offered
+//     panics;
 //   - wrong lengths panic.
 //
 // A problem whose gradients are not those of its loss but a multiple says so by a method
@@ -34,7 +39,7 @@ func ConformFamily(t *testing.T, family optimizer.Family) {
 		name string
 		run  func(p optimizer.Problem) error
 	}{
-		{"init", starts}, {"gradient", gradientOfLoss}, {"hessian", hessian}, {"seek", seeks}, {"problem lengths", problemLengths},
+		{"init", starts}, {"layout", layout}, {"gradient", gradientOfLoss}, {"curvature", curvature}, {"seek", seeks}, {"problem lengths", problemLengths},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := draw(family, uint64(i))
@@ -72,6 +77,17 @@ func seek(p optimizer.Problem, t int) {
 	if s, ok := p.(optimizer.Seeker); ok {
 		s.Seek(t)
 	}
+}
+
+func layout(p optimizer.Problem) error {
+	l := optimizer.LayoutOf(p)
+	if l.Len() != p.Dim() {
+		return fmt.Errorf("a layout of %d coordinates for a problem of %d", l.Len(), p.Dim())
+	}
+	if !l.Equal(optimizer.LayoutOf(p)) {
+		return errors.New("another layout at the second call")
+	}
+	return nil
 }
 
 func starts(p optimizer.Problem) error {
@@ -197,47 +213,6 @@ func gradientAt(p optimizer.Problem, theta []float32, rng *rand.Rand, where stri
 	return nil
 }
 
-// hessian compares HessianVector with (∇f(θ + hv) − ∇f(θ − hv)) / 2h.
-// Quadratics have no truncation error; third derivatives as Rosenbrock's, 2400 x, give
-// h²·2400/6 ≈ 4·10⁻⁴ of a Hessian of the order of 1000.
-func hessian(p optimizer.Problem) error {
-	hp, ok := p.(optimizer.HessianVector)
-	if !ok {
-		return nil
-	}
-	n, rng := p.Dim(), rand.New(rand.NewPCG(4, 4))
-	theta, v, got := make([]float32, n), make([]float32, n), make([]float32, n)
-	plus, minus, above, below := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
-	const h = 1e-2
-	for range 3 {
-		for i := range theta {
-			theta[i], v[i] = float32(rng.NormFloat64()), float32(rng.NormFloat64())
-			plus[i], minus[i] = theta[i]+h*v[i], theta[i]-h*v[i]
-		}
-		seek(p, 0)
-		if err := hp.HessianVector(got, theta, v); err != nil {
-			return err
-		}
-		for _, side := range []struct{ at, grad []float32 }{{plus, above}, {minus, below}} {
-			seek(p, 0)
-			if _, err := p.LossGrad(side.at, side.grad); err != nil {
-				return err
-			}
-		}
-		largest := 0.0
-		for _, x := range got {
-			largest = max(largest, math.Abs(float64(x)))
-		}
-		for i := range got {
-			want := (float64(above[i]) - float64(below[i])) / (2 * h)
-			if !(math.Abs(float64(got[i])-want) <= 2e-3*largest) {
-				return fmt.Errorf("coordinate %d: H·v = %v, differences give %v (the largest is %v)", i, got[i], want, largest)
-			}
-		}
-	}
-	return nil
-}
-
 func seeks(p optimizer.Problem) error {
 	theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
 	p.Init(theta)
@@ -274,10 +249,9 @@ func problemLengths(p optimizer.Problem) error {
 	right := make([]float32, n)
 	for _, wrong := range [][]float32{nil, make([]float32, n-1), make([]float32, n+1)} {
 		for what, f := range map[string]func(){
-			"Init":              func() { p.Init(wrong) },
-			"LossGrad's theta":  func() { _, _ = p.LossGrad(wrong, right) },
-			"LossGrad's grad":   func() { _, _ = p.LossGrad(right, wrong) },
-			"HessianVector's v": func() { hessianOrPanic(p, right, right, wrong) },
+			"Init":             func() { p.Init(wrong) },
+			"LossGrad's theta": func() { _, _ = p.LossGrad(wrong, right) },
+			"LossGrad's grad":  func() { _, _ = p.LossGrad(right, wrong) },
 		} {
 			if !panicked(f) {
 				return fmt.Errorf("%s of length %d, not %d, does not panic", what, len(wrong), n)
@@ -285,14 +259,6 @@ func problemLengths(p optimizer.Problem) error {
 		}
 	}
 	return nil
-}
-
-func hessianOrPanic(p optimizer.Problem, dst, theta, v []float32) {
-	h, ok := p.(optimizer.HessianVector)
-	if !ok {
-		panic("no second derivatives")
-	}
-	_ = h.HessianVector(dst, theta, v)
 }
 
 func panicked(f func()) (yes bool) {

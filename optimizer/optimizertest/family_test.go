@@ -8,12 +8,13 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A flawed problem is f_t(θ) = Σ (θ_i − ξ_t)²/2 + noise, with one flaw.
+// A flawed problem is f_t(θ) = a_t Σ (θ_i − ξ_t)²/2, with one flaw.
 type flawed struct {
-	flaw string
-	seed uint64
-	step int
-	n    int
+	flaw     string
+	seed     uint64
+	step     int
+	n        int
+	products float32
 }
 
 func (p *flawed) Dim() int { return p.n }
@@ -34,7 +35,7 @@ func (p *flawed) LossGrad(theta, grad []float32) (float64, error) {
 	if len(theta) != p.n || len(grad) != p.n {
 		panic("length")
 	}
-	index := uint64(p.step)
+	index, a := uint64(p.step), curve(p.step)
 	p.step++
 	if p.flaw == "data" {
 		index += uint64(p.step) * 1000
@@ -43,8 +44,8 @@ func (p *flawed) LossGrad(theta, grad []float32) (float64, error) {
 	xi := rand.New(rand.NewPCG(p.seed, index)).Float32()
 	loss := 0.0
 	for i, x := range theta {
-		grad[i] = x - xi
-		loss += float64(x-xi) * float64(x-xi) / 2
+		grad[i] = a * (x - xi)
+		loss += float64(a) * float64(x-xi) * float64(x-xi) / 2
 	}
 	switch p.flaw {
 	case "gradient":
@@ -57,18 +58,70 @@ func (p *flawed) LossGrad(theta, grad []float32) (float64, error) {
 
 func (p *flawed) Seek(t int) { p.step = t }
 
-func (p *flawed) HessianVector(dst, theta, v []float32) error {
-	if len(theta) != p.n || len(dst) != p.n || len(v) != p.n && p.flaw != "vector" {
+func (p *flawed) Metrics() optimizer.Metric {
+	if p.flaw == "another metric" {
+		return optimizer.Hessian | optimizer.Fisher | 4
+	}
+	return optimizer.Hessian | optimizer.Fisher
+}
+
+// CurvatureProduct multiplies with a step's own a_t = 1 + t/8 in the Hessian's place, or with 1.
+func (p *flawed) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
+	switch {
+	case len(theta) != p.n || len(dst) != p.n || len(v) != p.n && p.flaw != "vector":
 		panic("length")
+	case metric != optimizer.Hessian && metric != optimizer.Fisher && p.flaw != "metric":
+		panic("metric")
+	}
+	if p.flaw == "step of LossGrad" {
+		step = p.step
+	}
+	factor := curve(step)
+	switch {
+	case p.flaw == "hessian":
+		factor *= 1.01
+	case p.flaw == "indefinite" && metric == optimizer.Fisher:
+		factor = -1
+	case p.flaw == "moves":
+		p.step = step + 1
+	case p.flaw == "memory":
+		p.products++
+		factor += p.products / 1024
 	}
 	for i := range dst {
-		dst[i] = v[min(i, len(v)-1)]
-		if p.flaw == "hessian" {
-			dst[i] *= 1.01
+		dst[i] = factor * v[min(i, len(v)-1)]
+	}
+	switch p.flaw {
+	case "in place":
+		clear(dst)
+		for i := range dst {
+			dst[i] = factor * v[min(i, len(v)-1)]
 		}
+	case "symmetry":
+		dst[0] += v[1]
+	case "writes v":
+		v[0]++
 	}
 	return nil
 }
+
+func curve(step int) float32 { return 1 + float32(step)/8 }
+
+func (p *flawed) Layout() optimizer.Layout {
+	switch p.flaw {
+	case "layout":
+		return optimizer.Flat(p.n + 1)
+	case "other layout":
+		p.products++
+		return optimizer.Slices([][]float32{make([]float32, int(p.products)), make([]float32, p.n-int(p.products))})
+	}
+	return optimizer.Flat(p.n)
+}
+
+// plain has the Hessian, and says that it has no Fisher.
+type plain struct{ *flawed }
+
+func (plain) Metrics() optimizer.Metric { return optimizer.Hessian }
 
 type flawedFamily struct {
 	flaw  string
@@ -90,7 +143,10 @@ func (f flawedFamily) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 func TestFamilyChecks(t *testing.T) {
 	ConformFamily(t, flawedFamily{})
 	checks := map[string]func(optimizer.Problem) error{
-		"start": starts, "gradient": gradientOfLoss, "theta": gradientOfLoss, "data": seeks, "hessian": hessian, "lengths": problemLengths, "vector": problemLengths,
+		"layout": layout, "other layout": layout,
+		"start": starts, "gradient": gradientOfLoss, "theta": gradientOfLoss, "data": seeks, "lengths": problemLengths,
+		"hessian": curvature, "step of LossGrad": curvature, "symmetry": curvature, "indefinite": curvature, "moves": curvature, "memory": curvature,
+		"in place": curvature, "writes v": curvature, "vector": curvature, "metric": curvature, "another metric": curvature,
 	}
 	for flaw, check := range checks {
 		p, err := draw(flawedFamily{flaw: flaw}, 0)
@@ -100,6 +156,9 @@ func TestFamilyChecks(t *testing.T) {
 		if err := check(p); err == nil {
 			t.Errorf("%s: not found", flaw)
 		}
+	}
+	if err := curvature(plain{&flawed{n: 3}}); err == nil || !strings.Contains(err.Error(), "Fisher is not offered") {
+		t.Errorf("a metric that is not offered: %v", err)
 	}
 	if err := draws(flawedFamily{"draw", new(uint64)}); err == nil || !strings.Contains(err.Error(), "one source") {
 		t.Errorf("draw: %v", err)

@@ -96,6 +96,27 @@ for dtype in torch.float32, torch.float64:
     assert torch.equal(p, expected), (p, expected)
 
 raises(ValueError, "not of an optimizer of this file", lambda: LearnedOptimizer([p], other).load_state_dict(optimizer.state_dict()))
+
+# A state says what its parameters were: other shapes are refused, though PyTorch itself only counts parameters.
+square, row = torch.ones(2, 2, requires_grad=True), torch.ones(2, requires_grad=True)
+square.grad, row.grad = torch.ones(2, 2), torch.ones(2)
+optimizer = LearnedOptimizer([square, row], path)
+optimizer.step()
+assert [t["kind"] for t in optimizer.param_groups[0]["layout"]] == ["matrix", "bias"]
+kernel = torch.ones(4, 3, 5, 5, requires_grad=True)
+optimizer.add_param_group({"params": [kernel]})
+assert optimizer.param_groups[1]["layout"] == [{"shape": [4, 3, 5, 5], "kind": "convolution", "output_axis": 0}]
+saved = optimizer.state_dict()
+turned = LearnedOptimizer([torch.ones(4, requires_grad=True), row], path)
+turned.add_param_group({"params": [kernel]})
+raises(ValueError, "parameter 0 of group 0 has shape [4], the saved one [2, 2]", lambda: turned.load_state_dict(saved))
+same = LearnedOptimizer([square, row], path)
+same.add_param_group({"params": [kernel]})
+same.load_state_dict(saved)
+for group in saved["param_groups"]:  # of a version that did not say
+    del group["layout"]
+same.load_state_dict(saved)
+
 raises(ValueError, "holds a 'other'", lambda: LearnedOptimizer([p], wrong))
 raises(TypeError, "float16", lambda: LearnedOptimizer([torch.ones(3, dtype=torch.float16, requires_grad=True)], path))
 sparse = parameter()

@@ -2,77 +2,13 @@ package layers
 
 import (
 	"fmt"
-	"math"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"learnedopt/internal/gemm"
-	"learnedopt/internal/simd"
+	"learnedopt/internal/gemm/mlp"
 )
-
-// An activation is a non-linearity, element by element, whose derivative
-// follows from its value.
-type activation struct {
-	apply func(h []float32)
-	// slope writes dz = dh ∘ a'(z), with h = a(z).
-	slope func(dz, h, dh []float32)
-}
-
-var activations = map[string]activation{
-	"sigmoid": {
-		func(h []float32) {
-			for i, z := range h {
-				h[i] = simd.Sigmoid32(z)
-			}
-		},
-		func(dz, h, dh []float32) {
-			for i, y := range h {
-				dz[i] = dh[i] * y * (1 - y)
-			}
-		},
-	},
-	"tanh": {
-		func(h []float32) {
-			for i, z := range h {
-				h[i] = simd.Tanh32(z)
-			}
-		},
-		func(dz, h, dh []float32) {
-			for i, y := range h {
-				dz[i] = dh[i] * (1 - y*y)
-			}
-		},
-	},
-	"relu": {
-		func(h []float32) {
-			for i, z := range h {
-				h[i] = max(z, 0)
-			}
-		},
-		func(dz, h, dh []float32) {
-			for i, y := range h {
-				if dz[i] = 0; y > 0 {
-					dz[i] = dh[i]
-				}
-			}
-		},
-	},
-	"elu": {
-		func(h []float32) {
-			for i, z := range h {
-				if z < 0 {
-					h[i] = float32(math.Expm1(float64(z)))
-				}
-			}
-		},
-		func(dz, h, dh []float32) {
-			for i, y := range h {
-				dz[i] = dh[i] * min(y+1, 1)
-			}
-		},
-	},
-}
 
 // Dense is a layer of a network as one operation,
 //
@@ -88,7 +24,7 @@ func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 	if !x.IsMatrix() || !w.IsMatrix() || !b.IsVector() || x.Shape()[1] != w.Shape()[0] || w.Shape()[1] != b.Shape().TotalSize() {
 		return nil, fmt.Errorf("layers: dense: shapes %v, %v and %v do not fit", x.Shape(), w.Shape(), b.Shape())
 	}
-	act, ok := activations[a]
+	act, ok := mlp.ActivationOf(a)
 	if !ok && a != "" {
 		return nil, fmt.Errorf("layers: activation %q", a)
 	}
@@ -101,13 +37,13 @@ func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 		}
 		kernel.Mul(gemm.Of(out, batch, units), gemm.Of(in[0], batch, features), gemm.Of(in[1], features, units), true)
 		if ok {
-			act.apply(out)
+			act.Apply(out)
 		}
 	}
 	o.diff = func(in gorgonia.Nodes, h, dh *gorgonia.Node) (gorgonia.Nodes, error) {
 		dz := dh
 		if ok {
-			slope := &op{name: "slope " + a, shape: h.Shape(), do: func(out []float32, in [][]float32) { act.slope(out, in[0], in[1]) }}
+			slope := &op{name: "slope " + a, shape: h.Shape(), do: func(out []float32, in [][]float32) { act.Slope(out, in[0], in[1]) }}
 			var err error
 			if dz, err = slope.apply(h, dh); err != nil {
 				return nil, err

@@ -6,6 +6,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"learnedopt/internal/gemm/mlp"
 )
 
 // CrossEntropy is the mean cross-entropy of B rows of C logits z as one
@@ -29,7 +31,7 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 		sum := 0.0
 		for at := 0; at < len(in[0]); at += classes {
 			row, labels := in[0][at:at+classes], in[1][at:at+classes]
-			sumExp, top := exponentials(p, row)
+			sumExp, top := mlp.Exponentials(p, row)
 			log := math.Log(sumExp) + float64(top)
 			for j, label := range labels {
 				if label != 0 {
@@ -44,7 +46,7 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 		slope := &op{name: "cross-entropy logits", shape: z.Shape(), do: func(out []float32, in [][]float32) {
 			scale := float64(in[2][0]) / float64(batch)
 			for at := 0; at < len(out); at += classes {
-				sum, _ := exponentials(p, in[0][at:at+classes])
+				sum, _ := mlp.Exponentials(p, in[0][at:at+classes])
 				for j, label := range in[1][at : at+classes] {
 					out[at+j] = float32(scale * (p[j]/sum - float64(label)))
 				}
@@ -54,21 +56,4 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 		return gorgonia.Nodes{dz, nil}, err
 	}
 	return loss.apply(z, y)
-}
-
-// exponentials writes exp(z − max z) and returns its sum and the maximum.
-func exponentials(p []float64, z []float32) (sum float64, top float32) {
-	top = z[0]
-	for _, v := range z {
-		if v > top {
-			top = v
-		}
-	}
-	p = p[:len(z)]
-	for j, v := range z {
-		e := math.Exp(float64(v - top))
-		p[j] = e
-		sum += e
-	}
-	return sum, top
 }

@@ -10,8 +10,8 @@ import (
 	G "gorgonia.org/gorgonia"
 )
 
-// mlp is a graph of layers alone: two hidden ones of one shape.
-func mlp(t *testing.T, seed uint64) (g *G.ExprGraph, loss *G.Node, x *G.Node, params G.Nodes) {
+// twoHidden is a graph of layers alone: two hidden ones of one shape.
+func twoHidden(t *testing.T, seed uint64) (g *G.ExprGraph, loss *G.Node, x *G.Node, params G.Nodes) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	g = G.NewGraph()
@@ -66,7 +66,7 @@ func numbers(v G.Value) []float32 {
 
 // The list and Gorgonia's tape machine give the same bits.
 func TestListMatchesTapeMachine(t *testing.T) {
-	g, loss, x, params := mlp(t, 1)
+	g, loss, x, params := twoHidden(t, 1)
 	outputs, values := outputsOf(t, loss, params)
 	machine, err := NewMachine(g, params, outputs)
 	if err != nil {
@@ -75,7 +75,7 @@ func TestListMatchesTapeMachine(t *testing.T) {
 	if _, ok := machine.(*list); !ok {
 		t.Fatalf("a graph of layers runs on a %T", machine)
 	}
-	g2, loss2, x2, params2 := mlp(t, 1)
+	g2, loss2, x2, params2 := twoHidden(t, 1)
 	derivatives, err := G.Grad(loss2, params2...)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestListMatchesTapeMachine(t *testing.T) {
 
 // The images' derivative is in the graph, but nobody wants it.
 func TestListLeavesOutWhatNobodyWants(t *testing.T) {
-	g, loss, _, params := mlp(t, 3)
+	g, loss, _, params := twoHidden(t, 3)
 	outputs, _ := outputsOf(t, loss, params)
 	machine, err := NewMachine(g, params, outputs)
 	if err != nil {
@@ -146,7 +146,7 @@ func TestListLeavesOutWhatNobodyWants(t *testing.T) {
 }
 
 func TestListAllocatesNothing(t *testing.T) {
-	g, loss, _, params := mlp(t, 4)
+	g, loss, _, params := twoHidden(t, 4)
 	outputs, _ := outputsOf(t, loss, params)
 	machine, err := NewMachine(g, params, outputs)
 	if err != nil {
@@ -179,7 +179,7 @@ func TestOtherGraphsRunOnTheTapeMachine(t *testing.T) {
 			t.Fatal(name, err)
 		}
 	}
-	g, loss, _, params := mlp(t, 5)
+	g, loss, _, params := twoHidden(t, 5)
 	twice := G.Must(G.Mul(loss, G.NewConstant(float32(2))))
 	outputs, values := outputsOf(t, twice, params)
 	run("product", g, params, outputs)
@@ -196,7 +196,7 @@ func TestOtherGraphsRunOnTheTapeMachine(t *testing.T) {
 	var v, u G.Value
 	run("square before", g, G.Nodes{data}, []Output{{before, &v}})
 
-	g, loss, x, params := mlp(t, 6)
+	g, loss, x, params := twoHidden(t, 6)
 	v = nil
 	run("leaf", g, params, []Output{{loss, &v}, {x, &u}})
 	if !slices.Equal(numbers(u), numbers(x.Value())) {

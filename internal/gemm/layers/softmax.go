@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
+
+	"learnedopt/internal/gemm/mlp"
 )
 
 var _ tensor.SoftMaxer = Engine{}
@@ -20,7 +22,7 @@ func (e Engine) SoftMax(x tensor.Tensor, axis int, opts ...tensor.FuncOpt) (tens
 	}
 	p := make([]float64, r.width)
 	r.each(func(dst []float32, rows [][]float32) {
-		sum, _ := exponentials(p, rows[0])
+		sum, _ := mlp.Exponentials(p, rows[0])
 		for j := range dst {
 			dst[j] = float32(p[j] / sum)
 		}
@@ -36,7 +38,7 @@ func (e Engine) LogSoftMax(x tensor.Tensor, axis int, opts ...tensor.FuncOpt) (t
 	}
 	p := make([]float64, r.width)
 	r.each(func(dst []float32, rows [][]float32) {
-		sum, top := exponentials(p, rows[0])
+		sum, top := mlp.Exponentials(p, rows[0])
 		log := math.Log(sum)
 		for j, v := range rows[0] {
 			dst[j] = float32(float64(v-top) - log)

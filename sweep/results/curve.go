@@ -1,4 +1,4 @@
-package sweep
+package results
 
 import (
 	"fmt"
@@ -12,12 +12,13 @@ import (
 // intervals is into how many parts a stored curve divides the horizon, at most.
 const intervals = 200
 
-// newRecord sums up the runs of a rule, which may be longer than the horizon.
-func newRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
+// NewRecord sums up the runs of a rule over a horizon T of steps; the runs may be longer. outcomes[i] is of instance i of a comparison
+// with the given seed. What the losses do not tell (Key, Rule, Cell and so on) is left to the caller.
+func NewRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
+	r := Record{Steps: steps, Runs: len(outcomes), Seed: seed}
 	outcomes = slices.Clone(outcomes)
-	var r Record
 	for i, out := range outcomes {
-		outcomes[i] = firstSteps(out, steps)
+		outcomes[i] = out.Prefix(steps)
 		if d := outcomes[i].Diverged; d != nil {
 			r.DivergedAt = append(r.DivergedAt, fmt.Sprintf("instance %d: %v", i, d))
 		}
@@ -27,19 +28,6 @@ func newRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, see
 	r.MeanLosses, r.FinalLosses, r.Diverged = res.MeanLosses, res.FinalLosses, res.Diverged
 	r.Curve, r.CurveCI95 = res.Curve, res.CurveCI95
 	return r
-}
-
-// firstSteps is what a run of fewer steps would have been: the data of a step, and what rules
-// answer to it, do not depend on how many follow.
-func firstSteps(out optimizer.Outcome, steps int) optimizer.Outcome {
-	if len(out.Losses) > steps+1 {
-		out.Losses = out.Losses[:steps+1]
-	}
-	// A run ends with the loss of its last step: the gradient there does not count.
-	if d := out.Diverged; d != nil && (d.Step > steps || d.Step == steps && d.What != "loss") {
-		out.Diverged = nil
-	}
-	return out
 }
 
 // curveSteps are at most intervals+1 steps from 0 to T, evenly spaced but for rounding.
@@ -56,10 +44,10 @@ func curveSteps(steps int) []int {
 // loss, which is such an average.
 const smoothing = 5
 
-// reachCurve returns the least that the mean curve of some runs, averaged over the last five
-// steps, has been by every step of a multiple of every; it ends where a run diverged.
-func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []compare.Number, every int) {
-	every = (steps + intervals - 1) / intervals
+// SetReach fills in Reach and ReachEvery from the record's runs of up to longest steps; Reach ends where a run diverged.
+func (r *Record) SetReach(outcomes []optimizer.Outcome, longest int) {
+	every := (r.Steps + intervals - 1) / intervals
+	r.Reach, r.ReachEvery = nil, every
 	mean := make([]float64, 0, longest+1)
 	for t := range longest + 1 {
 		sum := 0.0
@@ -84,13 +72,12 @@ func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []compa
 		}
 		lowest = min(lowest, sum)
 		if t%every == 0 {
-			least = append(least, compare.Number(lowest))
+			r.Reach = append(r.Reach, compare.Number(lowest))
 		}
 	}
-	return least, every
 }
 
-// speedUp compares a learned rule's final loss with the tuned rule r; ok is false if there is
+// speedUp compares the final loss of a learned rule with the tuned rule r; ok is false if there is
 // nothing to compare.
 func (r *Record) speedUp(final compare.Number) (s SpeedUp, ok bool) {
 	if !final.Finite() || len(r.Reach) == 0 {

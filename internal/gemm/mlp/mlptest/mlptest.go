@@ -1,0 +1,188 @@
+// Package mlptest is a multilayer perceptron in float64, written example by example and
+// without kernels: what tests hold the float32 implementations to.
+package mlptest
+
+import "math"
+
+// A Network is the shape of a classifier: widths F, H_1, …, H_L, C and the hidden layers'
+// activation, one of sigmoid, tanh, relu and elu. θ has its layout in package mlp.
+type Network struct {
+	Widths     []int
+	Activation string
+}
+
+// An Example is an input and its class.
+type Example struct {
+	X     []float32
+	Label int
+}
+
+// Widen returns float32 numbers in float64.
+func Widen(x []float32) []float64 {
+	wide := make([]float64, len(x))
+	for i, v := range x {
+		wide[i] = float64(v)
+	}
+	return wide
+}
+
+// Size is the number of coordinates of θ.
+func (n Network) Size() int {
+	size := 0
+	for l, in := range n.Widths[:len(n.Widths)-1] {
+		size += (in + 1) * n.Widths[l+1]
+	}
+	return size
+}
+
+// value returns a(z) and a'(z).
+func (n Network) value(z float64) (h, slope float64) {
+	switch n.Activation {
+	case "sigmoid":
+		s := 1 / (1 + math.Exp(-z))
+		return s, s * (1 - s)
+	case "tanh":
+		s := math.Tanh(z)
+		return s, 1 - s*s
+	case "relu":
+		if z > 0 {
+			return z, 1
+		}
+		return 0, 0
+	case "elu":
+		if z > 0 {
+			return z, 1
+		}
+		return math.Exp(z) - 1, math.Exp(z)
+	}
+	panic("mlptest: activation " + n.Activation)
+}
+
+// A pass is what a forward pass of one example leaves.
+type pass struct{ h, slope [][]float64 }
+
+// forward runs the network; the last h are the logits.
+func (n Network) forward(theta []float64, x []float32) pass {
+	p := pass{h: [][]float64{Widen(x)}, slope: [][]float64{nil}}
+	for l, in := range n.Widths[:len(n.Widths)-1] {
+		out := n.Widths[l+1]
+		h, slope := make([]float64, out), make([]float64, out)
+		for j := range out {
+			z := theta[in*out+j]
+			for i, v := range p.h[l] {
+				z += v * theta[i*out+j]
+			}
+			if h[j], slope[j] = z, 1; l < len(n.Widths)-2 {
+				h[j], slope[j] = n.value(z)
+			}
+		}
+		p.h, p.slope, theta = append(p.h, h), append(p.slope, slope), theta[(in+1)*out:]
+	}
+	return p
+}
+
+// pull adds Jᵀδ to grad: δ is the derivative with respect to the logits.
+func (n Network) pull(grad, theta []float64, p pass, delta []float64) {
+	end := len(theta)
+	for l := len(n.Widths) - 2; l >= 0; l-- {
+		in, out := n.Widths[l], n.Widths[l+1]
+		end -= (in + 1) * out
+		w, dw, below := theta[end:], grad[end:], make([]float64, in)
+		for j, d := range delta {
+			d *= p.slope[l+1][j]
+			dw[in*out+j] += d
+			for i, v := range p.h[l] {
+				dw[i*out+j] += d * v
+				below[i] += d * w[i*out+j]
+			}
+		}
+		delta = below
+	}
+}
+
+// softmax returns the probabilities of logits and the logarithm of their normalisation.
+func softmax(z []float64) (p []float64, logsum float64) {
+	top, sum := math.Inf(-1), 0.0
+	for _, v := range z {
+		top = max(top, v)
+	}
+	for _, v := range z {
+		sum += math.Exp(v - top)
+	}
+	logsum = top + math.Log(sum)
+	for _, v := range z {
+		p = append(p, math.Exp(v-logsum))
+	}
+	return p, logsum
+}
+
+// LossGrad returns the mean cross-entropy of the examples and its gradient.
+func (n Network) LossGrad(theta []float64, batch []Example) (loss float64, grad []float64) {
+	grad = make([]float64, len(theta))
+	for _, e := range batch {
+		pass := n.forward(theta, e.X)
+		z := pass.h[len(pass.h)-1]
+		delta, logsum := softmax(z)
+		loss += (logsum - z[e.Label]) / float64(len(batch))
+		delta[e.Label]--
+		for j := range delta {
+			delta[j] /= float64(len(batch))
+		}
+		n.pull(grad, theta, pass, delta)
+	}
+	return loss, grad
+}
+
+// step is how far differences go along v: 10⁻⁵ of the larger of 1 and ‖θ‖∞ in the largest coordinate. In
+// float64 truncation then makes 10⁻¹⁰ of a derivative, and rounding as much.
+func step(theta, v []float64) float64 {
+	size, largest := 1.0, 0.0
+	for i, x := range theta {
+		size, largest = max(size, math.Abs(x)), max(largest, math.Abs(v[i]))
+	}
+	return 1e-5 * size / largest
+}
+
+// moved returns θ + h v.
+func moved(theta, v []float64, h float64) []float64 {
+	at := make([]float64, len(theta))
+	for i, x := range theta {
+		at[i] = x + h*v[i]
+	}
+	return at
+}
+
+// HessianVector returns ∇²f(θ)·v by central differences of gradients.
+func (n Network) HessianVector(theta, v []float64, batch []Example) []float64 {
+	h := step(theta, v)
+	_, above := n.LossGrad(moved(theta, v, h), batch)
+	_, below := n.LossGrad(moved(theta, v, -h), batch)
+	for i := range above {
+		above[i] = (above[i] - below[i]) / (2 * h)
+	}
+	return above
+}
+
+// FisherVector returns 1/B Σ_i J_iᵀ Λ_i J_i v with J_i v by central differences of logits and
+// Λ_i = diag(p_i) − p_i p_iᵀ as a matrix.
+func (n Network) FisherVector(theta, v []float64, batch []Example) []float64 {
+	product, h := make([]float64, len(theta)), step(theta, v)
+	for _, e := range batch {
+		pass := n.forward(theta, e.X)
+		last := len(pass.h) - 1
+		above, below := n.forward(moved(theta, v, h), e.X).h[last], n.forward(moved(theta, v, -h), e.X).h[last]
+		p, _ := softmax(pass.h[last])
+		delta := make([]float64, len(p))
+		for i := range p {
+			for j := range p {
+				lambda := -p[i] * p[j]
+				if i == j {
+					lambda += p[i]
+				}
+				delta[i] += lambda * (above[j] - below[j]) / (2 * h) / float64(len(batch))
+			}
+		}
+		n.pull(product, theta, pass, delta)
+	}
+	return product
+}

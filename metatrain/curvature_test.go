@@ -1,0 +1,234 @@
+package metatrain_test
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/internal/gemm/mlp/mlptest"
+	"learnedopt/internal/stream"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/metatrain"
+	"learnedopt/optimizer"
+	"learnedopt/tasks"
+)
+
+// metaGradients are the meta-gradient of a window of k steps, on a classifier of digits, by
+// second derivatives of three kinds.
+type metaGradients struct{ float64s, exact, differences, firstOrder []float64 }
+
+// newMetaGradients computes them. The first is a whole unroll in float64, of the network by lstm.Reference, of the
+// classifier by package mlptest.
+func newMetaGradients(t testing.TB, net *lstm.Network, c tasks.ClassifierConfig, widths []int, k int) (g metaGradients) {
+	t.Helper()
+	data, err := tasks.Digits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	family, err := tasks.NewClassifier(data, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(tb *metatrain.TruncatedBackprop) []float64 {
+		p, err := family.Sample(newRand(5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ep := metatrain.NewEpisode(net, p)
+		defer ep.Close()
+		dphi := make([]float64, len(net.Params()))
+		if w, err := tb.Estimate(t.Context(), dphi, ep, k); err != nil || w.Diverged != nil {
+			t.Fatal(err, w.Diverged)
+		}
+		return dphi
+	}
+	g.firstOrder = of(&metatrain.TruncatedBackprop{})
+	g.exact = of(&metatrain.TruncatedBackprop{SecondDerivatives: true})
+	g.differences = of(&metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: true})
+
+	seed := newRand(5).Uint64() // which Sample draws
+	minibatch := func(step int) (batch []mlptest.Example) {
+		rng := stream.New(seed, "batch", uint64(step))
+		for range c.Batch {
+			i, x := rng.IntN(data.Len(tasks.Train)), make([]float32, widths[0])
+			data.Image(x, tasks.Train, i)
+			batch = append(batch, mlptest.Example{X: x, Label: data.Label(tasks.Train, i)})
+		}
+		return batch
+	}
+	ref, err := lstm.NewReference(net.Config(), mlptest.Widen(net.Params()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := family.Sample(newRand(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep := metatrain.NewEpisode(net, p)
+	defer ep.Close()
+	model := mlptest.Network{Widths: widths, Activation: c.Activation}
+	theta, n := mlptest.Widen(ep.Theta), len(ep.Theta)
+	state, u := ref.NewState(n), make([]float64, n)
+	var (
+		states        []*lstm.ReferenceState
+		thetas, grads [][]float64
+		back          lstm.ReferenceAdjoint
+	)
+	for step := range k + 1 {
+		_, grad := model.LossGrad(theta, minibatch(step))
+		states, thetas, grads = append(states, state.Clone()), append(thetas, slices.Clone(theta)), append(grads, grad)
+		if step < k {
+			state.Update(u, grad)
+			for i := range theta {
+				theta[i] += u[i]
+			}
+		}
+	}
+	g.float64s = make([]float64, len(net.Params()))
+	mu, lambda, v, hv := ref.NewState(n), make([]float64, n), make([]float64, n), make([]float64, n)
+	for step := k; step > 0; step-- {
+		for i, d := range grads[step] {
+			lambda[i] += d + hv[i]
+		}
+		back.Step(g.float64s, states[step-1], grads[step-1], lambda, mu, v)
+		if step > 1 {
+			hv = model.HessianVector(thetas[step-1], v, minibatch(step-1))
+		}
+	}
+	return g
+}
+
+// With exact products the meta-gradient on a classifier is the one that a whole unroll in float64 gives, to what
+// float32 makes of five steps; differences of float32 gradients are farther from it by a factor of ten or more.
+func TestMetaGradientOfClassifier(t *testing.T) {
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.LogAndSign, P: 4, Scale: 0.3}, newRand(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	phi := net.Params()
+	for i := range phi {
+		phi[i] *= 3 // so that updates depend on gradients strongly
+	}
+	for _, activation := range []string{"sigmoid", "tanh"} {
+		g := newMetaGradients(t, net.With(phi), tasks.ClassifierConfig{Units: 5, Layers: 2, Activation: activation, Batch: 16, InitScale: 0.3}, []int{784, 5, 5, 10}, 5)
+		exact, differences, first := distance(g.float64s, g.exact), distance(g.float64s, g.differences), distance(g.float64s, g.firstOrder)
+		t.Logf("%s: exact %.2g, differences %.2g, first order %.2g", activation, exact, differences, first)
+		if !(exact < 1e-5) || !(differences < 1e-2) || exact > differences/10 {
+			t.Errorf("%s: exact products are %.2g from float64, differences %.2g", activation, exact, differences)
+		}
+		if first < 1e-2 {
+			t.Errorf("%s: second derivatives change the meta-gradient by %.2g only: the test is blind", activation, first)
+		}
+	}
+}
+
+// Differences are taken also where the problem offers its Hessian, bit for bit as if it did not.
+func TestDifferencesByName(t *testing.T) {
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4}, newRand(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	estimate := func(p optimizer.Problem, tb *metatrain.TruncatedBackprop) []float64 {
+		dphi := make([]float64, len(net.Params()))
+		if w, err := tb.Estimate(t.Context(), dphi, metatrain.NewEpisode(net, p), 4); err != nil || w.Diverged != nil {
+			t.Fatal(err, w.Diverged)
+		}
+		return dphi
+	}
+	second, differences := &metatrain.TruncatedBackprop{SecondDerivatives: true}, &metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: true}
+	want := estimate(&quartic{seed: 3, n: 7}, second)
+	if got := estimate(&exactQuartic{quartic{seed: 3, n: 7}}, differences); !slices.Equal(got, want) {
+		t.Errorf("%v by differences, %v of a problem without a Hessian", got, want)
+	}
+	if slices.Equal(estimate(&exactQuartic{quartic{seed: 3, n: 7}}, second), want) {
+		t.Error("exact products are differences")
+	}
+	if (&metatrain.TruncatedBackprop{Differences: true}).Validate() == nil {
+		t.Error("differences without second derivatives are accepted")
+	}
+}
+
+// A state names the kind of second derivatives. One of before there was a choice is taken for either.
+func TestStateKnowsDifferences(t *testing.T) {
+	cfg := resumable(t)["second derivatives"]
+	with := func(differences bool) metatrain.TrainConfig {
+		c := cfg
+		c.Estimator = &metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2, Differences: differences}
+		return c
+	}
+	resume := func(cfg metatrain.TrainConfig, state []byte) error {
+		tr, err := metatrain.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		return tr.UnmarshalBinary(state)
+	}
+	for _, differences := range []bool{false, true} {
+		state := stateOf(t, with(differences), 3)
+		if err := resume(with(!differences), state); !errors.Is(err, metatrain.ErrTrainingState) || !strings.Contains(err.Error(), "Differences") {
+			t.Errorf("differences %v, then %v: error %v", differences, !differences, err)
+		}
+	}
+	old, err := os.ReadFile("testdata/first/second.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range []bool{false, true} {
+		if err := resume(with(now), old); err != nil {
+			t.Errorf("a state of before, differences %v: %v", now, err)
+		}
+	}
+}
+
+// BenchmarkSecondDerivatives takes meta-steps without second derivatives, with exact products, and with differences
+// of gradients: 20 inner steps of the 2×20 LSTM on MNIST's MLP (15,910 coordinates) with images drawn from fonts.
+func BenchmarkSecondDerivatives(b *testing.B) {
+	for _, c := range []struct {
+		name      string
+		estimator metatrain.TruncatedBackprop
+	}{
+		{"first order", metatrain.TruncatedBackprop{}},
+		{"exact", metatrain.TruncatedBackprop{SecondDerivatives: true}},
+		{"differences", metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: true}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			family, err := tasks.New("digits", tasks.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{Family: family, MetaSteps: 1, Estimator: &c.estimator})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer trainer.Close()
+			for b.Loop() {
+				if err := trainer.Step(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMetaGradientError measures how far the meta-gradients of a trained optimizer's window of 20 steps on an
+// MLP 784-20-10 are from float64: an unroll of half a minute.
+func BenchmarkMetaGradientError(b *testing.B) {
+	opt, err := metaopt.Pretrained("mlp")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, activation := range []string{"sigmoid", "relu"} {
+		b.Run(activation, func(b *testing.B) {
+			for range b.N {
+				g := newMetaGradients(b, opt.Network, tasks.ClassifierConfig{Units: 20, Activation: activation, Batch: 128}, []int{784, 20, 10}, 20)
+				b.ReportMetric(distance(g.float64s, g.exact), "exact")
+				b.ReportMetric(distance(g.float64s, g.differences), "differences")
+				b.ReportMetric(distance(g.float64s, g.firstOrder), "first-order")
+			}
+		})
+	}
+}

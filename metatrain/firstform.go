@@ -1,0 +1,127 @@
+package metatrain
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+)
+
+// States of trainings that were saved before their arrays had the forms of internal/saved are still
+// read, here: plain little-endian numbers, and what the estimator remembers in an array of its own.
+
+// modernize makes of a state of the first form one of the present form, but for its arrays.
+func (s *savedTraining) modernize() {
+	s.Settings = modern(s.Settings)
+	// It counted windows in a row, meta-batch by meta-batch: what was not finite at the end of one that went on, then
+	// all of each that did not.
+	s.Skipped /= max(len(s.Slots), 1)
+}
+
+// Settings of the first form have zero fields, the network as fmt prints it, and this package's
+// old name.
+var (
+	firstNetwork = regexp.MustCompile(`(?m)^network: \{(.*)\}$`)
+	firstField   = regexp.MustCompile(`(\w+):(\S*)( |$)`)
+	zeroFields   = regexp.MustCompile(`\b[A-Z]\w* (?:0|nil|false|linear), `)
+	zeroLast     = regexp.MustCompile(`(?:, )?\b[A-Z]\w* (?:0|nil|false|linear)\}`)
+)
+
+// modern returns settings of the first form as Trainer.settings would write them.
+func modern(settings string) string {
+	settings = firstNetwork.ReplaceAllStringFunc(settings, func(line string) string {
+		inner := firstNetwork.FindStringSubmatch(line)[1]
+		inner = firstField.ReplaceAllString(inner, "$1 $2, ")
+		return "network: lstm.Config{" + strings.TrimSuffix(inner, ", ") + "}"
+	})
+	lines := strings.Split(settings, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "network: ") || strings.HasPrefix(line, "estimator: ") {
+			line = zeroFields.ReplaceAllString(line, "")
+			line = zeroLast.ReplaceAllString(line, "}")
+			lines[i] = strings.ReplaceAll(line, "metaopt.", "metatrain.")
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// firstFloats fills x with data.
+func firstFloats(x []float32, data []byte) error {
+	if len(data) != 4*len(x) {
+		return errShort
+	}
+	for i := range x {
+		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return nil
+}
+
+// firstHead is the size of what opens an episode: step (uint64), open (uint64, 0 or 1), loss
+// (float64). θ, the last gradient and the network state's own form, with its network's fingerprint, follow.
+const firstHead = 24
+
+// unmarshalFirst is UnmarshalBinary of the first form, in which the network must be the one that the training was saved
+// with. window is what the estimator remembers, nil if nothing.
+func (ep *Episode) unmarshalFirst(data, window []byte) error {
+	n := 4 * len(ep.Theta)
+	if len(data) < firstHead+2*n {
+		return errShort
+	}
+	step, open := binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint64(data[8:])
+	if step > math.MaxInt32 || open > 1 {
+		return fmt.Errorf("an episode at step %d", step)
+	}
+	ep.Step, ep.open = int(step), open == 1
+	ep.loss = math.Float64frombits(binary.LittleEndian.Uint64(data[16:]))
+	data = data[firstHead:]
+	err := errors.Join(firstFloats(ep.Theta, data[:n]), firstFloats(ep.grad, data[n:2*n]), ep.State.UnmarshalBinary(data[2*n:]))
+	if err != nil {
+		return err
+	}
+	switch m := ep.Memory.(type) {
+	case *pesMemory:
+		if len(window) == 0 {
+			ep.Memory = nil // it begins anew
+			break
+		}
+		err = m.unmarshalFirst(window)
+	case *teacherMemory:
+		err = unmarshalState(m.state, window)
+	default:
+		if len(window) > 0 {
+			err = errShort
+		}
+	}
+	ep.resume()
+	return err
+}
+
+// unmarshalFirst is UnmarshalBinary of the first form: each pair's ξ (float64), then the sides, all of
+// the same size.
+func (m *pesMemory) unmarshalFirst(data []byte) error {
+	for _, xi := range m.xi {
+		if len(data) < 8*len(xi) {
+			return errShort
+		}
+		for i := range xi {
+			xi[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
+		}
+		data = data[8*len(xi):]
+	}
+	others := m.sides[1:]
+	size := len(data) / len(others)
+	if size*len(others) != len(data) {
+		return errShort
+	}
+	for i, side := range others {
+		if err := side.unmarshalFirst(data[i*size:][:size], nil); err != nil {
+			return err
+		}
+		if side.Step != m.sides[0].Step {
+			return fmt.Errorf("sides of PES at steps %d and %d", m.sides[0].Step, side.Step)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package metatrain_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/checkpoints"
+	"learnedopt/internal/simd"
+	"learnedopt/metatrain"
+)
+
+// saved are the states in testdata/first, of trainings that the version before internal/saved's forms saved at
+// meta-step 7, and the training of resumable that each belongs to. trained.json has the kernels
+// it ran on, and of each training's last φ, little-endian, the SHA-256.
+var firstStates = map[string]string{
+	"clock-schedule": "rnnprop, clock, schedule",
+	"curriculum":     "curriculum, geometric",
+	"imitation-pes":  "imitation of momentum or pes",
+	"pes-ramp-batch": "pes, ramp, batch, random lengths",
+	"relative-batch": "relative, batch",
+	"rollback":       "rollback",
+	"second":         "second derivatives",
+	"skip":           "skip",
+}
+
+// A state of the first form goes on: to the φ that the version which saved it came to, where the kernels
+// are the same; and, on any, to what the same state goes on to after it was saved in the present form.
+func TestStatesOfTheFirstFormGoOn(t *testing.T) {
+	var trained struct {
+		Kernels string
+		Phi     map[string]string
+	}
+	readJSON(t, "testdata/first/trained.json", &trained)
+	for file, name := range firstStates {
+		state, err := os.ReadFile(filepath.Join("testdata/first", file+".state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := resumable(t)[name]
+		again := resaved(t, cfg, state)
+		if bytes.Contains(again, []byte("metaopt.")) || bytes.Contains(again, []byte("HasWindow")) {
+			t.Errorf("%s: saved again it still is of the first form", file)
+		}
+		first, now := record(t, t.Context(), cfg, state, nil), record(t, t.Context(), cfg, again, nil)
+		if first.err != nil || now.err != nil {
+			t.Fatal(first.err, now.err)
+		}
+		if !slices.Equal(bits(first.trainer.Network().Params()), bits(now.trainer.Network().Params())) || !slices.Equal(first.events, now.events) {
+			t.Errorf("%s: φ or events differ after the state was saved again", file)
+		}
+		var phi []byte
+		for _, b := range bits(first.trainer.Network().Params()) {
+			phi = binary.LittleEndian.AppendUint32(phi, b)
+		}
+		if sum := sha256.Sum256(phi); simd.Float32().Path == trained.Kernels && hex.EncodeToString(sum[:]) != trained.Phi[file] {
+			t.Errorf("%s: another φ than that of the version that saved the state", file)
+		}
+	}
+}
+
+// resaved is a state as the trainer that goes on from it saves it.
+func resaved(t *testing.T, cfg metatrain.TrainConfig, state []byte) []byte {
+	t.Helper()
+	tr, err := metatrain.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if err := tr.UnmarshalBinary(state); err != nil {
+		t.Fatal(err)
+	}
+	again, err := tr.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+// The first form counted windows, of which a meta-batch has several: seven in a row of three episodes side by
+// side are one of a meta-step that went on, and two meta-steps.
+func TestSkippedWindowsOfTheFirstFormAreMetaSteps(t *testing.T) {
+	state, err := os.ReadFile("testdata/first/pes-ramp-batch.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := resumable(t)["pes, ramp, batch, random lengths"]
+	f, err := checkpoints.Read(bytes.NewReader(state))
+	if err != nil {
+		t.Fatal(err)
+	}
+	skipped := func(data []byte) string {
+		f, err := checkpoints.Read(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(f.Config), "Skipped")
+		return after[:1]
+	}
+	if got := skipped(resaved(t, cfg, state)); got != "\x00" {
+		t.Fatalf("the training skipped %q", got)
+	}
+	f.Config = bytes.Replace(f.Config, []byte("Skipped\x00"), []byte("Skipped\x07"), 1)
+	var b bytes.Buffer
+	if err := checkpoints.Write(&b, f); err != nil {
+		t.Fatal(err)
+	}
+	if got := skipped(resaved(t, cfg, b.Bytes())); got != "\x02" {
+		t.Errorf("%q meta-steps", got)
+	}
+}

@@ -1,0 +1,133 @@
+package tasks
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every row is one field of Options, and every field but DataDir, which is no option, has a row.
+func TestEveryFieldHasARow(t *testing.T) {
+	rows := map[string]string{}
+	for _, row := range table {
+		value := "2"
+		if !row.number() {
+			value = row.names[1]
+		}
+		var o Options
+		if got := row.get(&o); got != "" {
+			t.Errorf("%s of no options is %q", row.Key, got)
+		}
+		row.set(&o, value)
+		if got := row.get(&o); got != value {
+			t.Errorf("%s was set to %s and is %s", row.Key, value, got)
+		}
+		for i := range reflect.TypeFor[Options]().NumField() {
+			if reflect.ValueOf(o).Field(i).IsZero() {
+				continue
+			}
+			name := reflect.TypeFor[Options]().Field(i).Name
+			if rows[name] != "" {
+				t.Errorf("%s and %s set the same field", rows[name], row.Key)
+			}
+			rows[name] = row.Key
+		}
+	}
+	if n := reflect.TypeFor[Options]().NumField() - 1; len(rows) != n || len(table) != n || rows["DataDir"] != "" {
+		t.Errorf("%d rows set the fields %v, of %d", len(table), rows, n)
+	}
+}
+
+// What a row says fits everything that is made of it: flags, words of names, JSON, axes.
+func TestRowsAreSound(t *testing.T) {
+	plain := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+	keys := []string{nameKey, dataDirKey, "task", "data", "steps"} // others' words
+	places := map[int]string{}
+	for _, row := range table {
+		if !plain.MatchString(row.Key) || slices.Contains(keys, row.Key) {
+			t.Errorf("the key %q is taken, or no word", row.Key)
+		}
+		keys = append(keys, row.Key)
+		if row.place > 0 && places[row.place] != "" {
+			t.Errorf("%s and %s stand in the same place of names", places[row.place], row.Key)
+		}
+		places[row.place] = row.Key
+		for _, name := range row.names {
+			if !plain.MatchString(name) {
+				t.Errorf("%s: the name %q is no word", row.Key, name)
+			}
+		}
+		if len(row.defaults) == 0 {
+			t.Errorf("no task reads %s", row.Key)
+		}
+		for _, d := range row.defaults {
+			if canonical, err := row.parse(d.value); d.value != asDrawn && (err != nil || canonical != d.value) {
+				t.Errorf("the default %s of %s is read as %q, %v", d.value, row.Key, canonical, err)
+			}
+			if _, reads := row.readBy(d.of); !reads || d.value == asDrawn && row.place > 0 {
+				t.Errorf("%s: the default %+v is never used, or names cannot have it", row.Key, d)
+			}
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	usage := map[string]string{}
+	for _, o := range OptionTable() {
+		usage[o.Key] = o.Usage()
+	}
+	for key, want := range map[string]string{
+		"activation": "classifiers: sigmoid, relu, tanh or elu, or a list (sigmoid unless set)",
+		"batch":      "size of a minibatch, or functions optimized side by side, or a list (128 unless set)",
+		"dims":       "quadratics, Rosenbrock: dimensions of a function, or a list (10, 2 unless set)",
+		"condition":  "quadratics: condition number of the Hessians, or a list (as drawn unless set)",
+		"loss-scale": "what losses are multiplied by, as gradients show it, or a list (1 unless set)",
+	} {
+		if usage[key] != want {
+			t.Errorf("usage of %s is %q, want %q", key, usage[key], want)
+		}
+	}
+}
+
+func TestOptionValues(t *testing.T) {
+	for key, values := range map[string]map[string]string{
+		"units":          {"5": "5", "010": "10", "+3": "3", "0": "", "-1": "", "1.0": "", "1e1": "", "": "", " 5": ""},
+		"init-scale":     {"0.10": "0.1", "1e-2": "0.01", "1e8": "1e+08", "0": "", "-1": "", "nan": "", "inf": "", "1e400": "", "": ""},
+		"condition":      {"1": "1", "1e3": "1000", "0.5": "", "0": ""},
+		"gradient-noise": {"0": "0", "-0.0e1": "0", "0.5": "0.5", "-1": "", "Inf": ""},
+		"activation":     {"relu": "relu", "RELU": "", "relo": "", "": ""},
+	} {
+		i, err := optionOf(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range values {
+			got, err := table[i].Parse(text)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%s %q is read as %q, %v, want %q", key, text, got, err, want)
+			}
+		}
+	}
+	_, err := MustParse("mnist").With("activation", "relo")
+	if err == nil || err.Error() != `tasks: activation "relo": it must be sigmoid, relu, tanh or elu; did you mean "relu"?` {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The pages that list options list all of them.
+func TestPagesHaveEveryOption(t *testing.T) {
+	for _, page := range []string{"sweeps.md", "training.md"} {
+		text, err := os.ReadFile("../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range table {
+			if !strings.Contains(string(text), "`"+row.Key+"`") && !strings.Contains(string(text), "`--"+row.Key+"`") {
+				t.Errorf("docs/%s does not say what %s is", page, row.Key)
+			}
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package tasks
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"learnedopt/internal/nearest"
+)
+
+// nameKey is the key of the task in a Spec's JSON; no option has it.
+const nameKey = "name"
+
+var (
+	_ json.Marshaler   = Spec{}
+	_ json.Unmarshaler = (*Spec)(nil)
+)
+
+// MarshalJSON writes the task and the options that are set, each as a list:
+//
+//	{"name":"mnist","units":[8,16],"activation":["relu"]}
+//
+// A Spec that Validate refuses is an error.
+func (s Spec) MarshalJSON() ([]byte, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "{%q:%q", nameKey, s.task)
+	for i, values := range s.lists() {
+		if values == nil {
+			continue
+		}
+		if !table[i].number() {
+			for k, v := range values {
+				values[k] = `"` + v + `"`
+			}
+		}
+		fmt.Fprintf(&b, ",%q:[%s]", table[i].Key, strings.Join(values, ","))
+	}
+	b.WriteByte('}')
+	return []byte(b.String()), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, with keys in any order. It is strict: an unknown key
+// is an error that names the nearest one, and so is a key that is there twice, a value that
+// the option cannot have, and a Spec that Validate refuses. On an error s stays as it was.
+func (s *Spec) UnmarshalJSON(data []byte) error {
+	if !json.Valid(data) {
+		return errors.New("tasks: a task is no JSON")
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return errors.New(`tasks: a task is a JSON object, as {"name":"mnist","units":[8,16]}`)
+	}
+	var (
+		read = Spec{}
+		all  = make(lists, len(table))
+	)
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("tasks: %w", err)
+		}
+		key, _ := token.(string) // of an object
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			return fmt.Errorf("tasks: %w", err)
+		}
+		if key != nameKey {
+			if err := all.addJSON(key, value); err != nil {
+				return err
+			}
+			continue
+		}
+		name, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("tasks: the %s of a task is text, as %[1]q: \"mnist\"", nameKey)
+		}
+		if read.task != "" {
+			return fmt.Errorf("tasks: %s is there twice", nameKey)
+		}
+		if read, err = read.WithTask(name); err != nil {
+			return err
+		}
+	}
+	read = all.spec(read.task)
+	if err := read.Validate(); err != nil {
+		return err
+	}
+	*s = read
+	return nil
+}
+
+// addJSON is add of a decoded list of numbers or of text, as the option has them.
+func (l lists) addJSON(key string, value any) error {
+	keys := append([]string{nameKey}, optionKeys()...)
+	i, err := optionOf(key)
+	if err != nil {
+		return fmt.Errorf("tasks: a task has no key %q, did you mean %q? The keys are %s", key, nearest.Name(key, keys), strings.Join(keys, ", "))
+	}
+	list, ok := value.([]any)
+	if !ok {
+		return fmt.Errorf("tasks: %s is a list, if of one value: %[1]q: [%s]", key, exampleJSON(table[i]))
+	}
+	var values []string
+	for _, v := range list {
+		number, isNumber := v.(json.Number)
+		name, isName := v.(string)
+		switch {
+		case isNumber && table[i].number():
+			values = append(values, number.String())
+		case isName && !table[i].number():
+			values = append(values, name)
+		default:
+			return fmt.Errorf("tasks: %s has a value of another kind; write it as %[1]q: [%s]", key, exampleJSON(table[i]))
+		}
+	}
+	return l.add(key, values)
+}
+
+// exampleJSON is a value of the option in JSON.
+func exampleJSON(o Option) string {
+	if o.number() {
+		return "1" // which every option of numbers can be
+	}
+	return `"` + o.names[0] + `"`
+}
