@@ -116,6 +116,29 @@ func TestNonFiniteEventsOfDiagnostics(t *testing.T) {
 	}
 }
 
+// Validations are thinned, but for those that were the best so far: a page must show what was kept.
+func TestThinnedValidationsKeepTheBest(t *testing.T) {
+	l := newRunLog()
+	l.add([]byte(startLine(0)))
+	want := map[int]bool{}
+	for k := range 20000 {
+		best := k%1000 == 1 // in no place that is kept anyway
+		if best {
+			want[k+1] = true
+		}
+		l.add(fmt.Appendf(nil, `{"event":"validation","meta_step":%d,"valid":{"mean_loss":1,"final_loss":1},"best":%v}`, k+1, best))
+	}
+	for _, v := range l.run.Validations {
+		if v.Best != want[v.MetaStep] {
+			t.Errorf("meta-step %d: best %v", v.MetaStep, v.Best)
+		}
+		delete(want, v.MetaStep)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d of the best validations are gone", len(want))
+	}
+}
+
 // A log of any length makes a page of bounded size, with the same mean.
 func TestLongLogsAreThinned(t *testing.T) {
 	l := newRunLog()
