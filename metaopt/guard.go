@@ -109,12 +109,16 @@ type Guarded struct {
 
 var _ optimizer.Rule = Guarded{}
 
-// Validate returns an error if there is no rule or the guard is not valid.
+// Validate returns an error if there is no rule, or the rule or the guard is not valid.
 func (g Guarded) Validate() error {
 	if g.Rule == nil {
 		return errors.New("metaopt: a guard without a rule to guard")
 	}
-	return g.Guard.Validate()
+	err := g.Guard.Validate()
+	if v, ok := g.Rule.(interface{ Validate() error }); ok {
+		err = errors.Join(v.Validate(), err)
+	}
+	return err
 }
 
 // Start implements optimizer.Rule. It panics if g is not valid.
