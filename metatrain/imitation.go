@@ -118,9 +118,6 @@ func (im Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, k
 		own = &teacherMemory{im.teacher().Start(len(ep.Theta))}
 		ep.Memory = own
 	}
-	if err := usable(own.state); err != nil {
-		return Window{}, fmt.Errorf("metatrain: the teacher of an imitation: %w", err)
-	}
 	m := &ep.workspace().imitation
 	m.reserve(ep, k)
 	m.start.CopyFrom(ep.State)

@@ -2,7 +2,6 @@ package metatrain
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"learnedopt/baselines"
@@ -24,14 +23,6 @@ var handDesigned = baselines.Adam{LearningRate: 0.01}
 
 // Validate says what is wrong with the reference.
 func (r Relative) Validate() error { return validate(r.Rule) }
-
-// usable returns an error for a state that moves the parameters itself: nobody else can then take its updates.
-func usable(s optimizer.State) error {
-	if _, ok := s.(optimizer.LossState); ok {
-		return errors.New("a rule that decides by losses, such as a guard, gives no updates to follow; take the rule inside it")
-	}
-	return nil
-}
 
 // Weigh implements Objective.
 func (r Relative) Weigh(ctx context.Context, weights []float64, ep *Episode, first int, losses []float64) (float64, error) {
@@ -76,9 +67,6 @@ func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int
 		n := len(ep.Theta)
 		r = &reference{
 			theta: make([]float32, n), grad: make([]float32, n), update: make([]float32, n), state: rule.Start(n),
-		}
-		if err := usable(r.state); err != nil {
-			return nil, fmt.Errorf("metatrain: a reference: %w", err)
 		}
 		ep.Problem.Init(r.theta)
 		ep.reference = r
