@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +30,35 @@ var (
 	zeroLast     = regexp.MustCompile(`(?:, )?\b[A-Z]\w* (?:0|nil|false|linear)\}`)
 )
 
+// In settings of the first form a hand-designed rule's zero fields stood for these defaults, which later versions
+// do not have: they write the values out.
+var (
+	handDesignedRule = regexp.MustCompile(`baselines\.\w+\{[^{}]*\}`)
+	ruleDefaults     = map[string][]string{
+		"SGD": {"LearningRate 0.001"}, "AdaGrad": {"LearningRate 0.01"}, "Adam": {"LearningRate 0.001"},
+		"Momentum": {"LearningRate 0.001", "Momentum 0.9"}, "Nesterov": {"LearningRate 0.001", "Momentum 0.9"},
+		"RMSProp": {"LearningRate 0.01", "Alpha 0.99"},
+	}
+)
+
+// withRuleDefaults writes the defaults into "baselines.Momentum{LearningRate 0.05}".
+func withRuleDefaults(rule string) string {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(rule, "baselines."), "{")
+	var fields []string
+	for field := range strings.SplitSeq(strings.TrimSuffix(rest, "}"), ", ") {
+		if field != "" {
+			fields = append(fields, field)
+		}
+	}
+	for i, value := range ruleDefaults[name] {
+		key, _, _ := strings.Cut(value, " ")
+		if !slices.ContainsFunc(fields, func(f string) bool { return strings.HasPrefix(f, key+" ") }) {
+			fields = slices.Insert(fields, min(i, len(fields)), value)
+		}
+	}
+	return "baselines." + name + "{" + strings.Join(fields, ", ") + "}"
+}
+
 // modern returns settings of the first form as Trainer.settings would write them.
 func modern(settings string) string {
 	settings = firstNetwork.ReplaceAllStringFunc(settings, func(line string) string {
@@ -41,7 +71,7 @@ func modern(settings string) string {
 		if strings.HasPrefix(line, "network: ") || strings.HasPrefix(line, "estimator: ") {
 			line = zeroFields.ReplaceAllString(line, "")
 			line = zeroLast.ReplaceAllString(line, "}")
-			lines[i] = strings.ReplaceAll(line, "metaopt.", "metatrain.")
+			lines[i] = handDesignedRule.ReplaceAllStringFunc(strings.ReplaceAll(line, "metaopt.", "metatrain."), withRuleDefaults)
 		}
 	}
 	return strings.Join(lines, "\n")
