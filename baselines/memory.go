@@ -63,7 +63,7 @@ const (
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler. The rule's
-// hyper-parameters are not part of the state.
+// hyper-parameters are not part of the state; metaopt.Run saves them.
 func (m *memory) MarshalBinary() ([]byte, error) {
 	data := m.header(m.steps)
 	for _, v := range m.vectors {

@@ -154,7 +154,7 @@ const (
 )
 
 // MarshalBinary implements encoding.BinaryMarshaler; the states of rule and fallback must. The
-// guard's settings are not part of the form.
+// guard's settings are part of the run's form, not of this one.
 func (s *guardState) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(guardName, guardVersion)
 	w.Int(s.layout.Len())

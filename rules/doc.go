@@ -18,7 +18,10 @@
 // memory a coordinate, WarmStart apart, and allocate nothing in a step.
 //
 // A wrapper needs what the rule below it needs (optimizer.Needs), WeightDecay also the parameters. Its states are
-// saved and resumed if the states below them are.
+// saved and resumed if the states below them are. Its settings are no part of its state but of the run
+// (metaopt.Run.MarshalBinary), which does not go on under another schedule without a word.
+//
+// Fields in which 0 would be a setting of its own have no default: Max of ClipNorm and ClipValue, Factor of StepDecay.
 //
 // A guard (metaopt.Guarded) may be over or under a wrapper. Over it, it guards what the wrapper makes of the rule;
 // its fallback is not wrapped. Under it, the fallback is wrapped too, and what the wrapper makes non-finite is a
