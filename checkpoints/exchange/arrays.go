@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,32 @@ import (
 	"learnedopt/checkpoints"
 )
 
+// A dtype is a type of elements: what npz and safetensors call it, and its size in bytes.
+type dtype struct {
+	npy, safeTensors string
+	width            int
+}
+
+// The types that a checkpoints.Tensor can have, each in a field of its own.
+var (
+	float32s = dtype{"<f4", "F32", 4} // Data
+	float64s = dtype{"<f8", "F64", 8} // Data64
+	uint8s   = dtype{"|u1", "U8", 1}  // Bytes
+)
+
+func dtypes() []dtype { return []dtype{float32s, float64s, uint8s} }
+
+// dtypeOf returns the type of a tensor that Check accepts.
+func dtypeOf(t *checkpoints.Tensor) dtype {
+	switch {
+	case t.Data64 != nil:
+		return float64s
+	case t.Bytes != nil:
+		return uint8s
+	}
+	return float32s
+}
+
 // appendData appends a tensor's elements, little-endian.
 func appendData(b []byte, t *checkpoints.Tensor) []byte {
 	for _, x := range t.Data {
@@ -18,16 +45,12 @@ func appendData(b []byte, t *checkpoints.Tensor) []byte {
 	for _, x := range t.Data64 {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
 	}
-	return b
+	return append(b, t.Bytes...)
 }
 
 // decode returns the tensor of the given bytes. It allocates as much as data has,
 // and says what is wrong where the shape asks for more or less.
-func decode(name string, shape []int, double bool, data []byte) (t checkpoints.Tensor, wrong string) {
-	width := 4
-	if double {
-		width = 8
-	}
+func decode(name string, shape []int, of dtype, data []byte) (t checkpoints.Tensor, wrong string) {
 	if len(shape) > maxRank {
 		return t, fmt.Sprintf("%d dimensions, at most %d are allowed", len(shape), maxRank)
 	}
@@ -38,20 +61,23 @@ func decode(name string, shape []int, double bool, data []byte) (t checkpoints.T
 		}
 		n *= d
 	}
-	if len(data)%width != 0 || len(data)/width != n {
-		return t, fmt.Sprintf("%d bytes of data, shape %v has %d elements of %d bytes", len(data), shape, n, width)
+	if len(data)%of.width != 0 || len(data)/of.width != n {
+		return t, fmt.Sprintf("%d bytes of data, shape %v has %d elements of %d bytes", len(data), shape, n, of.width)
 	}
 	t = checkpoints.Tensor{Name: name, Shape: shape}
-	if double {
+	switch of {
+	case float64s:
 		t.Data64 = make([]float64, n)
 		for i := range t.Data64 {
 			t.Data64[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
 		}
-		return t, ""
-	}
-	t.Data = make([]float32, n)
-	for i := range t.Data {
-		t.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	case uint8s:
+		t.Bytes = bytes.Clone(data)
+	default:
+		t.Data = make([]float32, n)
+		for i := range t.Data {
+			t.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
 	}
 	return t, ""
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,6 +31,8 @@ func sample(t testing.TB) *checkpoints.File {
 			{Name: "alone", Data: []float32{7}},
 			{Name: "deep", Shape: []int{1, 1, 1, 1, 1, 1, 1, 1}, Data: []float32{1}},
 			{Name: "one", Shape: []int{1}, Data64: []float64{7}},
+			{Name: "state", Shape: []int{2, 3}, Bytes: []byte{0, 255, '\n', 0x80, 7, 1}},
+			{Name: "flag", Bytes: []byte{1}},
 		},
 	}
 	if err := f.EncodeConfig(map[string]any{
@@ -63,6 +67,62 @@ func TestRoundTrip(t *testing.T) {
 		}
 		if d := cmp.Diff(f, got, sameBits); d != "" { // Config as bytes: 5.0 has not become 5
 			t.Errorf("%s (-written +read):\n%s", format, d)
+		}
+	}
+}
+
+// Whatever a tensor can hold, every format keeps it or refuses the file: a field of Tensor that exchange
+// does not know would vanish in silence.
+func TestEveryTypeOfElementsIsKept(t *testing.T) {
+	types := 0
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[checkpoints.Tensor]()) {
+		if field.Type.Kind() != reflect.Slice || field.Name == "Shape" {
+			continue
+		}
+		types++
+		f := &checkpoints.File{Kind: "other", Tensors: []checkpoints.Tensor{
+			{Name: "before", Shape: []int{1}, Data: []float32{3}}, {Name: "x", Shape: []int{2}}, {Name: "after", Shape: []int{1}, Data: []float32{4}},
+		}}
+		elements := reflect.MakeSlice(field.Type, 2, 2)
+		elements.Index(1).Set(reflect.ValueOf(1).Convert(field.Type.Elem()))
+		reflect.ValueOf(&f.Tensors[1]).Elem().FieldByIndex(field.Index).Set(elements)
+		for _, format := range Formats() {
+			data, err := Marshal(f, format)
+			if err != nil {
+				continue
+			}
+			got, _, err := Read(bytes.NewReader(data))
+			if err != nil {
+				t.Errorf("%s, %s: %v", format, field.Name, err)
+			} else if d := cmp.Diff(f, got); d != "" {
+				t.Errorf("%s, %s (-written +read):\n%s", format, field.Name, d)
+			}
+		}
+	}
+	if types < 3 {
+		t.Errorf("%d types of elements, want float32, float64 and uint8 at least", types)
+	}
+}
+
+// Bytes that Python wrote.
+func TestBytesOfOthers(t *testing.T) {
+	want := []checkpoints.Tensor{
+		{Name: "state", Shape: []int{2, 3}, Bytes: []byte{0, 51, 102, 153, 204, 255}}, {Name: "w", Shape: []int{1}, Data: []float32{0.5}},
+	}
+	for _, name := range []string{"numpy-uint8.npz", "safetensors-uint8.safetensors"} {
+		r, err := os.Open(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := Read(r)
+		r.Close()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		slices.SortFunc(got.Tensors, func(a, b checkpoints.Tensor) int { return strings.Compare(a.Name, b.Name) })
+		if d := cmp.Diff(want, got.Tensors); d != "" {
+			t.Errorf("%s:\n%s", name, d)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,15 +52,11 @@ func marshalNPZ(f *checkpoints.File) ([]byte, error) {
 		if unsafeName(t.Name) || t.Name == metadataName {
 			return nil, failf(NPZ, "tensor "+strconv.Quote(t.Name), "the name cannot be that of an archive's entry; use %s", FlaxMsgpack)
 		}
-		descr := "<f4"
-		if t.Data64 != nil {
-			descr = "<f8"
-		}
-		if err := add(t.Name, appendData(npyHeader(descr, t.Shape), t)); err != nil {
+		if err := add(t.Name, appendData(npyHeader(dtypeOf(t).npy, t.Shape), t)); err != nil {
 			return nil, err
 		}
 	}
-	if err := add(metadataName, append(npyHeader("|u1", []int{len(text)}), text...)); err != nil {
+	if err := add(metadataName, append(npyHeader(uint8s.npy, []int{len(text)}), text...)); err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
@@ -121,17 +118,20 @@ func readNPZ(data []byte) (*checkpoints.File, error) {
 		a, wrong := parseNPY(content)
 		switch {
 		case wrong != "":
-		case name == metadataName && (a.descr != "|u1" || len(a.shape) != 1 || a.shape[0] != len(a.data)):
+		case name == metadataName && (a.descr != uint8s.npy || len(a.shape) != 1 || a.shape[0] != len(a.data)):
 			wrong = fmt.Sprintf("%s%v, want a uint8 array of one dimension", a.descr, a.shape)
 		case name == metadataName:
 			if err := setMetadata(f, a.data); err != nil {
 				return nil, &FormatError{Format: NPZ, Place: place, Reason: refused(NPZ, err).Reason, Err: err}
 			}
-		case a.descr != "<f4" && a.descr != "<f8":
-			wrong = fmt.Sprintf("dtype %s; save it as little-endian float32, with .astype('<f4')", a.descr)
 		default:
+			k := slices.IndexFunc(dtypes(), func(d dtype) bool { return d.npy == a.descr })
+			if k < 0 {
+				wrong = fmt.Sprintf("dtype %s; save it as little-endian float32, with .astype('<f4')", a.descr)
+				break
+			}
 			var t checkpoints.Tensor
-			t, wrong = decode(name, a.shape, a.descr == "<f8", a.data)
+			t, wrong = decode(name, a.shape, dtypes()[k], a.data)
 			f.Tensors = append(f.Tensors, t)
 		}
 		if wrong != "" {

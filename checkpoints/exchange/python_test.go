@@ -57,6 +57,12 @@ func TestPythonReads(t *testing.T) {
 				elements = append(elements, v)
 			}
 		}
+		if x.Bytes != nil {
+			dtype = "uint8"
+			for _, v := range x.Bytes {
+				elements = append(elements, float64(v))
+			}
+		}
 		tensors[x.Name] = []any{shape, dtype, elements}
 	}
 	config := map[string]any{

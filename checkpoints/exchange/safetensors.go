@@ -17,8 +17,6 @@ const maxHeader = 8 << 20
 // metadataKey is the string of a header's __metadata__ that holds the JSON.
 const metadataKey = "mopt"
 
-var dtypes = map[bool]string{false: "F32", true: "F64"}
-
 func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 	text, err := metadataJSON(f)
 	if err != nil {
@@ -38,14 +36,14 @@ func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 		if t.Name == metadataName {
 			return nil, failf(SafeTensors, "tensor "+strconv.Quote(t.Name), "the name is taken by the format; use %s", FlaxMsgpack)
 		}
-		head = append(key(append(head, ','), t.Name), fmt.Sprintf(`{"dtype":%q,"shape":[`, dtypes[t.Data64 != nil])...)
+		head = append(key(append(head, ','), t.Name), fmt.Sprintf(`{"dtype":%q,"shape":[`, dtypeOf(t).safeTensors)...)
 		for k, d := range t.Shape {
 			if k > 0 {
 				head = append(head, ',')
 			}
 			head = strconv.AppendInt(head, int64(d), 10)
 		}
-		next := size + 4*len(t.Data) + 8*len(t.Data64)
+		next := size + dtypeOf(t).width*(len(t.Data)+len(t.Data64)+len(t.Bytes))
 		head = append(head, fmt.Sprintf(`],"data_offsets":[%d,%d]}`, size, next)...)
 		size = next
 	}
@@ -67,7 +65,7 @@ func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 // A span is a tensor of a header: its bytes are data[begin:end].
 type span struct {
 	name       string
-	double     bool
+	of         dtype
 	shape      []int
 	begin, end uint64
 }
@@ -118,7 +116,7 @@ func readSafeTensors(data []byte) (*checkpoints.File, error) {
 			return nil, failf(SafeTensors, place, "data at bytes %d to %d; %d of %d are taken before it, and tensors leave neither gaps nor overlap",
 				s.begin, s.end, at, len(data))
 		}
-		t, wrong := decode(s.name, s.shape, s.double, data[s.begin:s.end])
+		t, wrong := decode(s.name, s.shape, s.of, data[s.begin:s.end])
 		if wrong != "" {
 			return nil, failf(SafeTensors, place, "%s", wrong)
 		}
@@ -142,16 +140,17 @@ func readSafeTensors(data []byte) (*checkpoints.File, error) {
 // parseSpan reads a tensor's entry of the header; its keys are exactly these three.
 func parseSpan(name string, entry any) (s span, wrong string) {
 	m, _ := entry.(map[string]any)
-	dtype, ok1 := m["dtype"].(string)
+	of, ok1 := m["dtype"].(string)
 	shape, ok2 := integers(m["shape"])
 	offsets, ok3 := integers(m["data_offsets"])
 	if len(m) != 3 || !ok1 || !ok2 || !ok3 || len(offsets) != 2 {
 		return s, "want dtype, shape and two data_offsets"
 	}
-	if dtype != "F32" && dtype != "F64" {
-		return s, fmt.Sprintf("dtype %s; save it as float32", dtype)
+	k := slices.IndexFunc(dtypes(), func(d dtype) bool { return d.safeTensors == of })
+	if k < 0 {
+		return s, fmt.Sprintf("dtype %s; save it as float32", of)
 	}
-	s = span{name: name, double: dtype == "F64", begin: offsets[0], end: offsets[1]}
+	s = span{name: name, of: dtypes()[k], begin: offsets[0], end: offsets[1]}
 	for _, d := range shape {
 		s.shape = append(s.shape, int(d))
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the files of TestFilesOfOthers beside itself. Run by hand; needs NumPy and msgpack.
+"""Writes the files of TestFilesOfOthers and TestBytesOfOthers beside itself. Run by hand; needs NumPy and msgpack.
 
 The .npz files are NumPy's own. The other two are written by what the formats' descriptions say:
 safetensors (https://huggingface.co/docs/safetensors), with its writer's order of tensors, and
@@ -24,14 +24,24 @@ as_bytes = np.frombuffer(text.encode(), np.uint8)
 np.savez("numpy.npz", **tensors, __metadata__=as_bytes)
 np.savez_compressed("numpy-compressed.npz", **tensors, __metadata__=as_bytes)
 
-header, data = {"__metadata__": {"mopt": text}}, b""
-for name, a in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
-    header[name] = {"dtype": f"F{8 * a.itemsize}", "shape": a.shape, "data_offsets": (len(data), len(data) + a.nbytes)}
-    data += a.tobytes()
-header = json.dumps(header).encode()
-header += b" " * (-len(header) % 8)
-with open("safetensors.safetensors", "wb") as f:
-    f.write(struct.pack("<Q", len(header)) + header + data)
+
+
+def safetensors(path, tensors):
+    header, data = {"__metadata__": {"mopt": text}}, b""
+    for name, a in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        dtype = {"f": "F", "u": "U"}[a.dtype.kind] + str(8 * a.itemsize)
+        header[name] = {"dtype": dtype, "shape": a.shape, "data_offsets": (len(data), len(data) + a.nbytes)}
+        data += a.tobytes()
+    header = json.dumps(header).encode()
+    header += b" " * (-len(header) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(header)) + header + data)
+
+
+safetensors("safetensors.safetensors", tensors)
+with_bytes = {"state": np.arange(0, 256, 51, dtype=np.uint8).reshape(2, 3), "w": np.float32([0.5])}
+np.savez("numpy-uint8.npz", **with_bytes, __metadata__=as_bytes)
+safetensors("safetensors-uint8.safetensors", with_bytes)
 
 
 def tree(value):

@@ -34,7 +34,7 @@ def safetensors(path):
     for name, t in header.items():
         begin, stop = t["data_offsets"]
         assert begin == end, "a gap"
-        tensors[name] = np.frombuffer(data[begin:stop], {"F32": "<f4", "F64": "<f8"}[t["dtype"]]).reshape(t["shape"])
+        tensors[name] = np.frombuffer(data[begin:stop], {"F32": "<f4", "F64": "<f8", "U8": "u1"}[t["dtype"]]).reshape(t["shape"])
         end = stop
     assert end == len(data)
     return json.loads(metadata["mopt"]), tensors
