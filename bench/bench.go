@@ -78,7 +78,7 @@ func Run(ctx context.Context, each time.Duration, report func(what string, done,
 	if err != nil {
 		return nil, err
 	}
-	net, err := lstm.Random(lstm.Config{}, stream.New(0, "bench", 0))
+	net, err := lstm.Init{}.Random(lstm.Config{}, stream.New(0, "bench", 0))
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // multiplies 2+20 inputs and a bias by 80, layer 2 40 and a bias by 80, the
 // read-out 20 and a bias by 1.
 func TestFlops(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{}, rand.New(rand.NewPCG(1, 1)))
+	net, err := lstm.Init{}.Random(lstm.Config{}, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

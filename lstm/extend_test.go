@@ -17,7 +17,7 @@ func TestExtend(t *testing.T) {
 		{Hidden: 3, Inputs: Raw | RNNProp, Dense: 4, Readout: Exp},
 		{NoLSTM: true, Inputs: RNNProp},
 	} {
-		net, err := Random(cfg, rand.New(rand.NewPCG(1, 1)))
+		net, err := Init{}.Random(cfg, rand.New(rand.NewPCG(1, 1)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestExtend(t *testing.T) {
 			}
 		}
 	}
-	net, _ := Random(Config{Hidden: 2, Inputs: RNNProp}, rand.New(rand.NewPCG(1, 1)))
+	net, _ := Init{}.Random(Config{Hidden: 2, Inputs: RNNProp}, rand.New(rand.NewPCG(1, 1)))
 	if _, err := net.Extend(LogAndSign); err == nil {
 		t.Error("an input was dropped without a word")
 	}
@@ -69,7 +69,7 @@ func TestExtend(t *testing.T) {
 func TestAnneal(t *testing.T) {
 	const n, anneal = 20, 3
 	cfg := Config{Hidden: 3, Inputs: LogAndSign | Clock, Scale: 0.125}
-	net, err := Random(cfg, rand.New(rand.NewPCG(1, 1)))
+	net, err := Init{}.Random(cfg, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

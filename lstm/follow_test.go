@@ -19,7 +19,7 @@ func TestFollowAgainstFiniteDifferences(t *testing.T) {
 		{NoLSTM: true, Inputs: lstm.Raw}, {Hidden: 2, Readout: lstm.Exp, Inputs: lstm.RNNProp},
 	} {
 		rng := rand.New(rand.NewPCG(8, 0))
-		net, err := lstm.Random(cfg, rng)
+		net, err := lstm.Init{}.Random(cfg, rng)
 		if err != nil {
 			t.Fatal(err)
 		}

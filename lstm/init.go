@@ -9,8 +9,9 @@ import (
 )
 
 // An Init says how the parameters of a new network are drawn. The zero value is
-// PyTorch's way with LSTM cells: every one uniform on ±1/√H, with H the hidden
-// units (the number of features where there are none).
+// PyTorch's way with LSTM cells: every parameter uniform on ±1/√H, with H the hidden
+// units of an LSTM layer. A network without LSTM layers has the number of its features
+// in place of H.
 //
 // Optimizers that were trained for long end with weights ten times as large
 // and forget gates near 1, which thousands of meta-steps have to build up. To begin there
@@ -59,9 +60,6 @@ const (
 	maxMemory = 1_000_000_000
 )
 
-// Random returns a network with parameters drawn from rng as the zero Init says.
-func Random(cfg Config, rng *rand.Rand) (*Network, error) { return Init{}.Random(cfg, rng) }
-
 // Random returns a network with parameters drawn from rng.
 func (in Init) Random(cfg Config, rng *rand.Rand) (*Network, error) {
 	if err := cfg.Validate(); err != nil {
@@ -72,7 +70,11 @@ func (in Init) Random(cfg Config, rng *rand.Rand) (*Network, error) {
 	}
 	in = in.WithDefaults()
 	geo := newGeometry(cfg)
-	bound := 1 / math.Sqrt(float64(max(geo.cfg.Hidden, 1)))
+	width := geo.cfg.Hidden
+	if len(geo.layers) == 0 {
+		width = geo.features
+	}
+	bound := 1 / math.Sqrt(float64(width))
 	phi := make([]float32, geo.size)
 	for i := range phi {
 		phi[i] = float32(bound * (2*rng.Float64() - 1))

@@ -71,3 +71,28 @@ func TestInit(t *testing.T) {
 		}
 	}
 }
+
+// Without LSTM layers the bound is 1/√features, of all parameters: with 4,000 of them the largest comes near it.
+func TestInitWithoutLSTM(t *testing.T) {
+	for _, c := range []struct {
+		cfg   Config
+		bound float64
+	}{
+		{Config{NoLSTM: true, Inputs: LogAndSign | Clock, Dense: 800}, 0.5}, {Config{NoLSTM: true, Inputs: RNNProp, Dense: 1000}, math.Sqrt(0.5)},
+		{Config{NoLSTM: true, Inputs: Raw, Dense: 1000}, 1},
+	} {
+		net, err := Init{}.Random(c.cfg, rand.New(rand.NewPCG(5, 5)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest := 0.0
+		for _, tensor := range net.Tensors() {
+			for _, x := range tensor.Data {
+				largest = max(largest, math.Abs(float64(x)))
+			}
+		}
+		if largest > c.bound || largest < 0.99*c.bound {
+			t.Errorf("%v: the largest parameter is %v, want one just below %v", c.cfg.Inputs, largest, c.bound)
+		}
+	}
+}

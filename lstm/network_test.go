@@ -15,7 +15,7 @@ import (
 // pair returns the same random network in float32 and in float64.
 func pair(t testing.TB, cfg Config, seed uint64) (*Network, *core[float64]) {
 	t.Helper()
-	net, err := Random(cfg, rand.New(rand.NewPCG(seed, 1)))
+	net, err := Init{}.Random(cfg, rand.New(rand.NewPCG(seed, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

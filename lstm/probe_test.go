@@ -132,7 +132,7 @@ func TestProbeAgainstTheEquations(t *testing.T) {
 func TestProbeSamplesAndLeavesTheRunAlone(t *testing.T) {
 	const n = 32 * 15
 	for _, cfg := range []Config{{Hidden: 4}, {Hidden: 3, Layers: 1, Inputs: Raw | RNNProp | Clock, Readout: Exp, Dense: 2, Anneal: 2}, {NoLSTM: true, Inputs: Raw}} {
-		net, err := Random(cfg, rand.New(rand.NewPCG(3, 3)))
+		net, err := Init{}.Random(cfg, rand.New(rand.NewPCG(3, 3)))
 		if err != nil {
 			t.Fatal(err)
 		}

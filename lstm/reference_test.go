@@ -19,7 +19,7 @@ func TestReferenceIsTheNetworkInFloat64(t *testing.T) {
 		{Hidden: 5}, {Hidden: 4, Inputs: lstm.RNNProp | lstm.Raw, Readout: lstm.Tanh, Dense: 3, Layers: 1},
 	} {
 		rng := rand.New(rand.NewPCG(5, 0))
-		net, err := lstm.Random(cfg, rng)
+		net, err := lstm.Init{}.Random(cfg, rng)
 		if err != nil {
 			t.Fatal(err)
 		}

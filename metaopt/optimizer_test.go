@@ -17,7 +17,7 @@ import (
 
 func someOptimizer(t *testing.T, cfg lstm.Config) *metaopt.Optimizer {
 	t.Helper()
-	net, err := lstm.Random(cfg, newRand(4))
+	net, err := lstm.Init{}.Random(cfg, newRand(4))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // holds the mean of the estimates to the full meta-gradient: along a fixed direction, it
 // must lie within four standard errors, which are a small part of it.
 func TestSampledAdjointIsUnbiased(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}

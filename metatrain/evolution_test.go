@@ -210,7 +210,7 @@ func TestPESOfOneWindowIsES(t *testing.T) {
 // two sides with next to no perturbation, the losses are those of the network itself, and
 // ES leaves the episode where the network takes it.
 func TestEvolutionSeesTheSameDataOnBothSides(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 5, Inputs: lstm.RNNProp}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.RNNProp}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestEvolutionSeesTheSameDataOnBothSides(t *testing.T) {
 
 // TestEvolutionAllocatesNothingPerStep compares windows of 8 and of 64 steps.
 func TestEvolutionAllocatesNothingPerStep(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 4}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}

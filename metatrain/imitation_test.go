@@ -20,7 +20,7 @@ func TestImitationAgainstFiniteDifferences(t *testing.T) {
 	const n, k, h = 7, 4, 1e-5
 	teacher := baselines.Momentum{LearningRate: 0.05}
 	for _, cfg := range []lstm.Config{{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, {NoLSTM: true, Inputs: lstm.Raw}} {
-		net, err := lstm.Random(cfg, newRand(1))
+		net, err := lstm.Init{}.Random(cfg, newRand(1))
 		if err != nil {
 			t.Fatal(err)
 		}

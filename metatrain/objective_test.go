@@ -76,7 +76,7 @@ func zeroNet(t *testing.T) *lstm.Network {
 // with that of the weights that the objective gave, over two windows on data that
 // change at every step: so the reference run does not disturb the data either.
 func TestObjectiveIsDifferentiated(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}

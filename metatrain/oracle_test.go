@@ -150,7 +150,7 @@ func (r *recorder) Estimate(ctx context.Context, dphi []float64, ep *metatrain.E
 // which does not, over two windows on data that change at every step. Central
 // differences of float32 gradients are good to about 1e-4 (see hessianVector).
 func TestCentralDifferencesStandInForHessian(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.LogAndSign, P: 2, Scale: 0.5}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.LogAndSign, P: 2, Scale: 0.5}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}

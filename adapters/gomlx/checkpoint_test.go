@@ -91,7 +91,7 @@ func TestResumeIsExact(t *testing.T) {
 func TestResumeKnowsItsNetwork(t *testing.T) {
 	net, grads := random(t, stateful), gradients(6, coordinates)
 	dir, _ := saved(t, New(net), grads)
-	other, err := lstm.Random(stateful, rand.New(rand.NewPCG(9, 9)))
+	other, err := lstm.Init{}.Random(stateful, rand.New(rand.NewPCG(9, 9)))
 	if err != nil {
 		t.Fatal(err)
 	}

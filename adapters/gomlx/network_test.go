@@ -38,7 +38,7 @@ var configs = []lstm.Config{
 
 func random(t testing.TB, cfg lstm.Config) *lstm.Network {
 	t.Helper()
-	net, err := lstm.Random(cfg, rand.New(rand.NewPCG(3, 1)))
+	net, err := lstm.Init{}.Random(cfg, rand.New(rand.NewPCG(3, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 func ExampleSystem_Solve() {
 	cfg := lstm.Config{Hidden: 3}
-	net, err := lstm.Random(cfg, rand.New(rand.NewPCG(1, 0)))
+	net, err := lstm.Init{}.Random(cfg, rand.New(rand.NewPCG(1, 0)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func ExampleSystem_Solve() {
 }
 
 func ExampleCheck() {
-	net, err := lstm.Random(lstm.Config{}, rand.New(rand.NewPCG(1, 0)))
+	net, err := lstm.Init{}.Random(lstm.Config{}, rand.New(rand.NewPCG(1, 0)))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type setting struct {
 func settings(t *testing.T, cfg lstm.Config) []setting {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(11, 0))
-	net, err := lstm.Random(cfg, rng)
+	net, err := lstm.Init{}.Random(cfg, rng)
 	if err != nil {
 		t.Fatal(err)
 	}

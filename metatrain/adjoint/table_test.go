@@ -75,7 +75,7 @@ func cells(a adjoint.Agreement) string {
 
 func random(cfg lstm.Config) func(b *testing.B) *lstm.Network {
 	return func(b *testing.B) *lstm.Network {
-		net, err := lstm.Random(cfg, stream.New(1, "init", 0))
+		net, err := lstm.Init{}.Random(cfg, stream.New(1, "init", 0))
 		if err != nil {
 			b.Fatal(err)
 		}
