@@ -89,7 +89,7 @@ func (v Validation) Score(ctx context.Context, rule optimizer.Rule) (Score, []Ho
 	for _, steps := range v.Horizons {
 		begun := make([]optimizer.Outcome, len(outcomes[0]))
 		for i, out := range outcomes[0] {
-			begun[i] = prefix(out, steps)
+			begun[i] = out.Prefix(steps)
 		}
 		score := NewScore(begun)
 		if v.Selection != SelectMean {
@@ -119,18 +119,6 @@ func combine(parts []HorizonScore) Score {
 		total.Geometric = Number(math.Exp(sumLog / n))
 	}
 	return total
-}
-
-// prefix is what the first steps of a run did.
-func prefix(out optimizer.Outcome, steps int) optimizer.Outcome {
-	if len(out.Losses) < steps+1 {
-		return out // it diverged before
-	}
-	begun := optimizer.Outcome{Losses: out.Losses[:steps+1]}
-	if d := out.Diverged; d != nil && d.Step == steps && d.What == "loss" {
-		begun.Diverged = d
-	}
-	return begun
 }
 
 // smallest stands for a loss of 0 in a geometric mean.

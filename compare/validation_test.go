@@ -133,12 +133,6 @@ func TestDivergenceCountsFromWhereItIs(t *testing.T) {
 			}
 		}
 	}
-	// The loss of step 2 closes a run of 2 steps; what its gradient is does not matter any more.
-	d := &optimizer.DivergedError{Step: 2, What: "gradient"}
-	out := optimizer.Outcome{Losses: []float64{3, 2, 1}, Diverged: d}
-	if prefix(out, 2).Diverged != nil || prefix(out, 3).Diverged != d || len(prefix(out, 1).Losses) != 2 {
-		t.Error("a bad gradient at the end of a run is not told from one before")
-	}
 }
 
 func TestGeometricMeanOfWhatHasNone(t *testing.T) {

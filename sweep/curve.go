@@ -17,7 +17,7 @@ func newRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, see
 	outcomes = slices.Clone(outcomes)
 	var r Record
 	for i, out := range outcomes {
-		outcomes[i] = firstSteps(out, steps)
+		outcomes[i] = out.Prefix(steps)
 		if d := outcomes[i].Diverged; d != nil {
 			r.DivergedAt = append(r.DivergedAt, fmt.Sprintf("instance %d: %v", i, d))
 		}
@@ -27,19 +27,6 @@ func newRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, see
 	r.MeanLosses, r.FinalLosses, r.Diverged = res.MeanLosses, res.FinalLosses, res.Diverged
 	r.Curve, r.CurveCI95 = res.Curve, res.CurveCI95
 	return r
-}
-
-// firstSteps is what a run of fewer steps would have been: the data of a step, and what rules
-// answer to it, do not depend on how many follow.
-func firstSteps(out optimizer.Outcome, steps int) optimizer.Outcome {
-	if len(out.Losses) > steps+1 {
-		out.Losses = out.Losses[:steps+1]
-	}
-	// A run ends with the loss of its last step: the gradient there does not count.
-	if d := out.Diverged; d != nil && (d.Step > steps || d.Step == steps && d.What != "loss") {
-		out.Diverged = nil
-	}
-	return out
 }
 
 // curveSteps are at most intervals+1 steps from 0 to T, evenly spaced but for rounding.

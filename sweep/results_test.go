@@ -27,27 +27,6 @@ func TestCurveSteps(t *testing.T) {
 	}
 }
 
-// The beginning of a long run is the short run, divergence included.
-func TestFirstSteps(t *testing.T) {
-	at := func(step int, what string) *optimizer.DivergedError {
-		return &optimizer.DivergedError{Step: step, What: what}
-	}
-	for _, c := range []struct {
-		losses   int
-		diverged *optimizer.DivergedError
-		want     int
-		still    bool
-	}{
-		{9, nil, 5, false}, {5, nil, 5, false}, {7, at(6, "gradient"), 5, false}, {5, at(4, "gradient"), 5, false},
-		{5, at(4, "loss"), 5, true}, {4, at(3, "update"), 4, true}, {6, at(5, "loss"), 5, false},
-	} {
-		out := firstSteps(optimizer.Outcome{Losses: make([]float64, c.losses), Diverged: c.diverged}, 4)
-		if len(out.Losses) != c.want || (out.Diverged != nil) != c.still {
-			t.Errorf("%d losses, %v: the first 4 steps have %d losses, diverged: %v", c.losses, c.diverged, len(out.Losses), out.Diverged)
-		}
-	}
-}
-
 // By hand: two instances whose mean is 10 at steps 0 … 4 and then 9, 8, 7 …
 func TestSpeedUpByHand(t *testing.T) {
 	var a, b []float64
