@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"learnedopt/compare"
+	"learnedopt/metatrain"
 )
 
 // A Run is a meta-training: what its log and its result say.
@@ -27,13 +28,14 @@ type Training struct {
 	Version  string    `json:"version"`
 	Settings []Setting `json:"settings"`
 	// Reason is why it ended, empty while it runs.
-	Reason   string `json:"reason,omitempty"`
-	Error    string `json:"error,omitempty"`
-	Skipped  int    `json:"skipped"`
-	MetaStep int    `json:"meta_steps"`
-	Best     int    `json:"best_meta_step"`
-	Valid    Num    `json:"valid_loss"`
-	Start    Num    `json:"start_valid_loss"`
+	Reason string `json:"reason,omitempty"`
+	Error  string `json:"error,omitempty"`
+	// NonFinite is the number of windows in which something was not finite.
+	NonFinite int `json:"non_finite"`
+	MetaStep  int `json:"meta_steps"`
+	Best      int `json:"best_meta_step"`
+	Valid     Num `json:"valid_loss"`
+	Start     Num `json:"start_valid_loss"`
 }
 
 // An Episode is a point of the training curves; where a log has very many, the mean of some.
@@ -100,6 +102,7 @@ type logLine struct {
 		What       string `json:"what"`
 		Coordinate int    `json:"coordinate"`
 	} `json:"diverged"`
+	Policy    string `json:"policy"`
 	Reason    string `json:"reason"`
 	Error     string `json:"error"`
 	MetaSteps int    `json:"meta_steps"`
@@ -170,7 +173,7 @@ func (l *runLog) end(t *Training, line logLine) {
 	if t.Reason == "" {
 		t.Reason = "unknown"
 	}
-	t.Skipped, t.MetaStep, t.Best = line.Skipped, line.MetaSteps, line.BestStep
+	t.NonFinite, t.MetaStep, t.Best = line.Skipped, line.MetaSteps, line.BestStep
 	t.Valid, t.Start = value(line.ValidLoss), value(line.StartLoss)
 	if t.Error != "" {
 		l.problems.add("training of seed "+t.Seed, "ended ("+t.Reason+"): "+t.Error)
@@ -178,16 +181,29 @@ func (l *runLog) end(t *Training, line logLine) {
 }
 
 func (l *runLog) diverged(t int, line logLine) {
-	l.run.Trainings[t].Skipped++
-	what := "a value was not finite; the window was skipped"
+	l.run.Trainings[t].NonFinite++
+	what := "a value was not finite"
 	if d := line.Diverged; d != nil {
 		what = fmt.Sprintf("%s not finite at inner step %d", clean(d.What, maxName), d.Step)
 		if d.Coordinate >= 0 {
 			what += fmt.Sprintf(", coordinate %d", d.Coordinate)
 		}
-		what += "; the window was skipped"
 	}
+	what += "; " + afterNonFinite(line.Policy)
 	l.problems.add(fmt.Sprintf("meta-step %d, seed %s", line.MetaStep, l.run.Trainings[t].Seed), what)
+}
+
+// afterNonFinite says what a training does after a non-finite window. Logs of before there were policies name none.
+func afterNonFinite(policy string) string {
+	switch policy {
+	case metatrain.SkipNonFinite, "":
+		return "the window was skipped"
+	case metatrain.StopNonFinite:
+		return "the training stopped"
+	case metatrain.RollbackNonFinite:
+		return "the training went back to the last validation without a divergence"
+	}
+	return "policy " + clean(policy, maxName)
 }
 
 func (l *runLog) validation(t int, line logLine) {

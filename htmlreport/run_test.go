@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"learnedopt/compare"
+	"learnedopt/metatrain"
+	"learnedopt/optimizer"
 )
 
 func readRun(t *testing.T, log string) *Source {
@@ -75,9 +77,35 @@ func TestARunIsRead(t *testing.T) {
 		t.Errorf("comparison %+v", c)
 	}
 	wantTexts(t, s, "[won] learned against nesterov, 100 steps on the same 20 instances: 0.5287 × its mean loss",
-		"Seed 0: 200 meta-steps, ended by time; best validation loss 0.1512 at meta-step 150, 7.1500 before the first; windows skipped: 1.",
+		"Seed 0: 200 meta-steps, ended by time; best validation loss 0.1512 at meta-step 150, 7.1500 before the first; non-finite windows: 1.",
 		"meta-step 190, seed 0: gradient not finite at inner step 17, coordinate 3; the window was skipped",
 		"rmsprop: diverged in 1 of 20 runs of the comparison", "sgd: does best at learning rate 10, the end of the grid")
+}
+
+// The page says what the training did after a non-finite window, by the policy in the log.
+func TestNonFinitePoliciesAreTold(t *testing.T) {
+	log := startLine(0)
+	for i, policy := range append(metatrain.NonFinitePolicies(), "hope<") {
+		log += line(t, metatrain.Event{
+			Kind: metatrain.EventDiverged, MetaStep: i, Policy: policy,
+			Diverged: &optimizer.DivergedError{Step: 3, What: "loss", Coordinate: -1, Value: math.Inf(1)},
+		})
+	}
+	s := readRun(t, log+`{"event":"diverged","meta_step":9}`+"\n")
+	wantTexts(t, s, "meta-step 0, seed 0: loss not finite at inner step 3; the window was skipped\n",
+		"meta-step 1, seed 0: loss not finite at inner step 3; the training stopped\n",
+		"meta-step 2, seed 0: loss not finite at inner step 3; the training went back to the last validation without a divergence\n",
+		"meta-step 3, seed 0: loss not finite at inner step 3; policy hope<\n",
+		"meta-step 9, seed 0: a value was not finite; the window was skipped\n", "; non-finite windows: 5.")
+	if n := len(s.Problems); n != 5 {
+		t.Errorf("%d problems, want 5", n)
+	}
+}
+
+// The last line of a log counts windows that the log itself may not have: those of before a resume.
+func TestTheEndCountsNonFiniteWindows(t *testing.T) {
+	s := readRun(t, startLine(0)+events(t, 0, 10)+divergedLine(t, 7)+strings.Replace(endLine, `"skipped":1`, `"skipped":17`, 1))
+	wantTexts(t, s, "; non-finite windows: 17.")
 }
 
 func TestARunWithoutAnEnd(t *testing.T) {
@@ -113,6 +141,40 @@ func TestNonFiniteEventsOfDiagnostics(t *testing.T) {
 	wantTexts(t, s, "non-finite, seen at meta-step 50: training: meta-step 41 instance 2 step 7 what update coordinate 5\n", "training: meta-step 42 instance 2 step 8 what loss")
 	if s.Run.Validations[0].Diagnostics["training.non_finite.count"] != 2 {
 		t.Error("the count is lost")
+	}
+}
+
+// The best validations stay when a long log is thinned, wherever they stand; of the others every other one goes, and the
+// order is kept. Where too many are best, they go too: a page has room for no more than maxValidations.
+func TestBestValidationsStay(t *testing.T) {
+	best := map[int]bool{1: true, 777: true, 2001: true, maxValidations - 1: true}
+	add := func(l *runLog, n int, isBest func(i int) bool) {
+		for i := range n {
+			l.add(fmt.Appendf(nil, `{"event":"validation","meta_step":%d,"valid":{"mean_loss":1,"final_loss":1},"best":%v}`, i, isBest(i)))
+		}
+	}
+	l := newRunLog()
+	add(l, maxValidations+1, func(i int) bool { return best[i] })
+	if got, want := len(l.run.Validations), maxValidations/2+len(best)+1; got != want || l.halved != 1 {
+		t.Errorf("%d validations after %d halvings, want %d after one", got, l.halved, want)
+	}
+	found, last := 0, -1
+	for _, v := range l.run.Validations {
+		if v.MetaStep <= last || v.MetaStep%2 == 1 && !best[v.MetaStep] {
+			t.Fatalf("validation %d after %d, best %v", v.MetaStep, last, v.Best)
+		}
+		last = v.MetaStep
+		if v.Best {
+			found++
+		}
+	}
+	if found != len(best) {
+		t.Errorf("%d of %d best validations stay", found, len(best))
+	}
+	l = newRunLog()
+	add(l, 5*maxValidations, func(int) bool { return true })
+	if got := len(l.run.Validations); got > maxValidations || got < maxValidations/4 {
+		t.Errorf("%d validations of which each was the best", got)
 	}
 }
 

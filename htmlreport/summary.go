@@ -72,8 +72,8 @@ func runFindings(run *Run, r *result) []Finding {
 				text += fmt.Sprintf(", %s before the first", digits(t.Start))
 			}
 		}
-		if t.Skipped > 0 {
-			text += fmt.Sprintf("; windows skipped: %d", t.Skipped)
+		if t.NonFinite > 0 {
+			text += fmt.Sprintf("; non-finite windows: %d", t.NonFinite)
 		}
 		out = append(out, Finding{Text: text + "."})
 	}

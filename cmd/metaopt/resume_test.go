@@ -339,6 +339,16 @@ func TestNonFiniteWindowsAreReplayed(t *testing.T) {
 	fail(t, exitFailure, []string{"meta-train", "-q", "--replay", firstMatch(t, filepath.Join(dir, "nonfinite-*.mopt")), "--until", "39"}, "everything was finite at meta-step 39")
 }
 
+// What followed non-finite windows is said as it was.
+func TestWhatFollowsNonFiniteWindowsIsSaid(t *testing.T) {
+	for policy, want := range map[string]string{"skip": " windows were not finite and were skipped;", "rollback": " windows were not finite and led back to the last validation without a divergence;"} {
+		args := slices.Concat([]string{"meta-train", "--out", filepath.Join(t.TempDir(), "run"), "--on-non-finite", policy, "--meta-batch", "2"}, tiny, nonFinite)
+		if a := succeed(t, args...); !strings.Contains(a.stderr, want) {
+			t.Errorf("%s: %q is not in\n%s", policy, want, a.stderr)
+		}
+	}
+}
+
 func readDir(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -255,7 +255,11 @@ func (t *training) summarize() {
 		t.note("the curriculum's network that is kept was trained at %d steps; the two losses are at the horizons of their stages", out.KeptSteps)
 	}
 	if out.Skipped > 0 {
-		t.note("%d windows were not finite and were skipped; a lower --meta-lr or --scale may help", out.Skipped)
+		followed := "and were skipped"
+		if t.record.OnNonFinite == metatrain.RollbackNonFinite {
+			followed = "and led back to the last validation without a divergence"
+		}
+		t.note("%d windows were not finite %s; a lower --meta-lr or --scale may help", out.Skipped, followed)
 	}
 	hint := t.record.hint(out.diagnostics, len(t.trainer.Network().Params()))
 	switch {

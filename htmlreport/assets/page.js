@@ -8,7 +8,7 @@ function newSource(kind) {
   const summary = el("ul", {class: "findings"});
   const view = kind === "run" ? newRun() : kind === "sweep" ? newSweep() : null;
   const wrong = el("section", {}, el("h3", {}, "What went wrong"));
-  const fine = el("p", {}, "Nothing: no divergence, no skipped window, no line that could not be read.");
+  const fine = el("p", {}, "Nothing: no divergence, no non-finite window, no line that could not be read.");
   const list = el("ul", {class: "problems"});
   wrong.append(fine, list);
   const origin = el("section", {}, el("h3", {}, "Provenance"));
