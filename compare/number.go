@@ -5,22 +5,33 @@ import (
 	"math"
 )
 
-// A Number is a float64 that JSON writes as null where it is not finite: the loss
-// of runs of which one diverged.
+// A Number is a float64 that JSON can hold where it is not finite. Null stands for +Inf: the loss of
+// runs of which one diverged. NaN, a quotient that does not exist, is null too and is read as +Inf, which no
+// comparison takes for a low loss either. −Inf would be the lowest of all: it is the text "-Inf", never null.
 type Number float64
+
+// minusInf is −Inf in JSON.
+const minusInf = `"-Inf"`
 
 // MarshalJSON implements json.Marshaler.
 func (x Number) MarshalJSON() ([]byte, error) {
-	if !x.Finite() {
+	switch {
+	case math.IsInf(float64(x), -1):
+		return []byte(minusInf), nil
+	case !x.Finite():
 		return []byte("null"), nil
 	}
 	return json.Marshal(float64(x))
 }
 
-// UnmarshalJSON implements json.Unmarshaler; null gives +Inf.
+// UnmarshalJSON implements json.Unmarshaler.
 func (x *Number) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
+	switch string(data) {
+	case "null":
 		*x = Number(math.Inf(1))
+		return nil
+	case minusInf:
+		*x = Number(math.Inf(-1))
 		return nil
 	}
 	return json.Unmarshal(data, (*float64)(x))

@@ -30,14 +30,14 @@ type Paired struct {
 	//	Ratio = Σ a_i / Σ b_i,   Difference = (1/n) Σ (a_i − b_i),
 	//
 	// and their 95 % bootstrap intervals, of instances drawn with replacement as pairs.
-	// A ratio is infinite, null in JSON, unless Σ b_i is positive; so is whatever a
-	// divergence makes infinite.
+	// A run that diverged has no mean loss. Where a rule has such a run, none of the four is
+	// known: they are +Inf, null in JSON. So is a ratio unless Σ b_i is positive.
 	Ratio          Number    `json:"ratio"`
 	RatioCI95      [2]Number `json:"ratio_ci95"`
 	Difference     Number    `json:"difference"`
 	DifferenceCI95 [2]Number `json:"difference_ci95"`
-	// Verdict is Won or Lost if the difference's interval excludes zero, or if
-	// one of the two diverged less often; else Undecided.
+	// Verdict is Won or Lost if one of the two diverged on fewer instances, or if neither diverged and
+	// the difference's interval excludes zero; else Undecided. Comparison.Diverged has the numbers.
 	Verdict string `json:"verdict"`
 }
 
@@ -72,10 +72,45 @@ func (r *Result) score() Score {
 	return Score{MeanLoss: r.MeanLoss, FinalLoss: r.FinalLoss, Diverged: r.Diverged}
 }
 
-// pair compares a with b. The resamples are those of the other intervals.
+// Diverged returns on how many instances the rules Name and Against of a pair have no mean loss: they diverged there. Where
+// it is any, the verdict goes by these numbers alone.
+func (c *Comparison) Diverged(p Paired) (name, against int) {
+	for i := range c.Rules {
+		switch r := &c.Rules[i]; {
+		case r.Kind == Learned && r.Name == p.Name:
+			name = r.withoutLoss()
+		case r.Kind == Baseline && r.Name == p.Against:
+			against = r.withoutLoss()
+		}
+	}
+	return name, against
+}
+
+// withoutLoss counts the instances on which the rule has no mean loss.
+func (r *Result) withoutLoss() int {
+	n := 0
+	for _, x := range r.MeanLosses {
+		if !x.Finite() {
+			n++
+		}
+	}
+	return n
+}
+
+// pair compares a with b.
 func pair(a, b *Result, seed uint64) Paired {
+	p := Paired{Name: a.Name, Against: b.Name, Verdict: Undecided}
+	if own, other := a.withoutLoss(), b.withoutLoss(); own+other > 0 {
+		switch {
+		case own < other:
+			p.Verdict = Won
+		case own > other:
+			p.Verdict = Lost
+		}
+		return p.unknown()
+	}
 	n := len(a.MeanLosses)
-	rng := stream.New(seed, "bootstrap", 0)
+	rng := stream.New(seed, "bootstrap", 0) // the resamples of the other intervals
 	ratios, differences := make([]float64, resamples), make([]float64, resamples)
 	for k := range resamples {
 		var sumA, sumB float64
@@ -84,37 +119,33 @@ func pair(a, b *Result, seed uint64) Paired {
 			sumA += float64(a.MeanLosses[i])
 			sumB += float64(b.MeanLosses[i])
 		}
-		ratios[k], differences[k] = ratio(sumA, sumB), difference(sumA, sumB)/float64(n)
+		ratios[k], differences[k] = ratio(sumA, sumB), (sumA-sumB)/float64(n)
 	}
-	p := Paired{
-		Name: a.Name, Against: b.Name,
-		Ratio:      Number(ratio(float64(a.MeanLoss), float64(b.MeanLoss))),
-		Difference: Number(difference(float64(a.MeanLoss), float64(b.MeanLoss))),
-		RatioCI95:  interval(ratios), DifferenceCI95: interval(differences),
-		Verdict: Undecided,
-	}
+	p.Ratio, p.RatioCI95 = Number(ratio(float64(a.MeanLoss), float64(b.MeanLoss))), interval(ratios)
+	p.Difference, p.DifferenceCI95 = a.MeanLoss-b.MeanLoss, interval(differences)
 	switch d := p.DifferenceCI95; {
-	case a.Diverged < b.Diverged || a.Diverged == b.Diverged && d[1] < 0:
+	case !d[0].Finite() || !d[1].Finite(): // sums beyond float64
+		return p.unknown()
+	case d[1] < 0:
 		p.Verdict = Won
-	case a.Diverged > b.Diverged || a.Diverged == b.Diverged && d[0] > 0:
+	case d[0] > 0:
 		p.Verdict = Lost
 	}
 	return p
 }
 
+// unknown returns p without its numbers.
+func (p Paired) unknown() Paired {
+	inf := Number(math.Inf(1))
+	p.Ratio, p.RatioCI95, p.Difference, p.DifferenceCI95 = inf, [2]Number{inf, inf}, inf, [2]Number{inf, inf}
+	return p
+}
+
 func ratio(a, b float64) float64 {
-	if !(b > 0) || math.IsInf(b, 1) {
+	if !(b > 0) {
 		return math.Inf(1)
 	}
 	return a / b
-}
-
-// difference is +Inf, of which nothing follows, where both are infinite.
-func difference(a, b float64) float64 {
-	if math.IsInf(a, 1) {
-		return a
-	}
-	return a - b
 }
 
 // interval returns the 2.5 and 97.5 % quantiles of x, which it sorts.

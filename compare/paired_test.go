@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"learnedopt/baselines"
@@ -51,7 +52,7 @@ func TestPairingDecidesWhatIntervalsCannot(t *testing.T) {
 		{"lower", scaled(0.9), compare.Won, 0.9, 0.9, 0.9},
 		{"higher", scaled(1.1), compare.Lost, 1.1, 1.1, 1.1},
 		{"equal", hard, compare.Undecided, 1, 1, 1},
-		{"diverged", broken, compare.Lost, inf, 0.1, inf},
+		{"diverged", broken, compare.Lost, inf, inf, inf},
 	} {
 		cmp := compare.Comparison{Runs: 10, Rules: []compare.Result{
 			result(c.name, compare.Learned, c.losses...), result("worse", compare.Baseline, scaled(2)...), b,
@@ -78,6 +79,60 @@ func TestPairingDecidesWhatIntervalsCannot(t *testing.T) {
 	if p.Verdict != compare.Undecided || !near(1+float64(p.Difference), 1, 1e-12) || p.DifferenceCI95[0] < -0.8 || p.DifferenceCI95[0] > -0.4 ||
 		p.DifferenceCI95[1] < 0.4 || p.DifferenceCI95[1] > 0.8 {
 		t.Errorf("differences of ±1 give %+v", p)
+	}
+}
+
+// A run that diverged has no mean loss: the numbers are unknown, and the numbers of divergences decide. Nothing of it changes on
+// the way through JSON.
+func TestDivergencesDecide(t *testing.T) {
+	inf := math.Inf(1)
+	for _, c := range []struct {
+		learned, baseline []float64
+		own, other        int
+		verdict           string
+	}{
+		{[]float64{3, 3, 3, 3}, []float64{1, 1, inf, 1}, 0, 1, compare.Won},
+		{[]float64{1, inf, 1, inf}, []float64{3, 3, inf, 3}, 2, 1, compare.Lost},
+		{[]float64{inf, 1, 1, 1}, []float64{3, 3, 3, 3}, 1, 0, compare.Lost},
+		{[]float64{inf, 1, 1, 1}, []float64{inf, 3, 3, 3}, 1, 1, compare.Undecided},
+		{[]float64{inf, 1, 1, 1}, []float64{3, inf, 3, 3}, 1, 1, compare.Undecided},
+		{[]float64{inf, inf, inf, inf}, []float64{inf, inf, inf, inf}, 4, 4, compare.Undecided},
+		{[]float64{1e308, 1e308, 1e308, 1e308}, []float64{1, 1, 1, 1}, 0, 0, compare.Undecided}, // their sum is no float64
+	} {
+		cmp := compare.Comparison{Runs: 4, Rules: []compare.Result{
+			result("same name", compare.Learned, c.learned...), result("same name", compare.Baseline, c.baseline...),
+		}}
+		cmp.Pair()
+		data, err := json.Marshal(cmp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read compare.Comparison
+		if err := json.Unmarshal(data, &read); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(read.Paired, cmp.Paired) {
+			t.Errorf("%v against %v: JSON made %+v of %+v", c.learned, c.baseline, read.Paired, cmp.Paired)
+		}
+		p := cmp.Paired[0]
+		for _, x := range []compare.Number{p.Ratio, p.RatioCI95[0], p.RatioCI95[1], p.Difference, p.DifferenceCI95[0], p.DifferenceCI95[1]} {
+			if !math.IsInf(float64(x), 1) {
+				t.Errorf("%v against %v: %v is known", c.learned, c.baseline, x)
+			}
+		}
+		if own, other := cmp.Diverged(p); own != c.own || other != c.other || p.Verdict != c.verdict {
+			t.Errorf("%v against %v: %s by %d to %d divergences, want %s by %d to %d", c.learned, c.baseline, p.Verdict, own, other, c.verdict, c.own, c.other)
+		}
+	}
+}
+
+// Where the losses' sum is not positive there is no ratio, and the difference decides.
+func TestLossesThatAreNotPositiveHaveNoRatio(t *testing.T) {
+	cmp := compare.Comparison{Runs: 3, Rules: []compare.Result{result("a", compare.Learned, -5, -4, -3), result("b", compare.Baseline, -2, 0, 2)}}
+	cmp.Pair()
+	p := cmp.Paired[0]
+	if p.Ratio.Finite() || p.Verdict != compare.Won || p.Difference != -4 || !(p.DifferenceCI95[0] < -4 && p.DifferenceCI95[1] < 0) {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -108,6 +108,37 @@ func TestTheEndCountsNonFiniteWindows(t *testing.T) {
 	wantTexts(t, s, "; non-finite windows: 17.")
 }
 
+// Where a rule diverged on an instance the summary says on how many, and nothing of losses: also of a file that was written when
+// a difference of −Inf became null, and a verdict was read from its interval.
+func TestDivergencesInASummary(t *testing.T) {
+	inf := compare.Number(math.Inf(1))
+	told := func(c *compare.Comparison) *Source {
+		dir := filepath.Join(t.TempDir(), "run")
+		write(t, filepath.Join(dir, resultFile), line(t, map[string]any{"comparison": c}))
+		s, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	c := comparison("learned")
+	for i := range c.Rules[1:] {
+		c.Rules[1+i].MeanLosses[2], c.Rules[1+i].MeanLoss = inf, inf
+		c.Rules[1+i].Diverged++
+	}
+	c.Pair()
+	const want = "[won] learned against nesterov, 100 steps on the same 20 instances: it diverged in 0 of them, nesterov in 1.\n"
+	wantTexts(t, told(c), want)
+	p := &c.Paired[0]
+	p.RatioCI95, p.Difference, p.DifferenceCI95 = [2]compare.Number{0.5, inf}, inf, [2]compare.Number{inf, -1}
+	wantTexts(t, told(c), want)
+	c.Rules[0].MeanLosses[7], c.Rules[0].MeanLoss, c.Rules[0].Diverged = inf, inf, 1
+	c.Pair()
+	wantTexts(t, told(c), "[open] learned against nesterov, 100 steps on the same 20 instances: both diverged in 1 of them.\n")
+	c.Paired = nil
+	wantTexts(t, told(c), "[] Every rule diverged on some instance.\n")
+}
+
 func TestARunWithoutAnEnd(t *testing.T) {
 	s := readRun(t, startLine(3)+events(t, 0, 12)+`{"event":"episode","meta_st`)
 	wantTexts(t, s, "[] Seed 3: no end in the log yet; at meta-step 50; best validation loss")

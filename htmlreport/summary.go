@@ -31,15 +31,20 @@ func verdictOf(v string) string {
 func pairedFinding(p compare.Paired, c *compare.Comparison) Finding {
 	f := Finding{Verdict: verdictOf(p.Verdict)}
 	f.Text = fmt.Sprintf("%s against %s, %d steps on the same %d instances", clean(p.Name, maxName), clean(p.Against, maxName), c.Steps, c.Runs)
+	own, other := c.Diverged(p)
 	switch {
+	case own+other > 0 && own == other:
+		f.Text += fmt.Sprintf(": both diverged in %d of them.", own)
+	case own+other > 0:
+		f.Text += fmt.Sprintf(": it diverged in %d of them, %s in %d.", own, clean(p.Against, maxName), other)
 	case p.RatioCI95[1].Finite():
 		f.Text += fmt.Sprintf(": %s × its mean loss (95%% interval %s–%s).", digits(number(p.Ratio)), digits(number(p.RatioCI95[0])), digits(number(p.RatioCI95[1])))
 	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
 		f.Text += fmt.Sprintf(": its mean loss %+.4g (95%% interval %+.4g to %+.4g).", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
-	default:
-		f.Text += ", by the runs that diverged."
+	default: // of a file that says no more
+		f.Text += "."
 	}
-	if f.Verdict == open {
+	if f.Verdict == open && own+other == 0 {
 		f.Text += " More runs would tell."
 	}
 	return f
@@ -55,6 +60,9 @@ func runFindings(run *Run, r *result) []Finding {
 			text := fmt.Sprintf("%s has a mean loss of %s.", best.Name, digits(best.MeanLoss))
 			if n := len(r.comparison.Rules); n > 1 {
 				text = fmt.Sprintf("%s has the lowest mean loss, %s, of %d rules.", best.Name, digits(best.MeanLoss), n)
+			}
+			if !best.MeanLoss.finite() {
+				text = "Every rule diverged on some instance."
 			}
 			out = append(out, Finding{Text: text})
 		}

@@ -221,7 +221,7 @@ func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, pap
 func pairedTexts(c *compare.Comparison) []string {
 	var all []string
 	for _, p := range c.Paired {
-		all = append(all, "Mean loss, "+pairedText(p))
+		all = append(all, "Mean loss, "+pairedText(c, p))
 	}
 	return all
 }

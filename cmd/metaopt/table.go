@@ -61,7 +61,7 @@ func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) erro
 	fmt.Fprint(w, "\nMean loss: over all steps, start included. Final loss: over the last five.\n")
 	sentences := []string{verdict(rules, len(c.Paired) > 0)}
 	for _, p := range c.Paired {
-		sentences = append(sentences, pairedText(p))
+		sentences = append(sentences, pairedText(c, p))
 	}
 	for _, text := range append(sentences, handovers(rules, c.Runs)) {
 		if text != "" {
@@ -91,20 +91,29 @@ func loss(x compare.Number) string {
 }
 
 // pairedText says what the paired comparison found.
-func pairedText(p compare.Paired) string {
+func pairedText(c *compare.Comparison, p compare.Paired) string {
 	text := fmt.Sprintf("%s against %s on the same instances: %s", p.Name, p.Against, p.Verdict)
+	own, other := c.Diverged(p)
 	switch {
+	case own+other > 0:
+		text += ", since " + divergedText(own, other, c.Runs, p.Against)
 	case p.RatioCI95[1].Finite():
 		text += fmt.Sprintf(", %s × its mean loss (95%% interval of the pairs %s–%s)", loss(p.Ratio), loss(p.RatioCI95[0]), loss(p.RatioCI95[1]))
 	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
 		text += fmt.Sprintf(", its mean loss %+.4g (95%% interval of the pairs %+.4g to %+.4g)", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
-	default:
-		text += ", for what diverged"
 	}
 	if p.Verdict == compare.Undecided && p.DifferenceCI95[1].Finite() {
 		text += ": more --runs would tell"
 	}
 	return text + "."
+}
+
+// divergedText says how often a learned rule and another one diverged, by which their verdict goes.
+func divergedText(own, other, runs int, against string) string {
+	if own == other {
+		return fmt.Sprintf("both diverged in %d of %d runs", own, runs)
+	}
+	return fmt.Sprintf("it diverged in %d of %d runs and %s in %d", own, runs, against, other)
 }
 
 // verdict compares the best learned with the best tuned rule; "" if there are

@@ -175,12 +175,10 @@ func TestDistinctNames(t *testing.T) {
 
 // What the pairs say stands below the table, in place of the overlap of intervals.
 func TestTableSaysWhatThePairsSay(t *testing.T) {
-	inf := compare.Number(math.Inf(1))
 	c := &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: []compare.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
 	c.Paired = []compare.Paired{
 		{Name: "mine", Against: "sgd", Ratio: 1.01, RatioCI95: [2]compare.Number{0.9, 1.1}, DifferenceCI95: [2]compare.Number{-1, 1}, Verdict: compare.Undecided},
 		{Name: "low", Against: "sgd", Ratio: 0.5, RatioCI95: [2]compare.Number{0.4, 0.6}, DifferenceCI95: [2]compare.Number{-2, -1}, Verdict: compare.Won},
-		{Name: "wild", Against: "sgd", Ratio: inf, RatioCI95: [2]compare.Number{1, inf}, DifferenceCI95: [2]compare.Number{1, inf}, Verdict: compare.Lost},
 	}
 	var b strings.Builder
 	if err := writeComparison(&b, c, report.Markdown); err != nil {
@@ -190,10 +188,45 @@ func TestTableSaysWhatThePairsSay(t *testing.T) {
 		"| rule ", "|---", "\nThe tuned sgd has the lowest mean loss: 1.0% below mine.\n",
 		"\nmine against sgd on the same instances: undecided, 1.0100 × its mean loss (95% interval of the pairs 0.9000–1.1000): more --runs would tell.\n",
 		"\nlow against sgd on the same instances: won, 0.5000 × its mean loss (95% interval of the pairs 0.4000–0.6000).\n",
-		"\nwild against sgd on the same instances: lost, for what diverged.\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// Where a rule diverged the sentence says how often each did, and no number of losses that there are not.
+func TestTableSaysWhoDiverged(t *testing.T) {
+	inf := compare.Number(math.Inf(1))
+	rule := func(name, kind string, losses ...compare.Number) compare.Result {
+		r := row(name, kind, 0, 0)
+		r.MeanLosses, r.MeanLoss = losses, 0
+		for _, x := range losses {
+			if r.MeanLoss += x / compare.Number(len(losses)); !x.Finite() {
+				r.Diverged++
+			}
+		}
+		return r
+	}
+	for _, c := range []struct {
+		rules []compare.Result
+		want  string
+	}{
+		{[]compare.Result{rule("mine", "learned", 3, 3, 3), rule("sgd", "baseline", 2, inf, 2), rule("adam", "baseline", inf, inf, 1)},
+			"mine against sgd on the same instances: won, since it diverged in 0 of 3 runs and sgd in 1."},
+		{[]compare.Result{rule("mine", "learned", inf, 1, inf), rule("sgd", "baseline", 2, 2, 2)},
+			"mine against sgd on the same instances: lost, since it diverged in 2 of 3 runs and sgd in 0."},
+		{[]compare.Result{rule("mine", "learned", inf, 1, 1), rule("sgd", "baseline", 2, inf, 2)},
+			"mine against sgd on the same instances: undecided, since both diverged in 1 of 3 runs."},
+	} {
+		cmp := &compare.Comparison{Task: "t", Steps: 1, Runs: 3, Rules: c.rules}
+		cmp.Pair()
+		var b strings.Builder
+		if err := printComparison(&b, cmp); err != nil {
+			t.Fatal(err)
+		}
+		if text := strings.TrimSpace(b.String()); !strings.HasSuffix(text, "\n"+c.want) || strings.Contains(text, "Inf") {
+			t.Errorf("no %q at the end of\n%s", c.want, text)
 		}
 	}
 }
