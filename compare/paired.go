@@ -48,24 +48,32 @@ type Paired struct {
 // c.Runs instances.
 func (c *Comparison) Pair() {
 	c.Paired = nil
-	var best *Result
 	for i := range c.Rules {
-		r := &c.Rules[i]
-		if len(r.MeanLosses) != c.Runs {
+		if len(c.Rules[i].MeanLosses) != c.Runs {
 			panic(errPairs)
 		}
-		if r.Kind == Baseline && (best == nil || r.score().BetterThan(best.score())) {
-			best = r
-		}
 	}
-	if best == nil {
+	best := Best(c.Rules)
+	if best < 0 {
 		return
 	}
-	for i := range c.Rules {
-		if r := &c.Rules[i]; r.Kind == Learned {
-			c.Paired = append(c.Paired, pair(r, best, c.Seed))
+	for _, r := range c.Rules {
+		if r.Kind == Learned {
+			c.Paired = append(c.Paired, PairOf(r, c.Rules[best], c.Seed))
 		}
 	}
+}
+
+// Best returns the index of the hand-designed rule of the fewest divergences and then the least mean loss, the first one of
+// equals; -1 if there is none.
+func Best(rules []Result) int {
+	best := -1
+	for i := range rules {
+		if rules[i].Kind == Baseline && (best < 0 || rules[i].score().BetterThan(rules[best].score())) {
+			best = i
+		}
+	}
+	return best
 }
 
 func (r *Result) score() Score {
@@ -97,8 +105,12 @@ func (r *Result) withoutLoss() int {
 	return n
 }
 
-// pair compares a with b.
-func pair(a, b *Result, seed uint64) Paired {
+// PairOf compares the learned rule a with the hand-designed rule b, which ran on the same instances of a comparison
+// of this seed. It panics if one has mean losses on more instances than the other.
+func PairOf(a, b Result, seed uint64) Paired {
+	if len(a.MeanLosses) != len(b.MeanLosses) {
+		panic(errPairs)
+	}
 	p := Paired{Name: a.Name, Against: b.Name, Verdict: Undecided}
 	if own, other := a.withoutLoss(), b.withoutLoss(); own+other > 0 {
 		switch {

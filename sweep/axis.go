@@ -11,19 +11,9 @@ import (
 	"learnedopt/tasks"
 )
 
-// An Axis is a setting and the values that it takes, in canonical text.
-type Axis struct {
-	Key    string   `json:"key"`
-	Values []string `json:"values"`
-}
-
-// The axes that are no option of a task.
-const (
-	// DataAxis is the task itself, by its name: the data set of classifiers.
-	DataAxis = "data"
-	// StepsAxis is the horizon T.
-	StepsAxis = "steps"
-)
+// DataAxis is the axis that is the task itself, by its name: the data set of classifiers. It and StepsAxis are no
+// options of a task.
+const DataAxis = "data"
 
 // AxisKeys returns the keys of all axes: those that are no option of a task, then the options.
 func AxisKeys() []string {
@@ -52,7 +42,7 @@ func parserOf(key string) (func(text string) (string, error), error) {
 }
 
 // apply changes a cell's task and horizon as a value of the axis says.
-func (a Axis) apply(task *tasks.Spec, horizon *int, value string) (err error) {
+func apply(a Axis, task *tasks.Spec, horizon *int, value string) (err error) {
 	switch a.Key {
 	case DataAxis:
 		*task, err = task.WithTask(value)

@@ -68,7 +68,7 @@ condition = 10
 	if !reflect.DeepEqual(f.Settings, want) {
 		t.Errorf("settings %v, want %v", f.Settings, want)
 	}
-	axes := []Axis{{"steps", []string{"10", "1000"}}, {"loss-scale", []string{"0.5", "2"}}, {"condition", []string{"10"}}}
+	axes := []Axis{{Key: "steps", Values: []string{"10", "1000"}}, {Key: "loss-scale", Values: []string{"0.5", "2"}}, {Key: "condition", Values: []string{"10"}}}
 	if !reflect.DeepEqual(f.Axes, axes) {
 		t.Errorf("axes %v, want %v", f.Axes, axes)
 	}

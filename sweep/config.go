@@ -11,23 +11,25 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
-// On what the learning rates of hand-designed rules are tuned.
+// On what the learning rates of hand-designed rules are tuned: see package results.
 const (
-	// TuneBase is once, on the base task and horizon; TuneCell in every cell; TuneBoth makes
-	// two rules of each.
-	TuneBase = "base"
-	TuneCell = "cell"
-	TuneBoth = "both"
+	TuneBase = results.TuneBase
+	TuneCell = results.TuneCell
+	TuneBoth = results.TuneBoth
 )
 
 // Tunes returns what Config.Tune may be.
 func Tunes() []string { return []string{TuneBase, TuneCell, TuneBoth} }
 
-// ReachRule is the hand-designed rule that speed-ups are measured by.
-const ReachRule = "adam"
+// An Axis is a setting and the values that it takes, in canonical text.
+type Axis = results.Axis
+
+// StepsAxis is the key of the axis that is the horizon T.
+const StepsAxis = results.StepsAxis
 
 // maxCells bounds a sweep: what lies beyond is a slip.
 const maxCells = 4096
@@ -56,7 +58,7 @@ type Config struct {
 	Rules          []string
 	Tune           string
 	TuneRuns, Grid int
-	// Reach is how many times the horizon ReachRule may run to get where a learned rule is.
+	// Reach is how many times the horizon results.ReachRule may run to get where a learned rule is.
 	Reach int
 }
 
@@ -92,8 +94,8 @@ func (c Config) Validate() error {
 }
 
 // rules returns the optimizers: learned ones, then hand-designed ones as they are tuned.
-func (c Config) rules() ([]Rule, error) {
-	var rules []Rule
+func (c Config) rules() ([]results.Rule, error) {
+	var rules []results.Rule
 	for _, l := range c.Learned {
 		// Of the parameters and the configuration alone: a name is not the rule.
 		var b bytes.Buffer
@@ -101,21 +103,21 @@ func (c Config) rules() ([]Rule, error) {
 			return nil, fmt.Errorf("sweep: %s: %w", l.Name, err)
 		}
 		sum := sha256.Sum256(b.Bytes())
-		rules = append(rules, Rule{Name: l.Name, Kind: compare.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
+		rules = append(rules, results.Rule{Name: l.Name, Kind: compare.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
 	}
 	for _, name := range c.Rules {
 		if _, err := baselines.New(name, 0); err != nil {
 			return nil, fmt.Errorf("sweep: %w", err)
 		}
 		if c.Tune != TuneBase {
-			rules = append(rules, Rule{Name: name + " (tuned here)", Kind: compare.Baseline, Baseline: name, Tuned: TuneCell})
+			rules = append(rules, results.Rule{Name: name + " (tuned here)", Kind: compare.Baseline, Baseline: name, Tuned: TuneCell})
 		}
 		if c.Tune != TuneCell {
-			rules = append(rules, Rule{Name: name + " (tuned on the base task)", Kind: compare.Baseline, Baseline: name, Tuned: TuneBase})
+			rules = append(rules, results.Rule{Name: name + " (tuned on the base task)", Kind: compare.Baseline, Baseline: name, Tuned: TuneBase})
 		}
 	}
 	for i, r := range rules {
-		if slices.ContainsFunc(rules[:i], func(s Rule) bool { return r.Name == s.Name }) {
+		if slices.ContainsFunc(rules[:i], func(s results.Rule) bool { return r.Name == s.Name }) {
 			return nil, fmt.Errorf("sweep: two rules are called %s; name each once", r.Name)
 		}
 	}

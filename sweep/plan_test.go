@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"learnedopt/metaopt"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
@@ -18,7 +19,7 @@ func small(t testing.TB) Config {
 	}
 	return Config{
 		Task:  tasks.MustParse("quadratic batch=4"),
-		Axes:  []Axis{{"dims", []string{"2", "5"}}, {"steps", []string{"5", "12"}}},
+		Axes:  []Axis{{Key: "dims", Values: []string{"2", "5"}}, {Key: "steps", Values: []string{"5", "12"}}},
 		Steps: 8, Runs: 5, Seed: 3, Learned: []Learned{{"q", "pretrained:quadratic", o}},
 		Rules: []string{"sgd", "adam"}, Tune: TuneCell, TuneRuns: 2, Grid: 1, Reach: 3,
 	}
@@ -51,11 +52,11 @@ func TestPlanLaysOutCells(t *testing.T) {
 	}
 	c := small(t)
 	c.Tune = TuneBoth
-	c.Axes = []Axis{{DataAxis, []string{"quadratic", "rosenbrock"}}, {"condition", []string{"10"}}}
+	c.Axes = []Axis{{Key: DataAxis, Values: []string{"quadratic", "rosenbrock"}}, {Key: "condition", Values: []string{"10"}}}
 	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "condition does not apply to the task rosenbrock") {
 		t.Errorf("an axis that a cell's task lacks: %v", err)
 	}
-	c.Axes = []Axis{{DataAxis, []string{"rosenbrock"}}, {"loss-scale", []string{"1", "10"}}, {"gradient-noise", []string{"0", "0.5"}}}
+	c.Axes = []Axis{{Key: DataAxis, Values: []string{"rosenbrock"}}, {Key: "loss-scale", Values: []string{"1", "10"}}, {Key: "gradient-noise", Values: []string{"0", "0.5"}}}
 	p = plan(t, c)
 	if got := p.Cells[3].Task; p.Task != "quadratic dims=10 batch=4" || got != "rosenbrock dims=2 batch=4 loss-scale=10 gradient-noise=0.5" || p.Cells[0].Task != "rosenbrock dims=2 batch=4" {
 		t.Errorf("base task %q, cells %q and %q", p.Task, p.Cells[0].Task, got)
@@ -75,7 +76,7 @@ func TestWeightInitIsAnAxis(t *testing.T) {
 		t.Skip("renders the digits; not with -short")
 	}
 	c := small(t)
-	c.Axes = []Axis{{DataAxis, []string{"digits"}}, {"weight-init", []string{"he", "torch"}}}
+	c.Axes = []Axis{{Key: DataAxis, Values: []string{"digits"}}, {Key: "weight-init", Values: []string{"he", "torch"}}}
 	if got := plan(t, c).Cells[1].Task; got != "digits units=20 layers=1 activation=sigmoid batch=4 weight-init=torch" {
 		t.Errorf("cell %q", got)
 	}
@@ -108,7 +109,7 @@ func TestConfigErrors(t *testing.T) {
 func wide() (axes []Axis) {
 	values := []string{"1", "2", "3", "4", "5", "6", "7", "8"}
 	for _, key := range []string{"units", "layers", "batch", "dims", "steps"} {
-		axes = append(axes, Axis{key, values})
+		axes = append(axes, Axis{Key: key, Values: values})
 	}
 	return axes
 }
@@ -170,7 +171,7 @@ func TestManifestIsReadBack(t *testing.T) {
 	if err := p.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	m, err := ReadManifest(dir)
+	m, err := results.ReadManifest(dir)
 	if err != nil || !reflect.DeepEqual(*m, p.Manifest) {
 		t.Errorf("error %v; read %+v, wrote %+v", err, m, p.Manifest)
 	}

@@ -12,6 +12,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
+	"learnedopt/sweep/results"
 )
 
 // RunOptions are what Run tells while it runs.
@@ -245,15 +246,15 @@ func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, co
 	}
 	seconds := math.Round(1000*time.Since(began).Seconds()) / 1000
 	for i, c := range contenders {
-		rec := newRecord(c, outcomes[i], at.Steps, r.Seed)
+		rec := results.NewRecord(c, outcomes[i], at.Steps, r.Seed)
 		rec.Key, rec.Version, rec.Time = at.Keys[rules[i]], metaopt.Version(), time.Now().UTC().Format(time.RFC3339)
 		rec.Task, rec.Cell, rec.Steps, rec.Runs, rec.Seed, rec.Seconds = at.Task, at.Values, at.Steps, r.Runs, r.Seed, seconds
 		rec.Rule = r.Rules[rules[i]]
 		if c.LearningRate != 0 {
 			rec.Rule.LearningRate = &c.LearningRate
 		}
-		if rec.Rule.Baseline == ReachRule {
-			rec.Reach, rec.ReachEvery = reachCurve(outcomes[i], at.Steps, reach*at.Steps)
+		if rec.Rule.Baseline == results.ReachRule {
+			rec.SetReach(outcomes[i], reach*at.Steps)
 		}
 		if err := r.store.add(rec); err != nil {
 			return err

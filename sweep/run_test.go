@@ -15,11 +15,12 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
 // runAll runs a sweep to its end and returns its records without what the clock says.
-func runAll(t testing.TB, c Config, dir string) map[string]Record {
+func runAll(t testing.TB, c Config, dir string) map[string]results.Record {
 	t.Helper()
 	s := open(t, dir)
 	defer closeStore(t, s)
@@ -29,8 +30,8 @@ func runAll(t testing.TB, c Config, dir string) map[string]Record {
 	return timeless(s.Records())
 }
 
-func timeless(records map[string]Record) map[string]Record {
-	plain := map[string]Record{}
+func timeless(records map[string]results.Record) map[string]results.Record {
+	plain := map[string]results.Record{}
 	for key, r := range records {
 		r.Time, r.Seconds = "", 0
 		plain[key] = r
@@ -89,7 +90,7 @@ func TestRecordsAreEvaluations(t *testing.T) {
 }
 
 func TestRecordsDoNotDependOnProcessors(t *testing.T) {
-	var all []map[string]Record
+	var all []map[string]results.Record
 	c := small(t)
 	c.Tune = TuneBoth
 	for _, procs := range []int{1, 2} {
@@ -123,7 +124,7 @@ func TestResume(t *testing.T) {
 		t.Fatalf("error %v, want a cancellation", err)
 	}
 	closeStore(t, s)
-	path := filepath.Join(dir, CellsFile)
+	path := filepath.Join(dir, results.CellsFile)
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +172,7 @@ func TestResume(t *testing.T) {
 // A learning rate is tuned once: on the base task for all cells, and for a new optimizer not again.
 func TestTuningIsKept(t *testing.T) {
 	c := small(t)
-	c.Tune, c.Axes = TuneBase, []Axis{{"loss-scale", []string{"1000", "1", "10"}}}
+	c.Tune, c.Axes = TuneBase, []Axis{{Key: "loss-scale", Values: []string{"1000", "1", "10"}}}
 	dir := t.TempDir()
 	records := runAll(t, c, dir)
 	rates := map[string]float64{}
@@ -214,7 +215,7 @@ func TestTuningIsKept(t *testing.T) {
 // A rule that diverges everywhere is left out, once and for all, and the rest goes on.
 func TestUntunableRuleIsLeftOut(t *testing.T) {
 	c := small(t)
-	c.Axes, c.Rules = []Axis{{"loss-scale", []string{"1", "1e11"}}}, []string{"sgd", "adam"}
+	c.Axes, c.Rules = []Axis{{Key: "loss-scale", Values: []string{"1", "1e11"}}}, []string{"sgd", "adam"}
 	c.Steps = 30
 	dir := t.TempDir()
 	for pass := range 2 {
@@ -243,7 +244,7 @@ func TestUntunableRuleIsLeftOut(t *testing.T) {
 
 func TestDivergencesAreTold(t *testing.T) {
 	c := small(t)
-	c.Axes, c.Rules, c.Tune = []Axis{{"loss-scale", []string{"1", "1e12"}}}, []string{"sgd"}, TuneBase
+	c.Axes, c.Rules, c.Tune = []Axis{{Key: "loss-scale", Values: []string{"1", "1e12"}}}, []string{"sgd"}, TuneBase
 	c.Steps = 30
 	p := plan(t, c)
 	dir := t.TempDir()
@@ -260,11 +261,11 @@ func TestDivergencesAreTold(t *testing.T) {
 	if err := p.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	res, err := Load(dir)
+	res, err := results.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := res.Cells[1].Duels[0]; d.Ratio.Verdict != compare.Won || d.badness() != 0 {
+	if d := res.Cells[1].Duels[0]; d.Ratio.Verdict != compare.Won || d.BestDiverged != 5 || d.Ratio.Ratio.Finite() {
 		t.Errorf("against what diverged: %+v", d)
 	}
 }

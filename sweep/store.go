@@ -10,16 +10,11 @@ import (
 	"path/filepath"
 
 	"learnedopt/internal/lock"
+	"learnedopt/sweep/results"
 )
 
-// The files of a sweep's folder.
-const (
-	// CellsFile holds a Record a line, TuningFile a Tuning.
-	CellsFile  = "cells.jsonl"
-	TuningFile = "tuning.jsonl"
-	// ManifestFile holds the Manifest.
-	ManifestFile = "sweep.json"
-)
+// TuningFile is the file of a sweep's folder that holds a Tuning a line, beside those that package results names.
+const TuningFile = "tuning.jsonl"
 
 // ErrLocked says that another process is writing to a sweep's folder.
 var ErrLocked = errors.New("another sweep is writing to this folder; wait for its end, or choose another folder")
@@ -31,7 +26,7 @@ type Store struct {
 	lock    *lock.Lock
 	cells   *os.File
 	tuning  *os.File
-	records map[string]Record
+	records map[string]results.Record
 	tunings map[string]Tuning
 }
 
@@ -56,16 +51,16 @@ func OpenStore(dir string) (_ *Store, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.cells, err = openLines(filepath.Join(dir, CellsFile)); err != nil {
+	if s.cells, err = openLines(filepath.Join(dir, results.CellsFile)); err != nil {
 		return nil, err
 	}
 	if s.tuning, err = openLines(filepath.Join(dir, TuningFile)); err != nil {
 		return nil, err
 	}
-	if s.records, err = readRecords(dir); err != nil {
+	if s.records, err = results.ReadRecords(dir); err != nil {
 		return nil, err
 	}
-	s.tunings, err = readLines(filepath.Join(dir, TuningFile), func(t Tuning) string { return t.Key })
+	s.tunings, err = results.ReadLines(filepath.Join(dir, TuningFile), func(t Tuning) string { return t.Key })
 	return s, err
 }
 
@@ -81,10 +76,10 @@ func (s *Store) Close() error {
 }
 
 // Records returns what the store holds, by key. It is the store's own map.
-func (s *Store) Records() map[string]Record { return s.records }
+func (s *Store) Records() map[string]results.Record { return s.records }
 
 // add appends a record.
-func (s *Store) add(r Record) error {
+func (s *Store) add(r results.Record) error {
 	s.records[r.Key] = r
 	return appendLine(s.cells, r)
 }
@@ -125,38 +120,4 @@ func appendLine(f *os.File, v any) error {
 		return fmt.Errorf("sweep: writing %s: %w", f.Name(), err)
 	}
 	return nil
-}
-
-// readRecords reads the records of a sweep's folder.
-func readRecords(dir string) (map[string]Record, error) {
-	return readLines(filepath.Join(dir, CellsFile), func(r Record) string {
-		if !r.sound() {
-			return ""
-		}
-		return r.Key
-	})
-}
-
-// readLines reads the finished lines of a file by their keys; there are none if there is no
-// file. A line that is broken though it has an end, or has no key, is an error: a crash does not do that.
-func readLines[T any](path string, key func(T) string) (map[string]T, error) {
-	all := map[string]T{}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return all, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("sweep: %w", err)
-	}
-	for number := 1; ; number++ {
-		line, rest, ok := bytes.Cut(data, []byte("\n"))
-		if !ok {
-			return all, nil
-		}
-		var v T
-		if err := json.Unmarshal(line, &v); err != nil || key(v) == "" {
-			return nil, fmt.Errorf("sweep: %s:%d is damaged; remove that line, and the same command computes it again", path, number)
-		}
-		all[key(v)] = v
-		data = rest
-	}
 }

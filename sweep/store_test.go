@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"learnedopt/compare"
+	"learnedopt/sweep/results"
 )
 
 func open(t testing.TB, dir string) *Store {
@@ -27,8 +28,8 @@ func closeStore(t testing.TB, s *Store) {
 }
 
 // record is a record that can be one.
-func record(key string) Record {
-	return Record{Key: key, Steps: 1, Runs: 1, MeanLosses: []compare.Number{1}, FinalLosses: []compare.Number{1}}
+func record(key string) results.Record {
+	return results.Record{Key: key, Steps: 1, Runs: 1, MeanLosses: []compare.Number{1}, FinalLosses: []compare.Number{1}}
 }
 
 // A crash in the middle of a line costs that line; the next one does not run on from it.
@@ -41,7 +42,7 @@ func TestCutLineIsDropped(t *testing.T) {
 		}
 	}
 	closeStore(t, s)
-	path := filepath.Join(dir, CellsFile)
+	path := filepath.Join(dir, results.CellsFile)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +69,12 @@ func TestCutLineIsDropped(t *testing.T) {
 func TestDamagedLineIsAnError(t *testing.T) {
 	for _, line := range []string{`{"key":"b","steps":`, `{"steps":5}`, ``, `{"key":"b","steps":1,"runs":2,"mean_losses":[1],"final_losses":[1]}`} {
 		dir := t.TempDir()
-		path := filepath.Join(dir, CellsFile)
+		path := filepath.Join(dir, results.CellsFile)
 		text := `{"key":"a","steps":1,"runs":1,"mean_losses":[1],"final_losses":[1]}` + "\n" + line + "\n{}\n"
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenStore(dir); err == nil || !strings.Contains(err.Error(), CellsFile+":2 is damaged") {
+		if _, err := OpenStore(dir); err == nil || !strings.Contains(err.Error(), results.CellsFile+":2 is damaged") {
 			t.Errorf("line %q: error %v", line, err)
 		}
 		if data, err := os.ReadFile(path); err != nil || string(data) != text {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"learnedopt/metaopt"
-	"learnedopt/sweep"
+	"learnedopt/sweep/results"
 )
 
 // exitCode is a process's, -1 if a signal killed it.
@@ -88,7 +88,7 @@ func TestSignalsEndASweep(t *testing.T) {
 	program, dir := binary(t), t.TempDir()
 	args := []string{"sweep", "pretrained:quadratic", "--batch", "16", "--axis", "dims=2,3,4,5,6,7,8,9,10,11", "--runs", "8", "--tune-runs", "4",
 		"--rules", "sgd", "--out", dir}
-	path := filepath.Join(dir, sweep.CellsFile)
+	path := filepath.Join(dir, results.CellsFile)
 	count := func() int { return bytes.Count(peek(path), []byte("\n")) }
 	for _, c := range []struct {
 		signal os.Signal

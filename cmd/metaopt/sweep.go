@@ -14,6 +14,7 @@ import (
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/sweep"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
@@ -286,7 +287,7 @@ const (
 )
 
 // write writes the table and the pictures, and returns the names of the folder's files.
-func (f *sweepFlags) write(res *sweep.Results, horizon int) ([]string, error) {
+func (f *sweepFlags) write(res *results.Results, horizon int) ([]string, error) {
 	var b bytes.Buffer
 	if err := res.WriteCSV(&b); err != nil {
 		return nil, err
@@ -294,7 +295,7 @@ func (f *sweepFlags) write(res *sweep.Results, horizon int) ([]string, error) {
 	if err := durable.Replace(filepath.Join(f.out, resultsFile), b.Bytes()); err != nil {
 		return nil, err
 	}
-	written := []string{sweep.CellsFile, sweep.ManifestFile, resultsFile}
+	written := []string{results.CellsFile, results.ManifestFile, resultsFile}
 	pictures, err := drawSweep(res, horizon)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/sweep"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
@@ -40,7 +41,7 @@ func TestSweepFromEndToEnd(t *testing.T) {
 			t.Errorf("%s is empty", name)
 		}
 	}
-	records := lines(t, filepath.Join(dir, sweep.CellsFile))
+	records := lines(t, filepath.Join(dir, results.CellsFile))
 	if len(records) != 12 {
 		t.Errorf("%d records, want 4 cells of 3 rules", len(records))
 	}
@@ -59,14 +60,14 @@ func TestSweepFromEndToEnd(t *testing.T) {
 		t.Errorf("%d rows in the CSV, want a header and 12 records of 4 instances", rows)
 	}
 	// Nothing new: the same table, nothing is computed, and the pictures are the same bytes.
-	before, picture := readFile(t, filepath.Join(dir, sweep.CellsFile)), readFile(t, filepath.Join(dir, "heatmap-quadratic.svg"))
+	before, picture := readFile(t, filepath.Join(dir, results.CellsFile)), readFile(t, filepath.Join(dir, "heatmap-quadratic.svg"))
 	b := succeed(t, swept(dir)...)
-	if b.stdout != a.stdout || !strings.Contains(b.stderr, "12 of 12") || readFile(t, filepath.Join(dir, sweep.CellsFile)) != before || readFile(t, filepath.Join(dir, "heatmap-quadratic.svg")) != picture {
+	if b.stdout != a.stdout || !strings.Contains(b.stderr, "12 of 12") || readFile(t, filepath.Join(dir, results.CellsFile)) != before || readFile(t, filepath.Join(dir, "heatmap-quadratic.svg")) != picture {
 		t.Errorf("a second run is another:\n%s\n%s", b.stdout, b.stderr)
 	}
 	// One more value: the old records stay as they are.
 	succeed(t, swept(dir, "--axis", "loss-scale=1,10")...)
-	if after := readFile(t, filepath.Join(dir, sweep.CellsFile)); !strings.HasPrefix(after, before) || strings.Count(after, "\n") != 24 {
+	if after := readFile(t, filepath.Join(dir, results.CellsFile)); !strings.HasPrefix(after, before) || strings.Count(after, "\n") != 24 {
 		t.Error("a further axis did not just add records")
 	}
 }
@@ -78,7 +79,7 @@ func TestSweepAgreesWithCompare(t *testing.T) {
 	if a.stderr != "" {
 		t.Errorf("--quiet says %q", a.stderr)
 	}
-	var res sweep.Results
+	var res results.Results
 	if err := json.Unmarshal([]byte(a.stdout), &res); err != nil {
 		t.Fatalf("--json: %v", err)
 	}
@@ -120,14 +121,14 @@ dims = [2, 3]
 gradient-noise = [0, 0.1]
 `)
 	succeed(t, "sweep", "--config", path)
-	m, err := sweep.ReadManifest(filepath.Join(dir, "toml"))
+	m, err := results.ReadManifest(filepath.Join(dir, "toml"))
 	if err != nil || m.Runs != 3 || m.Steps != 6 || len(m.Rules) != 3 || len(m.Cells) != 4 || m.Cells[3].Task != "quadratic dims=3 batch=4 gradient-noise=0.1" {
 		t.Errorf("error %v: %+v", err, m)
 	}
 	// Flags and arguments win; an axis replaces the file's of its name alone.
 	out := filepath.Join(dir, "flags")
 	succeed(t, "sweep", "pretrained:quadratic-uniform", "--config", path, "--runs", "2", "--rules", "sgd", "--axis", "dims=4", "--out", out)
-	m, err = sweep.ReadManifest(out)
+	m, err = results.ReadManifest(out)
 	if err != nil || m.Runs != 2 || m.Steps != 6 || m.Rules[0].Name != "quadratic-uniform" || m.Rules[1].Baseline != "sgd" || len(m.Cells) != 2 || m.Cells[1].Task != "quadratic dims=4 batch=4 gradient-noise=0.1" {
 		t.Errorf("error %v: %+v", err, m)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/report"
-	"learnedopt/sweep"
+	"learnedopt/sweep/results"
 )
 
 // A picture is a file of a sweep's folder, in two formats.
@@ -20,16 +20,16 @@ type picture struct {
 // others.
 type sheet struct {
 	title string // of the fixed values
-	cells [][]*sweep.CellResult
+	cells [][]*results.CellResult
 }
 
 // sheets cuts the cells up. The third axis is fastest, so that it runs along rows of panels.
-func sheets(res *sweep.Results) (all []sheet, x, y sweep.Axis, columns int) {
-	axis := func(i int) sweep.Axis {
+func sheets(res *results.Results) (all []sheet, x, y results.Axis, columns int) {
+	axis := func(i int) results.Axis {
 		if i < len(res.Axes) {
 			return res.Axes[i]
 		}
-		return sweep.Axis{Values: []string{""}}
+		return results.Axis{Values: []string{""}}
 	}
 	x, y = axis(0), axis(1)
 	columns = len(axis(2).Values)
@@ -48,7 +48,7 @@ func sheets(res *sweep.Results) (all []sheet, x, y sweep.Axis, columns int) {
 		}
 		s := sheet{title: strings.Join(words, ", ")}
 		for _, vy := range y.Values {
-			var row []*sweep.CellResult
+			var row []*results.CellResult
 			for _, vx := range x.Values {
 				row = append(row, findCell(res, fixed, x, vx, y, vy))
 			}
@@ -59,7 +59,7 @@ func sheets(res *sweep.Results) (all []sheet, x, y sweep.Axis, columns int) {
 	return all, x, y, columns
 }
 
-func findCell(res *sweep.Results, fixed map[string]string, x sweep.Axis, vx string, y sweep.Axis, vy string) *sweep.CellResult {
+func findCell(res *results.Results, fixed map[string]string, x results.Axis, vx string, y results.Axis, vy string) *results.CellResult {
 	for i := range res.Cells {
 		c := &res.Cells[i]
 		fits := (x.Key == "" || c.Values[x.Key] == vx) && (y.Key == "" || c.Values[y.Key] == vy)
@@ -74,7 +74,7 @@ func findCell(res *sweep.Results, fixed map[string]string, x sweep.Axis, vx stri
 }
 
 // drawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
-func drawSweep(res *sweep.Results, horizon int) ([]picture, error) {
+func drawSweep(res *results.Results, horizon int) ([]picture, error) {
 	var pictures []picture
 	for _, s := range res.Summaries {
 		if s.Cells == 0 {
@@ -117,13 +117,13 @@ func plainName(s string) string {
 	return strings.Trim(plain, "-.")
 }
 
-func drawHeat(res *sweep.Results, rule string) (*report.Plot, error) {
+func drawHeat(res *results.Results, rule string) (*report.Plot, error) {
 	all, x, y, columns := sheets(res)
 	o := report.HeatOptions{
 		X: x.Values, Y: y.Values, XLabel: x.Key, YLabel: y.Key, Columns: columns,
 		ScaleLabel: "ratio of mean losses",
 		Caption: fmt.Sprintf("Mean loss of %s ÷ that of the best tuned rule, on the same %d instances, and the 95%% interval of the pairs. Won, lost (bold): it excludes 1. "+
-			"×: how many times as many steps tuned %s needs to reach the learned rule's final loss. Tuned %s.", rule, res.Runs, sweep.ReachRule, tunedOn(res.Tune)),
+			"×: how many times as many steps tuned %s needs to reach the learned rule's final loss. Tuned %s.", rule, res.Runs, results.ReachRule, tunedOn(res.Tune)),
 	}
 	var panels []report.HeatPanel
 	for _, s := range all {
@@ -142,21 +142,21 @@ func drawHeat(res *sweep.Results, rule string) (*report.Plot, error) {
 
 func tunedOn(tune string) string {
 	switch tune {
-	case sweep.TuneBase:
+	case results.TuneBase:
 		return "once, on the base task"
-	case sweep.TuneCell:
+	case results.TuneCell:
 		return "in each cell"
 	}
 	return "in each cell and on the base task"
 }
 
 // heatOf is a cell's field.
-func heatOf(res *sweep.Results, c *sweep.CellResult, rule string) report.Heat {
+func heatOf(res *results.Results, c *results.CellResult, rule string) report.Heat {
 	for _, d := range c.Duels {
 		if d.Rule != rule || d.Best == "" {
 			continue
 		}
-		h := report.Heat{Ratio: float64(d.Ratio.Ratio), Text: ratioText(d.Ratio.Ratio), Note: d.Ratio.Verdict, Decided: d.Ratio.Verdict != sweep.Open}
+		h := report.Heat{Ratio: float64(d.Ratio.Ratio), Text: ratioText(d.Ratio.Ratio), Note: d.Ratio.Verdict, Decided: d.Ratio.Verdict != results.Open}
 		if d.Ratio.CI95[1].Finite() {
 			h.Range = intervalText(d.Ratio)
 		}
@@ -174,7 +174,7 @@ func heatOf(res *sweep.Results, c *sweep.CellResult, rule string) report.Heat {
 }
 
 // drawSheet draws the learning curves of a sheet, nil if it has none.
-func drawSheet(res *sweep.Results, s sheet, x, y sweep.Axis) (*report.Plot, error) {
+func drawSheet(res *results.Results, s sheet, x, y results.Axis) (*report.Plot, error) {
 	o := report.MultipleOptions{Caption: fmt.Sprintf("Means of %d instances and their 95%% intervals. Tuned %s.", res.Runs, tunedOn(res.Tune))}
 	if x.Key != "" {
 		for _, v := range x.Values {
@@ -186,7 +186,7 @@ func drawSheet(res *sweep.Results, s sheet, x, y sweep.Axis) (*report.Plot, erro
 			o.Y = append(o.Y, y.Key+" "+v)
 		}
 	}
-	if res.Tune == sweep.TuneBoth {
+	if res.Tune == results.TuneBoth {
 		o.Caption = fmt.Sprintf("Means of %d instances and their 95%% intervals. Rules as tuned in each cell.", res.Runs)
 	}
 	any := false
@@ -196,7 +196,7 @@ func drawSheet(res *sweep.Results, s sheet, x, y sweep.Axis) (*report.Plot, erro
 		for _, c := range cells {
 			var panel report.Panel
 			for _, rule := range res.Rules {
-				if res.Tune == sweep.TuneBoth && rule.Tuned == sweep.TuneBase {
+				if res.Tune == results.TuneBoth && rule.Tuned == results.TuneBase {
 					continue
 				}
 				series := seriesOf(res, c, rule)
@@ -220,7 +220,7 @@ func drawSheet(res *sweep.Results, s sheet, x, y sweep.Axis) (*report.Plot, erro
 }
 
 // seriesOf is a rule's curve in a cell; one without a point if there is no record.
-func seriesOf(res *sweep.Results, c *sweep.CellResult, rule sweep.Rule) report.Series {
+func seriesOf(res *results.Results, c *results.CellResult, rule results.Rule) report.Series {
 	s := report.Series{Name: tunedName(res, rule.Name), Learned: rule.Kind == compare.Learned}
 	for _, r := range c.Records {
 		if r.Rule.Name != rule.Name {

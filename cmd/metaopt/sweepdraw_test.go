@@ -1,18 +1,20 @@
 package main
 
 import (
+	"math"
 	"strings"
 	"testing"
 
-	"learnedopt/sweep"
+	"learnedopt/compare"
+	"learnedopt/sweep/results"
 )
 
 // Every cell is in one place of one sheet: at its values of the first two axes, under those of
 // the others.
 func TestSheetsPlaceEveryCell(t *testing.T) {
-	axes := []sweep.Axis{{Key: "a", Values: []string{"1", "2", "3"}}, {Key: "b", Values: []string{"1", "2"}}, {Key: "c", Values: []string{"1", "2"}}, {Key: "d", Values: []string{"1", "2", "3"}}}
+	axes := []results.Axis{{Key: "a", Values: []string{"1", "2", "3"}}, {Key: "b", Values: []string{"1", "2"}}, {Key: "c", Values: []string{"1", "2"}}, {Key: "d", Values: []string{"1", "2", "3"}}}
 	for n := range len(axes) + 1 {
-		res := &sweep.Results{Manifest: &sweep.Manifest{Axes: axes[:n]}}
+		res := &results.Results{Manifest: &results.Manifest{Axes: axes[:n]}}
 		all := []map[string]string{{}}
 		for _, a := range axes[:n] {
 			var next []map[string]string
@@ -28,10 +30,10 @@ func TestSheetsPlaceEveryCell(t *testing.T) {
 			all = next
 		}
 		for _, values := range all {
-			res.Cells = append(res.Cells, sweep.CellResult{Cell: sweep.Cell{Values: values}})
+			res.Cells = append(res.Cells, results.CellResult{Cell: results.Cell{Values: values}})
 		}
 		sheets, x, y, _ := sheets(res)
-		seen := map[*sweep.CellResult]bool{}
+		seen := map[*results.CellResult]bool{}
 		for _, s := range sheets {
 			for i, row := range s.cells {
 				for j, c := range row {
@@ -56,20 +58,20 @@ func TestSheetsPlaceEveryCell(t *testing.T) {
 }
 
 func TestSummaryText(t *testing.T) {
-	res := &sweep.Results{Manifest: &sweep.Manifest{Axes: []sweep.Axis{{Key: "units"}}, Runs: 20}, Cells: []sweep.CellResult{{}, {
-		Cell:  sweep.Cell{Values: map[string]string{"units": "80"}},
-		Duels: []sweep.Duel{{Rule: "mine", Best: "sgd (tuned here)", Ratio: sweep.Ratio{Ratio: 1.5}}},
+	res := &results.Results{Manifest: &results.Manifest{Axes: []results.Axis{{Key: "units"}}, Runs: 20}, Cells: []results.CellResult{{}, {
+		Cell:  results.Cell{Values: map[string]string{"units": "80"}},
+		Duels: []results.Duel{{Rule: "mine", Best: "sgd (tuned here)", Ratio: results.Ratio{Ratio: 1.5}}},
 	}}}
-	bound := sweep.SpeedUp{Factor: 4, Censored: true}
-	s := sweep.Summary{Rule: "mine", Cells: 4, Won: 2, Lost: 1, Open: 1, Worst: 1, SpeedUps: []sweep.SpeedUp{{Factor: 0.5}, {Factor: 2}, bound}}
+	bound := results.SpeedUp{Factor: 4, Censored: true}
+	s := results.Summary{Rule: "mine", Cells: 4, Won: 2, Lost: 1, Open: 1, Worst: 1, SpeedUps: []results.SpeedUp{{Factor: 0.5}, {Factor: 2}, bound}}
 	const head = "mine: won 2 of 4 cells, lost 1, open 1. Worst cell: units=80, with 1.50 × the mean loss of sgd (tuned here)."
 	for _, c := range []struct {
-		ups  []sweep.SpeedUp
+		ups  []results.SpeedUp
 		want string
 	}{
 		{s.SpeedUps, head + " Tuned adam needs 2.00× as many steps to reach its final loss: the median of 3 cells, from 0.50× to more than 4×."},
-		{[]sweep.SpeedUp{bound, bound}, head + " Tuned adam needs more than 4× as many steps to reach its final loss: the median of 2 cells."},
-		{[]sweep.SpeedUp{{Factor: 0.5}}, head + " Tuned adam needs 0.50× as many steps to reach its final loss."},
+		{[]results.SpeedUp{bound, bound}, head + " Tuned adam needs at least 4× as many steps to reach its final loss: the median of 2 cells."},
+		{[]results.SpeedUp{{Factor: 0.5}}, head + " Tuned adam needs 0.50× as many steps to reach its final loss."},
 		{nil, head},
 	} {
 		s.SpeedUps = c.ups
@@ -80,5 +82,31 @@ func TestSummaryText(t *testing.T) {
 	res.Cells[1].Duels[0].Diverged = 3
 	if got := summaryText(res, s); !strings.HasSuffix(got, "Worst cell: units=80, where it diverged in 3 of 20.") {
 		t.Errorf("%q", got)
+	}
+	res.Cells[1].Duels[0].Diverged, res.Cells[1].Duels[0].BestDiverged = 0, 2
+	if got := summaryText(res, s); !strings.HasSuffix(got, "Worst cell: units=80, where sgd (tuned here) diverged in 2 of 20.") {
+		t.Errorf("%q", got)
+	}
+}
+
+// Where only the best tuned rule diverged the row says so, and has no number that there is not.
+func TestARowSaysWhichRuleDiverged(t *testing.T) {
+	inf := compare.Number(math.Inf(1))
+	record := func(name, kind string, losses ...compare.Number) results.Record {
+		r := results.Record{Steps: 1, Runs: len(losses), Rule: results.Rule{Name: name, Kind: kind}, MeanLosses: losses, FinalLosses: losses}
+		for _, x := range losses {
+			if !x.Finite() {
+				r.Diverged++
+			}
+		}
+		return r
+	}
+	res := &results.Results{Manifest: &results.Manifest{Runs: 3, Tune: results.TuneCell}}
+	c := results.Compare(results.Cell{}, []results.Record{record("mine", compare.Learned, 3, 3, 3), record("adam (tuned here)", compare.Baseline, 1, inf, 1)})
+	if got, want := strings.Join(duelCells(res, c.Duels[0]), "|"), "3.0000|adam|1/3 diverged|–|–|won|–"; got != want {
+		t.Errorf("row %s, want %s", got, want)
+	}
+	if h := heatOf(res, &c, "mine"); h.Text != "< all" || h.Note != "others diverged" || !h.Decided || h.Range != "" {
+		t.Errorf("field %+v", h)
 	}
 }

@@ -7,11 +7,11 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/report"
-	"learnedopt/sweep"
+	"learnedopt/sweep/results"
 )
 
 // printSweep prints a row for each cell and learned rule, and in a sentence what came of it.
-func printSweep(w io.Writer, res *sweep.Results) error {
+func printSweep(w io.Writer, res *results.Results) error {
 	fmt.Fprintf(w, "%d cells, averages over %d fresh instances each\n\n", len(res.Cells), res.Runs)
 	several := len(res.Summaries) != 1
 	var header []string
@@ -43,7 +43,7 @@ func printSweep(w io.Writer, res *sweep.Results) error {
 		}
 		if len(c.Duels) == 0 { // hand-designed rules alone
 			for _, r := range c.Records {
-				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), loss(meanOf(r.MeanLosses)))
+				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), loss(r.Result().MeanLoss))
 				rows = append(rows, append(row, "–", "–", "–", "–", "–", "–"))
 			}
 		}
@@ -52,8 +52,8 @@ func printSweep(w io.Writer, res *sweep.Results) error {
 		return err
 	}
 	fmt.Fprintf(w, "\nRatio: of the mean losses, 95%% interval of the pairs; won and lost: it excludes 1, or one of the two diverged less often.\n"+
-		"Speed-up: how many times as many steps tuned %s needs to reach the learned rule's final loss.\n", sweep.ReachRule)
-	if res.Tune != sweep.TuneBoth {
+		"Speed-up: how many times as many steps tuned %s needs to reach the learned rule's final loss.\n", results.ReachRule)
+	if res.Tune != results.TuneBoth {
 		fmt.Fprintf(w, "Learning rates were tuned %s.\n", tunedWhere(res.Tune))
 	}
 	for _, s := range res.Summaries {
@@ -68,34 +68,29 @@ func printSweep(w io.Writer, res *sweep.Results) error {
 }
 
 func tunedWhere(tune string) string {
-	if tune == sweep.TuneBase {
+	if tune == results.TuneBase {
 		return "on the base task"
 	}
 	return "in each cell"
 }
 
 // tunedName is a rule's name without where it was tuned, if that is the same for all.
-func tunedName(res *sweep.Results, name string) string {
-	if res.Tune == sweep.TuneBoth {
+func tunedName(res *results.Results, name string) string {
+	if res.Tune == results.TuneBoth {
 		return name
 	}
 	short, _, _ := strings.Cut(name, " (tuned ")
 	return short
 }
 
-func meanOf(x []compare.Number) compare.Number {
-	sum := compare.Number(0)
-	for _, v := range x {
-		sum += v / compare.Number(len(x))
+func duelCells(res *results.Results, d results.Duel) []string {
+	orDiverged := func(mean compare.Number, diverged int) string {
+		if diverged > 0 {
+			return fmt.Sprintf("%d/%d diverged", diverged, res.Runs)
+		}
+		return loss(mean)
 	}
-	return sum
-}
-
-func duelCells(res *sweep.Results, d sweep.Duel) []string {
-	own := loss(d.MeanLoss)
-	if d.Diverged > 0 {
-		own = fmt.Sprintf("%d/%d diverged", d.Diverged, res.Runs)
-	}
+	own := orDiverged(d.MeanLoss, d.Diverged)
 	if d.Best == "" {
 		return []string{own, "–", "–", "–", "–", "–", "–"}
 	}
@@ -103,7 +98,7 @@ func duelCells(res *sweep.Results, d sweep.Duel) []string {
 	if d.Ratio.CI95[1].Finite() {
 		interval = intervalText(d.Ratio)
 	}
-	return []string{own, tunedName(res, d.Best), loss(d.BestMeanLoss), ratioText(d.Ratio.Ratio), interval, d.Ratio.Verdict, speedText(d.SpeedUp)}
+	return []string{own, tunedName(res, d.Best), orDiverged(d.BestMeanLoss, d.BestDiverged), ratioText(d.Ratio.Ratio), interval, d.Ratio.Verdict, speedText(d.SpeedUp)}
 }
 
 // ratioText prints a ratio to be compared with 1.
@@ -121,23 +116,17 @@ func ratioText(x compare.Number) string {
 	return fmt.Sprintf("%.2g", float64(x))
 }
 
-func intervalText(r sweep.Ratio) string { return ratioText(r.CI95[0]) + "–" + ratioText(r.CI95[1]) }
+func intervalText(r results.Ratio) string { return ratioText(r.CI95[0]) + "–" + ratioText(r.CI95[1]) }
 
-func speedText(s *sweep.SpeedUp) string {
-	switch {
-	case s == nil:
+func speedText(s *results.SpeedUp) string {
+	if s == nil {
 		return "–"
-	case s.Censored:
-		return fmt.Sprintf("> %.3g×", s.Factor)
 	}
-	if s.Factor < 0.095 {
-		return fmt.Sprintf("%.1g×", s.Factor)
-	}
-	return fmt.Sprintf("%.2f×", s.Factor)
+	return s.String()
 }
 
 // summaryText is the sentence to remember.
-func summaryText(res *sweep.Results, s sweep.Summary) string {
+func summaryText(res *results.Results, s results.Summary) string {
 	text := fmt.Sprintf("%s: won %d of %d cells, lost %d, open %d.", s.Rule, s.Won, s.Cells, s.Lost, s.Open)
 	if s.Worst >= 0 && s.Cells > 1 {
 		c := res.Cells[s.Worst]
@@ -146,20 +135,23 @@ func summaryText(res *sweep.Results, s sweep.Summary) string {
 				continue
 			}
 			text += fmt.Sprintf(" Worst cell: %s, ", res.Name(c.Cell))
-			if d.Diverged > 0 {
+			switch {
+			case d.Diverged > 0:
 				text += fmt.Sprintf("where it diverged in %d of %d.", d.Diverged, res.Runs)
-			} else {
+			case d.BestDiverged > 0:
+				text += fmt.Sprintf("where %s diverged in %d of %d.", d.Best, d.BestDiverged, res.Runs)
+			default:
 				text += fmt.Sprintf("with %s × the mean loss of %s.", ratioText(d.Ratio.Ratio), d.Best)
 			}
 		}
 	}
-	median, atLeast, ok := s.MedianSpeedUp()
+	median, ok := results.MedianOf(s.SpeedUps)
 	if !ok {
 		return text
 	}
 	n := len(s.SpeedUps)
-	spoken := func(x sweep.SpeedUp) string { return strings.Replace(speedText(&x), ">", "more than", 1) }
-	text += fmt.Sprintf(" Tuned %s needs %s as many steps to reach its final loss", sweep.ReachRule, spoken(sweep.SpeedUp{Factor: median, Censored: atLeast}))
+	spoken := func(x results.SpeedUp) string { return strings.Replace(x.String(), ">", "more than", 1) }
+	text += fmt.Sprintf(" Tuned %s needs %s as many steps to reach its final loss", results.ReachRule, median)
 	if n > 1 {
 		text += fmt.Sprintf(": the median of %d cells", n)
 		if s.SpeedUps[0] != s.SpeedUps[n-1] {
@@ -170,7 +162,7 @@ func summaryText(res *sweep.Results, s sweep.Summary) string {
 }
 
 // divergences names what diverged in how many cells.
-func divergences(res *sweep.Results) (texts []string) {
+func divergences(res *results.Results) (texts []string) {
 	for _, rule := range res.Rules {
 		cells := 0
 		first := ""
@@ -184,7 +176,7 @@ func divergences(res *sweep.Results) (texts []string) {
 			}
 		}
 		if cells > 0 {
-			texts = append(texts, fmt.Sprintf("%s diverged in %d of %d cells, first in %s; %s says where.", rule.Name, cells, len(res.Cells), first, sweep.CellsFile))
+			texts = append(texts, fmt.Sprintf("%s diverged in %d of %d cells, first in %s; %s says where.", rule.Name, cells, len(res.Cells), first, results.CellsFile))
 		}
 	}
 	return texts

@@ -105,12 +105,16 @@ var rules = map[string]rule{
 	},
 	// Pages are made of files, by what the library itself knows of them.
 	"htmlreport": {
-		own: append([]string{"metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
 			light...),
+	},
+	// What a sweep wrote, for whoever reads it without its tasks.
+	"sweep/results": {
+		own: append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 	},
 	// Sweeps compute and compare; they draw nothing.
 	"sweep": {
-		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"sweep/results", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
 	// What its user has anyway: gonum.
@@ -124,7 +128,7 @@ var rules = map[string]rule{
 	},
 	"cmd/metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "bench", "checkpoints", "checkpoints/l2l",
-			"checkpoints/exchange", "report", "htmlreport", "sweep", "tensorboard", "internal/"},
+			"checkpoints/exchange", "report", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},

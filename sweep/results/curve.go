@@ -1,4 +1,4 @@
-package sweep
+package results
 
 import (
 	"fmt"
@@ -12,10 +12,11 @@ import (
 // intervals is into how many parts a stored curve divides the horizon, at most.
 const intervals = 200
 
-// newRecord sums up the runs of a rule, which may be longer than the horizon.
-func newRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
+// NewRecord sums up the runs of a rule over a horizon T of steps; the runs may be longer. outcomes[i] is of instance i of a comparison
+// with the given seed. What the losses do not tell (Key, Rule, Cell and so on) is left to the caller.
+func NewRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
+	r := Record{Steps: steps, Runs: len(outcomes), Seed: seed}
 	outcomes = slices.Clone(outcomes)
-	var r Record
 	for i, out := range outcomes {
 		outcomes[i] = out.Prefix(steps)
 		if d := outcomes[i].Diverged; d != nil {
@@ -43,10 +44,10 @@ func curveSteps(steps int) []int {
 // loss, which is such an average.
 const smoothing = 5
 
-// reachCurve returns the least that the mean curve of some runs, averaged over the last five
-// steps, has been by every step of a multiple of every; it ends where a run diverged.
-func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []compare.Number, every int) {
-	every = (steps + intervals - 1) / intervals
+// SetReach fills in Reach and ReachEvery from the record's runs of up to longest steps; Reach ends where a run diverged.
+func (r *Record) SetReach(outcomes []optimizer.Outcome, longest int) {
+	every := (r.Steps + intervals - 1) / intervals
+	r.Reach, r.ReachEvery = nil, every
 	mean := make([]float64, 0, longest+1)
 	for t := range longest + 1 {
 		sum := 0.0
@@ -71,13 +72,12 @@ func reachCurve(outcomes []optimizer.Outcome, steps, longest int) (least []compa
 		}
 		lowest = min(lowest, sum)
 		if t%every == 0 {
-			least = append(least, compare.Number(lowest))
+			r.Reach = append(r.Reach, compare.Number(lowest))
 		}
 	}
-	return least, every
 }
 
-// speedUp compares a learned rule's final loss with the tuned rule r; ok is false if there is
+// speedUp compares the final loss of a learned rule with the tuned rule r; ok is false if there is
 // nothing to compare.
 func (r *Record) speedUp(final compare.Number) (s SpeedUp, ok bool) {
 	if !final.Finite() || len(r.Reach) == 0 {

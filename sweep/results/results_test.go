@@ -1,4 +1,4 @@
-package sweep
+package results
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,8 +36,8 @@ func TestSpeedUpByHand(t *testing.T) {
 		a, b = append(a, mean+1), append(b, mean-1)
 	}
 	const steps = 10
-	reach, every := reachCurve([]optimizer.Outcome{{Losses: a}, {Losses: b}}, steps, 30)
-	r := Record{Steps: steps, Reach: reach, ReachEvery: every}
+	r := Record{Steps: steps}
+	r.SetReach([]optimizer.Outcome{{Losses: a}, {Losses: b}}, 30)
 	// The mean of the last five at step s ≥ 8 is 10 − (s − 4) + 2 = 16 − s.
 	for _, c := range []struct {
 		final     float64
@@ -54,8 +55,7 @@ func TestSpeedUpByHand(t *testing.T) {
 	}
 	// What diverged at step 20 reached nothing beyond.
 	b = b[:20]
-	reach, every = reachCurve([]optimizer.Outcome{{Losses: a}, {Losses: b}}, steps, 30)
-	r = Record{Steps: steps, Reach: reach, ReachEvery: every}
+	r.SetReach([]optimizer.Outcome{{Losses: a}, {Losses: b}}, 30)
 	if s, _ := r.speedUp(-10); !s.Censored || s.Steps != 19 {
 		t.Errorf("after a divergence: %+v, want more than 19 steps", s)
 	}
@@ -63,14 +63,16 @@ func TestSpeedUpByHand(t *testing.T) {
 		t.Errorf("before a divergence: %+v, want 11 steps", s)
 	}
 	// A curve that rises again has been where it was.
-	reach, _ = reachCurve([]optimizer.Outcome{{Losses: []float64{5, 1, 9, 9}}}, 3, 3)
-	if want := []compare.Number{5, 3, 3, 3}; !reflect.DeepEqual(reach, want) {
-		t.Errorf("reach %v, want %v", reach, want)
+	r = Record{Steps: 3}
+	r.SetReach([]optimizer.Outcome{{Losses: []float64{5, 1, 9, 9}}}, 3)
+	if want := []compare.Number{5, 3, 3, 3}; !reflect.DeepEqual(r.Reach, want) {
+		t.Errorf("reach %v, want %v", r.Reach, want)
 	}
 	// Long horizons are looked at in 200 places.
 	long := make([]float64, 4001)
-	if reach, every = reachCurve([]optimizer.Outcome{{Losses: long}}, 1000, 4000); every != 5 || len(reach) != 801 {
-		t.Errorf("%d places, %d steps apart", len(reach), every)
+	r = Record{Steps: 1000}
+	if r.SetReach([]optimizer.Outcome{{Losses: long}}, 4000); r.ReachEvery != 5 || len(r.Reach) != 801 {
+		t.Errorf("%d places, %d steps apart", len(r.Reach), r.ReachEvery)
 	}
 }
 
@@ -169,15 +171,29 @@ func TestMedianSpeedUp(t *testing.T) {
 		ups     []SpeedUp
 		want    float64
 		atLeast bool
+		text    string
 	}{
-		{exact(3), 3, false}, {exact(1, 2, 9), 2, false}, {exact(1, 2, 3, 4), 2, false},
-		{append(exact(1, 2), bound), 2, false}, {append(exact(1), bound, bound), 4, true}, {[]SpeedUp{{Factor: 1, Censored: true}, {Factor: 2}, {Factor: 3}}, 2, true},
+		{exact(3), 3, false, "3.00×"}, {exact(1, 2, 9), 2, false, "2.00×"}, {exact(0.05, 0.05, 3, 4), 0.05, false, "0.05×"},
+		{append(exact(1, 2), bound), 2, false, "2.00×"}, {append(exact(1), bound, bound), 4, true, "at least 4×"},
+		{[]SpeedUp{{Factor: 1, Censored: true}, {Factor: 2}, {Factor: 3}}, 2, true, "at least 2×"},
+		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // a lower bound sorts after what equals it
+		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}, {Factor: 3}}, 2, true, "at least 2×"},
 	} {
-		if got, atLeast, ok := (Summary{SpeedUps: c.ups}).MedianSpeedUp(); !ok || got != c.want || atLeast != c.atLeast {
-			t.Errorf("median of %v: %v, at least: %v", c.ups, got, atLeast)
+		shuffled := slices.Clone(c.ups)
+		slices.Reverse(shuffled)
+		before := slices.Clone(shuffled)
+		got, ok := MedianOf(shuffled)
+		if !ok || got.Factor != c.want || got.AtLeast != c.atLeast {
+			t.Errorf("median of %v: %v", c.ups, got)
+		}
+		if text := got.String(); text != c.text {
+			t.Errorf("median of %v: %q, want %q", c.ups, text, c.text)
+		}
+		if !slices.Equal(shuffled, before) {
+			t.Errorf("the median of %v put them into another order", before)
 		}
 	}
-	if _, _, ok := (Summary{}).MedianSpeedUp(); ok {
+	if _, ok := MedianOf(nil); ok {
 		t.Error("a median of nothing")
 	}
 }

@@ -1,4 +1,4 @@
-package sweep
+package results
 
 import (
 	"encoding/csv"

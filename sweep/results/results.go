@@ -1,7 +1,6 @@
-package sweep
+package results
 
 import (
-	"cmp"
 	"slices"
 
 	"learnedopt/compare"
@@ -37,6 +36,7 @@ type Duel struct {
 	// instances; "" if the cell has none. Choosing it after the fact favours it.
 	Best         string         `json:"best"`
 	BestMeanLoss compare.Number `json:"best_mean_loss"`
+	BestDiverged int            `json:"best_diverged"`
 	Ratio        Ratio          `json:"ratio"`
 	// SpeedUp is against SpeedUpAgainst, the ReachRule tuned in the cell, or else on the base
 	// task; nil if there is none, or the learned rule diverged.
@@ -51,7 +51,7 @@ func Load(dir string) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
-	records, err := readRecords(dir)
+	records, err := ReadRecords(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -62,22 +62,15 @@ func Load(dir string) (*Results, error) {
 func (m *Manifest) Results(records map[string]Record) *Results {
 	res := &Results{Manifest: m, Missing: m.Missing(records)}
 	for _, cell := range m.Cells {
-		c := CellResult{Cell: cell}
+		var own []Record
 		for k, key := range cell.Keys {
-			if r, ok := m.recorded(records, key); ok {
-				// What is shown may be called otherwise than when it ran.
-				rate := r.Rule.LearningRate
-				r.Rule, r.Cell = m.Rules[k], cell.Values
-				r.Rule.LearningRate = rate
-				c.Records = append(c.Records, r)
+			if r, ok := records[key]; ok {
+				if r, ok = m.Place(r, &cell, k); ok {
+					own = append(own, r)
+				}
 			}
 		}
-		for i := range c.Records {
-			if c.Records[i].Rule.Kind == compare.Learned {
-				c.Duels = append(c.Duels, c.duel(&c.Records[i]))
-			}
-		}
-		res.Cells = append(res.Cells, c)
+		res.Cells = append(res.Cells, Compare(cell, own))
 	}
 	for _, r := range m.Rules {
 		if r.Kind == compare.Learned {
@@ -87,8 +80,19 @@ func (m *Manifest) Results(records map[string]Record) *Results {
 	return res
 }
 
-// result is a record as metaopt's comparisons know it.
-func (r *Record) result() compare.Result {
+// Compare compares the records of a cell, in which it fills in SpeedUp and Paired: each learned rule with each hand-designed one.
+func Compare(cell Cell, records []Record) CellResult {
+	c := CellResult{Cell: cell, Records: records}
+	for i := range records {
+		if records[i].Rule.Kind == compare.Learned {
+			c.Duels = append(c.Duels, duel(&records[i], records))
+		}
+	}
+	return c
+}
+
+// Result returns the record as package compare knows it, with its losses averaged over instances. It has no intervals and no curve.
+func (r *Record) Result() compare.Result {
 	res := compare.Result{Name: r.Rule.Name, Kind: r.Rule.Kind, MeanLosses: r.MeanLosses, FinalLosses: r.FinalLosses, Diverged: r.Diverged}
 	for i := range r.MeanLosses {
 		res.MeanLoss += r.MeanLosses[i] / compare.Number(len(r.MeanLosses))
@@ -97,22 +101,20 @@ func (r *Record) result() compare.Result {
 	return res
 }
 
-// duel pairs a learned record with each tuned one, which it notes in the record, and with
+// duel pairs a learned record with each tuned one of its cell, which it notes in the record, and with
 // the best of them.
-func (c *CellResult) duel(learned *Record) Duel {
-	own := learned.result()
+func duel(learned *Record, cell []Record) Duel {
+	own := learned.Result()
 	d := Duel{Rule: own.Name, MeanLoss: own.MeanLoss, FinalLoss: own.FinalLoss, Diverged: own.Diverged}
-	all := compare.Comparison{Runs: learned.Runs, Seed: learned.Seed, Rules: []compare.Result{own}}
 	learned.Paired, learned.SpeedUp = map[string]Ratio{}, map[string]SpeedUp{}
-	for i := range c.Records {
-		r := &c.Records[i]
-		if r.Rule.Kind != compare.Baseline {
-			continue
+	var tuned []compare.Result
+	for i := range cell {
+		r := &cell[i]
+		if r.Rule.Kind != compare.Baseline || r.Runs != learned.Runs || r.Seed != learned.Seed || r.Steps != learned.Steps {
+			continue // not of the same instances
 		}
-		one := compare.Comparison{Runs: learned.Runs, Seed: learned.Seed, Rules: []compare.Result{own, r.result()}}
-		one.Pair()
-		learned.Paired[r.Rule.Name] = ratioOf(one.Paired[0])
-		all.Rules = append(all.Rules, r.result())
+		tuned = append(tuned, r.Result())
+		learned.Paired[r.Rule.Name] = ratioOf(compare.PairOf(own, tuned[len(tuned)-1], learned.Seed))
 		if s, ok := r.speedUp(own.FinalLoss); ok {
 			learned.SpeedUp[r.Rule.Name] = s
 			if d.SpeedUp == nil || r.Rule.Tuned == TuneCell {
@@ -120,11 +122,9 @@ func (c *CellResult) duel(learned *Record) Duel {
 			}
 		}
 	}
-	all.Pair()
-	if len(all.Paired) > 0 {
-		d.Best, d.Ratio = all.Paired[0].Against, learned.Paired[all.Paired[0].Against]
-		i := slices.IndexFunc(all.Rules, func(r compare.Result) bool { return r.Name == d.Best && r.Kind == compare.Baseline })
-		d.BestMeanLoss = all.Rules[i].MeanLoss
+	if best := compare.Best(tuned); best >= 0 {
+		b := &tuned[best]
+		d.Best, d.BestMeanLoss, d.BestDiverged, d.Ratio = b.Name, b.MeanLoss, b.Diverged, learned.Paired[b.Name]
 	}
 	return d
 }
@@ -156,8 +156,8 @@ type Summary struct {
 	// Worst is the index, among Results.Cells, of the cell with the most divergences and then the
 	// largest ratio; -1 if there is none.
 	Worst int `json:"worst"`
-	// SpeedUps are the cells', by their factors, ascending; lower bounds count as what they are at least
-	// and follow what equals them.
+	// SpeedUps are those of the cells, by their factors, ascending. A lower bound sorts after an exact value
+	// that equals it.
 	SpeedUps []SpeedUp `json:"speed_ups"`
 }
 
@@ -186,40 +186,6 @@ func (res *Results) summary(rule string) Summary {
 			s.SpeedUps = append(s.SpeedUps, *d.SpeedUp)
 		}
 	}
-	slices.SortStableFunc(s.SpeedUps, func(a, b SpeedUp) int {
-		censored := func(x SpeedUp) int {
-			if x.Censored {
-				return 1
-			}
-			return 0
-		}
-		return cmp.Or(cmp.Compare(a.Factor, b.Factor), censored(a)-censored(b))
-	})
+	sortSpeedUps(s.SpeedUps)
 	return s
-}
-
-// MedianSpeedUp is the median of SpeedUps' factors, the lower one of two; atLeast says that it is a
-// lower bound, since a lower bound is among those up to it. ok is false if there is none.
-func (s Summary) MedianSpeedUp() (factor float64, atLeast, ok bool) {
-	if len(s.SpeedUps) == 0 {
-		return 0, false, false
-	}
-	middle := (len(s.SpeedUps) - 1) / 2
-	atLeast = slices.ContainsFunc(s.SpeedUps[:middle+1], func(x SpeedUp) bool { return x.Censored })
-	return s.SpeedUps[middle].Factor, atLeast, true
-}
-
-// Name is the cell's values in the order of the axes: "units=20 layers=2".
-func (m *Manifest) Name(c Cell) string {
-	text := ""
-	for _, a := range m.Axes {
-		if text != "" {
-			text += " "
-		}
-		text += a.Key + "=" + c.Values[a.Key]
-	}
-	if text == "" {
-		return c.Task
-	}
-	return text
 }
