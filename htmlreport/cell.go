@@ -3,29 +3,41 @@ package htmlreport
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"learnedopt/compare"
+	"learnedopt/sweep/results"
 )
 
 // compare makes the rules and pairs of a cell from its records.
-func (c *Cell) compare() {
-	c.Rules, c.Pairs = nil, nil
+func (l *sweepLog) compare(cell int) {
+	c := &l.sweep.Cells[cell]
+	learned := 0
 	for _, r := range c.records {
-		rule := Rule{
-			Name: r.Rule.Name, Learned: r.Rule.Kind == compare.Learned, LearningRate: (*Num)(r.Rule.LearningRate),
-			Tuned: clean(r.Rule.Tuned, maxName), Source: clean(r.Rule.Source, maxName), Digest: clean(r.Rule.Digest, maxName),
-			MeanLoss: number(mean(r.MeanLosses)), FinalLoss: number(mean(r.FinalLosses)), Diverged: r.Diverged, Runs: len(r.MeanLosses),
-			MeanLossCI: [2]Num{nan, nan}, Curve: r.curve,
+		if r.Rule.Kind == compare.Learned {
+			learned++
 		}
-		c.Rules = append(c.Rules, rule)
-		if !rule.Learned {
-			continue
+	}
+	l.work -= c.work
+	c.work = 0
+	for _, r := range c.records {
+		if r.Rule.Kind == compare.Baseline {
+			c.work += learned * r.Runs
 		}
-		for _, b := range c.records {
-			if b.Rule.Kind == compare.Baseline {
-				c.Pairs = append(c.Pairs, pairOf(r, b))
+	}
+	records := c.records
+	if l.work+c.work > maxWork {
+		c.work, l.unpaired = 0, true
+	} else {
+		l.work += c.work
+		records = results.Compare(results.Cell{}, slices.Clone(records)).Records
+	}
+	c.Rules, c.Pairs = nil, nil
+	for _, r := range records {
+		c.Rules = append(c.Rules, ruleOf(r))
+		for _, b := range records {
+			if p, ok := r.Paired[b.Rule.Name]; ok && b.Rule.Kind == compare.Baseline {
+				c.Pairs = append(c.Pairs, pairOf(r, b.Rule.Name, p))
 			}
 		}
 	}
@@ -34,60 +46,27 @@ func (c *Cell) compare() {
 	})
 }
 
-// mean is +Inf of nothing and where a run diverged.
-func mean(x []compare.Number) compare.Number {
-	if len(x) == 0 {
-		return compare.Number(math.Inf(1))
+func ruleOf(r results.Record) Rule {
+	found := r.Result()
+	return Rule{
+		Name: clean(r.Rule.Name, maxName), Learned: r.Rule.Kind == compare.Learned, LearningRate: (*Num)(r.Rule.LearningRate),
+		Tuned: clean(r.Rule.Tuned, maxName), Source: clean(r.Rule.Source, maxName), Digest: clean(r.Rule.Digest, maxName),
+		MeanLoss: number(found.MeanLoss), FinalLoss: number(found.FinalLoss), Diverged: r.Diverged, Runs: r.Runs,
+		MeanLossCI: [2]Num{nan, nan}, Curve: thin(r.CurveSteps, r.Curve, r.CurveCI95, cellPoints),
 	}
-	sum := compare.Number(0)
-	for _, v := range x {
-		sum += v
-	}
-	return sum / compare.Number(len(x))
 }
 
-// pairOf compares a learned rule's record with a hand-designed one's: as the record says, or else by the losses.
-func pairOf(a, b record) Pair {
-	p := Pair{Learned: a.Rule.Name, Baseline: b.Rule.Name, Ratio: nan, CI95: [2]Num{nan, nan}, Verdict: open}
-	if s, ok := a.SpeedUp[b.Rule.Name]; ok {
+// pairOf is what the record of a learned rule says of a hand-designed one.
+func pairOf(r results.Record, baseline string, found results.Ratio) Pair {
+	p := Pair{
+		Learned: clean(r.Rule.Name, maxName), Baseline: clean(baseline, maxName),
+		Ratio: number(found.Ratio), CI95: [2]Num{number(found.CI95[0]), number(found.CI95[1])}, Verdict: found.Verdict,
+	}
+	if s, ok := r.SpeedUp[baseline]; ok {
 		factor := Num(s.Factor)
 		p.SpeedUp, p.Censored = &factor, s.Censored
-	} else {
-		p.speedUp(a, b)
 	}
-	if known, ok := a.Paired[b.Rule.Name]; ok {
-		p.Ratio, p.CI95, p.Verdict = number(known.Ratio), [2]Num{number(known.CI95[0]), number(known.CI95[1])}, verdictOf(known.Verdict)
-		return p
-	}
-	n := len(a.MeanLosses)
-	if n != len(b.MeanLosses) || a.Seed != b.Seed || a.Steps != b.Steps {
-		return p // not the same instances
-	}
-	c := compare.Comparison{Runs: n, Seed: a.Seed, Rules: []compare.Result{a.result(), b.result()}}
-	c.Pair()
-	found := c.Paired[0]
-	p.Ratio, p.CI95, p.Verdict = number(found.Ratio), [2]Num{number(found.RatioCI95[0]), number(found.RatioCI95[1])}, verdictOf(found.Verdict)
 	return p
-}
-
-// speedUp is what package sweep defines: the first step at which b has reached the final loss of a, over a's steps.
-func (p *Pair) speedUp(a, b record) {
-	final := mean(a.FinalLosses)
-	if !final.Finite() || len(b.Reach) == 0 || b.ReachEvery < 1 || a.Steps < 1 {
-		return
-	}
-	i := slices.IndexFunc(b.Reach, func(x compare.Number) bool { return x <= final })
-	if p.Censored = i < 0; p.Censored {
-		i = len(b.Reach) - 1
-	}
-	factor := Num(float64(i) * float64(b.ReachEvery) / float64(a.Steps))
-	p.SpeedUp = &factor
-}
-
-func (r record) result() compare.Result {
-	return compare.Result{
-		Name: r.Rule.Name, Kind: r.Rule.Kind, MeanLoss: mean(r.MeanLosses), FinalLoss: mean(r.FinalLosses), Diverged: r.Diverged, MeanLosses: r.MeanLosses,
-	}
 }
 
 // findings sums a sweep up: each learned rule against each hand-designed one, over all cells.
@@ -95,8 +74,7 @@ func (s *Sweep) findings() []Finding {
 	type sum struct {
 		learned, baseline string
 		won, lost, open   int
-		speedUps          []float64
-		censored          bool
+		speedUps          []results.SpeedUp
 		worst             *Pair
 		where             string
 	}
@@ -120,7 +98,7 @@ func (s *Sweep) findings() []Finding {
 				x.open++
 			}
 			if p.SpeedUp != nil && p.SpeedUp.finite() {
-				x.speedUps, x.censored = append(x.speedUps, float64(*p.SpeedUp)), x.censored || p.Censored
+				x.speedUps = append(x.speedUps, results.SpeedUp{Factor: float64(*p.SpeedUp), Censored: p.Censored})
 			}
 			if x.worst == nil || worse(*p, *x.worst) {
 				x.worst, x.where = p, c.Name
@@ -139,13 +117,8 @@ func (s *Sweep) findings() []Finding {
 		case x.open:
 			f.Verdict = open
 		}
-		if len(x.speedUps) > 0 {
-			slices.Sort(x.speedUps)
-			bound := ""
-			if x.censored {
-				bound = "at least "
-			}
-			f.Text += fmt.Sprintf(" Median speed-up: %s%.3g times the steps.", bound, x.speedUps[(len(x.speedUps)-1)/2])
+		if median, ok := results.MedianOf(x.speedUps); ok {
+			f.Text += fmt.Sprintf(" Median speed-up: %s the steps.", median)
 		}
 		if x.worst.Ratio.finite() {
 			f.Text += fmt.Sprintf(" Worst cell: %s, %s × its mean loss (%s).", x.where, digits(x.worst.Ratio), x.worst.Verdict)

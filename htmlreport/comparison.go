@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -121,30 +122,41 @@ const (
 	cellPoints  = 60
 )
 
-// thin keeps at most about max points of a curve: steps evenly spread, and as many by their
-// logarithms, so that both axes have them; the first and the last ones are kept. steps nil is 0, 1, ….
+// spread returns at most about max of the indices 0 … n-1, evenly spread, and as many by their logarithms, so that both axes have them;
+// the first and the last one are among them.
+func spread(n, max int) (at []int) {
+	if n <= max {
+		for i := range n {
+			at = append(at, i)
+		}
+		return at
+	}
+	keep := map[int]bool{}
+	for k := range max / 2 {
+		x := float64(k) / float64(max/2-1)
+		keep[int(math.Round(x*float64(n-1)))] = true
+		keep[int(math.Round(math.Pow(float64(n), x)))-1] = true
+	}
+	return slices.Sorted(maps.Keys(keep))
+}
+
+// pick returns the elements of x at some indices.
+func pick[T any](x []T, at []int) []T {
+	y := make([]T, len(at))
+	for k, i := range at {
+		y[k] = x[i]
+	}
+	return y
+}
+
+// thin keeps at most about max points of a curve. steps nil is 0, 1, ….
 func thin(steps []int, mean []compare.Number, ci [2][]compare.Number, max int) *Curve {
 	n := len(mean)
 	if n == 0 || steps != nil && len(steps) != n {
 		return nil
 	}
-	keep := map[int]bool{0: true, n - 1: true}
-	if n <= max {
-		for i := range n {
-			keep[i] = true
-		}
-	} else {
-		for k := range max / 2 {
-			at := float64(k) / float64(max/2-1)
-			keep[int(math.Round(at*float64(n-1)))] = true
-			keep[int(math.Round(math.Pow(float64(n), at)))-1] = true
-		}
-	}
 	c := &Curve{}
-	for i := range n {
-		if !keep[i] {
-			continue
-		}
+	for _, i := range spread(n, max) {
 		step := i
 		if steps != nil {
 			step = steps[i]

@@ -104,7 +104,7 @@ func TestDashboardOfARunInABrowser(t *testing.T) {
 
 func TestDashboardOfASweepInABrowser(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, sweepFile), sweepText)
+	write(t, filepath.Join(dir, sweepFile), sweepText(t))
 	address, stop := running(t, dir, "127.0.0.1:0")
 	defer stop()
 	p := openDashboard(t, address, "/")

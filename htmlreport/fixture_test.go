@@ -12,6 +12,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/metatrain"
 	"learnedopt/optimizer"
+	"learnedopt/sweep/results"
 )
 
 // hostile is a name that would run a script if it were put on a page as markup, in an attribute or in a script.
@@ -152,40 +153,65 @@ func writeRun(t *testing.T, dir, name string) {
 	write(t, filepath.Join(dir, resultFile), resultText(t, name))
 }
 
+// The rules of the sweeps here, beside the learned one.
+var tunedRules = []results.Rule{
+	{Name: "adam", Kind: compare.Baseline, Baseline: "adam", Tuned: results.TuneBase}, {Name: "sgd", Kind: compare.Baseline, Baseline: "sgd", Tuned: results.TuneBase},
+}
+
+// keyOf is the key of a record.
+func keyOf(rule string, units, steps int, activation string) string {
+	return fmt.Sprintf("%s %d %d %s", rule, units, steps, activation)
+}
+
+// newRecord is a record whose losses are about level and a quarter of it. Adam reaches that final loss after 2/level times the
+// steps; with 80 units it is not there after 1.5 times.
+func newRecord(units, steps int, activation, rule, kind string, level float64, diverged int) results.Record {
+	const n = 8
+	r := results.Record{
+		Key: keyOf(rule, units, steps, activation), Version: "v1.2.3", Time: "2026-01-02T03:04:05Z", Task: fmt.Sprintf("mnist units=%d activation=%s", units, activation),
+		Cell:  map[string]string{"units": fmt.Sprint(units), "steps": fmt.Sprint(steps), "activation": activation},
+		Steps: steps, Runs: n, Seed: 5, Diverged: diverged, Seconds: 1.5,
+		Rule: results.Rule{Name: rule, Kind: kind, Digest: "0123456789abcdef", Source: "pretrained:mlp"},
+	}
+	spread := 0.0
+	for i := range n {
+		factor := 1 + 0.2*math.Sin(float64(i))
+		spread += factor / n
+		mean := level * factor
+		if i < diverged {
+			mean = math.Inf(1)
+		}
+		r.MeanLosses, r.FinalLosses = append(r.MeanLosses, compare.Number(mean)), append(r.FinalLosses, compare.Number(mean/4))
+	}
+	if kind == compare.Baseline {
+		rate := 0.03
+		r.Rule = results.Rule{Name: rule, Kind: kind, Baseline: rule, Tuned: results.TuneBase, LearningRate: &rate}
+	}
+	if rule == results.ReachRule {
+		r.ReachEvery = steps / 100
+		last := 400
+		if units == 80 {
+			last = 150
+		}
+		for i := range last + 1 {
+			r.Reach = append(r.Reach, compare.Number((1-1e-9)*spread*50/max(float64(i), 0.1)))
+		}
+	}
+	if diverged > 0 {
+		r.DivergedAt = []string{"instance 0: loss not finite at step 12"}
+	}
+	for k := range 101 {
+		v := compare.Number(level/4 + 2.3*math.Exp(-float64(k)/20/level))
+		r.CurveSteps, r.Curve = append(r.CurveSteps, k*steps/100), append(r.Curve, v)
+		r.CurveCI95[0], r.CurveCI95[1] = append(r.CurveCI95[0], 0.9*v), append(r.CurveCI95[1], 1.1*v)
+	}
+	return r
+}
+
 // cellRecord is a line of cells.jsonl.
 func cellRecord(t *testing.T, units, steps int, activation, rule, kind string, level float64, diverged int) string {
 	t.Helper()
-	n := 8
-	means, finals := make([]compare.Number, n), make([]compare.Number, n)
-	for i := range n {
-		means[i] = compare.Number(level * (1 + 0.2*math.Sin(float64(i))))
-		finals[i] = means[i] / 4
-		if i < diverged {
-			means[i], finals[i] = compare.Number(math.Inf(1)), compare.Number(math.Inf(1))
-		}
-	}
-	r := map[string]any{
-		"key": fmt.Sprintf("%s%d%d%s", rule, units, steps, activation), "version": "v1.2.3", "time": "2026-01-02T03:04:05Z", "task": fmt.Sprintf("mnist units=%d activation=%s", units, activation),
-		"cell":  map[string]string{"units": fmt.Sprint(units), "steps": fmt.Sprint(steps), "activation": activation},
-		"steps": steps, "runs": n, "seed": 5, "rule": map[string]any{"name": rule, "kind": kind, "digest": "0123456789abcdef", "source": "pretrained:mlp"},
-		"mean_losses": means, "final_losses": finals, "diverged": diverged, "seconds": 1.5,
-	}
-	if kind == compare.Baseline {
-		r["rule"] = map[string]any{"name": rule, "kind": kind, "learning_rate": 0.03, "tuned": "base"}
-	} else if diverged == 0 {
-		r["speed_up"] = map[string]any{"adam": map[string]any{"steps": 200, "factor": 2 / level, "censored": units == 80}}
-	}
-	if diverged > 0 {
-		r["diverged_at"] = []string{"instance 0: loss not finite at step 12"}
-	}
-	var at []int
-	var curve, lo, hi []compare.Number
-	for k := range 101 {
-		v := compare.Number(level/4 + 2.3*math.Exp(-float64(k)/20/level))
-		at, curve, lo, hi = append(at, k*steps/100), append(curve, v), append(lo, 0.9*v), append(hi, 1.1*v)
-	}
-	r["curve_steps"], r["curve"], r["curve_ci95"] = at, curve, [2][]compare.Number{lo, hi}
-	return line(t, r)
+	return line(t, newRecord(units, steps, activation, rule, kind, level, diverged))
 }
 
 var (
@@ -194,12 +220,33 @@ var (
 	activationAxis = []string{"sigmoid", "relu"}
 )
 
-const sweepText = `{"task":"mnist","axes":[{"name":"units","values":[5,10,20,40,80]},{"name":"steps","values":["100","1000","10000"]},{"name":"activation","values":["sigmoid","relu"]}],"runs":8}`
+// newManifest is one of a learned rule and two tuned ones over three axes.
+func newManifest(learned string) *results.Manifest {
+	m := &results.Manifest{Version: "v1.2.3", Task: "mnist", Steps: 100, Runs: 8, Seed: 5, Tune: results.TuneBase, TuneRuns: 5, Grid: 4, Reach: 4, Axes: []results.Axis{
+		{Key: "units", Values: []string{"5", "10", "20", "40", "80"}}, {Key: "steps", Values: []string{"100", "1000", "10000"}}, {Key: "activation", Values: activationAxis},
+	}}
+	m.Rules = append([]results.Rule{{Name: learned, Kind: compare.Learned, Digest: "0123456789abcdef", Source: "pretrained:mlp"}}, tunedRules...)
+	for _, units := range unitsAxis {
+		for _, steps := range stepsAxis {
+			for _, activation := range activationAxis {
+				c := results.Cell{Values: map[string]string{"units": fmt.Sprint(units), "steps": fmt.Sprint(steps), "activation": activation}, Steps: steps}
+				for _, r := range m.Rules {
+					c.Keys = append(c.Keys, keyOf(r.Name, units, steps, activation))
+				}
+				m.Cells = append(m.Cells, c)
+			}
+		}
+	}
+	return m
+}
+
+// sweepText is the sweep.json of a learned rule "mlp".
+func sweepText(t *testing.T) string { return line(t, newManifest("mlp")) }
 
 // writeSweep makes a sweep folder in which the last cell is missing.
 func writeSweep(t *testing.T, dir, name string) {
 	t.Helper()
-	write(t, filepath.Join(dir, sweepFile), sweepText)
+	write(t, filepath.Join(dir, sweepFile), line(t, newManifest(name)))
 	var b strings.Builder
 	for i, units := range unitsAxis {
 		for j, steps := range stepsAxis {

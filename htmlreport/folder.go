@@ -11,14 +11,16 @@ import (
 	"path"
 	"path/filepath"
 	"syscall"
+
+	"learnedopt/sweep/results"
 )
 
 // The files that are read.
 const (
 	logFile       = "log.jsonl"
 	resultFile    = "result.json"
-	sweepFile     = "sweep.json"
-	cellsFile     = "cells.jsonl"
+	sweepFile     = results.ManifestFile
+	cellsFile     = results.CellsFile
 	optimizerFile = "optimizer.mopt"
 	tableFile     = "results.csv"
 )

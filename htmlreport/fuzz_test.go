@@ -13,7 +13,7 @@ import (
 func FuzzLines(f *testing.F) {
 	t := &testing.T{}
 	for _, seed := range []string{
-		startLine(1), divergedLine(t, 3), endLine, validationLine(t, 5, 1), `{"event":"episode","meta_step":1,"mean_loss":null}`, sweepText,
+		startLine(1), divergedLine(t, 3), endLine, validationLine(t, 5, 1), `{"event":"episode","meta_step":1,"mean_loss":null}`, sweepText(t),
 		smallRecord("mlp", compare.Learned), smallRecord("adam", compare.Baseline), smallRecord("odd", "odd"),
 		`{"event":"validation","valid":{"mean_loss":1},"diagnostics":{"a":{"first":[{"x":1}]},".first.":2,"b.first.c":[[]]}}`,
 	} {
@@ -31,7 +31,7 @@ func FuzzLines(f *testing.F) {
 		}
 		log.flush()
 		for i := range sweep.sweep.Cells {
-			sweep.sweep.Cells[i].compare()
+			sweep.compare(i)
 		}
 		sweep.order()
 		s := &Source{Kind: "sweep", Summary: append(sweep.sweep.findings(), runFindings(&log.run, nil)...), Run: &log.run, Sweep: &sweep.sweep, Problems: log.problems.list}

@@ -255,7 +255,7 @@ func rename(t *testing.T, from, to string) {
 
 func TestASweepIsStreamed(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, sweepFile), sweepText)
+	write(t, filepath.Join(dir, sweepFile), sweepText(t))
 	_, s := serve(t, dir)
 	l := hear(t, s.URL+"/events/")
 	if h := l.expect("reset"); h.Kind != "sweep" || len(h.Sweep.Axes) != 3 || len(h.Sweep.Cells) != 0 {

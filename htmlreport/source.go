@@ -137,7 +137,7 @@ func (r *reader) pollCells() bool {
 			}
 		}
 		for i := range changed {
-			r.sweep.sweep.Cells[i].compare()
+			r.sweep.compare(i)
 			r.cells[i] = true
 		}
 		r.sweep.order()
@@ -189,6 +189,9 @@ func (r *reader) unreadable(all *problems) {
 		if f.long > 0 {
 			all.add(f.name, fmt.Sprintf("lines longer than 1 MiB, left out: %d", f.long))
 		}
+	}
+	if r.sweep.unpaired {
+		all.add(cellsFile, "more pairs of rules than a page compares; some cells have none")
 	}
 }
 

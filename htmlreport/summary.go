@@ -4,13 +4,14 @@ import (
 	"fmt"
 
 	"learnedopt/compare"
+	"learnedopt/sweep/results"
 )
 
 // The verdicts of a Finding. metaopt calls the last one undecided.
 const (
 	won   = compare.Won
 	lost  = compare.Lost
-	open  = "open"
+	open  = results.Open
 	mixed = "mixed" // of a sweep: it depends on the cell
 )
 

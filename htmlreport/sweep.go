@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"learnedopt/compare"
+	"learnedopt/sweep/results"
 )
 
 // A Sweep is a grid of comparisons.
@@ -40,7 +41,8 @@ type Cell struct {
 	Rules []Rule            `json:"rules"`
 	Pairs []Pair            `json:"pairs"`
 
-	records []record
+	records []results.Record
+	work    int // of comparing them: pairs times instances
 }
 
 // A Pair is a learned rule against a hand-designed one in a cell.
@@ -50,77 +52,41 @@ type Pair struct {
 	Ratio    Num    `json:"ratio"` // of mean losses
 	CI95     [2]Num `json:"ci95"`
 	Verdict  string `json:"verdict"`
-	// SpeedUp is how many times the steps of the learned rule the hand-designed one needs to reach its final loss, nil if
-	// no one measured it; Censored: it did not get there, so that it is at least that.
+	// SpeedUp and Censored are results.SpeedUp's, nil if there is none.
 	SpeedUp  *Num `json:"speed_up,omitempty"`
 	Censored bool `json:"censored,omitempty"`
-}
-
-// A record is a line of cells.jsonl: package sweep's Record, as far as a page needs it.
-type record struct {
-	Key         string              `json:"key"`
-	Version     string              `json:"version"`
-	Task        string              `json:"task"`
-	Cell        map[string]string   `json:"cell"`
-	Steps       int                 `json:"steps"`
-	Runs        int                 `json:"runs"`
-	Seed        uint64              `json:"seed"`
-	Rule        recordRule          `json:"rule"`
-	MeanLosses  []compare.Number    `json:"mean_losses"`
-	FinalLosses []compare.Number    `json:"final_losses"`
-	Diverged    int                 `json:"diverged"`
-	DivergedAt  []string            `json:"diverged_at"`
-	CurveSteps  []int               `json:"curve_steps"`
-	Curve       []compare.Number    `json:"curve"`
-	CurveCI95   [2][]compare.Number `json:"curve_ci95"`
-	// Reach, of hand-designed rules, is the least that the mean curve has been at steps 0, ReachEvery, 2·ReachEvery, ….
-	Reach      []compare.Number `json:"reach"`
-	ReachEvery int              `json:"reach_every"`
-	SpeedUp    map[string]struct {
-		Factor   float64 `json:"factor"`
-		Censored bool    `json:"censored"`
-	} `json:"speed_up"`
-	Paired map[string]struct {
-		Ratio   compare.Number    `json:"ratio"`
-		CI95    [2]compare.Number `json:"ci95"`
-		Verdict string            `json:"verdict"`
-	} `json:"paired"`
-
-	curve *Curve // what is kept of Curve and CurveCI95
-}
-
-type recordRule struct {
-	Name         string   `json:"name"`
-	Kind         string   `json:"kind"`
-	Source       string   `json:"source"`
-	Digest       string   `json:"digest"`
-	LearningRate *float64 `json:"learning_rate"`
-	Tuned        string   `json:"tuned"`
 }
 
 // Bounds of what a sweep may make of a page.
 const (
 	maxCells     = 5000
 	maxAxes      = 20
-	maxValues    = 200
+	maxValues    = maxCells
 	maxInstances = 1000
 	maxReach     = 20000
 	maxRecords   = 20000
+	// maxWork bounds the pairs of a sweep times their instances, of which a bootstrap takes time: a minute or two.
+	maxWork = 1 << 24
 )
 
 // A sweepLog reads the lines of a cells.jsonl.
 type sweepLog struct {
 	sweep    Sweep
 	manifest manifest
+	axes     []Axis // of the manifest
 	problems problems
 	index    map[string]int // of a cell, by its values
 	records  int            // lines that were taken in
 	bad      int            // lines that were not
+	work     int            // of all cells
+	unpaired bool           // there was too much work: some pairs are left out
 }
 
 func newSweepLog(m manifest) *sweepLog {
-	l := &sweepLog{manifest: m, index: map[string]int{}}
-	l.sweep.Settings, l.sweep.Planned = m.settings, m.planned
+	l := &sweepLog{manifest: m, axes: m.axes(), index: map[string]int{}}
+	if l.sweep.Settings = m.settings; m.Manifest != nil {
+		l.sweep.Planned = len(m.Cells)
+	}
 	l.order()
 	return l
 }
@@ -128,44 +94,39 @@ func newSweepLog(m manifest) *sweepLog {
 // add takes a line in and returns the indices of the cells that it changed. What follows
 // from the records of cells is made by compare and order, once for many lines.
 func (l *sweepLog) add(data []byte) (changed []int) {
-	var r record
-	if err := json.Unmarshal(data, &r); err != nil || r.Rule.Name == "" || len(r.MeanLosses) == 0 ||
-		len(r.MeanLosses) > maxInstances || len(r.FinalLosses) > maxInstances || len(r.Reach) > maxReach || len(r.Cell) > maxAxes || l.records >= maxRecords {
+	var r results.Record
+	if err := json.Unmarshal(data, &r); err != nil || r.Validate() != nil || r.Rule.Name == "" ||
+		r.Runs > maxInstances || len(r.Reach) > maxReach || len(r.Cell) > maxAxes || l.records >= maxRecords {
 		l.bad++
 		return nil
 	}
 	l.records++
-	r.curve = thin(r.CurveSteps, r.Curve, r.CurveCI95, cellPoints)
-	r.CurveSteps, r.Curve, r.CurveCI95 = nil, nil, [2][]compare.Number{}
-	places := []place{{r.Cell, r.Rule}}
-	if l.manifest.places != nil {
-		places = l.manifest.places[r.Key] // none of a record of another sweep
+	keep := spread(len(r.Curve), cellPoints)
+	r.CurveSteps, r.Curve = pick(r.CurveSteps, keep), pick(r.Curve, keep)
+	r.CurveCI95 = [2][]compare.Number{pick(r.CurveCI95[0], keep), pick(r.CurveCI95[1], keep)}
+	if l.manifest.Manifest == nil {
+		return l.put(r)
 	}
-	for _, p := range places {
-		// What is shown may be called otherwise than when it ran.
-		one := r
-		one.Cell, one.Rule = p.cell, p.rule
-		one.Rule.LearningRate = r.Rule.LearningRate
-		if i := l.put(one); i >= 0 {
-			changed = append(changed, i)
+	for _, p := range l.manifest.places[r.Key] { // none of a record of another sweep
+		if own, ok := l.manifest.Place(r, &l.manifest.Cells[p.cell], p.rule); ok {
+			changed = append(changed, l.put(own)...)
 		}
 	}
 	return changed
 }
 
-// put puts a record in its cell and returns the cell's index, -1 if there is no room.
-func (l *sweepLog) put(r record) int {
+// put puts a record in its cell and returns the cell's index, nothing if there is no room.
+func (l *sweepLog) put(r results.Record) []int {
 	at := map[string]string{}
 	for k, v := range r.Cell {
 		at[clean(k, maxName)] = clean(v, maxName)
 	}
-	r.Rule.Name = clean(r.Rule.Name, maxName)
 	where := l.name(at)
 	i, known := l.index[where]
 	if !known {
 		if len(l.sweep.Cells) >= maxCells {
 			l.bad++
-			return -1
+			return nil
 		}
 		i = len(l.sweep.Cells)
 		l.index[where] = i
@@ -173,22 +134,22 @@ func (l *sweepLog) put(r record) int {
 	}
 	c := &l.sweep.Cells[i]
 	// The same rule of the same cell again: the later line counts.
-	c.records = slices.DeleteFunc(c.records, func(old record) bool { return old.Rule.Name == r.Rule.Name })
+	c.records = slices.DeleteFunc(c.records, func(old results.Record) bool { return old.Rule.Name == r.Rule.Name })
 	if len(c.records) >= maxRules {
 		l.bad++
-		return -1
+		return nil
 	}
 	c.records = append(c.records, r)
 	l.remember(&l.sweep.Versions, r.Version)
 	l.remember(&l.sweep.Seeds, fmt.Sprint(r.Seed))
 	if r.Diverged > 0 {
-		text := fmt.Sprintf("%s diverged in %d of %d runs", r.Rule.Name, r.Diverged, len(r.MeanLosses))
+		text := fmt.Sprintf("%s diverged in %d of %d runs", clean(r.Rule.Name, maxName), r.Diverged, r.Runs)
 		if len(r.DivergedAt) > 0 {
 			text += ": " + clean(strings.Join(r.DivergedAt[:min(len(r.DivergedAt), 3)], "; "), maxText)
 		}
 		l.problems.add(where, text)
 	}
-	return i
+	return []int{i}
 }
 
 func (l *sweepLog) remember(list *[]string, s string) {
@@ -201,7 +162,7 @@ func (l *sweepLog) remember(list *[]string, s string) {
 func (l *sweepLog) name(at map[string]string) string {
 	keys := slices.Sorted(maps.Keys(at))
 	place := func(key string) int {
-		i := slices.IndexFunc(l.manifest.axes, func(a Axis) bool { return a.Name == key })
+		i := slices.IndexFunc(l.axes, func(a Axis) bool { return a.Name == key })
 		if i < 0 {
 			return maxAxes
 		}
@@ -215,8 +176,12 @@ func (l *sweepLog) name(at map[string]string) string {
 	return strings.Join(words, ", ")
 }
 
-// order makes the axes: those of sweep.json, and what cells have beside them.
+// order makes the axes: those of sweep.json, or what the cells have.
 func (l *sweepLog) order() {
+	l.sweep.Axes = slices.Clone(l.axes)
+	if l.manifest.Manifest != nil {
+		return
+	}
 	values := map[string]map[string]bool{}
 	for _, c := range l.sweep.Cells {
 		for k, v := range c.At {
@@ -226,22 +191,9 @@ func (l *sweepLog) order() {
 			values[k][v] = true
 		}
 	}
-	axes := []Axis{}
-	for _, a := range l.manifest.axes {
-		a.Values = slices.Clone(a.Values)
-		more := slices.SortedFunc(maps.Keys(values[a.Name]), compareValues)
-		for _, v := range more {
-			if !slices.Contains(a.Values, v) {
-				a.Values = append(a.Values, v)
-			}
-		}
-		delete(values, a.Name)
-		axes = append(axes, a)
-	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		axes = append(axes, Axis{name, slices.SortedFunc(maps.Keys(values[name]), compareValues)})
+		l.sweep.Axes = append(l.sweep.Axes, Axis{name, slices.SortedFunc(maps.Keys(values[name]), compareValues)})
 	}
-	l.sweep.Axes = axes
 }
 
 // compareValues orders numbers by size and before other texts.

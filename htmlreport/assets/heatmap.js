@@ -29,12 +29,12 @@ function measures(cells) {
       const p = find(c);
       if (!p) return null;
       const note = finite(p.ci95[0]) && finite(p.ci95[1]) ? `95 % interval ${short(p.ci95[0])}–${short(p.ci95[1])}` : "runs diverged";
-      return {x: finite(p.ratio) ? p.ratio : p.verdict === "won" ? 0.25 : 4, known: finite(p.ratio), text: finite(p.ratio) ? short(p.ratio) : "div.", mark: marks[p.verdict], note: `${p.verdict}, ${note}`};
+      return {x: finite(p.ratio) ? p.ratio : {won: 0.25, open: 1, lost: 4}[p.verdict], known: finite(p.ratio), text: finite(p.ratio) ? short(p.ratio) : "div.", mark: marks[p.verdict], note: `${p.verdict}, ${note}`};
     }});
     if (cells.some((c) => finite(find(c)?.speed_up))) {
-      out.push({id: JSON.stringify(["speed", learned, baseline]), text: `speed-up, steps of ${baseline} ÷ steps of ${learned}`, scale: "inverse", legend: `steps that ${baseline} needs to reach the final loss of ${learned}; ≥ where it did not get there`, value(c) {
+      out.push({id: JSON.stringify(["speed", learned, baseline]), text: `speed-up, steps of ${baseline} ÷ steps of ${learned}`, scale: "inverse", legend: `steps that ${baseline} needs to reach the final loss of ${learned}; > where it did not get there`, value(c) {
         const p = find(c);
-        return finite(p?.speed_up) ? {x: p.speed_up, known: true, text: (p.censored ? "≥" : "") + short(p.speed_up) + "×", mark: "", note: p.censored ? "a lower bound" : ""} : null;
+        return finite(p?.speed_up) ? {x: p.speed_up, known: true, text: (p.censored ? "> " : "") + short(p.speed_up) + "×", mark: "", note: p.censored ? "a lower bound" : ""} : null;
       }});
     }
   }
