@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -136,7 +137,8 @@ func TestResults(t *testing.T) {
 		t.Errorf("results in JSON: %v", err)
 	}
 	// Without divergences the largest ratio is the worst, wherever it stands.
-	for worst, losses := range [][2]compare.Number{{3, 2}, {2, 3}} {
+	for k, losses := range [][2]compare.Number{{3, 2}, {2, 3}, {3, 3}} {
+		worst := k % 2 // of equals the first
 		m, records := hand()
 		for cell, loss := range map[string]compare.Number{"5": losses[0], "10": losses[1]} {
 			r := records[cell+"mine"]
@@ -220,5 +222,47 @@ func TestCSV(t *testing.T) {
 	}
 	if got := rows[11]; got[0] != "10" || got[8] != "1" || got[9] != "" || got[11] != "true" {
 		t.Errorf("a diverged run's row is %q", got)
+	}
+}
+
+// What cannot be written is an error.
+func TestCSVPassesErrorsOn(t *testing.T) {
+	m, records := hand()
+	full := errors.New("the disk is full")
+	if err := m.Results(records).WriteCSV(failing{full}); !errors.Is(err, full) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// Best is the tuned rule of the fewest divergences; against one that diverged there is a verdict and no ratio, and such a cell is not the worst.
+func TestABestRuleThatDiverged(t *testing.T) {
+	m, records := hand()
+	inf := compare.Number(math.Inf(1))
+	for key, losses := range map[string][]compare.Number{"5mine": {9, 9, 9}, "5adam (tuned here)": {1, inf, 1}, "5adam (tuned on the base task)": {inf, 1, inf},
+		"10mine": {1, 1, 1}, "10adam (tuned here)": {4, 4, 4}} {
+		r := records[key]
+		r.MeanLosses, r.Diverged = losses, 0
+		for _, x := range losses {
+			if !x.Finite() {
+				r.Diverged++
+			}
+		}
+		records[key] = r
+	}
+	res := m.Results(records)
+	d := res.Cells[0].Duels[0]
+	if d.Best != "adam (tuned here)" || d.BestDiverged != 1 || d.BestMeanLoss.Finite() || d.Ratio.Verdict != compare.Won || d.Ratio.Ratio.Finite() || d.Ratio.CI95[0].Finite() {
+		t.Errorf("%+v", d)
+	}
+	if s := res.Summaries[0]; s.Won != 2 || s.Worst != 1 {
+		t.Errorf("%+v", s)
+	}
+	data, err := json.Marshal(res)
+	if err != nil || strings.Contains(string(data), "Inf") {
+		t.Errorf("results in JSON: %v", err)
 	}
 }
