@@ -86,7 +86,7 @@ func hand() (*Manifest, map[string]Record) {
 	records := map[string]Record{}
 	add := func(cell string, k int, losses []compare.Number, diverged int, reach []compare.Number) {
 		key := cell + m.Rules[k].Name
-		records[key] = Record{Key: key, Steps: 10, Runs: 3, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
+		records[key] = Record{Key: key, Steps: 10, Runs: 3, Seed: 12, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
 	}
 	inf := compare.Number(math.Inf(1))
 	add("5", 0, []compare.Number{1, 2, 3}, 0, nil)
@@ -215,7 +215,7 @@ func TestCSV(t *testing.T) {
 	}
 	want := [][]string{
 		{"units", "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key"},
-		{"5", "task 5", "10", "mine", "learned", "", "", "0", "0", "1", "1", "false", "5mine"},
+		{"5", "task 5", "10", "mine", "learned", "", "", "12", "0", "1", "1", "false", "5mine"},
 	}
 	if !reflect.DeepEqual(rows[:2], want) {
 		t.Errorf("rows %q, want %q", rows[:2], want)
