@@ -77,7 +77,7 @@ func TestASweepThatWasRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan, err := sweep.Config{
-		Task: "quadratic", Options: tasks.Choices{Batch: []int{4}},
+		Task:  tasks.MustParse("quadratic batch=4"),
 		Axes:  []sweep.Axis{{Key: "dims", Values: []string{"2", "5"}}, {Key: "loss-scale", Values: []string{"1", "1e12"}}},
 		Steps: 30, Runs: 5, Seed: 3, Learned: []sweep.Learned{{Name: "q", Source: "pretrained:quadratic", Optimizer: o}},
 		Rules: []string{"sgd", "adam"}, Tune: sweep.TuneBoth, TuneRuns: 2, Grid: 1, Reach: 3,

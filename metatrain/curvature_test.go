@@ -104,7 +104,7 @@ func newMetaGradients(t testing.TB, net *lstm.Network, c tasks.ClassifierConfig,
 // With exact products the meta-gradient on a classifier is the one that a whole unroll in float64 gives, to what
 // float32 makes of five steps; differences of float32 gradients are farther from it by a factor of ten or more.
 func TestMetaGradientOfClassifier(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.LogAndSign, P: 4, Scale: 0.3}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.LogAndSign, P: 4, Scale: 0.3}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestMetaGradientOfClassifier(t *testing.T) {
 
 // Differences are taken also where the problem offers its Hessian, bit for bit as if it did not.
 func TestDifferencesByName(t *testing.T) {
-	net, err := lstm.Random(lstm.Config{Hidden: 4}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}
