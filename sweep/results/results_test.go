@@ -128,6 +128,9 @@ func TestResults(t *testing.T) {
 	if d.Ratio.Verdict != compare.Lost || d.Diverged != 1 || d.SpeedUp != nil || d.Ratio.Ratio.Finite() {
 		t.Errorf("second cell: %+v", d)
 	}
+	if len(res.Summaries) != 1 {
+		t.Errorf("%d summaries of one learned rule", len(res.Summaries))
+	}
 	s := res.Summaries[0]
 	if s.Won != 1 || s.Lost != 1 || s.Open != 0 || s.Cells != 2 || s.Worst != 1 || !reflect.DeepEqual(s.SpeedUps, []SpeedUp{{2, 0.2, false}}) || res.Missing != 1 {
 		t.Errorf("summary %+v, %d missing", s, res.Missing)
@@ -202,6 +205,10 @@ func TestMedianSpeedUp(t *testing.T) {
 
 func TestCSV(t *testing.T) {
 	m, records := hand()
+	rate := 0.05
+	tuned := records["5adam (tuned here)"]
+	tuned.Rule.LearningRate = &rate
+	records[tuned.Key] = tuned
 	var b bytes.Buffer
 	if err := m.Results(records).WriteCSV(&b); err != nil {
 		t.Fatal(err)
@@ -219,6 +226,9 @@ func TestCSV(t *testing.T) {
 	}
 	if !reflect.DeepEqual(rows[:2], want) {
 		t.Errorf("rows %q, want %q", rows[:2], want)
+	}
+	if got := rows[4]; got[3] != "adam (tuned here)" || got[5] != TuneCell || got[6] != "0.05" {
+		t.Errorf("a tuned rule's row is %q", got)
 	}
 	if got := rows[11]; got[0] != "10" || got[8] != "1" || got[9] != "" || got[11] != "true" {
 		t.Errorf("a diverged run's row is %q", got)
@@ -264,5 +274,43 @@ func TestABestRuleThatDiverged(t *testing.T) {
 	data, err := json.Marshal(res)
 	if err != nil || strings.Contains(string(data), "Inf") {
 		t.Errorf("results in JSON: %v", err)
+	}
+}
+
+// A learned rule is paired with the hand-designed ones that ran on the same instances for as long, and with no other learned one.
+func TestOnlyTheSameInstancesArePaired(t *testing.T) {
+	record := func(name, kind string, change func(*Record)) Record {
+		r := whole()
+		r.Rule = Rule{Name: name, Kind: kind}
+		change(&r)
+		return r
+	}
+	as := func(*Record) {}
+	c := Compare(Cell{}, []Record{
+		record("l", compare.Learned, as), record("other", compare.Learned, as), record("adam", compare.Baseline, as),
+		record("another seed", compare.Baseline, func(r *Record) { r.Seed++ }), record("longer", compare.Baseline, func(r *Record) { r.Steps++ }),
+		record("more runs", compare.Baseline, func(r *Record) { r.Runs, r.MeanLosses, r.FinalLosses = 1, r.MeanLosses[:1], r.FinalLosses[:1] }),
+	})
+	for k, name := range []string{"l", "other"} {
+		if p := c.Records[k].Paired; len(p) != 1 || p["adam"].Verdict != Open || len(c.Records[k].SpeedUp) != 1 {
+			t.Errorf("%s is paired with %v, speed-ups %v", name, p, c.Records[k].SpeedUp)
+		}
+	}
+	if len(c.Duels) != 2 || c.Duels[1].Rule != "other" || c.Duels[1].Best != "adam" {
+		t.Errorf("duels %+v", c.Duels)
+	}
+}
+
+// Cells that have no record of a learned rule yet are not counted for it.
+func TestCellsToCome(t *testing.T) {
+	m, records := hand()
+	delete(records, "5mine")
+	res := m.Results(records)
+	if s := res.Summaries[0]; s.Cells != 1 || s.Lost != 1 || s.Worst != 1 || len(res.Cells[0].Duels) != 0 || res.Missing != 2 {
+		t.Errorf("%+v, %d missing", s, res.Missing)
+	}
+	delete(records, "10mine")
+	if s := m.Results(records).Summaries[0]; s.Cells != 0 || s.Worst != -1 {
+		t.Errorf("%+v", s)
 	}
 }
