@@ -2,6 +2,7 @@ package results
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -156,5 +157,11 @@ func TestRecordsAreReadBack(t *testing.T) {
 	}
 	if _, err := ReadRecords(dir); err == nil || !strings.Contains(err.Error(), CellsFile+":6 is damaged") {
 		t.Errorf("a record without numbers: %v", err)
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadRecords(dir); err == nil || !strings.Contains(err.Error(), CellsFile) {
+		t.Errorf("a folder in the file's place: %v", err)
 	}
 }
