@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,6 +159,22 @@ func TestEvaluateRejects(t *testing.T) {
 		if _, err := compare.Evaluate(t.Context(), cfg); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
+	}
+	if _, err := compare.Evaluate(t.Context(), good); err != nil { // one step, one run
+		t.Error(err)
+	}
+}
+
+// A run that diverged has no mean loss, though each of its losses is finite: its last update was not.
+func TestADivergenceCountsWhateverTheLosses(t *testing.T) {
+	out := []optimizer.Outcome{{Losses: []float64{1, 2}, Diverged: &optimizer.DivergedError{Step: 1, What: "update"}}, {Losses: []float64{1, 2, 3}}}
+	r := compare.NewResult(compare.Contender{Name: "x", Kind: compare.Learned}, out, []int{0, 1, 2}, 0)
+	inf := compare.Number(math.Inf(1))
+	if r.Diverged != 1 || !slices.Equal(r.MeanLosses, []compare.Number{inf, 2}) || !slices.Equal(r.FinalLosses, []compare.Number{inf, 2}) || r.MeanLoss != inf || r.FinalLoss != inf {
+		t.Errorf("%+v", r)
+	}
+	if !slices.Equal(r.Curve, []compare.Number{1, 2, inf}) {
+		t.Errorf("curve %v", r.Curve)
 	}
 }
 

@@ -126,6 +126,56 @@ func TestDivergencesDecide(t *testing.T) {
 	}
 }
 
+// The best rule is the one of the fewest divergences and then the least mean loss, the first of equals, wherever it stands.
+func TestBest(t *testing.T) {
+	inf := math.Inf(1)
+	of := func(name string, losses ...float64) compare.Result { return result(name, compare.Baseline, losses...) }
+	for _, c := range []struct {
+		rules []compare.Result
+		want  int
+	}{
+		{nil, -1}, {[]compare.Result{result("l", compare.Learned, 1)}, -1},
+		{[]compare.Result{of("a", 1, 1), of("b", 2, 2)}, 0}, {[]compare.Result{of("a", 2, 2), of("b", 1, 1)}, 1},
+		{[]compare.Result{of("a", 1, 1), of("b", 1, 1), of("c", 1, 1)}, 0}, {[]compare.Result{of("a", inf, 0), of("b", 9, 9)}, 1},
+		{[]compare.Result{result("l", compare.Learned, 0), of("a", 3), of("b", 2)}, 2},
+	} {
+		if got := compare.Best(c.rules); got != c.want {
+			t.Errorf("the best of %+v is %d, want %d", c.rules, got, c.want)
+		}
+	}
+}
+
+// Of several rules the divergences are those of the two that are paired.
+func TestDivergedCountsTheTwoRules(t *testing.T) {
+	inf := math.Inf(1)
+	c := compare.Comparison{Runs: 2, Rules: []compare.Result{
+		result("l", compare.Learned, 1, inf), result("m", compare.Learned, inf, inf), result("sgd", compare.Baseline, 1, 2), result("adam", compare.Baseline, inf, inf),
+	}}
+	c.Pair()
+	for i, want := range []int{1, 2} {
+		if own, other := c.Diverged(c.Paired[i]); own != want || other != 0 {
+			t.Errorf("%+v: %d and %d divergences, want %d and 0", c.Paired[i], own, other, want)
+		}
+	}
+	if own, other := c.Diverged(compare.Paired{Name: "l", Against: "adam"}); own != 1 || other != 2 {
+		t.Errorf("against adam: %d and %d divergences, want 1 and 2", own, other)
+	}
+}
+
+// The resamples of pairs are those of the other intervals: a difference from nothing is the mean loss itself.
+func TestPairsAreResampledLikeMeans(t *testing.T) {
+	own := compareLines(t).Rules[0]
+	p := compare.PairOf(own, result("nothing", compare.Baseline, make([]float64, len(own.MeanLosses))...), 3)
+	for i := range 2 {
+		if !near(float64(p.DifferenceCI95[i]), float64(own.MeanLossCI95[i]), 1e-12) {
+			t.Errorf("interval of the difference %v, of the mean loss %v", p.DifferenceCI95, own.MeanLossCI95)
+		}
+	}
+	if p.Ratio.Finite() || p.RatioCI95[0].Finite() {
+		t.Errorf("a ratio to a loss of 0: %v %v", p.Ratio, p.RatioCI95)
+	}
+}
+
 // Where the losses' sum is not positive there is no ratio, and the difference decides.
 func TestLossesThatAreNotPositiveHaveNoRatio(t *testing.T) {
 	cmp := compare.Comparison{Runs: 3, Rules: []compare.Result{result("a", compare.Learned, -5, -4, -3), result("b", compare.Baseline, -2, 0, 2)}}

@@ -1,7 +1,10 @@
 package compare
 
 import (
+	"context"
+	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,5 +67,35 @@ func TestSelect(t *testing.T) {
 		if _, _, err := Select(t.Context(), bad, rules); err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("error %v, want one that says %q", err, word)
 		}
+	}
+}
+
+// Progress counts the runs of all rules together, one after the other.
+func TestSelectTellsHowFarItIs(t *testing.T) {
+	var seen, totals []int
+	rules := []optimizer.Rule{baselines.SGD{LearningRate: 0.1}, baselines.SGD{LearningRate: 0.2}, baselines.SGD{LearningRate: 0.3}}
+	cfg := SelectConfig{Family: dishes{}, Runs: 1, Horizons: []int{1}, Progress: func(done, total int) { seen, totals = append(seen, done), append(totals, total) }}
+	if _, _, err := Select(t.Context(), cfg, rules); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(seen, []int{1, 2, 3}) || !slices.Equal(totals, []int{3, 3, 3}) {
+		t.Errorf("%v of %v runs", seen, totals)
+	}
+	cfg.Runs, seen, totals = 2, nil, nil
+	if _, _, err := Select(t.Context(), cfg, rules); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(seen, []int{1, 2, 3, 4, 5, 6}) || totals[0] != 6 {
+		t.Errorf("%v of %v runs", seen, totals)
+	}
+}
+
+// A problem's error ends a selection.
+func TestSelectPassesErrorsOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, scores, err := Select(ctx, SelectConfig{Family: dishes{}, Runs: 1, Horizons: []int{1}}, []optimizer.Rule{baselines.SGD{LearningRate: 0.1}})
+	if !errors.Is(err, context.Canceled) || scores != nil {
+		t.Errorf("%v, %v", scores, err)
 	}
 }

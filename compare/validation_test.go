@@ -96,6 +96,14 @@ func TestGeometricBothReadsTheEnd(t *testing.T) {
 	}
 }
 
+// The geometric mean of mean losses alone does not look at the end.
+func TestGeometricDoesNotReadTheEnd(t *testing.T) {
+	score, _, err := scripts{{1, 1, 8, 8, 8, 8, 8}, {24, 24, 24, 24, 24, 24, 24}}.validate(t.Context(), SelectGeometric, 6)
+	if err != nil || math.Abs(float64(score.Loss())-12) > 1e-12 {
+		t.Errorf("%+v, %v; want √(6·24)", score, err)
+	}
+}
+
 // What scales one instance's losses by a factor scales every network's geometric mean
 // by the same: the order stays. The order of means does not.
 func TestGeometricSelectionIsScaleFree(t *testing.T) {

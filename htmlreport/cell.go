@@ -133,12 +133,18 @@ func (s *Sweep) findings() []Finding {
 	return out
 }
 
-// worse says whether the learned rule does worse in p than in q: by the verdict where a
-// ratio is not finite, else by the ratio.
+// worse says whether the learned rule does worse in p than in q: by the ratio, and where there is none, since runs diverged, better than any
+// ratio if it won, else worse than any.
 func worse(p, q Pair) bool {
-	if p.Ratio.finite() && q.Ratio.finite() {
-		return p.Ratio > q.Ratio
+	badness := func(p Pair) float64 {
+		switch {
+		case p.Ratio.finite():
+			return float64(p.Ratio)
+		case p.Verdict == won:
+			return 0
+		}
+		return math.Inf(1)
 	}
-	rank := map[string]int{won: 0, open: 1, lost: 2}
-	return rank[p.Verdict] > rank[q.Verdict]
+	a, b := badness(p), badness(q)
+	return a > b || a == b && p.Verdict == lost && q.Verdict != lost
 }

@@ -53,8 +53,8 @@ func TestASweepIsRead(t *testing.T) {
 	if p.Baseline != "adam" || p.Verdict != won || fmt.Sprintf("%.4f", p.Ratio) != "0.5556" || p.SpeedUp == nil || *p.SpeedUp != 4 || p.Censored {
 		t.Errorf("pair %+v", p)
 	}
-	wantTexts(t, s, "[mixed] mlp against adam in 29 cells: won 13, lost 16, open 0. Median speed-up: at least 2.11× the steps.",
-		"Worst cell: units 40, steps 10000, activation sigmoid, by the runs that diverged (lost).", "29 of 30 cells have results.",
+	wantTexts(t, s, "[mixed] mlp against adam in 29 cells: won 13, lost 16, open 0. Median speed-up: at least 2.11× the steps. Worst cell: units 40, steps 10000, activation sigmoid, by the runs that diverged (lost).",
+		"29 of 30 cells have results.",
 		"units 40, steps 10000, activation sigmoid: mlp diverged in 2 of 8 runs: instance 0: loss not finite at step 12")
 }
 
@@ -277,6 +277,18 @@ func TestPairsAreBounded(t *testing.T) {
 	r.unreadable(&all)
 	if len(all.list) != 1 || !strings.Contains(all.list[0].What, "some cells have none") {
 		t.Errorf("%v", all.list)
+	}
+}
+
+// A pair without a ratio is better than any if it was won, else worse than any.
+func TestWorse(t *testing.T) {
+	ordered := []Pair{{Ratio: nan, Verdict: won}, {Ratio: 0.5, Verdict: won}, {Ratio: 1, Verdict: open}, {Ratio: 3, Verdict: lost}, {Ratio: nan, Verdict: open}, {Ratio: nan, Verdict: lost}}
+	for i, p := range ordered {
+		for j, q := range ordered {
+			if got := worse(p, q); got != (i > j) {
+				t.Errorf("%+v is worse than %+v: %v", p, q, got)
+			}
+		}
 	}
 }
 

@@ -54,8 +54,8 @@ type InstanceStream struct {
 	Index   int    `json:"index"`
 }
 
-// MarshalJSON implements json.Marshaler. The value of a divergence, which JSON cannot
-// write where it is not finite, becomes null then.
+// MarshalJSON implements json.Marshaler. The value of a divergence is written as a compare.Number: null, or the
+// text "-Inf", where it is not finite.
 func (e Event) MarshalJSON() ([]byte, error) {
 	type fields Event // without this method
 	type divergence struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -85,7 +86,7 @@ func hand() (*Manifest, map[string]Record) {
 	records := map[string]Record{}
 	add := func(cell string, k int, losses []compare.Number, diverged int, reach []compare.Number) {
 		key := cell + m.Rules[k].Name
-		records[key] = Record{Key: key, Steps: 10, Runs: 3, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
+		records[key] = Record{Key: key, Steps: 10, Runs: 3, Seed: 12, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
 	}
 	inf := compare.Number(math.Inf(1))
 	add("5", 0, []compare.Number{1, 2, 3}, 0, nil)
@@ -127,6 +128,9 @@ func TestResults(t *testing.T) {
 	if d.Ratio.Verdict != compare.Lost || d.Diverged != 1 || d.SpeedUp != nil || d.Ratio.Ratio.Finite() {
 		t.Errorf("second cell: %+v", d)
 	}
+	if len(res.Summaries) != 1 {
+		t.Errorf("%d summaries of one learned rule", len(res.Summaries))
+	}
 	s := res.Summaries[0]
 	if s.Won != 1 || s.Lost != 1 || s.Open != 0 || s.Cells != 2 || s.Worst != 1 || !reflect.DeepEqual(s.SpeedUps, []SpeedUp{{2, 0.2, false}}) || res.Missing != 1 {
 		t.Errorf("summary %+v, %d missing", s, res.Missing)
@@ -136,7 +140,8 @@ func TestResults(t *testing.T) {
 		t.Errorf("results in JSON: %v", err)
 	}
 	// Without divergences the largest ratio is the worst, wherever it stands.
-	for worst, losses := range [][2]compare.Number{{3, 2}, {2, 3}} {
+	for k, losses := range [][2]compare.Number{{3, 2}, {2, 3}, {3, 3}} {
+		worst := k % 2 // of equals the first
 		m, records := hand()
 		for cell, loss := range map[string]compare.Number{"5": losses[0], "10": losses[1]} {
 			r := records[cell+"mine"]
@@ -200,6 +205,10 @@ func TestMedianSpeedUp(t *testing.T) {
 
 func TestCSV(t *testing.T) {
 	m, records := hand()
+	rate := 0.05
+	tuned := records["5adam (tuned here)"]
+	tuned.Rule.LearningRate = &rate
+	records[tuned.Key] = tuned
 	var b bytes.Buffer
 	if err := m.Results(records).WriteCSV(&b); err != nil {
 		t.Fatal(err)
@@ -213,12 +222,95 @@ func TestCSV(t *testing.T) {
 	}
 	want := [][]string{
 		{"units", "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key"},
-		{"5", "task 5", "10", "mine", "learned", "", "", "0", "0", "1", "1", "false", "5mine"},
+		{"5", "task 5", "10", "mine", "learned", "", "", "12", "0", "1", "1", "false", "5mine"},
 	}
 	if !reflect.DeepEqual(rows[:2], want) {
 		t.Errorf("rows %q, want %q", rows[:2], want)
 	}
+	if got := rows[4]; got[3] != "adam (tuned here)" || got[5] != TuneCell || got[6] != "0.05" {
+		t.Errorf("a tuned rule's row is %q", got)
+	}
 	if got := rows[11]; got[0] != "10" || got[8] != "1" || got[9] != "" || got[11] != "true" {
 		t.Errorf("a diverged run's row is %q", got)
+	}
+}
+
+// What cannot be written is an error.
+func TestCSVPassesErrorsOn(t *testing.T) {
+	m, records := hand()
+	full := errors.New("the disk is full")
+	if err := m.Results(records).WriteCSV(failing{full}); !errors.Is(err, full) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// Best is the tuned rule of the fewest divergences; against one that diverged there is a verdict and no ratio, and such a cell is not the worst.
+func TestABestRuleThatDiverged(t *testing.T) {
+	m, records := hand()
+	inf := compare.Number(math.Inf(1))
+	for key, losses := range map[string][]compare.Number{"5mine": {9, 9, 9}, "5adam (tuned here)": {1, inf, 1}, "5adam (tuned on the base task)": {inf, 1, inf},
+		"10mine": {1, 1, 1}, "10adam (tuned here)": {4, 4, 4}} {
+		r := records[key]
+		r.MeanLosses, r.Diverged = losses, 0
+		for _, x := range losses {
+			if !x.Finite() {
+				r.Diverged++
+			}
+		}
+		records[key] = r
+	}
+	res := m.Results(records)
+	d := res.Cells[0].Duels[0]
+	if d.Best != "adam (tuned here)" || d.BestDiverged != 1 || d.BestMeanLoss.Finite() || d.Ratio.Verdict != compare.Won || d.Ratio.Ratio.Finite() || d.Ratio.CI95[0].Finite() {
+		t.Errorf("%+v", d)
+	}
+	if s := res.Summaries[0]; s.Won != 2 || s.Worst != 1 {
+		t.Errorf("%+v", s)
+	}
+	data, err := json.Marshal(res)
+	if err != nil || strings.Contains(string(data), "Inf") {
+		t.Errorf("results in JSON: %v", err)
+	}
+}
+
+// A learned rule is paired with the hand-designed ones that ran on the same instances for as long, and with no other learned one.
+func TestOnlyTheSameInstancesArePaired(t *testing.T) {
+	record := func(name, kind string, change func(*Record)) Record {
+		r := whole()
+		r.Rule = Rule{Name: name, Kind: kind}
+		change(&r)
+		return r
+	}
+	as := func(*Record) {}
+	c := Compare(Cell{}, []Record{
+		record("l", compare.Learned, as), record("other", compare.Learned, as), record("adam", compare.Baseline, as),
+		record("another seed", compare.Baseline, func(r *Record) { r.Seed++ }), record("longer", compare.Baseline, func(r *Record) { r.Steps++ }),
+		record("more runs", compare.Baseline, func(r *Record) { r.Runs, r.MeanLosses, r.FinalLosses = 1, r.MeanLosses[:1], r.FinalLosses[:1] }),
+	})
+	for k, name := range []string{"l", "other"} {
+		if p := c.Records[k].Paired; len(p) != 1 || p["adam"].Verdict != Open || len(c.Records[k].SpeedUp) != 1 {
+			t.Errorf("%s is paired with %v, speed-ups %v", name, p, c.Records[k].SpeedUp)
+		}
+	}
+	if len(c.Duels) != 2 || c.Duels[1].Rule != "other" || c.Duels[1].Best != "adam" {
+		t.Errorf("duels %+v", c.Duels)
+	}
+}
+
+// Cells that have no record of a learned rule yet are not counted for it.
+func TestCellsToCome(t *testing.T) {
+	m, records := hand()
+	delete(records, "5mine")
+	res := m.Results(records)
+	if s := res.Summaries[0]; s.Cells != 1 || s.Lost != 1 || s.Worst != 1 || len(res.Cells[0].Duels) != 0 || res.Missing != 2 {
+		t.Errorf("%+v, %d missing", s, res.Missing)
+	}
+	delete(records, "10mine")
+	if s := m.Results(records).Summaries[0]; s.Cells != 0 || s.Worst != -1 {
+		t.Errorf("%+v", s)
 	}
 }
