@@ -82,6 +82,10 @@ var rules = map[string]rule{
 			light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// A training as a value: neither flags nor terminals.
+	"recipe": {
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+	},
 	"bench": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
