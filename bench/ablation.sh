@@ -13,7 +13,7 @@ out=${2:-$(mktemp -d)}
 mkdir -p "$out"
 go build -o "$out/metaopt" ./cmd/metaopt
 
-common=(--task mnist --units 5 --meta-lr 0.002 --warm-up 30 --clip 10 --valid-every 50 --meta-steps "$steps" --seed 2 --rules none --runs 1 --quiet)
+common=(--defaults 1 --task mnist --units 5 --meta-lr 0.002 --warm-up 30 --clip 10 --valid-every 50 --meta-steps "$steps" --seed 2 --rules none --runs 1 --quiet)
 both=(--inputs logsign+rnnprop --p 10 --sign-p 5)
 start=(--gain 3 --input-gain 3 --memory 100 --scale 0.01)
 exact=(--second-derivatives)

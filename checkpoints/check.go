@@ -56,7 +56,7 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // check returns what is wrong with p's values, "" if nothing is.
 func (p *Provenance) check() string {
 	for _, s := range []struct{ key, text string }{
-		{"name", p.Name}, {"task", p.Task}, {"version", p.Version}, {"command", p.Command}, {"source", p.Source},
+		{"name", p.Name}, {"task", p.Task}, {"version", p.Version}, {"command", p.Command}, {"source", p.Source}, {"recipe", p.Recipe},
 	} {
 		if wrong := checkText("provenance."+s.key, s.text, 0, maxText); wrong != "" {
 			return wrong

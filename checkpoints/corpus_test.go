@@ -15,7 +15,9 @@ var add = flag.Bool("add", false, "write files that the corpus lacks; files that
 // The corpus is read by every later version, and as long as Version is 1,
 // writing its content gives its bytes.
 func TestCorpus(t *testing.T) {
-	for name, f := range map[string]*File{"v1-full.mopt": full(t), "v1-minimal.mopt": minimal()} {
+	recipe := full(t)
+	recipe.Provenance.Recipe = `{"defaults":2,"meta_steps":1000,"seed":18446744073709551615}`
+	for name, f := range map[string]*File{"v1-full.mopt": full(t), "v1-minimal.mopt": minimal(), "v1-recipe.mopt": recipe} {
 		path := filepath.Join("testdata", name)
 		if _, err := os.Stat(path); *add && os.IsNotExist(err) {
 			if err := Save(path, f); err != nil {

@@ -35,6 +35,7 @@ type Provenance struct {
 	Version          string  `msgpack:"version"`            // of the module that wrote the file
 	Command          string  `msgpack:"command"`            // the command line that made it
 	Source           string  `msgpack:"source"`             // where an imported rule was published
+	Recipe           string  `msgpack:"recipe,omitempty"`   // the meta-training as JSON (package recipe); "" in files that are older
 }
 
 // A Tensor is a named array of finite numbers in C order (the last index runs

@@ -50,7 +50,7 @@ func TestRoundTripProperty(t *testing.T) {
 			Provenance: Provenance{
 				Name: rapid.String().Draw(t, "name"), Command: rapid.String().Draw(t, "command"),
 				Seed: rapid.Uint64().Draw(t, "seed"), MetaSteps: rapid.IntRange(0, math.MaxInt).Draw(t, "metasteps"),
-				ValidLoss: finite64.Draw(t, "valid"),
+				ValidLoss: finite64.Draw(t, "valid"), Recipe: rapid.String().Draw(t, "recipe"),
 			},
 		}
 		if err := f.EncodeConfig(rapid.MapOf(rapid.String(), leaf).Draw(t, "config")); err != nil {
@@ -102,6 +102,8 @@ func TestWriteRejects(t *testing.T) {
 		"provenance: a float is not finite":       {Kind: "k", Provenance: Provenance{ValidLoss: nan}},
 		"provenance.task is not UTF-8":            {Kind: "k", Provenance: Provenance{Task: "\xff"}},
 		"provenance.source has 65537":             {Kind: "k", Provenance: Provenance{Source: strings.Repeat("s", maxText+1)}},
+		"provenance.recipe has 65537":             {Kind: "k", Provenance: Provenance{Recipe: strings.Repeat("r", maxText+1)}},
+		"provenance.recipe is not UTF-8":          {Kind: "k", Provenance: Provenance{Recipe: "\xff"}},
 		"4097 tensors":                            many,
 		"a tensor's name is empty":                one(Tensor{Data: []float32{1}}),
 		"a tensor's name has 257":                 one(Tensor{Name: strings.Repeat("n", 257), Data: []float32{1}}),

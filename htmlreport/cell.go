@@ -3,6 +3,7 @@ package htmlreport
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"learnedopt/compare"

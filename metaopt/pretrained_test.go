@@ -88,7 +88,11 @@ func TestModelCards(t *testing.T) {
 		if !strings.HasPrefix(card, "# "+name+"\n") {
 			t.Errorf("%s.md does not begin with its name", name)
 		}
-		for _, want := range []string{trainedOn(o), "```sh\n" + o.Provenance.Command + "\n```\n"} {
+		command := o.Provenance.Command
+		if o.Provenance.Recipe == "" { // the defaults were those of version 1, which a command line has to say now
+			command = strings.Replace(command, "metaopt meta-train ", "metaopt meta-train --defaults 1 ", 1)
+		}
+		for _, want := range []string{trainedOn(o), "```sh\n" + command + "\n```\n"} {
 			if !strings.Contains(card, want) {
 				t.Errorf("%s.md is not of %[1]s.mopt: it lacks\n\n%s", name, want)
 			}

@@ -10,13 +10,15 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/internal/stream"
+	"learnedopt/lstm"
 	"learnedopt/metatrain/adjoint"
+	"learnedopt/recipe"
 	"learnedopt/report"
 )
 
 type checkFlags struct {
 	task    taskFlags
-	network networkFlags
+	network recipeFlags
 	cfg     adjoint.CheckConfig
 	json    string
 	quiet   bool
@@ -39,11 +41,11 @@ docs/truncation.md says how to read the table.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.quiet = f.quiet
-			return f.run(cmd.Context(), a, cmd.Flags().Changed)
+			return f.run(cmd.Context(), a)
 		},
 	}
 	f.task.add(cmd, defaultTask, "task to check on")
-	f.network.add(cmd)
+	f.network.add(cmd, plainDefaults, networkOptions)
 	fs := cmd.Flags()
 	fs.Var(count{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
 	fs.IntSliceVar(&f.cfg.Unrolls, "unrolls", nil, "window `LENGTHS` to compare; each divides --steps (1,5,10,20,50,100 where they do, unless set)")
@@ -54,18 +56,43 @@ docs/truncation.md says how to read the table.`,
 	return cmd
 }
 
-func (f *checkFlags) run(ctx context.Context, a *app, set func(string) bool) error {
+// plainDefaults is the version of the defaults of the network that is checked: gradients are compared on the plain one.
+const plainDefaults = 1
+
+// networkOptions are the options of a recipe that say which network there is.
+var networkOptions = []string{"inputs", "readout", "scale", "p", "sign-p", "anneal", "hidden", "lstm-layers", "gain", "input-gain", "memory", "init"}
+
+// start returns the network that is checked.
+func (f *checkFlags) start() (*lstm.Network, error) {
+	r, err := recipe.Recipe{Defaults: plainDefaults}.With(f.network.settings...)
+	if err == nil {
+		err = r.Validate()
+	}
+	if err != nil {
+		return nil, asUsage(err)
+	}
+	if r.Init != "" {
+		o, err := load(r.Init)
+		if err != nil {
+			return nil, err
+		}
+		net, err := r.Start(o.Network)
+		return net, asUsage(err)
+	}
+	shape, draw, err := r.Network()
+	if err != nil {
+		return nil, err
+	}
+	return draw.Random(shape, stream.New(f.cfg.Seed, "init", 0))
+}
+
+func (f *checkFlags) run(ctx context.Context, a *app) error {
 	if err := checkTarget("json", f.json); err != nil {
 		return err
 	}
-	shape, from, err := f.network.config(set)
-	if err != nil {
-		return err
-	}
 	cfg := f.cfg
-	if from != nil {
-		cfg.Network = from.Network
-	} else if cfg.Network, err = f.network.start.Random(shape, stream.New(cfg.Seed, "init", 0)); err != nil {
+	var err error
+	if cfg.Network, err = f.start(); err != nil {
 		return err
 	}
 	if cfg.Family, err = f.task.family(); err != nil {

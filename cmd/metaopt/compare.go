@@ -32,7 +32,7 @@ type compareFlags struct {
 }
 
 func newCompare(a *app) *cobra.Command {
-	f := compareFlags{steps: library.Steps, runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid}
+	f := compareFlags{steps: defaultSteps, runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid}
 	cmd := &cobra.Command{
 		Use:   "compare [FILE.mopt ...]",
 		Short: "Compare learned optimizers with tuned hand-designed rules",

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"time"
-
-	"learnedopt/metatrain"
+	"learnedopt/recipe"
+	"learnedopt/runfolder"
 )
 
-// What meta-train does if it is asked for nothing else.
+// What commands do if they are asked for nothing else. Of a training the recipe says it.
 const (
-	defaultTask   = "quadratic-uniform"
-	defaultInputs = "logsign"
-	defaultTime   = 60 * time.Second
-
-	defaultSaveEvery = time.Minute
+	defaultTask = "quadratic-uniform"
 
 	// Of a comparison: fresh instances, and those that learning rates are tuned on.
 	defaultRuns     = 20
@@ -21,8 +16,17 @@ const (
 	defaultGrid = 4
 )
 
-// library holds the library's own defaults, which are the command's.
-var library = metatrain.TrainConfig{}.WithDefaults()
+// defaultSteps is the horizon of a comparison, as of a training.
+var defaultSteps = recipe.Recipe{}.WithDefaults().Steps
 
 // defaultRules are the hand-designed rules of a comparison.
 var defaultRules = []string{"sgd", "nesterov", "rmsprop", "adam"}
+
+// Files of a run folder, some of which other commands write, too.
+const (
+	optimizerFile = runfolder.OptimizerFile
+	curvesFile    = runfolder.CurvesFile
+	resultFile    = runfolder.ResultFile
+	logFile       = runfolder.LogFile
+	stateFile     = runfolder.StateFile
+)

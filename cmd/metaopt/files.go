@@ -34,3 +34,8 @@ func absent(flag, path string) error {
 	}
 	return nil
 }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

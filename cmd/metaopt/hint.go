@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"learnedopt/metatrain"
+	"learnedopt/runfolder"
 )
 
 // The shares and sizes from which on a hint is given.
@@ -15,15 +16,9 @@ const (
 	adamEpsilon   = 1e-8 // of Adam on φ: gradients of this size and below make smaller steps
 )
 
-// stalled says whether a training ended since validations brought nothing new, or brought none in its
-// latter half, of three at least.
-func (out outcome) stalled() bool {
-	return out.Reason == "patience" || out.stale >= 3 && 2*out.BestMetaStep <= out.validated
-}
-
 // hint says what in the last diagnostics of a network with so many parameters explains a training
-// that does not get on, and which flag to try; "" if no number stands out.
-func (r trainRecord) hint(d *metatrain.Diagnostics, parameters int) string {
+// that does not get on, and which flag to try; "" if no number stands out. usual is the start that the defaults have.
+func hint(r runfolder.Record, d *metatrain.Diagnostics, parameters int, usual runfolder.Start) string {
 	if d == nil {
 		return ""
 	}
@@ -45,10 +40,10 @@ func (r trainRecord) hint(d *metatrain.Diagnostics, parameters int) string {
 	}
 	if in := v.Inputs; in != nil && in.SmallGradients >= manySmall {
 		return fmt.Sprintf("%s of gradients fall below exp(-p) = %.2g, where the network cannot tell their sizes: %s",
-			percent(in.SmallGradients), math.Exp(-r.Network.P), try("a larger --p than "+float(r.Network.P)))
+			percent(in.SmallGradients), math.Exp(-r.Network.P), try("a larger --p than "+fmt.Sprint(r.Network.P)))
 	}
 	if v.UpdateRMS.Finite() && v.UpdateRMS < tinyUpdate && v.Sampled > 0 {
-		return fmt.Sprintf("updates are about %.2g in size, which float32 parameters hardly notice: %s", float64(v.UpdateRMS), try("a larger --scale than "+float(r.Network.Scale)))
+		return fmt.Sprintf("updates are about %.2g in size, which float32 parameters hardly notice: %s", float64(v.UpdateRMS), try("a larger --scale than "+fmt.Sprint(r.Network.Scale)))
 	}
 	for k, g := range v.Gates {
 		// Not f: gates that remember for long are saturated by design.
@@ -59,8 +54,8 @@ func (r trainRecord) hint(d *metatrain.Diagnostics, parameters int) string {
 			if gate.share < manySaturated {
 				continue
 			}
-			change := "a lower --meta-lr than " + float(r.MetaLearningRate)
-			if r.Init == "" && max(r.Start.Gain, r.Start.InputGain) > 1 {
+			change := "a lower --meta-lr than " + fmt.Sprint(r.MetaLearningRate)
+			if r.Init == "" && (r.Start.Gain > usual.Gain || r.Start.InputGain > usual.InputGain) {
 				change = "a lower --gain or --input-gain"
 			}
 			return fmt.Sprintf("%s of layer %d's %s activations are saturated, and no slope gets through them: try %s", percent(gate.share), k+1, gate.name, change)

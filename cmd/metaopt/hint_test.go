@@ -8,6 +8,7 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/metatrain"
+	"learnedopt/runfolder"
 )
 
 // healthy are diagnostics in which nothing stands out.
@@ -26,70 +27,55 @@ func healthy() *metatrain.Diagnostics {
 }
 
 func TestHints(t *testing.T) {
-	record := trainRecord{
-		Network: networkRecord{P: 5, Scale: 0.1}, Start: startRecord{Gain: 1, InputGain: 1}, MetaLearningRate: 0.003, Clip: 1,
+	record := runfolder.Record{
+		Network: runfolder.Network{P: 5, Scale: 0.1}, Start: runfolder.Start{Gain: 1, InputGain: 1}, MetaLearningRate: 0.003, Clip: 1,
 	}
 	for name, c := range map[string]struct {
-		change func(*metatrain.Diagnostics, *trainRecord)
+		change func(*metatrain.Diagnostics, *runfolder.Record)
 		want   string // "" is no hint
 	}{
-		"healthy":         {func(*metatrain.Diagnostics, *trainRecord) {}, ""},
-		"small gradients": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.89 }, "89 % of gradients fall below exp(-p) = 0.0067, where the network cannot tell their sizes: try a larger --p than 5"},
-		"not quite":       {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Inputs.SmallGradients = 0.49 }, ""},
-		"small in a file": {func(d *metatrain.Diagnostics, r *trainRecord) {
+		"healthy":         {func(*metatrain.Diagnostics, *runfolder.Record) {}, ""},
+		"small gradients": {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.Inputs.SmallGradients = 0.89 }, "89 % of gradients fall below exp(-p) = 0.0067, where the network cannot tell their sizes: try a larger --p than 5"},
+		"not quite":       {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.Inputs.SmallGradients = 0.49 }, ""},
+		"small in a file": {func(d *metatrain.Diagnostics, r *runfolder.Record) {
 			d.Validation.Inputs.SmallGradients, r.Init = 0.6, "a.mopt"
 		}, "try to start from a network with a larger --p"},
-		"small in training alone": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.Inputs.SmallGradients = 0.9 }, ""},
-		"other inputs":            {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Inputs = nil }, ""},
-		"diverged": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+		"small in training alone": {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.Inputs.SmallGradients = 0.9 }, ""},
+		"other inputs":            {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.Inputs = nil }, ""},
+		"diverged": {func(d *metatrain.Diagnostics, _ *runfolder.Record) {
 			d.Validation.NonFinite = metatrain.NonFinite{Count: 5, Of: 8, First: []metatrain.NonFiniteEvent{{Step: 12, What: "loss"}}}
 		}, "5 of 8 validation runs left the finite numbers, the first at step 12 (loss): try a lower --scale"},
-		"some diverged": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+		"some diverged": {func(d *metatrain.Diagnostics, _ *runfolder.Record) {
 			d.Validation.NonFinite = metatrain.NonFinite{Count: 3, Of: 8, First: []metatrain.NonFiniteEvent{{Step: 12, What: "loss"}}}
 		}, ""},
-		"flat":      {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.ZeroGradients = 1 }, "all gradients that were looked at are 0"},
-		"tiny":      {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.UpdateRMS = 3e-8 }, "updates are about 3e-08 in size, which float32 parameters hardly notice: try a larger --scale than 0.1"},
-		"saturated": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Validation.Gates[1].G = 0.93 }, "93 % of layer 2's g activations are saturated, and no slope gets through them: try a lower --meta-lr than 0.003"},
-		"saturated start": {func(d *metatrain.Diagnostics, r *trainRecord) {
+		"flat":      {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.ZeroGradients = 1 }, "all gradients that were looked at are 0"},
+		"tiny":      {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.UpdateRMS = 3e-8 }, "updates are about 3e-08 in size, which float32 parameters hardly notice: try a larger --scale than 0.1"},
+		"saturated": {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.Gates[1].G = 0.93 }, "93 % of layer 2's g activations are saturated, and no slope gets through them: try a lower --meta-lr than 0.003"},
+		"saturated start": {func(d *metatrain.Diagnostics, r *runfolder.Record) {
 			d.Validation.Gates[0].O, r.Start.InputGain = 0.95, 30
 		}, "95 % of layer 1's o activations are saturated, and no slope gets through them: try a lower --gain or --input-gain"},
-		"vanished":    {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 9e-8 }, "the meta-gradient has a norm of 9e-08, too little for Adam to step by: try --objective log"},
-		"nearly":      {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.MeanNorm = 2e-7 }, ""},
-		"clipped":     {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient.Clipped = 1 }, ""}, // usual on quadratics
-		"no training": {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training = nil }, ""},
-		"no window":   {func(d *metatrain.Diagnostics, _ *trainRecord) { d.Training.MetaGradient = nil }, ""},
-		"nothing seen": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+		"vanished":    {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.MeanNorm = 9e-8 }, "the meta-gradient has a norm of 9e-08, too little for Adam to step by: try --objective log"},
+		"nearly":      {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.MeanNorm = 2e-7 }, ""},
+		"clipped":     {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.Clipped = 1 }, ""}, // usual on quadratics
+		"no training": {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training = nil }, ""},
+		"no window":   {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient = nil }, ""},
+		"nothing seen": {func(d *metatrain.Diagnostics, _ *runfolder.Record) {
 			d.Validation = &metatrain.Diagnosis{UpdateRMS: compare.Number(math.NaN())}
 		}, ""},
-		"worst is said": {func(d *metatrain.Diagnostics, _ *trainRecord) {
+		"worst is said": {func(d *metatrain.Diagnostics, _ *runfolder.Record) {
 			d.Validation.Inputs.SmallGradients = 0.9
 			d.Validation.Gates[0].I = 1
 		}, "exp(-p)"},
 	} {
 		d, r := healthy(), record
 		c.change(d, &r)
-		got := r.hint(d, 100)
+		got := hint(r, d, 100, runfolder.Start{Gain: 1, InputGain: 1})
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
-	if got := record.hint(nil, 100); got != "" {
+	if got := hint(record, nil, 100, runfolder.Start{Gain: 1, InputGain: 1}); got != "" {
 		t.Errorf("without diagnostics: %q", got)
-	}
-}
-
-func TestStalled(t *testing.T) {
-	for _, c := range []struct {
-		best, validated, stale int
-		reason                 string
-		want                   bool
-	}{
-		{100, 200, 3, "time", true}, {100, 200, 2, "time", false}, {101, 200, 3, "time", false}, {0, 100, 4, "time", true},
-		{200, 200, 0, "time", false}, {101, 200, 2, "patience", true},
-	} {
-		if got := (outcome{BestMetaStep: c.best, validated: c.validated, stale: c.stale, Reason: c.reason}).stalled(); got != c.want {
-			t.Errorf("%+v: %v", c, got)
-		}
 	}
 }
 

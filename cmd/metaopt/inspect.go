@@ -12,16 +12,17 @@ import (
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 	"learnedopt/report"
+	"learnedopt/runfolder"
 )
 
 // inspection is what inspect --json prints.
 type inspection struct {
-	File       string           `json:"file"`
-	Name       string           `json:"name"`
-	Network    networkRecord    `json:"network"`
-	Parameters int              `json:"parameters"`
-	Provenance provenanceRecord `json:"provenance"`
-	Tensors    []tensorRecord   `json:"tensors"`
+	File       string            `json:"file"`
+	Name       string            `json:"name"`
+	Network    runfolder.Network `json:"network"`
+	Parameters int               `json:"parameters"`
+	Provenance provenanceRecord  `json:"provenance"`
+	Tensors    []tensorRecord    `json:"tensors"`
 	// Card is the model card of an optimizer that ships with the program.
 	Card string `json:"card,omitempty"`
 }
@@ -111,7 +112,7 @@ prints its model card, which says also where it fails.`,
 func inspect(path string, o *metaopt.Optimizer) inspection {
 	p := o.Provenance
 	in := inspection{
-		File: path, Name: o.Name(), Network: recordNetwork(o.Network.Config()),
+		File: path, Name: o.Name(), Network: runfolder.RecordNetwork(o.Network.Config()),
 		Provenance: provenanceRecord{
 			Task: p.Task, Seed: p.Seed, MetaSteps: p.MetaSteps, Steps: p.Steps, Unroll: p.Unroll,
 			MetaLearningRate: p.MetaLearningRate, ValidLoss: p.ValidLoss, Version: p.Version, Command: p.Command, Source: p.Source,

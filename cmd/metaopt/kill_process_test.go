@@ -193,9 +193,7 @@ func TestASecondInterruptEndsATrainingAtOnce(t *testing.T) {
 	if code := exitCode(t, err); code != -1 {
 		t.Errorf("exit %d, want an end by the signal (it took %v): %s", code, time.Since(began), stderr.String())
 	}
-	if _, _, err := restoreRun(&app{stderr: &stderr, quiet: true}, filepath.Join(run, stateFile), nil); err != nil {
-		t.Error(err)
-	}
+	goesOn(t, run)
 }
 
 // A folder that vanishes under a run, and comes back.
@@ -218,7 +216,5 @@ func TestAVanishedFolder(t *testing.T) {
 	if code := exitCode(t, cmd.Wait()); code != exitFailure || !strings.Contains(stderr.String(), "no such file") || !strings.Contains(stderr.String(), "--resume run") {
 		t.Errorf("exit %d: %s", code, stderr.String())
 	}
-	if _, _, err := restoreRun(&app{stderr: &stderr, quiet: true}, filepath.Join(away, stateFile), nil); err != nil {
-		t.Error(err)
-	}
+	goesOn(t, away)
 }

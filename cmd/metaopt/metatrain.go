@@ -2,45 +2,31 @@ package main
 
 import (
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"learnedopt/baselines"
-	"learnedopt/metatrain"
+	"learnedopt/recipe"
+	"learnedopt/runfolder"
+	"learnedopt/tasks"
 )
 
 // trainFlags is what meta-train was asked for.
 type trainFlags struct {
-	task     taskFlags
-	network  networkFlags
-	plan     planFlags
-	cfg      metatrain.TrainConfig // what has a flag
-	gradient estimatorFlags
-	augment  augmentFlags
-	runs     int
-	tune     int
-	rules    []string
-	out      string
-	name     string
-	quiet    bool
+	recipe  recipeFlags
+	print   string
+	dataDir string
+	out     string
+	quiet   bool
+	runfolder.Settings
 
-	tensorboard string // folder
-
-	saveEvery time.Duration
-	resume    string // folder
-	replay    string // file
-	until     int    // meta-step, of replay
-}
-
-func newTrainFlags() *trainFlags {
-	f := &trainFlags{runs: defaultRuns, tune: defaultTuneRuns, cfg: library, saveEvery: defaultSaveEvery}
-	f.cfg.Time = defaultTime
-	return f
+	resume string // folder
+	replay string // file
+	until  int    // meta-step, of replay
 }
 
 func newMetaTrain(a *app) *cobra.Command {
-	f := newTrainFlags()
+	f := &trainFlags{Settings: runfolder.DefaultSettings()}
 	cmd := &cobra.Command{
 		Use:   "meta-train",
 		Short: "Meta-train an optimizer and compare it with tuned hand-designed rules",
@@ -51,10 +37,16 @@ hand-designed rules and compare all on fresh instances.
 The run folder gets optimizer.mopt, log.jsonl, curves.png, curves.svg and result.json.
 While it runs optimizer.mopt is the best so far, and resume.mopt is where it stands. An interrupt
 (Ctrl-C) ends the training in order and keeps both; so does what kills it, but for the time since
-resume.mopt was saved. --resume goes on, to the same network that it would have been.`,
+resume.mopt was saved. --resume goes on, to the same network that it would have been.
+
+--recipe runs a training that a file describes, of JSON or an optimizer's; flags that are set
+beside it take the place of what it says. --print-recipe prints such a file of what the flags
+mean, and trains nothing. What is not set has its default: where a version of the defaults is
+not named by --defaults or the recipe, that of the latest one.`,
 		Example: `  metaopt meta-train
   metaopt meta-train --task mnist --inputs rnnprop --time 10m --out runs/mnist
   metaopt meta-train --meta-steps 2000 --tensorboard events
+  metaopt meta-train --recipe runs/mnist/optimizer.mopt --seed 1
   metaopt meta-train --resume runs/mnist`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,6 +59,8 @@ resume.mopt was saved. --resume goes on, to the same network that it would have 
 				return usagef("--until is the meta-step of a --replay; set both")
 			case set("resume"):
 				return f.runResume(cmd, a)
+			case set("print-recipe"):
+				return f.printRecipe(a)
 			}
 			return f.run(cmd, a)
 		},
@@ -75,48 +69,46 @@ resume.mopt was saved. --resume goes on, to the same network that it would have 
 	return cmd
 }
 
-// limit settles which limit a training has.
-func (f *trainFlags) limit(set func(string) bool) error {
-	if set("meta-steps") {
-		if set("time") {
-			return usagef("--time and --meta-steps are two limits of one training; set one of them")
-		}
-		f.cfg.Time = 0
+// The values of --print-recipe.
+const (
+	printSet = "set"
+	printAll = "all"
+)
+
+// printRecipe prints what the flags mean.
+func (f *trainFlags) printRecipe(a *app) error {
+	r, err := f.recipe.recipe()
+	if err != nil {
+		return err
 	}
-	return nil
+	if f.print == printAll {
+		r = r.WithDefaults()
+	}
+	text, err := r.Format()
+	if err != nil {
+		return err
+	}
+	_, err = a.stdout.Write(text)
+	return err
 }
 
 func (f *trainFlags) add(cmd *cobra.Command) {
-	f.task.add(cmd, defaultTask, "task to train on")
+	f.recipe.add(cmd, recipe.Latest, nil)
 	fs := cmd.Flags()
-	fs.Var(span{&f.cfg.Time}, "time", "limit of training time, as 90s or 10m")
-	fs.Var(count{&f.cfg.MetaSteps, 1}, "meta-steps", "limit of meta-steps, in place of --time")
-	fs.Var(seed{&f.cfg.Seed}, "seed", "seed of everything random")
+	fs.Var(text{&f.recipe.file, "FILE"}, "recipe", "train by a recipe: a file of JSON, that of an optimizer, or pretrained:NAME; flags that are set take the place of what it says")
+	fs.Var(choice{&f.print, []string{printSet, printAll}}, "print-recipe", "print the recipe that the flags make, what is set or --print-recipe=all, and end")
+	fs.Lookup("print-recipe").NoOptDefVal = printSet
+	fs.Var(text{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	fs.Var(text{&f.out, "DIR"}, "out", "run folder (runs/<task>-seed<S> unless set)")
-	fs.Var(text{&f.name, "NAME"}, "name", "name that the optimizer carries in tables (learned unless set)")
-	fs.Var(text{&f.tensorboard, "DIR"}, "tensorboard", "write event files for TensorBoard to a folder, which may have some already")
-	f.network.add(cmd)
-	fs.Var(count{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
-	fs.Var(count{&f.cfg.Unroll, 1}, "unroll", "inner steps of a window, which is one meta-step; it divides --steps")
-	fs.Var(factor{&f.cfg.MetaLearningRate, false}, "meta-lr", "meta learning rate (Adam's)")
-	f.plan.add(cmd, &f.cfg)
-	fs.Var(factor{&f.cfg.Clip, true}, "clip", "largest norm of the meta-gradient, inf for any")
-	f.gradient.add(cmd)
-	f.augment.add(cmd)
-	fs.Var(count{&f.cfg.Batch, 1}, "meta-batch", "episodes that run side by side; a meta-step follows their mean")
-	fs.Var(count{&f.cfg.ValidEvery, 1}, "valid-every", "meta-steps between validations")
-	fs.Var(count{&f.cfg.ValidRuns, 1}, "valid-runs", "instances of a validation")
-	fs.Var(count{&f.cfg.Patience, 0}, "patience", "end after so many validations without a new best (never unless set)")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of the final comparison")
-	fs.Var(count{&f.tune, 1}, "tune-runs", "instances that learning rates are tuned on")
-	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
-	fs.Var(choice{&f.cfg.OnNonFinite, metatrain.NonFinitePolicies()}, "on-non-finite", "what to do where a window is not finite: skip it, stop, or rollback to the last validation")
-	fs.Var(count{&f.cfg.SkipLimit, 1}, "skip-limit", "end after so many meta-steps in a row without a finite window, or so many returns by rollback to one validation")
-	fs.Var(span{&f.saveEvery}, "save-every", "longest time between two states that are saved")
+	fs.Var(text{&f.TensorBoard, "DIR"}, "tensorboard", "write event files for TensorBoard to a folder, which may have some already")
+	fs.Var(count{&f.Runs, 1}, "runs", "fresh instances of the final comparison")
+	fs.Var(count{&f.TuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.StringSliceVar(&f.Rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
+	fs.Var(span{&f.SaveEvery}, "save-every", "longest time between two states that are saved")
 	fs.Var(text{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite and --tensorboard may be set")
 	fs.Var(text{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")
 	fs.Var(count{&f.until, 0}, "until", "the meta-step of --replay")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
-	complete(cmd, "on-non-finite", metatrain.NonFinitePolicies()...)
+	complete(cmd, "print-recipe", printSet, printAll)
 }

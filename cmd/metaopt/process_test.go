@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"learnedopt/metaopt"
+	"learnedopt/runfolder"
 	"learnedopt/sweep/results"
 )
 
@@ -141,7 +142,7 @@ func TestStandardOutputIsClosed(t *testing.T) {
 		if code := strings.TrimSpace(readFile(t, filepath.Join(dir, "code"))); code != "0" {
 			t.Errorf("%s: exit %s: %s", redirection, code, out)
 		}
-		for _, file := range runFiles {
+		for _, file := range runfolder.Files() {
 			if len(peek(filepath.Join(dir, file))) == 0 {
 				t.Errorf("%s: no %s", redirection, file)
 			}

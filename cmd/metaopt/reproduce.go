@@ -17,6 +17,7 @@ import (
 	"learnedopt/internal/nearest"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
+	"learnedopt/recipe"
 	"learnedopt/report"
 	"learnedopt/tasks"
 )
@@ -283,7 +284,7 @@ func (v versus) compareCommand(path string) string {
 	}
 	args = append(args, "--seed", fmt.Sprint(v.seed))
 	for i, arg := range args {
-		args[i] = shellQuote(arg)
+		args[i] = recipe.Quote(arg)
 	}
 	return strings.Join(args, " ")
 }

@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+	"time"
 
 	"learnedopt/internal/durable"
 	"learnedopt/internal/lock"
+	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
-	"learnedopt/tasks"
+	"learnedopt/recipe"
+	"learnedopt/runfolder"
 )
 
 // tiny settings take a tenth of a second and are saved at every meta-step.
@@ -207,61 +209,44 @@ func interrupted(t *testing.T, saves int, flags ...string) string {
 	return dir
 }
 
-// Every flag that a training has is in its saved state, and gives the same setting when it is read.
+// goesOn fails unless the run in a folder could go on.
+func goesOn(t *testing.T, dir string) {
+	t.Helper()
+	r, err := runfolder.Resume(dir, nil, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The flags that say how a run is kept and compared are in its state, as well as its recipe.
 func TestEveryFlagIsSaved(t *testing.T) {
-	samples := map[string]string{
-		"bool": "true", "T": "90s", "S": "18446744073709551615", "NAMES": "logsign+rnnprop", "F": "0.125", "N": "7", "N[,N]": "3,4", "F[,F]": "1.5,2",
-		"P": "0.25", "R": "2.5", "RULE@F": "sgd@0.5", "N,N": "10,20", "stringSlice": "sgd,adam",
-		"DIR": "some folder", "FILE": "a,b.mopt", "NAME": "it's me", "names": "sgd,adam",
-	}
-	choices := map[string]string{"estimator": "pes", "objective": "ramp", "selection": "geometric", "readout": "exp", "on-non-finite": "rollback", "task": "mnist"}
-	for _, o := range tasks.OptionTable() {
-		if names := o.Values(); names != nil {
-			choices[o.Key] = names[1] + "," + names[0]
-		}
-	}
-	parse := func(args []string) *pflag.FlagSet {
-		t.Helper()
-		cmd := &cobra.Command{Use: "meta-train"}
-		newTrainFlags().add(cmd)
-		if err := cmd.ParseFlags(args); err != nil {
-			t.Fatal(err)
-		}
-		return cmd.Flags()
-	}
-	var args []string
-	parse(nil).VisitAll(func(f *pflag.Flag) {
-		value, ok := choices[f.Name]
-		if !ok {
-			value, ok = samples[f.Value.Type()]
-		}
-		if !ok {
-			t.Fatalf("no sample of --%s, of type %s", f.Name, f.Value.Type())
-		}
-		args = append(args, "--"+f.Name+"="+value)
-	})
-	flags := parse(args)
-	saved, err := savedArgs(flags)
+	events := t.TempDir()
+	dir := interrupted(t, 5, "--tune-runs", "3", "--runs", "4", "--tensorboard", events, "--save-every", "1us", "--memory", "9", "--name", "it's me", "--seed", "7")
+	r, err := runfolder.Resume(dir, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := parse(saved)
-	seen := 0
-	flags.VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(localFlags, f.Name) {
-			return
-		}
-		want := f.Value.String()
-		if f.Name == "data-dir" || f.Name == "tensorboard" {
-			want, _ = filepath.Abs(want)
-		}
-		if got := again.Lookup(f.Name); got.Value.String() != want || !got.Changed {
-			t.Errorf("--%s: %q, want %q", f.Name, got.Value.String(), want)
-		}
-		seen++
-	})
-	if seen < 40 {
-		t.Errorf("only %d flags", seen)
+	defer r.Close()
+	if want := (runfolder.Settings{SaveEvery: time.Microsecond, TensorBoard: events, Runs: 4, TuneRuns: 3, Rules: []string{"none"}}); !reflect.DeepEqual(*r.Settings(), want) {
+		t.Errorf("%+v, want %+v", *r.Settings(), want)
+	}
+	if got := r.Recipe(); got.Defaults != recipe.Latest || *got.Memory != 9 || got.Name != "it's me" || got.Seed != 7 || got.MetaSteps != 30 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A file from before recipes is what its command trains.
+func TestVerifyOfAFileFromBeforeRecipes(t *testing.T) {
+	log := lines(t, filepath.Join(beforeRecipes, logFile))
+	if log[0]["kernels"] != simd.Float32().Path || log[0]["arch"] != runtime.GOARCH {
+		t.Skipf("the bytes are those of %v on %v", log[0]["kernels"], log[0]["arch"])
+	}
+	if a := succeed(t, "verify", filepath.Join(beforeRecipes, "whole.mopt")); !strings.HasPrefix(a.stdout, "equal: ") {
+		t.Errorf("verify says %q", a.stdout)
 	}
 }
 
@@ -313,7 +298,7 @@ func TestNonFiniteWindowsAreReplayed(t *testing.T) {
 			t.Errorf("the log says %v", line)
 		}
 		command, _ := line["replay"].(string)
-		if (command == "") != (seen > maxReplays) {
+		if (command == "") != (seen > runfolder.MaxReplays) {
 			t.Fatalf("window %d has the command %q", seen, command)
 		}
 		if command == "" {
@@ -333,20 +318,10 @@ func TestNonFiniteWindowsAreReplayed(t *testing.T) {
 			t.Errorf("a replay made %v of %v", after, before)
 		}
 	}
-	if seen <= maxReplays {
+	if seen <= runfolder.MaxReplays {
 		t.Fatalf("%d windows were not finite: no test", seen)
 	}
 	fail(t, exitFailure, []string{"meta-train", "-q", "--replay", firstMatch(t, filepath.Join(dir, "nonfinite-*.mopt")), "--until", "39"}, "everything was finite at meta-step 39")
-}
-
-// What followed non-finite windows is said as it was.
-func TestWhatFollowsNonFiniteWindowsIsSaid(t *testing.T) {
-	for policy, want := range map[string]string{"skip": " windows were not finite and were skipped;", "rollback": " windows were not finite and led back to the last validation without a divergence;"} {
-		args := slices.Concat([]string{"meta-train", "--out", filepath.Join(t.TempDir(), "run"), "--on-non-finite", policy, "--meta-batch", "2"}, tiny, nonFinite)
-		if a := succeed(t, args...); !strings.Contains(a.stderr, want) {
-			t.Errorf("%s: %q is not in\n%s", policy, want, a.stderr)
-		}
-	}
 }
 
 func readDir(t *testing.T, dir string) (names []string) {
@@ -456,9 +431,7 @@ func TestABrokenDisk(t *testing.T) {
 		if exists(filepath.Join("run", stateFile)) {
 			if at%4 != 0 && stride > 1 {
 				// The whole comparison takes longest; a state that can be read is enough for most.
-				if _, _, err := restoreRun(&app{stderr: &strings.Builder{}, quiet: true}, filepath.Join("run", stateFile), nil); err != nil {
-					t.Errorf("%s, operation %d: %v", failed, at, err)
-				}
+				goesOn(t, "run")
 			} else if a := cli(t.Context(), "meta-train", "-q", "--resume", "run"); a.code != exitOK {
 				t.Errorf("%s, operation %d: %s", failed, at, a.stderr)
 			} else {

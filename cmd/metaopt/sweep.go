@@ -39,7 +39,7 @@ type sweepFlags struct {
 const defaultReach = 4
 
 func newSweep(a *app) *cobra.Command {
-	f := sweepFlags{steps: library.Steps, runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid, reach: defaultReach, tune: sweep.TuneCell}
+	f := sweepFlags{steps: defaultSteps, runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid, reach: defaultReach, tune: sweep.TuneCell}
 	cmd := &cobra.Command{
 		Use:   "sweep FILE... --axis KEY=V,V --out DIR",
 		Short: "Compare learned optimizers with tuned rules over many tasks",

@@ -147,14 +147,6 @@ func TestTaskFlagsOverrideLists(t *testing.T) {
 	}
 }
 
-func TestShellQuote(t *testing.T) {
-	for in, want := range map[string]string{"a-b_c+d=/x.mopt": "a-b_c+d=/x.mopt", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$x": "'$x'"} {
-		if got := shellQuote(in); got != want {
-			t.Errorf("%q is quoted as %s, want %s", in, got, want)
-		}
-	}
-}
-
 func TestDistinctNames(t *testing.T) {
 	for _, c := range []struct{ paths, names, rules, want []string }{
 		{[]string{"x.mopt"}, []string{""}, nil, []string{"learned"}},

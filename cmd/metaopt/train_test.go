@@ -11,20 +11,21 @@ import (
 	"time"
 
 	"learnedopt/metaopt"
+	"learnedopt/runfolder"
 )
 
 func TestMetaTrainWritesARun(t *testing.T) {
 	t.Chdir(t.TempDir())
 	a := succeed(t, append([]string{"meta-train", "--meta-steps", "10"}, small...)...)
 	dir := filepath.Join("runs", defaultTask+"-seed0")
-	for _, name := range append([]string{"learned", "mean loss", dir}, append(defaultRules, runFiles...)...) {
+	for _, name := range append([]string{"learned", "mean loss", dir}, append(defaultRules, runfolder.Files()...)...) {
 		if !strings.Contains(a.stdout, name) {
 			t.Errorf("standard output lacks %q:\n%s", name, a.stdout)
 		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != len(runFiles) {
-		t.Errorf("the folder holds %v (%v), want %v", entries, err, runFiles)
+	if err != nil || len(entries) != len(runfolder.Files()) {
+		t.Errorf("the folder holds %v (%v), want %v", entries, err, runfolder.Files())
 	}
 	o, err := metaopt.Load(filepath.Join(dir, optimizerFile))
 	if err != nil || o.Provenance.Task != defaultTask+" dims=10 batch=4" || o.Network.Config().Hidden != 4 {
@@ -56,8 +57,8 @@ func TestLogBeginsWithTheConfigurationAndEndsWithTheReason(t *testing.T) {
 	log := lines(t, filepath.Join(filepath.Dir(trained(t, "--seed", "7")), logFile))
 	first, last := log[0], log[len(log)-1]
 	network, _ := first["network"].(map[string]any)
-	if first["event"] != "start" || first["seed"] != 7.0 || first["unroll"] != 5.0 || first["meta_learning_rate"] != library.MetaLearningRate ||
-		network["inputs"] != defaultInputs || network["hidden"] != 4.0 {
+	if first["event"] != "start" || first["seed"] != 7.0 || first["unroll"] != 5.0 || first["meta_learning_rate"] != 0.003 ||
+		network["inputs"] != "logsign" || network["hidden"] != 4.0 {
 		t.Errorf("the log begins with %v", first)
 	}
 	if last["event"] != "end" || last["reason"] != "meta-steps" || last["meta_steps"] != 5.0 {

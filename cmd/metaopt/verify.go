@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
+	"learnedopt/recipe"
+	"learnedopt/runfolder"
 )
 
 func newVerify(a *app) *cobra.Command {
@@ -24,7 +23,7 @@ func newVerify(a *app) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "verify FILE.mopt",
-		Short: "Train an optimizer again by the command in its file, and compare the bits",
+		Short: "Train an optimizer again by the recipe in its file, and compare the bits",
 		Long: `Run the meta-training that a file says it comes from, in a temporary folder, and tell whether
 the network that comes out is the one in the file, bit for bit. It takes as long as the
 training did. Exit status 0: equal; 1: not, or it could not be told.
@@ -54,24 +53,23 @@ func verify(ctx context.Context, a *app, path, init, dataDir string) error {
 	if err != nil {
 		return err
 	}
-	t, err := trainingOf(a, want.Provenance.Command, init, dataDir)
+	t, err := trainingOf(a, want.Provenance, init, dataDir)
 	if err != nil {
 		return fmt.Errorf("%s cannot be verified: %w", path, err)
 	}
 	if v := want.Provenance.Version; v != metaopt.Version() {
 		a.note("the file is of version %s, this is %s", v, metaopt.Version())
 	}
-	if t.dir, err = os.MkdirTemp("", "metaopt-verify-"); err != nil {
+	dir, err := os.MkdirTemp("", "metaopt-verify-")
+	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(t.dir)
-	if t.log, err = openLog(t.dir, 0); err != nil {
+	defer os.RemoveAll(dir)
+	defer t.Close()
+	if err := t.Create(dir); err != nil {
 		return err
 	}
-	got, err := t.trainAll(ctx)
-	if logErr := t.log.close(); err == nil {
-		err = logErr
-	}
+	got, err := t.Train(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,66 +77,39 @@ func verify(ctx context.Context, a *app, path, init, dataDir string) error {
 		return fmt.Errorf("not equal: %s; trained here by version %s on the kernels %s: another version, another processor or METAOPT_SIMD give other bits",
 			difference, metaopt.Version(), simd.Float32().Path)
 	}
-	fmt.Fprintf(a.stdout, "equal: %s is what its command trains, bit for bit (%d parameters)\n", path, len(got.Network.Params()))
+	fmt.Fprintf(a.stdout, "equal: %s is what its recipe trains, bit for bit (%d parameters)\n", path, len(got.Network.Params()))
 	return nil
 }
 
-// trainingOf prepares the training of a command line of a file, which may be anybody's: only flags that such a
-// command has are taken, and none of them writes anywhere.
-func trainingOf(a *app, command, init, dataDir string) (*training, error) {
-	if command == "" {
-		return nil, errors.New("it does not say by which command it was made")
-	}
-	args, err := shellSplit(command)
-	if err != nil || len(args) < 2 || args[0] != "metaopt" || args[1] != "meta-train" {
-		return nil, fmt.Errorf("it was not made by metaopt meta-train but by %q", command)
-	}
-	f := newTrainFlags()
-	cmd := &cobra.Command{Use: "meta-train"}
-	f.add(cmd)
-	if err := cmd.ParseFlags(args[2:]); err != nil {
-		return nil, fmt.Errorf("its command is of another version of this program: %w", err)
-	}
-	fs := cmd.Flags()
-	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("its command has an argument %q", fs.Arg(0))
-	}
-	foreign := append(slices.Clone(localFlags), "tensorboard", "replay", "until", "time", "save-every", "data-dir")
-	fs.Visit(func(flag *pflag.Flag) {
-		if slices.Contains(foreign, flag.Name) {
-			err = errors.Join(err, fmt.Errorf("its command has --%s, which no file is made with", flag.Name))
-		}
-	})
+// trainingOf prepares the training that a file says it comes from, which may be anybody's: a recipe says nothing of where
+// it is written.
+func trainingOf(a *app, p metaopt.Provenance, init, dataDir string) (*training, error) {
+	r, err := recipe.Of(p)
 	if err != nil {
 		return nil, err
 	}
-	if !fs.Changed("meta-steps") {
-		return nil, errors.New("its command has no --meta-steps: how far it went depended on the machine")
+	if init == "" {
+		init = r.Init
+	} else if r.Init == "" {
+		return nil, usagef("--init: the training of this file did not begin from another one")
 	}
-	for name, value := range map[string]string{"init": init, "data-dir": dataDir} {
-		if value == "" {
-			continue
+	local := recipe.Local{DataDir: dataDir}
+	if local.Init, err = loadInit(init); err != nil {
+		if init == r.Init && !exists(init) {
+			err = fmt.Errorf("%w; --init says where the file is that its training began from", err)
 		}
-		if name == "init" && !fs.Changed(name) {
-			return nil, usagef("--init: the training of this file did not begin from another one")
-		}
-		if err := fs.Set(name, value); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
-	t, err := f.prepare(a, fs.Changed)
+	t, err := a.newTraining(r, local, runfolder.DefaultSettings())
 	if err != nil {
 		err = errors.New(err.Error()) // no mistake of whoever called
-	}
-	if from := f.network.init; err != nil && init == "" && from != "" && !exists(from) {
-		return nil, fmt.Errorf("%w; --init says where the file is that its training began from", err)
 	}
 	return t, err
 }
 
 // differs says in what two optimizers differ, "" if in nothing.
 func differs(want, got *metaopt.Optimizer) string {
-	if w, g := recordNetwork(want.Network.Config()), recordNetwork(got.Network.Config()); w != g {
+	if w, g := runfolder.RecordNetwork(want.Network.Config()), runfolder.RecordNetwork(got.Network.Config()); w != g {
 		return fmt.Sprintf("the file's network is %+v, trained again it is %+v", w, g)
 	}
 	a, b := want.Network.Params(), got.Network.Params()
@@ -161,40 +132,4 @@ func differs(want, got *metaopt.Optimizer) string {
 		return fmt.Sprintf("the parameters are the same, but the file says %s, and trained again %s", text(w), text(g))
 	}
 	return ""
-}
-
-// shellSplit takes a command line apart that shellQuote put together.
-func shellSplit(line string) ([]string, error) {
-	var (
-		args   []string
-		arg    strings.Builder
-		inside bool // an argument
-	)
-	for rest := line; rest != ""; {
-		switch c := rest[0]; {
-		case c == '\'':
-			text, after, ok := strings.Cut(rest[1:], "'")
-			if !ok {
-				return nil, fmt.Errorf("a quote is not closed in %q", line)
-			}
-			arg.WriteString(text)
-			rest, inside = after, true
-		case c == '\\' && len(rest) > 1:
-			arg.WriteByte(rest[1])
-			rest, inside = rest[2:], true
-		case c == ' ':
-			if inside {
-				args = append(args, arg.String())
-				arg.Reset()
-			}
-			rest, inside = rest[1:], false
-		default:
-			arg.WriteByte(c)
-			rest, inside = rest[1:], true
-		}
-	}
-	if inside {
-		args = append(args, arg.String())
-	}
-	return args, nil
 }

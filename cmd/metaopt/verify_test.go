@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"learnedopt/metaopt"
+	"learnedopt/recipe"
 )
 
 // What a file's own command trains is the file, whichever way it was trained.
@@ -38,7 +39,16 @@ func TestVerifyTellsADifference(t *testing.T) {
 			o.Network = o.Network.With(phi)
 		},
 		"the parameters are the same, but": func(o *metaopt.Optimizer) { o.Provenance.ValidLoss /= 2 },
-		"parameters differ":                func(o *metaopt.Optimizer) { o.Provenance.Command += " --meta-lr 0.02" },
+		"parameters differ": func(o *metaopt.Optimizer) {
+			r, err := recipe.Of(o.Provenance)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.MetaLR = 0.02
+			if err := r.Sign(&o.Provenance); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		o, err := metaopt.Load(path)
 		if err != nil {
@@ -60,47 +70,58 @@ func TestVerifyTakesNoOtherCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := o.Provenance.Command
+	good := o.Provenance
 	dir := t.TempDir()
 	t.Chdir(dir)
-	for command, word := range map[string]string{
-		"":                          "does not say",
-		"rm -rf /":                  "not made by metaopt meta-train",
-		"metaopt sweep x":           "not made by metaopt meta-train",
-		"metaopt meta-train 'x":     "not made by metaopt meta-train",
-		good + " --out escaped":     "--out",
-		good + " --tensorboard tb":  "--tensorboard",
-		good + " --resume x":        "--resume",
-		good + " --replay x":        "--replay",
-		good + " --data-dir /x":     "--data-dir",
-		good + " --no-such-flag 1":  "another version",
-		good + " more":              "argument",
-		good + " --units 999999999": "units",
-		"metaopt meta-train --task quadratic --time 1h":         "--time",
-		"metaopt meta-train --task quadratic":                   "no --meta-steps",
-		"metaopt meta-train --init missing.mopt --meta-steps 5": "--init says where",
-	} {
-		o.Provenance.Command = command
+	refused := func(p metaopt.Provenance, word string) {
+		t.Helper()
+		o.Provenance = p
 		other := filepath.Join(t.TempDir(), "other.mopt")
 		if err := metaopt.Save(other, o); err != nil {
 			t.Fatal(err)
 		}
 		fail(t, exitFailure, []string{"verify", "-q", other}, word)
 	}
+	// Of a file from before recipes.
+	for command, word := range map[string]string{
+		"":                                                      "does not say",
+		"rm -rf /":                                              "no command of metaopt meta-train",
+		"metaopt sweep x":                                       "no command of metaopt meta-train",
+		"metaopt meta-train 'x":                                 "no command of metaopt meta-train",
+		good.Command + " --out escaped":                         "--out",
+		good.Command + " --tensorboard tb":                      "--tensorboard",
+		good.Command + " --resume x":                            "--resume",
+		good.Command + " --replay x":                            "--replay",
+		good.Command + " --data-dir /x":                         "--data-dir",
+		good.Command + " --no-such-flag 1":                      "of this version",
+		good.Command + " more":                                  "more",
+		good.Command + " --units 9":                             "units",
+		"metaopt meta-train --task quadratic --time 1h":         "no number of meta-steps",
+		"metaopt meta-train --task quadratic":                   "no number of meta-steps",
+		"metaopt meta-train --init missing.mopt --meta-steps 5": "--init says where",
+	} {
+		p := good
+		p.Recipe, p.Command = "", command
+		refused(p, word)
+	}
+	for text, word := range map[string]string{
+		"{":                           "does not end",
+		`{"defaults": 99}`:            "version 99",
+		`{"defaults": 2, "out": "x"}`: `no key "out"`,
+		`{"defaults": 2}`:             "different trainings",
+		strings.Replace(good.Recipe, `"hidden":4`, `"hidden":5`, 1):                 "different trainings",
+		strings.Replace(good.Recipe, `"hidden":4`, `"hidden":4000`, 1):              "hidden units",
+		strings.Replace(good.Recipe, `"hidden":4`, `"hidden":4,"tensorboard":1`, 1): `no key "tensorboard"`,
+	} {
+		p := good
+		p.Recipe = text
+		refused(p, word)
+	}
+	p := good
+	p.Command = ""
+	refused(p, "different trainings")
 	fail(t, exitUsage, []string{"verify", path, "--init", path}, "did not begin from another")
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("a command wrote %v, %v", left, err)
-	}
-}
-
-func TestShellSplit(t *testing.T) {
-	for _, args := range [][]string{{"metaopt", "meta-train"}, {"a b", "it's", "", `\`, "--name=x"}, {"'"}} {
-		var quoted []string
-		for _, a := range args {
-			quoted = append(quoted, shellQuote(a))
-		}
-		if got, err := shellSplit(strings.Join(quoted, " ")); err != nil || !slices.Equal(got, args) {
-			t.Errorf("%q: %q, %v", args, got, err)
-		}
 	}
 }

@@ -82,6 +82,14 @@ var rules = map[string]rule{
 			light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// A training as a value: neither flags nor terminals.
+	"recipe": {
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+	},
+	// Run folders: neither flags nor printing.
+	"runfolder": {
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+	},
 	"bench": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
@@ -127,7 +135,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "recipe", "runfolder", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},

@@ -1,4 +1,4 @@
-package main
+package runfolder
 
 import (
 	"errors"
@@ -8,27 +8,30 @@ import (
 	"path/filepath"
 
 	"learnedopt/internal/lock"
+	"learnedopt/recipe"
 )
 
 // The files of a run folder.
 const (
-	optimizerFile = "optimizer.mopt"
-	logFile       = "log.jsonl"
-	curvesFile    = "curves" // .png and .svg
-	resultFile    = "result.json"
-	// stateFile is there until the run is finished.
-	stateFile = "resume.mopt"
+	OptimizerFile = "optimizer.mopt"
+	LogFile       = "log.jsonl"
+	CurvesFile    = "curves" // .png and .svg
+	ResultFile    = "result.json"
+	// StateFile is there until the run is finished.
+	StateFile = "resume.mopt"
 )
 
-// runFiles are all of a finished run.
-var runFiles = []string{optimizerFile, logFile, curvesFile + ".png", curvesFile + ".svg", resultFile}
+// Files returns the files of a finished run.
+func Files() []string {
+	return []string{OptimizerFile, LogFile, CurvesFile + ".png", CurvesFile + ".svg", ResultFile}
+}
 
-// makeRunDir makes the folder of a run and takes it for this process. dir is the user's wish; if it is empty the
+// makeFolder makes the folder of a run and takes it for this process. dir is the user's wish; if it is empty the
 // folder is runs/<name>, or runs/<name>-2 and so on if there was a run before.
-func makeRunDir(dir, name string) (string, *lock.Lock, error) {
+func makeFolder(dir, name string) (string, *lock.Lock, error) {
 	if dir == "" {
 		var err error
-		if dir, err = freeRunDir(filepath.Join("runs", name)); err != nil {
+		if dir, err = freeFolder(filepath.Join("runs", name)); err != nil {
 			return "", nil, err
 		}
 	}
@@ -47,10 +50,10 @@ func makeRunDir(dir, name string) (string, *lock.Lock, error) {
 
 // noRun says what run a folder holds.
 func noRun(dir string) error {
-	if exists(filepath.Join(dir, stateFile)) {
-		return fmt.Errorf("%s already holds a run, which was interrupted; go on with it by metaopt meta-train --resume %s, or choose another folder with --out", dir, shellQuote(dir))
+	if exists(filepath.Join(dir, StateFile)) {
+		return fmt.Errorf("%s already holds a run, which was interrupted; go on with it by metaopt meta-train --resume %s, or choose another folder with --out", dir, recipe.Quote(dir))
 	}
-	for _, file := range runFiles {
+	for _, file := range Files() {
 		switch _, err := os.Lstat(filepath.Join(dir, file)); {
 		case err == nil:
 			return fmt.Errorf("%s already holds a run (%s); choose another folder with --out, or remove this one", dir, file)
@@ -66,7 +69,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func freeRunDir(base string) (string, error) {
+func freeFolder(base string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
 		return "", fmt.Errorf("no run folder: %w; choose one with --out", err)
 	}

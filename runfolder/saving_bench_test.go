@@ -1,30 +1,27 @@
-package main
+package runfolder
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/spf13/cobra"
+	"learnedopt/recipe"
 )
 
 // BenchmarkSave is what it takes to save a state, files synced, and how large it is. BenchmarkSave/…/step is the
 // meta-step to compare it with.
 func BenchmarkSave(b *testing.B) {
 	for _, task := range []string{"quadratic-uniform", "mnist"} {
-		f := newTrainFlags()
-		cmd := &cobra.Command{Use: "meta-train"}
-		f.add(cmd)
-		if err := cmd.ParseFlags([]string{"--task", task}); err != nil {
+		r, err := recipe.Recipe{}.With(recipe.Setting{Name: "task", Text: task})
+		if err != nil {
 			b.Fatal(err)
 		}
-		t, err := f.prepare(&app{stdout: io.Discard, stderr: io.Discard, quiet: true}, cmd.Flags().Changed)
+		t, err := New(r, recipe.Local{}, DefaultSettings(), nil)
 		if err != nil {
 			b.Logf("%s: %v", task, err)
 			continue
 		}
-		t.dir, t.replaying = b.TempDir(), &replaying{out: io.Discard}
+		t.dir, t.replaying = b.TempDir(), &replaying{}
 		if err := t.trainer.Step(b.Context()); err != nil {
 			b.Fatal(err)
 		}
@@ -34,7 +31,7 @@ func BenchmarkSave(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			info, err := os.Stat(filepath.Join(t.dir, stateFile))
+			info, err := os.Stat(filepath.Join(t.dir, StateFile))
 			if err != nil {
 				b.Fatal(err)
 			}

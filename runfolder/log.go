@@ -1,4 +1,4 @@
-package main
+package runfolder
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 )
 
 // A runLog is log.jsonl: one JSON object a line, written at once. The first line is
-// the start, the last one the end; between them are metaopt.Events. Of several
+// the start, the last one the end; between them are metatrain.Events. Of several
 // seeds each has these lines, which say whose they are, and the choice follows.
 type runLog struct {
 	f    *durable.Log
@@ -21,7 +21,7 @@ type runLog struct {
 
 // openLog opens the log of a run folder after its first size bytes, and cuts off what follows.
 func openLog(dir string, size int64) (*runLog, error) {
-	path := filepath.Join(dir, logFile)
+	path := filepath.Join(dir, LogFile)
 	f, err := durable.OpenLog(path, size)
 	if err != nil {
 		return nil, fmt.Errorf("the run's log: %w", err)

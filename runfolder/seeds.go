@@ -1,4 +1,4 @@
-package main
+package runfolder
 
 import (
 	"context"
@@ -10,21 +10,21 @@ import (
 	"learnedopt/optimizer"
 )
 
-// seedResult is what one of several seeds gave, in log.jsonl and result.json.
-type seedResult struct {
+// A SeedResult is what one of several seeds gave, in log.jsonl and result.json.
+type SeedResult struct {
 	Seed   uint64 `json:"seed"`
 	Chosen bool   `json:"chosen"`
 	// Select is the score that seeds are compared by; nil if there is no network or
 	// no comparison.
 	Select *compare.RuleScore `json:"select,omitempty"`
-	outcome
+	Outcome
 }
 
 // selectEvent is the line of log.jsonl that follows the last seed's.
 type selectEvent struct {
 	Event string       `json:"event"`
 	Runs  int          `json:"runs"`
-	Seeds []seedResult `json:"seeds"`
+	Seeds []SeedResult `json:"seeds"`
 }
 
 // seedProgress is what the training has of its seeds.
@@ -32,21 +32,21 @@ type seedProgress struct {
 	now     int  // index of the seed that is trained from
 	started bool // and logged
 	// Of the seeds before:
-	results  []seedResult
+	results  []SeedResult
 	found    []*metaopt.Optimizer // nil where a seed has none
 	failure  error                // the last of one that diverged
 	finished int                  // that did not
 }
 
 // trainOnce trains from the seed of the record and logs it.
-func (t *training) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
-	t.ctx = ctx
-	if !t.progress.started {
-		t.log.add(newStartEvent(t.record))
-		t.progress.started = true
+func (r *Run) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
+	r.ctx = ctx
+	if !r.progress.started {
+		r.log.add(newStartEvent(r.record))
+		r.progress.started = true
 	}
-	o, err := t.train(ctx)
-	t.log.add(endEvent{"end", t.outcome})
+	o, err := r.train(ctx)
+	r.log.add(endEvent{"end", r.outcome})
 	return o, err
 }
 
@@ -54,74 +54,74 @@ func (t *training) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
 // nothing else uses. A seed that diverges takes part with the best that it had. If all of
 // them do, or on any other error, the training ends with the network of the best
 // validation so far.
-func (t *training) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
-	n := t.flags.plan.seeds
+func (r *Run) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
+	n := r.recipe.Seeds
 	if n < 2 {
-		return t.trainOnce(ctx)
+		return r.trainOnce(ctx)
 	}
-	base, p := t.record, &t.progress
-	base.Seed = t.flags.cfg.Seed
+	p := &r.progress
 	for {
 		// The seed of an interrupted training goes on.
-		if err := t.reseed(base.Seed + uint64(p.now)); err != nil {
+		if err := r.reseed(r.recipe.Seed + uint64(p.now)); err != nil {
 			return nil, err
 		}
-		t.note("seed %d, %d of %d", t.record.Seed, p.now+1, n)
-		o, err := t.trainOnce(ctx)
-		results, found := append(p.results, seedResult{Seed: t.record.Seed, outcome: t.outcome}), append(p.found, o)
+		o, err := r.trainOnce(ctx)
+		results, found := append(p.results, SeedResult{Seed: r.record.Seed, Outcome: r.outcome}), append(p.found, o)
 		var diverged *metatrain.MetaDivergedError
 		switch {
 		case err == nil:
 			p.finished++
 		case !errors.As(err, &diverged):
-			return t.bestValidated(results, found), err
+			return r.bestValidated(results, found), err
 		default:
 			p.failure = err
-			t.note("seed %d: %v", t.record.Seed, err)
+			r.tell(SeedDiverged{r.record.Seed, err})
 		}
 		if p.results, p.found = results, found; len(found) == n {
 			break
 		}
 		p.now, p.started = p.now+1, false
 	}
-	t.log.seed = nil
-	base.BestOf = n
-	t.record = base
+	r.log.seed = nil
+	r.record = recordTraining(r.recipe, r.cfg)
+	r.record.BestOf = n
 	if p.finished == 0 {
-		return t.bestValidated(p.results, p.found), p.failure
+		return r.bestValidated(p.results, p.found), p.failure
 	}
-	chosen, err := t.choose(ctx, p.results, p.found)
+	chosen, err := r.choose(ctx, p.results, p.found)
 	if err != nil {
-		return t.bestValidated(p.results, p.found), err
+		return r.bestValidated(p.results, p.found), err
 	}
 	o := p.found[chosen]
+	r.outcome, r.seeds = p.results[chosen].Outcome, p.results
 	// A training's own limit, since every seed may have ended elsewhere.
-	o.Provenance.Command = base.command(t.flags.name, base.MetaSteps)
-	t.outcome, t.seeds = p.results[chosen].outcome, p.results
-	return o, nil
+	return o, r.sign(o, r.recipe, r.recipe.MetaSteps)
 }
 
 // reseed prepares the training from another seed, or from the one that is under way.
-func (t *training) reseed(seed uint64) (err error) {
-	t.log.seed = &seed
-	if t.progress.started {
+func (r *Run) reseed(seed uint64) (err error) {
+	r.log.seed = &seed
+	if r.progress.started {
 		return nil
 	}
-	t.setSeed(seed)
-	t.trainer, err = metatrain.NewTrainer(t.cfg)
+	r.setSeed(seed)
+	r.trainer, err = metatrain.NewTrainer(r.cfg)
 	return err
 }
 
 // setSeed puts another seed everywhere, before there is anything of it.
-func (t *training) setSeed(seed uint64) {
-	t.cfg.Seed, t.record.Seed = seed, seed
-	t.outcome = outcome{validated: -1}
-	t.saveNow = true
+func (r *Run) setSeed(seed uint64) {
+	r.cfg.Seed, r.record.Seed = seed, seed
+	r.outcome = Outcome{validated: -1}
+	r.saveNow = true
 }
+
+// selectRuns is the number of instances, at least, that seeds are compared on.
+const selectRuns = 20
 
 // choose compares the networks, one at least, fills in their scores and returns the index
 // of the best.
-func (t *training) choose(ctx context.Context, results []seedResult, found []*metaopt.Optimizer) (int, error) {
+func (r *Run) choose(ctx context.Context, results []SeedResult, found []*metaopt.Optimizer) (int, error) {
 	var (
 		rules []optimizer.Rule
 		from  []int
@@ -132,51 +132,50 @@ func (t *training) choose(ctx context.Context, results []seedResult, found []*me
 		}
 	}
 	cfg := compare.SelectConfig{
-		Family: t.cfg.Valid, Runs: max(defaultRuns, t.cfg.ValidRuns), Horizons: t.record.selectHorizons(),
-		Selection: t.cfg.Selection, Seed: t.record.Seed,
+		Family: r.cfg.Valid, Runs: max(selectRuns, r.cfg.ValidRuns), Horizons: r.record.selectHorizons(),
+		Selection: r.cfg.Selection, Seed: r.record.Seed,
 	}
-	t.note("choosing among %d networks on %d instances", len(rules), cfg.Runs)
-	m := t.app.meter(int64(len(rules)*cfg.Runs), "choosing").of("runs")
-	cfg.Progress = m.progress
+	r.tell(Choosing{Networks: len(rules), Runs: cfg.Runs})
+	cfg.Progress = func(done, total int) { r.tell(ChoosingRun{done, total}) }
 	best, scores, err := compare.Select(ctx, cfg, rules)
-	m.close()
+	r.tell(ChoosingEnded{})
 	if err != nil {
 		return 0, err
 	}
 	for i, k := range from {
 		results[k].Select = &scores[i]
 		results[k].Chosen = i == best
-		t.note("seed %d: loss %s", results[k].Seed, loss(scores[i].Loss()))
+		r.tell(SeedScored{results[k].Seed, scores[i].Loss()})
 	}
-	t.log.add(selectEvent{"select", cfg.Runs, results})
+	r.log.add(selectEvent{"select", cfg.Runs, results})
 	return from[best], nil
 }
 
 // selectHorizons are those that seeds are compared at: all that validation or a
 // curriculum has, or the episodes'.
-func (r trainRecord) selectHorizons() []int {
+func (c Record) selectHorizons() []int {
 	switch {
-	case len(r.ValidSteps) > 0:
-		return r.ValidSteps
-	case len(r.Horizons) > 0:
-		return r.Horizons
+	case len(c.ValidSteps) > 0:
+		return c.ValidSteps
+	case len(c.Horizons) > 0:
+		return c.Horizons
 	}
-	return []int{r.Steps}
+	return []int{c.Steps}
 }
 
 // bestValidated is what an unfinished training keeps: the network with the lowest validation
 // loss, with the command that trains its seed alone.
-func (t *training) bestValidated(results []seedResult, found []*metaopt.Optimizer) *metaopt.Optimizer {
+func (r *Run) bestValidated(results []SeedResult, found []*metaopt.Optimizer) *metaopt.Optimizer {
 	best := lowest(results, found)
 	if best < 0 {
 		return nil
 	}
-	t.outcome = results[best].outcome
+	r.outcome = results[best].Outcome
 	return found[best]
 }
 
 // lowest is the index of the network with the lowest validation loss, -1 if there is none.
-func lowest(results []seedResult, found []*metaopt.Optimizer) int {
+func lowest(results []SeedResult, found []*metaopt.Optimizer) int {
 	best := -1
 	for k, o := range found {
 		if o != nil && (best < 0 || results[k].ValidLoss < results[best].ValidLoss) {

@@ -1,0 +1,101 @@
+package recipe
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/tasks"
+)
+
+func inf() float64 { return math.Inf(1) }
+
+// A command line that is older than versions of defaults means version 1.
+func TestOldCommandsMeanVersion1(t *testing.T) {
+	r, err := ParseCommand("metaopt meta-train --task quadratic --meta-steps 5 --second-derivatives --name 'it'\\''s me'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Defaults != 1 || !r.second() || r.Name != "it's me" || r.MetaSteps != 5 || *r.WithDefaults().Memory != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestParseCommandTakesNothingElse(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                                   "no command",
+		"rm -rf /":                           "no command",
+		"metaopt sweep x":                    "no command",
+		"metaopt meta-train 'x":              "no command",
+		"metaopt meta-train --out escaped":   `"--out"`,
+		"metaopt meta-train --data-dir=/x":   `"--data-dir=/x"`,
+		"metaopt meta-train --steps 20 more": `"more"`,
+		"metaopt meta-train -q":              `"-q"`,
+		"metaopt meta-train -steps 20":       `"-steps"`,
+		"metaopt meta-train --steps":         "no value",
+		"metaopt meta-train --steps x":       "whole number",
+		"metaopt meta-train --units 1.5":     "--units",
+	} {
+		if _, err := ParseCommand(line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", line, err, want)
+		}
+	}
+}
+
+func TestParseArgs(t *testing.T) {
+	r, rest, err := ParseArgs([]string{"--runs=3", "--convex", "--random-steps=false", "--units=3,4", "--task", "digits", "--rules=sgd", "--seed=7"})
+	if err != nil || !slices.Equal(rest, []string{"--runs=3", "--rules=sgd"}) {
+		t.Fatalf("%v, %q", err, rest)
+	}
+	if !r.Convex || r.RandomSteps || r.Task.String() == "" || !slices.Equal(r.Task.Values("units"), []string{"3", "4"}) || r.Seed != 7 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Of another task the options of the old one mean nothing.
+func TestWithAnotherTask(t *testing.T) {
+	r := Recipe{Task: tasks.MustParse("quadratic dims=3")}
+	same, err := r.With(Setting{"task", "quadratic"}, Setting{"batch", "2"})
+	if err != nil || !slices.Equal(same.Task.Values("dims"), []string{"3"}) || !slices.Equal(same.Task.Values("batch"), []string{"2"}) {
+		t.Errorf("%v, %v", same.Task, err)
+	}
+	other, err := r.With(Setting{"units", "8"}, Setting{"task", "mnist"})
+	if err != nil || other.Task.Values("dims") != nil || !slices.Equal(other.Task.Values("units"), []string{"8"}) {
+		t.Errorf("%v, %v", other.Task, err)
+	}
+	// What excludes each other is replaced, but not silently if both are asked for.
+	long := Recipe{MetaSteps: 5, Horizons: []int{20, 40}, StagePatience: 2}
+	if got, err := long.With(Setting{"time", "1m"}, Setting{"steps", "20"}); err != nil || got.MetaSteps != 0 || got.Horizons != nil || got.Validate() != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := (Recipe{Time: 5, Steps: 20}).With(Setting{"meta-steps", "7"}, Setting{"horizons", "20,40"}); err != nil || got.Time != 0 || got.Steps != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := long.With(Setting{"time", "1m"}, Setting{"meta-steps", "7"}); err != nil || got.Validate() == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := r.With(Setting{"unit", "8"}); err == nil || !strings.Contains(err.Error(), `"units"`) {
+		t.Error(err)
+	}
+}
+
+func TestSplit(t *testing.T) {
+	for _, args := range [][]string{{"metaopt", "meta-train"}, {"a b", "it's", "", `\`, "--name=x"}, {"'"}} {
+		var quoted []string
+		for _, a := range args {
+			quoted = append(quoted, Quote(a))
+		}
+		if got, err := Split(strings.Join(quoted, " ")); err != nil || !slices.Equal(got, args) {
+			t.Errorf("%q: %q, %v", args, got, err)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{"a-b_c+d=/x.mopt": "a-b_c+d=/x.mopt", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$x": "'$x'"} {
+		if got := Quote(in); got != want {
+			t.Errorf("%q is quoted as %s, want %s", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/metatrain"
+	"learnedopt/optimizer"
+	"learnedopt/tasks"
+)
+
+// A Local is what a training needs of the machine that it runs on.
+type Local struct {
+	// DataDir is the folder of the data sets that are read from files; "" is looked up by
+	// tasks.DataDir.
+	DataDir string
+	// Init is the optimizer that Recipe.Init names. If it is nil, Config loads it.
+	Init *metaopt.Optimizer
+}
+
+// Config returns the trainer's configuration, with its defaults filled in. It reads the task's data and, unless
+// local has it, the file of Init. It is an error if r is not valid or one of those is missing.
+func (r Recipe) Config(local Local) (metatrain.TrainConfig, error) {
+	if err := r.Validate(); err != nil {
+		return metatrain.TrainConfig{}, err
+	}
+	r = r.WithDefaults()
+	cfg, err := r.config()
+	if err != nil {
+		return cfg, err
+	}
+	if r.Init != "" {
+		if local.Init == nil {
+			if local.Init, err = LoadInit(r.Init); err != nil {
+				return cfg, err
+			}
+		}
+		if cfg.Initial, err = r.Start(local.Init.Network); err != nil {
+			return cfg, err
+		}
+	}
+	if cfg.Valid, err = r.Task.Family(local.DataDir); err != nil {
+		return cfg, err
+	}
+	if cfg.Family, err = r.augmented(cfg.Valid); err != nil {
+		return cfg, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, err
+	}
+	return cfg.WithDefaults(), nil
+}
+
+// Network returns the shape of the network and how it is drawn, where it is not Init's.
+func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
+	r = r.WithDefaults()
+	var cfg lstm.Config
+	if r.Init != "" {
+		return cfg, lstm.Init{}, nil
+	}
+	inputs, err := lstm.ParseInputs(r.Inputs)
+	if err != nil {
+		return cfg, lstm.Init{}, err
+	}
+	readout, err := lstm.ParseReadout(r.Readout)
+	if err != nil {
+		return cfg, lstm.Init{}, err
+	}
+	cfg = lstm.Config{Inputs: inputs, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
+	if r.Anneal != nil {
+		cfg.Anneal = *r.Anneal
+	}
+	return cfg.WithDefaults(), lstm.Init{Gain: r.Gain, InputGain: r.InputGain, Memory: *r.Memory}, nil
+}
+
+// config is all of Config that needs nothing of the machine. r has its defaults.
+func (r Recipe) config() (metatrain.TrainConfig, error) {
+	shape, start, err := r.Network()
+	if err != nil {
+		return metatrain.TrainConfig{}, err
+	}
+	estimator, err := r.estimator()
+	if err != nil {
+		return metatrain.TrainConfig{}, err
+	}
+	return metatrain.TrainConfig{
+		Network: shape, Init: start,
+		Steps: r.Steps, Unroll: r.Unroll, Horizons: r.Horizons, StagePatience: r.StagePatience, RandomSteps: r.RandomSteps,
+		MetaSteps: r.MetaSteps, Time: time.Duration(r.Time),
+		MetaLearningRate: r.MetaLR, WarmUp: *r.WarmUp, FinalFraction: *r.MetaLRDecay, DecaySteps: r.DecaySteps,
+		Clip: float64(r.Clip), Batch: r.MetaBatch, Estimator: estimator,
+		ValidEvery: r.ValidEvery, ValidRuns: r.ValidRuns, ValidSteps: r.ValidSteps, Selection: r.Selection, Patience: r.Patience,
+		OnNonFinite: r.OnNonFinite, SkipLimit: r.SkipLimit, Seed: r.Seed,
+	}, nil
+}
+
+// estimator returns the estimator of meta-gradients. r has its defaults.
+func (r Recipe) estimator() (metatrain.Estimator, error) {
+	var objective metatrain.Objective
+	switch r.Objective {
+	case Sum:
+		objective = metatrain.Sum{}
+	case Last:
+		objective = metatrain.Last{}
+	case Log:
+		objective = metatrain.Log{}
+	case Ramp:
+		objective = metatrain.Ramp{}
+	case Relative:
+		rule, err := ParseRule(r.Reference)
+		if err != nil {
+			return nil, err
+		}
+		objective = metatrain.Relative{Rule: rule}
+	}
+	var e metatrain.Estimator
+	switch r.Estimator {
+	case Backprop:
+		e = metatrain.TruncatedBackprop{
+			SecondDerivatives: r.second(), Differences: r.Hessian == Differences, AdjointClip: r.AdjointClip, Coordinates: r.AdjointCoordinates, Objective: objective,
+		}
+	case ES:
+		e = metatrain.ES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
+	case PES:
+		e = metatrain.PES{Perturbation: r.Perturbation, Pairs: r.Pairs, Objective: objective}
+	}
+	if r.Imitate == 0 {
+		return e, nil
+	}
+	teacher, err := ParseRule(r.Teacher)
+	if err != nil {
+		return nil, err
+	}
+	return metatrain.Imitation{Teacher: teacher, Probability: r.Imitate, Estimator: e}, nil
+}
+
+// second says whether meta-gradients have second derivatives.
+func (r Recipe) second() bool { return r.SecondDerivatives != nil && *r.SecondDerivatives }
+
+// Start returns the network of Init's file as training starts from it: with Inputs and Anneal of r.
+func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
+	if r.Inputs != "" {
+		inputs, err := lstm.ParseInputs(r.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		if net, err = net.Extend(inputs); err != nil {
+			return nil, err
+		}
+	}
+	if r.Anneal != nil {
+		return net.Annealed(*r.Anneal)
+	}
+	return net, nil
+}
+
+// augmented is what training episodes are drawn from.
+func (r Recipe) augmented(task optimizer.Family) (optimizer.Family, error) {
+	if r.RandomScaling > 0 {
+		scaling := tasks.RandomScaling{Family: task, Range: r.RandomScaling}
+		if err := scaling.Validate(); err != nil {
+			return nil, err
+		}
+		task = scaling
+	}
+	if r.Convex {
+		task = tasks.Joint{Families: []optimizer.Family{task, tasks.RandomScaling{Family: tasks.Convex{}, Range: 1}}}
+	}
+	return task, nil
+}
+
+// PretrainedPrefix begins Recipe.Init where it names an optimizer that comes with the library.
+const PretrainedPrefix = "pretrained:"
+
+// LoadInit loads what Recipe.Init names: a file, or an optimizer that comes with the library.
+func LoadInit(name string) (*metaopt.Optimizer, error) {
+	if pretrained, ok := strings.CutPrefix(name, PretrainedPrefix); ok {
+		return metaopt.Pretrained(pretrained)
+	}
+	return metaopt.Load(name)
+}
+
+// unsampled is a family of which only the name is known: what is valid does not depend on data.
+type unsampled string
+
+var _ optimizer.Family = unsampled("")
+
+// Name implements optimizer.Family.
+func (u unsampled) Name() string { return string(u) }
+
+// Sample implements optimizer.Family.
+func (u unsampled) Sample(*rand.Rand) (optimizer.Problem, error) {
+	return nil, fmt.Errorf("recipe: %s has no data", string(u))
+}
+
+// Validate says what is wrong with r: a value that an option cannot have, options that exclude each other or that
+// do not apply. It looks at no file.
+func (r Recipe) Validate() error {
+	for _, o := range options {
+		if text := o.text(&r); text != "" {
+			scratch := Recipe{}
+			if err := o.set(&scratch, text); err != nil {
+				return fmt.Errorf("recipe: --%s %q: %w", o.Name, text, err)
+			}
+		}
+	}
+	if err := r.exclusions(); err != nil {
+		return err
+	}
+	r = r.WithDefaults()
+	if err := r.Task.Validate(); err != nil {
+		return err
+	}
+	cfg, err := r.config()
+	if err != nil {
+		return err
+	}
+	if cfg.Family, err = r.augmented(unsampled(r.Task.String())); err != nil {
+		return err
+	}
+	return cfg.Validate()
+}
+
+// shape are the options that Init rules out.
+var shape = []string{"gain", "input-gain", "memory", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+
+// exclusions says which of the options that are set do not go together.
+func (r Recipe) exclusions() error {
+	full := r.WithDefaults()
+	inputs, err := lstm.ParseInputs(full.Inputs)
+	if err != nil && full.Inputs != "" {
+		return err
+	}
+	if r.Init != "" {
+		for _, name := range shape {
+			if o, err := Lookup(name); err != nil || o.text(&r) != "" {
+				return fmt.Errorf("recipe: --%s and --init exclude each other: the file fixes the network's shape; drop one of them", name)
+			}
+		}
+	} else if inputs&lstm.LogAndSign == 0 {
+		switch {
+		case r.P != 0:
+			return fmt.Errorf("recipe: --p does not apply to --inputs %s; it is the p of logsign", full.Inputs)
+		case r.SignP != 0:
+			return fmt.Errorf("recipe: --sign-p does not apply to --inputs %s; it is the p of logsign's sign", full.Inputs)
+		}
+	}
+	backprop := full.Estimator == Backprop
+	switch {
+	case r.MetaSteps != 0 && r.Time != 0:
+		return errors.New("recipe: --time and --meta-steps are two limits of one training; set one of them")
+	case len(r.Horizons) > 0 && r.Steps != 0:
+		return errors.New("recipe: --horizons says how long episodes are, as --steps does; set one of them")
+	case r.StagePatience != 0 && len(r.Horizons) == 0:
+		return errors.New("recipe: --stage-patience is that of a stage of --horizons; set both, or --patience")
+	case r.Seeds > 1 && r.MetaSteps == 0:
+		return errors.New("recipe: --seeds needs --meta-steps, the limit of each: how far a time limit gets differs from run to run, and the command in the file could not train the same again")
+	case r.Seeds > 1 && r.Seed+uint64(r.Seeds-1) < r.Seed:
+		return errors.New("recipe: --seeds goes beyond the last seed there is, 2^64-1; lower one of --seed and --seeds")
+	case r.Imitate == 1 && full.Objective != Sum:
+		return leftOut("objective")
+	case r.Imitate == 1 && !backprop:
+		return leftOut("estimator")
+	case r.Imitate == 1 && r.second():
+		return leftOut("second-derivatives")
+	case r.Imitate == 1 && r.AdjointCoordinates > 0:
+		return leftOut("adjoint-coordinates")
+	case backprop && r.Perturbation != 0:
+		return errors.New("recipe: --perturbation belongs to --estimator es or pes; set that, or drop it")
+	case backprop && r.Pairs != 0:
+		return errors.New("recipe: --pairs belongs to --estimator es or pes; set that, or drop it")
+	case !backprop && (r.second() || r.AdjointCoordinates > 0):
+		return fmt.Errorf("recipe: --second-derivatives and --adjoint-coordinates belong to --estimator backprop; drop them, or --estimator %s", r.Estimator)
+	case r.second() && r.AdjointCoordinates > 0:
+		return errors.New("recipe: --adjoint-coordinates needs independent coordinates, which --second-derivatives does away with; set one of them")
+	case r.Hessian != "" && !full.second():
+		return errors.New("recipe: --hessian is how --second-derivatives are computed; set that, or drop it")
+	case r.AdjointClip > 0 && !full.second():
+		return errors.New("recipe: --adjoint-clip bounds what --second-derivatives add; set that, or drop it")
+	case r.Reference != "" && full.Objective != Relative:
+		return errors.New("recipe: --reference belongs to --objective relative; set that, or drop it")
+	case r.Teacher != "" && r.Imitate == 0:
+		return errors.New("recipe: --teacher belongs to --imitate; set its probability, or drop it")
+	}
+	return nil
+}
+
+func leftOut(option string) error {
+	return fmt.Errorf("recipe: --imitate 1 leaves no episode to --%s; drop it, or lower the probability", option)
+}

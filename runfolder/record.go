@@ -1,0 +1,199 @@
+package runfolder
+
+import (
+	"runtime"
+
+	"learnedopt/baselines"
+	"learnedopt/compare"
+	"learnedopt/internal/simd"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/metatrain"
+	"learnedopt/recipe"
+)
+
+// A Record is a training's full configuration in log.jsonl and result.json. It is made of the recipe, and
+// is not read again: the file's recipe is.
+type Record struct {
+	Task    string  `json:"task"`
+	Seed    uint64  `json:"seed"`
+	Network Network `json:"network"`
+	// Init is the file that training started from.
+	Init string `json:"init,omitempty"`
+	// Start is how the network was drawn if there was no such file.
+	Start            Start   `json:"start"`
+	Steps            int     `json:"steps"`
+	Unroll           int     `json:"unroll"`
+	MetaSteps        int     `json:"meta_steps_limit,omitempty"`
+	Seconds          float64 `json:"seconds_limit,omitempty"`
+	MetaLearningRate float64 `json:"meta_learning_rate"`
+	WarmUp           int     `json:"warm_up"`
+	FinalFraction    float64 `json:"meta_learning_rate_decay"`
+	DecaySteps       int     `json:"decay_steps,omitempty"`
+	// ValidSteps is empty where validation has the episodes' horizon.
+	ValidSteps []int  `json:"valid_steps,omitempty"`
+	Selection  string `json:"selection"`
+	// Horizons and StagePatience are those of a curriculum, whose longest is Steps.
+	Horizons      []int `json:"horizons,omitempty"`
+	StagePatience int   `json:"stage_patience,omitempty"`
+	RandomSteps   bool  `json:"random_steps,omitempty"`
+	// BestOf is the number of seeds that the network was chosen from, if more than one.
+	BestOf int `json:"best_of,omitempty"`
+	// OnNonFinite is the policy, if it is not to skip.
+	OnNonFinite       string  `json:"on_non_finite,omitempty"`
+	Estimator         string  `json:"estimator"`
+	Perturbation      float64 `json:"perturbation,omitempty"`
+	Pairs             int     `json:"pairs,omitempty"`
+	SecondDerivatives bool    `json:"second_derivatives"`
+	Hessian           string  `json:"hessian,omitempty"` // how, if there are second derivatives
+	AdjointClip       float64 `json:"adjoint_clip,omitempty"`
+	// AdjointCoordinates is 0 if all are used.
+	AdjointCoordinates int    `json:"adjoint_coordinates"`
+	Objective          string `json:"objective"`
+	// Reference is that of a relative objective, and Teacher that of imitation: rule@learning rate.
+	Reference string  `json:"reference,omitempty"`
+	Imitate   float64 `json:"imitate,omitempty"`
+	Teacher   string  `json:"teacher,omitempty"`
+	// RandomScaling is the range R of the coordinates' factors exp(±R); 0 is none.
+	RandomScaling float64 `json:"random_scaling,omitempty"`
+	// Convex says that a small convex problem is trained beside.
+	Convex    bool `json:"convex,omitempty"`
+	MetaBatch int  `json:"meta_batch"`
+	// Clip is null if there is no bound.
+	Clip       compare.Number `json:"clip"`
+	ValidEvery int            `json:"valid_every"`
+	ValidRuns  int            `json:"valid_runs"`
+	Patience   int            `json:"patience"`
+	SkipLimit  int            `json:"skip_limit"`
+}
+
+// A Start is an lstm.Init in the record.
+type Start struct {
+	Gain      float64 `json:"gain"`
+	InputGain float64 `json:"input_gain"`
+	Memory    float64 `json:"memory,omitempty"`
+}
+
+// A Network is an lstm.Config in the record.
+type Network struct {
+	Inputs  string  `json:"inputs"`
+	P       float64 `json:"p"`
+	SignP   float64 `json:"sign_p"`
+	Dense   int     `json:"dense"`
+	Hidden  int     `json:"hidden"`
+	Layers  int     `json:"layers"`
+	Readout string  `json:"readout"`
+	Scale   float64 `json:"scale"`
+	Anneal  int     `json:"anneal,omitempty"`
+}
+
+// RecordNetwork returns the record of a network's shape.
+func RecordNetwork(cfg lstm.Config) Network {
+	return Network{
+		Inputs: cfg.Inputs.String(), P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Readout: cfg.Readout.String(), Scale: cfg.Scale, Anneal: cfg.Anneal,
+	}
+}
+
+// recordTraining is the record of a recipe with its defaults, as cfg runs it.
+func recordTraining(r recipe.Recipe, cfg metatrain.TrainConfig) Record {
+	record := Record{
+		Task: cfg.Valid.Name(), Seed: r.Seed, Network: RecordNetwork(shapeOf(cfg)), Init: r.Init, Start: Start(cfg.Init.WithDefaults()),
+		Steps: cfg.Steps, Unroll: r.Unroll, MetaSteps: r.MetaSteps, Seconds: cfg.Time.Seconds(),
+		MetaLearningRate: r.MetaLR, WarmUp: cfg.WarmUp, FinalFraction: cfg.FinalFraction, DecaySteps: r.DecaySteps,
+		ValidSteps: r.ValidSteps, Selection: r.Selection, Horizons: r.Horizons, StagePatience: r.StagePatience, RandomSteps: r.RandomSteps,
+		Estimator: r.Estimator, Perturbation: r.Perturbation, Pairs: r.Pairs, SecondDerivatives: r.SecondDerivatives != nil && *r.SecondDerivatives,
+		Hessian: r.Hessian, AdjointClip: r.AdjointClip, AdjointCoordinates: r.AdjointCoordinates, Objective: r.Objective, Reference: r.Reference,
+		Imitate: r.Imitate, Teacher: r.Teacher, RandomScaling: r.RandomScaling, Convex: r.Convex,
+		MetaBatch: r.MetaBatch, Clip: compare.Number(r.Clip),
+		ValidEvery: r.ValidEvery, ValidRuns: r.ValidRuns, Patience: r.Patience, SkipLimit: r.SkipLimit,
+	}
+	if r.OnNonFinite != metatrain.SkipNonFinite {
+		record.OnNonFinite = r.OnNonFinite
+	}
+	return record
+}
+
+// shapeOf is the shape of the network that training starts from.
+func shapeOf(cfg metatrain.TrainConfig) lstm.Config {
+	if cfg.Initial != nil {
+		return cfg.Initial.Config()
+	}
+	return cfg.Network
+}
+
+// startEvent is a log's first line.
+type startEvent struct {
+	Event   string `json:"event"`
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+	Kernels string `json:"kernels"`
+	Record
+}
+
+func newStartEvent(r Record) startEvent {
+	return startEvent{
+		Event: "start", Version: metaopt.Version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Kernels: simd.Float32().Path, Record: r,
+	}
+}
+
+// endEvent is a log's last line.
+type endEvent struct {
+	Event string `json:"event"`
+	Outcome
+}
+
+// An Outcome is how a training ended.
+type Outcome struct {
+	// Reason is "time", "meta-steps", "patience", "curriculum", "interrupted", "diverged" or "error".
+	Reason  string  `json:"reason"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
+	// MetaSteps were taken; the one at BestMetaStep was kept, for its ValidLoss.
+	MetaSteps    int            `json:"meta_steps"`
+	BestMetaStep int            `json:"best_meta_step"`
+	ValidLoss    compare.Number `json:"valid_loss"`
+	// StartLoss is the validation loss before the first meta-step.
+	StartLoss compare.Number `json:"start_valid_loss"`
+	// Skipped windows were not finite.
+	Skipped int `json:"skipped"`
+	// KeptSteps is the horizon that the kept network was trained at, of a curriculum.
+	KeptSteps int `json:"kept_steps,omitempty"`
+
+	validated   int                    // meta-step of the last validation
+	lastLoss    compare.Number         // its loss
+	stale       int                    // validations since the best
+	diagnostics *metatrain.Diagnostics // of the last validation
+}
+
+// Diagnostics returns those of the last validation, nil if there was none.
+func (out Outcome) Diagnostics() *metatrain.Diagnostics { return out.diagnostics }
+
+// LastLoss returns the loss of the last validation.
+func (out Outcome) LastLoss() compare.Number { return out.lastLoss }
+
+// Stalled says whether a training ended since validations brought nothing new, or brought none in its
+// latter half, of three at least.
+func (out Outcome) Stalled() bool {
+	return out.Reason == "patience" || out.stale >= 3 && 2*out.BestMetaStep <= out.validated
+}
+
+// A Result is result.json.
+type Result struct {
+	Comparison *compare.Comparison `json:"comparison"`
+	// Tuning holds each hand-designed rule's grid of learning rates.
+	Tuning []baselines.Tuned `json:"tuning"`
+	Train  Trained           `json:"train"`
+}
+
+// Trained is the training in a Result.
+type Trained struct {
+	Command string `json:"command"`
+	Version string `json:"version"`
+	Record
+	Outcome
+	Seeds []SeedResult `json:"seeds,omitempty"`
+}

@@ -1,0 +1,215 @@
+package runfolder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"learnedopt/internal/lock"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/metatrain"
+	"learnedopt/recipe"
+)
+
+// A Run is a meta-training under way, or its end. It belongs to one goroutine.
+type Run struct {
+	recipe   recipe.Recipe // with its defaults
+	local    recipe.Local
+	settings Settings
+	listener Listener
+	cfg      metatrain.TrainConfig
+	trainer  *metatrain.Trainer
+	record   Record
+	dir      string
+	held     *lock.Lock
+	log      *runLog
+	outcome  Outcome
+	seeds    []SeedResult // if there are several
+
+	saving
+	progress seedProgress
+}
+
+// New prepares a run: everything is checked that can be before a folder is made. listener may be nil.
+func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*Run, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	run := &Run{recipe: r.WithDefaults(), local: local, settings: s, listener: listener, outcome: Outcome{validated: -1}}
+	var err error
+	if run.cfg, err = run.recipe.Config(local); err != nil {
+		return nil, err
+	}
+	run.cfg.OnEvent, run.cfg.AtRest = run.hear, run.atRest
+	run.record = recordTraining(run.recipe, run.cfg)
+	run.trainer, err = metatrain.NewTrainer(run.cfg)
+	return run, err
+}
+
+// Create makes the folder of the run, takes it for this process and saves the first state: from then on the
+// run can go on, whatever happens. If dir is "" the folder is one that is not there yet, below a folder runs, named after the task and
+// the seed.
+func (r *Run) Create(dir string) (err error) {
+	if r.dir, r.held, err = makeFolder(dir, fmt.Sprintf("%s-seed%d", r.recipe.Task.Task(), r.record.Seed)); err != nil {
+		return err
+	}
+	if err = r.save(); err == nil {
+		r.log, err = openLog(r.dir, 0)
+	}
+	return err
+}
+
+// Close gives the folder back. It is safe on a run without one.
+func (r *Run) Close() error {
+	var errs []error
+	if r.log != nil {
+		errs = append(errs, r.log.close())
+		r.log = nil
+	}
+	if r.held != nil {
+		errs = append(errs, r.held.Release())
+		r.held = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Recipe returns what is trained, with all defaults.
+func (r *Run) Recipe() recipe.Recipe { return r.recipe }
+
+// Config returns the trainer's configuration.
+func (r *Run) Config() metatrain.TrainConfig { return r.cfg }
+
+// Settings returns how the run is kept, watched and compared. The caller may change it.
+func (r *Run) Settings() *Settings { return &r.settings }
+
+// Record returns the configuration as the log has it.
+func (r *Run) Record() Record { return r.record }
+
+// Outcome returns how the training went so far, or ended.
+func (r *Run) Outcome() Outcome { return r.outcome }
+
+// Trainer returns the trainer that is under way.
+func (r *Run) Trainer() *metatrain.Trainer { return r.trainer }
+
+// Dir returns the folder.
+func (r *Run) Dir() string { return r.dir }
+
+// Path returns the path of a file in the folder.
+func (r *Run) Path(file string) string { return filepath.Join(r.dir, file) }
+
+// Trained returns the training as result.json has it, of the optimizer that came out.
+func (r *Run) Trained(p metaopt.Provenance) Trained {
+	return Trained{Command: p.Command, Version: p.Version, Record: r.record, Outcome: r.outcome, Seeds: r.seeds}
+}
+
+// Train trains from where the run stands until its end, from all its seeds, and returns the best network, also
+// beside an error; nil if there is none yet. When ctx ends, the state is saved and the error is its.
+func (r *Run) Train(ctx context.Context) (*metaopt.Optimizer, error) {
+	o, err := r.trainAll(ctx)
+	logErr := r.log.close()
+	r.log = nil
+	if err == nil {
+		err = logErr
+	}
+	return o, err
+}
+
+func (r *Run) tell(e Event) {
+	if r.listener != nil {
+		r.listener.Hear(e)
+	}
+}
+
+// train runs the trainer and fills in the outcome. It returns the best so far also
+// beside an error, nil if there is none.
+func (r *Run) train(ctx context.Context) (*metaopt.Optimizer, error) {
+	limit := r.cfg.Time
+	r.tell(Started{Record: r.record, Seed: r.record.Seed, Index: r.progress.now, Of: r.recipe.Seeds, Elapsed: r.trainer.Elapsed()})
+	o, err := r.trainer.Train(ctx)
+	r.tell(Ended{})
+	out := &r.outcome
+	out.Seconds, out.MetaSteps = r.trainer.Elapsed().Seconds(), r.trainer.MetaSteps()
+	var diverged *metatrain.MetaDivergedError
+	switch {
+	case err == nil && r.record.MetaSteps > 0 && out.MetaSteps >= r.record.MetaSteps:
+		out.Reason = "meta-steps"
+	case err == nil && limit > 0 && out.Seconds >= limit.Seconds():
+		out.Reason = "time"
+	case err == nil && len(r.record.Horizons) > 0:
+		out.Reason = "curriculum"
+	case err == nil:
+		out.Reason = "patience"
+	case ctx.Err() != nil:
+		out.Reason = "interrupted"
+	case errors.As(err, &diverged):
+		out.Reason = "diverged"
+	default:
+		out.Reason = "error"
+	}
+	if err != nil && ctx.Err() == nil {
+		out.Error = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	if o == nil {
+		return nil, err
+	}
+	if len(r.record.Horizons) > 0 {
+		out.KeptSteps = o.Provenance.Steps
+	}
+	return o, errors.Join(err, r.sign(o, r.alone(), r.outcome.validated))
+}
+
+// alone is the recipe of the seed that is trained from.
+func (r *Run) alone() recipe.Recipe {
+	one := r.recipe
+	one.Seed, one.Seeds = r.record.Seed, 1
+	return one
+}
+
+// sign completes the provenance of the best network of a training by a recipe, of so many meta-steps.
+func (r *Run) sign(o *metaopt.Optimizer, by recipe.Recipe, metaSteps int) error {
+	by, err := by.Finished(r.record.Task, shapeOf(r.cfg), metaSteps)
+	if err != nil {
+		return err
+	}
+	if r.local.Init != nil {
+		o.Provenance.Source = r.local.Init.Provenance.Source
+	}
+	return by.Sign(&o.Provenance)
+}
+
+// hear logs an event of the trainer and passes it on.
+func (r *Run) hear(e metatrain.Event) {
+	if r.replaying != nil {
+		r.replaying.hear(e)
+		return
+	}
+	if e.Kind == metatrain.EventDiverged {
+		e.Replay = r.keepForReplay(e)
+	}
+	r.log.add(e)
+	out := &r.outcome
+	switch e.Kind {
+	case metatrain.EventDiverged:
+		out.Skipped++
+	case metatrain.EventValidation:
+		if out.validated < 0 {
+			out.StartLoss = e.Valid.Loss()
+		}
+		out.validated = e.MetaStep
+		r.validatedSince = true
+		out.diagnostics = e.Diagnostics
+		out.stale++
+		if e.Best {
+			out.stale = 0
+			out.BestMetaStep, out.ValidLoss = e.MetaStep, e.Valid.Loss()
+		}
+		out.lastLoss = e.Valid.Loss()
+	}
+	r.tell(Heard{Event: e, Outcome: *out, Network: r.trainer.Network(), MetaLearningRate: r.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0))})
+}
+
+// Network returns the network as it stands.
+func (r *Run) Network() *lstm.Network { return r.trainer.Network() }

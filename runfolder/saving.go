@@ -1,0 +1,238 @@
+package runfolder
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"learnedopt/checkpoints"
+	"learnedopt/compare"
+	"learnedopt/metaopt"
+	"learnedopt/metatrain"
+	"learnedopt/recipe"
+)
+
+// saving is when a training's state was saved, and what belongs to it.
+type saving struct {
+	ctx            context.Context
+	saved          time.Time
+	cost           time.Duration // of saving
+	saveNow        bool
+	validatedSince bool   // since saved
+	best           string // which network is in the folder
+	replaying      *replaying
+}
+
+// savingShare bounds the time that saving takes: a state is saved after a validation only if training since the last save
+// took at least this many times as long as saving does.
+const savingShare = 100
+
+// atRest saves the training's state if it is time to. An error ends the training: what is not
+// saved or logged would be lost.
+func (r *Run) atRest(*metatrain.Trainer) error {
+	if r.replaying != nil {
+		return r.replaying.atRest(r.trainer)
+	}
+	if err := r.log.failed(); err != nil {
+		return err
+	}
+	since := time.Since(r.saved)
+	switch {
+	case r.saveNow, r.ctx.Err() != nil, since >= r.settings.SaveEvery:
+	case r.validatedSince && since >= savingShare*r.cost:
+	default:
+		return nil
+	}
+	return r.save()
+}
+
+// stateKind is what resume.mopt says it is.
+const stateKind = "meta-training"
+
+// savedRun is what a run's state holds beside the trainer's.
+type savedRun struct {
+	Version string `json:"version"`
+	Arch    string `json:"arch"`
+	Kernels string `json:"kernels"`
+	// Recipe is what is trained, with all defaults; Settings is how, and DataDir where the data are.
+	Recipe   *recipe.Recipe `json:"recipe,omitempty"`
+	Settings *Settings      `json:"settings,omitempty"`
+	DataDir  string         `json:"data_dir,omitempty"`
+	// Args are the flags of the run in their place, in states that are older than recipes.
+	Args []string `json:"args,omitempty"`
+	// Log is the size of the log when the state was saved.
+	Log int64 `json:"log"`
+	// Of several seeds, the index of the one that is trained from; whether its beginning was logged, and
+	// what the seeds before gave.
+	Seed     int          `json:"seed"`
+	Started  bool         `json:"started"`
+	Outcome  savedOutcome `json:"outcome"`
+	Before   []savedSeed  `json:"before"`
+	Failure  string       `json:"failure"`
+	Finished int          `json:"finished"`
+}
+
+// savedOutcome is an outcome with what the result leaves out.
+type savedOutcome struct {
+	Outcome     Outcome                `json:"outcome"`
+	Validated   int                    `json:"validated"`
+	LastLoss    compare.Number         `json:"last_loss"`
+	Stale       int                    `json:"stale"`
+	Diagnostics *metatrain.Diagnostics `json:"diagnostics"`
+}
+
+type savedSeed struct {
+	Seed    uint64       `json:"seed"`
+	Outcome savedOutcome `json:"outcome"`
+	Found   bool         `json:"found"` // a network
+}
+
+func saveOutcome(out Outcome) savedOutcome {
+	return savedOutcome{out, out.validated, out.lastLoss, out.stale, out.diagnostics}
+}
+
+func (s savedOutcome) restore() Outcome {
+	out := s.Outcome
+	out.validated, out.lastLoss, out.stale, out.diagnostics = s.Validated, s.LastLoss, s.Stale, s.Diagnostics
+	return out
+}
+
+// save writes resume.mopt, and optimizer.mopt if there is a new best. The log comes first: a state
+// never counts on a line that a crash could take.
+func (r *Run) save() error {
+	began := time.Now()
+	here := hereBuild()
+	run := savedRun{
+		Version: here.Version, Arch: here.Arch, Kernels: here.Kernels,
+		Recipe: &r.recipe, Settings: &r.settings, DataDir: r.local.DataDir,
+		Seed: r.progress.now, Started: r.progress.started, Outcome: saveOutcome(r.outcome), Finished: r.progress.finished,
+	}
+	if r.log != nil {
+		if err := r.log.sync(); err != nil {
+			return err
+		}
+		run.Log = r.log.size
+	}
+	f := &checkpoints.File{
+		Kind:       stateKind,
+		Provenance: metaopt.Provenance{Task: r.record.Task, Seed: r.record.Seed, MetaSteps: r.trainer.MetaSteps(), Version: run.Version},
+	}
+	add := func(name string, data []byte) {
+		f.Tensors = append(f.Tensors, checkpoints.Tensor{Name: name, Shape: []int{len(data)}, Bytes: data})
+	}
+	state, err := r.trainer.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	add("trainer", state)
+	if o := r.local.Init; o != nil {
+		if err := addOptimizer(add, "init", o); err != nil {
+			return err
+		}
+	}
+	p := &r.progress
+	if p.failure != nil {
+		run.Failure = p.failure.Error()
+	}
+	for k, o := range p.found {
+		run.Before = append(run.Before, savedSeed{p.results[k].Seed, saveOutcome(p.results[k].Outcome), o != nil})
+		if o != nil {
+			if err := addOptimizer(add, fmt.Sprintf("found/%d", k), o); err != nil {
+				return err
+			}
+		}
+	}
+	data, err := json.Marshal(run)
+	if err != nil {
+		return err
+	}
+	add("run", data)
+	if err := checkpoints.Save(r.Path(StateFile), f); err != nil {
+		return fmt.Errorf("the training's state: %w", err)
+	}
+	if err := r.keepBest(); err != nil {
+		return err
+	}
+	r.saved, r.cost = time.Now(), time.Since(began)
+	r.saveNow, r.validatedSince = false, false
+	return nil
+}
+
+func addOptimizer(add func(string, []byte), name string, o *metaopt.Optimizer) error {
+	var b bytes.Buffer
+	if err := metaopt.Write(&b, o); err != nil {
+		return err
+	}
+	add(name, b.Bytes())
+	return nil
+}
+
+// keepBest writes the best network so far, of all seeds, unless it is there.
+func (r *Run) keepBest() error {
+	p := &r.progress
+	o, out, which := r.trainer.Best(), r.outcome, p.now
+	if o != nil {
+		if err := r.sign(o, r.alone(), out.validated); err != nil {
+			return err
+		}
+	}
+	if k := lowest(p.results, p.found); k >= 0 && (o == nil || p.results[k].ValidLoss <= out.ValidLoss) {
+		o, out, which = p.found[k], p.results[k].Outcome, k
+	}
+	key := fmt.Sprint(which, " ", out.BestMetaStep)
+	if o == nil || key == r.best {
+		return nil
+	}
+	if err := metaopt.Save(r.Path(OptimizerFile), o); err != nil {
+		return err
+	}
+	r.best = key
+	return nil
+}
+
+// Forget removes the state of a run that is finished.
+func (r *Run) Forget() error {
+	if err := os.Remove(r.Path(StateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// MaxReplays is of how many windows that are not finite the state before is kept.
+const MaxReplays = 5
+
+// keepForReplay keeps the last state that was saved before something was not finite, and returns the
+// command that shows it again from there; "" if it is not kept.
+func (r *Run) keepForReplay(e metatrain.Event) string {
+	if r.outcome.Skipped >= MaxReplays {
+		return ""
+	}
+	name := fmt.Sprintf("nonfinite-%d.mopt", e.MetaStep)
+	if r.log.seed != nil {
+		name = fmt.Sprintf("nonfinite-seed%d-%d.mopt", *r.log.seed, e.MetaStep)
+	}
+	path := r.Path(name)
+	// A state is replaced, never changed: a link keeps it. One that is there already, of an earlier window of
+	// this meta-step or of the run before it was interrupted, does as well.
+	if err := os.Link(r.Path(StateFile), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := copyFile(r.Path(StateFile), path); err != nil {
+			r.tell(NotKept{e.MetaStep, err})
+			return ""
+		}
+	}
+	return fmt.Sprintf("metaopt meta-train --replay %s --until %d", recipe.Quote(path), e.MetaStep)
+}
+
+// copyFile is for file systems without links.
+func copyFile(from, to string) error {
+	f, err := checkpoints.Load(from)
+	if err != nil {
+		return err
+	}
+	return checkpoints.Save(to, f)
+}
