@@ -245,6 +245,23 @@ func TestLongLogsAreThinned(t *testing.T) {
 	}
 }
 
+// Points of a curve are merged by twos within a training; one that is left over stays, and nothing is lost.
+func TestPointsAreMergedWithinATraining(t *testing.T) {
+	l := newRunLog()
+	for i, training := range []int{0, 0, 0, 1, 1, 2} {
+		l.run.Episodes = append(l.run.Episodes, Episode{Training: training, MetaStep: i + 1, MeanLoss: Num(i), FinalLoss: nan, GNorm: Num(10 * i), Clipped: 1})
+	}
+	l.run.Episodes[4].MeanLoss = nan // a mean is over what is finite
+	l.merge()
+	text := ""
+	for _, e := range l.run.Episodes {
+		text += fmt.Sprintf("%d:%d %v %v %v %d; ", e.Training, e.MetaStep, float64(e.MeanLoss), float64(e.FinalLoss), float64(e.GNorm), e.Clipped)
+	}
+	if want := "0:2 0.5 NaN 5 2; 0:3 2 NaN 20 1; 1:5 3 NaN 35 2; 2:6 5 NaN 50 1; "; text != want || l.stride != 2 || l.halved != 1 {
+		t.Errorf("%s, want %s", text, want)
+	}
+}
+
 func TestFoldersThatHoldNothing(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
