@@ -38,15 +38,11 @@ type Log struct{}
 // It needs the episode's Length, T.
 type Ramp struct{}
 
-// Weights are w_1 … w_K of L = Σ w_t f(θ_t), the same in every window.
-type Weights []float64
-
 var (
 	_ Objective = Sum{}
 	_ Objective = Last{}
 	_ Objective = Log{}
 	_ Objective = Ramp{}
-	_ Objective = Weights(nil)
 )
 
 // logFloor keeps the logarithm of a loss of 0 finite.
@@ -92,19 +88,6 @@ func (Ramp) Weigh(_ context.Context, weights []float64, ep *Episode, first int, 
 	for t, f := range losses {
 		weights[t] = 2 * float64(first+t+1) / float64(ep.Length+1)
 		sum += weights[t] * f
-	}
-	return sum, nil
-}
-
-// Weigh implements Objective.
-func (w Weights) Weigh(_ context.Context, weights []float64, _ *Episode, _ int, losses []float64) (float64, error) {
-	if len(w) != len(losses) {
-		return 0, fmt.Errorf("metatrain: %d weights for a window of %d steps", len(w), len(losses))
-	}
-	sum := 0.0
-	for t, f := range losses {
-		weights[t] = w[t]
-		sum += w[t] * f
 	}
 	return sum, nil
 }

@@ -166,7 +166,7 @@ func TestCentralDifferencesStandInForHessian(t *testing.T) {
 		} else {
 			ep = metatrain.NewEpisode(net, &quartic{seed: 3, n: 7})
 		}
-		tb := &metatrain.TruncatedBackprop{SecondDerivatives: second, Objective: metatrain.Weights{1, 2, 0.5, 1}}
+		tb := &metatrain.TruncatedBackprop{SecondDerivatives: second, Objective: weighted{1, 2, 0.5, 1}}
 		var d [2][]float64
 		for k := range d {
 			d[k] = make([]float64, len(phi))

@@ -1,6 +1,7 @@
 package adjoint_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -141,6 +142,18 @@ func (s setting) reference(t *testing.T, m adjoint.Mask) []float64 {
 	return dphi
 }
 
+// weighted is L = Σ w_t f(θ_t), the same in every window.
+type weighted []float64
+
+func (w weighted) Weigh(_ context.Context, weights []float64, _ *metatrain.Episode, _ int, losses []float64) (float64, error) {
+	sum := 0.0
+	for t, f := range losses {
+		weights[t] = w[t]
+		sum += w[t] * f
+	}
+	return sum, nil
+}
+
 // engine computes dL/dφ in float32 with metatrain.TruncatedBackprop.
 func (s setting) engine(t *testing.T, m adjoint.Mask) []float64 {
 	t.Helper()
@@ -151,7 +164,7 @@ func (s setting) engine(t *testing.T, m adjoint.Mask) []float64 {
 	ep := metatrain.NewEpisode(s.net, &quartic{start: s.start})
 	tb := &metatrain.TruncatedBackprop{SecondDerivatives: !m.FirstOrder}
 	if w := s.weightsOf(k); w != nil {
-		tb.Objective = metatrain.Weights(w)
+		tb.Objective = weighted(w)
 	}
 	dphi := make([]float64, len(s.net.Params()))
 	for range steps / k {
