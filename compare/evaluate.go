@@ -98,6 +98,11 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	case cfg.Steps < 1 || cfg.Runs < 1:
 		return nil, fmt.Errorf("compare: %d steps and %d runs; both must be positive", cfg.Steps, cfg.Runs)
 	}
+	for _, c := range cfg.Contenders {
+		if err := validRule(c.Rule); err != nil {
+			return nil, fmt.Errorf("compare: contender %q: %w", c.Name, err)
+		}
+	}
 	job := optimizer.Job{
 		Family:     cfg.Family,
 		Instance:   Instances(cfg.Seed),
@@ -134,6 +139,18 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	}
 	cmp.Pair()
 	return cmp, nil
+}
+
+// validRule says what is wrong with a rule. To start an invalid one panics, in a goroutine whose panics
+// nobody can recover.
+func validRule(rule optimizer.Rule) error {
+	if rule == nil {
+		return errors.New("no rule")
+	}
+	if v, ok := rule.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
 }
 
 // split is a run's measure on other data.

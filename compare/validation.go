@@ -2,6 +2,7 @@ package compare
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -67,9 +68,15 @@ func (v Validation) Validate() error {
 }
 
 // Score returns the score over all horizons and the score of each. It runs the longest horizon
-// only: the shorter runs are its beginnings. The error is the context's or the problem's, or says that
-// a loss is negative where a geometric mean is asked for.
+// only: the shorter runs are its beginnings. The error is the context's or the problem's, or says what is wrong
+// with the validation or the rule, or that a loss is negative where a geometric mean is asked for.
 func (v Validation) Score(ctx context.Context, rule optimizer.Rule) (Score, []HorizonScore, error) {
+	if v.Family == nil || v.Instance == nil || v.Runs < 1 || len(v.Horizons) == 0 {
+		return Score{}, nil, errors.New("compare: a validation needs a family of problems, their random sources, runs and horizons")
+	}
+	if err := errors.Join(v.Validate(), validRule(rule)); err != nil {
+		return Score{}, nil, err
+	}
 	outcomes, err := optimizer.RunAll(ctx, optimizer.Job{
 		Rules:      []optimizer.Rule{rule},
 		Family:     v.Family,
