@@ -80,7 +80,7 @@ func (t *Trainer) makeSafe(score compare.Score) error {
 func (t *Trainer) rollBack(last *optimizer.DivergedError) error {
 	t.rollbacks++
 	if t.rollbacks >= t.cfg.SkipLimit {
-		return &MetaDivergedError{MetaStep: t.metaSteps, Skipped: t.rollbacks, Last: last}
+		return &MetaDivergedError{MetaStep: t.metaSteps, Returns: t.rollbacks, Last: last}
 	}
 	if t.safe.meta != nil { // without a validation there is none
 		copy(t.phi, t.safe.phi)

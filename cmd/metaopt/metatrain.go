@@ -111,6 +111,7 @@ func (f *trainFlags) add(cmd *cobra.Command) {
 	fs.Var(count{&f.tune, 1}, "tune-runs", "instances that learning rates are tuned on")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
 	fs.Var(choice{&f.cfg.OnNonFinite, metatrain.NonFinitePolicies()}, "on-non-finite", "what to do where a window is not finite: skip it, stop, or rollback to the last validation")
+	fs.Var(count{&f.cfg.SkipLimit, 1}, "skip-limit", "end after so many meta-steps in a row without a finite window, or so many returns by rollback to one validation")
 	fs.Var(span{&f.saveEvery}, "save-every", "longest time between two states that are saved")
 	fs.Var(text{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite and --tensorboard may be set")
 	fs.Var(text{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")

@@ -153,6 +153,9 @@ func (r trainRecord) command(name string, validated int) string {
 	if r.Patience > 0 {
 		args = append(args, "--patience", strconv.Itoa(r.Patience))
 	}
+	if r.SkipLimit != library.SkipLimit {
+		args = append(args, "--skip-limit", strconv.Itoa(r.SkipLimit))
+	}
 	args = append(args, "--seed", strconv.FormatUint(r.Seed, 10))
 	if name != "" {
 		args = append(args, "--name", name)
