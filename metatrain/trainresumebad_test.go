@@ -6,12 +6,14 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"learnedopt/baselines"
 	"learnedopt/checkpoints"
+	"learnedopt/compare"
 	"learnedopt/lstm"
 	"learnedopt/metatrain"
 	"learnedopt/optimizer"
@@ -45,20 +47,32 @@ func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 	cfg := resumable(t)["pes, relative"]
 	state := stateOf(t, cfg, 3)
 	for word, change := range map[string]func(*metatrain.TrainConfig){
-		"seed 4":       func(c *metatrain.TrainConfig) { c.Seed = 4 },
-		"Hidden 5":     func(c *metatrain.TrainConfig) { c.Network.Hidden = 5 },
-		"unroll 10":    func(c *metatrain.TrainConfig) { c.Unroll = 10 },
-		"rate 0.5":     func(c *metatrain.TrainConfig) { c.MetaLearningRate = 0.5 },
-		"batch 2":      func(c *metatrain.TrainConfig) { c.Batch = 2 },
-		"every 6":      func(c *metatrain.TrainConfig) { c.ValidEvery = 6 },
-		"metatrain.ES": func(c *metatrain.TrainConfig) { c.Estimator = &metatrain.ES{} },
+		"seed 4":        func(c *metatrain.TrainConfig) { c.Seed = 4 },
+		"Hidden 5":      func(c *metatrain.TrainConfig) { c.Network.Hidden = 5 },
+		"40 steps":      func(c *metatrain.TrainConfig) { c.Steps = 40 },
+		"unroll 10":     func(c *metatrain.TrainConfig) { c.Unroll = 10 },
+		"random true":   func(c *metatrain.TrainConfig) { c.RandomSteps = true },
+		"[10 20]":       func(c *metatrain.TrainConfig) { c.Horizons = []int{10, 20} },
+		"patience 2":    func(c *metatrain.TrainConfig) { c.StagePatience = 2 },
+		"rate 0.5":      func(c *metatrain.TrainConfig) { c.MetaLearningRate = 0.5 },
+		"warm-up 5":     func(c *metatrain.TrainConfig) { c.WarmUp = 5 },
+		"fraction 0.25": func(c *metatrain.TrainConfig) { c.FinalFraction = 0.25 },
+		"by 17":         func(c *metatrain.TrainConfig) { c.DecaySteps = 17 },
+		"clip 0.5":      func(c *metatrain.TrainConfig) { c.Clip = 0.5 },
+		"batch 2":       func(c *metatrain.TrainConfig) { c.Batch = 2 },
+		"every 6":       func(c *metatrain.TrainConfig) { c.ValidEvery = 6 },
+		"3 runs":        func(c *metatrain.TrainConfig) { c.ValidRuns = 3 },
+		"[10 30]":       func(c *metatrain.TrainConfig) { c.ValidSteps = []int{10, 30} },
+		"geometric":     func(c *metatrain.TrainConfig) { c.Selection = compare.SelectGeometric },
+		"metatrain.ES":  func(c *metatrain.TrainConfig) { c.Estimator = &metatrain.ES{} },
 		"Pairs 3": func(c *metatrain.TrainConfig) {
 			c.Estimator = &metatrain.PES{Pairs: 3, Objective: metatrain.Relative{}}
 		},
 		"baselines.SGD": func(c *metatrain.TrainConfig) {
 			c.Estimator = &metatrain.PES{Objective: metatrain.Relative{Rule: baselines.SGD{LearningRate: 0.001}}}
 		},
-		"test": func(c *metatrain.TrainConfig) { c.Family = family(bowls) },
+		"family: test":     func(c *metatrain.TrainConfig) { c.Valid, c.Family = c.Family, family(bowls) },
+		"validation: test": func(c *metatrain.TrainConfig) { c.Valid = family(bowls) },
 	} {
 		other := cfg
 		change(&other)
@@ -83,9 +97,22 @@ func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 
 // Whatever is in a file, reading it ends with an error or a state, and memory is no more than the file's.
 func TestHostileStates(t *testing.T) {
+	states := map[string][]byte{} // by what the states of the first form are called, or the training
 	for _, name := range []string{"pes, ramp, batch, random lengths", "imitation of momentum or pes", "rollback"} {
-		cfg := resumable(t)[name]
-		good := stateOf(t, cfg, 3)
+		states[name] = stateOf(t, resumable(t)[name], 3)
+	}
+	for _, file := range []string{"pes-ramp-batch", "imitation-pes", "rollback"} {
+		var err error
+		if states["first/"+file], err = os.ReadFile("testdata/first/" + file + ".state"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, good := range states {
+		training := name
+		if file, first := strings.CutPrefix(name, "first/"); first {
+			training = firstStates[file]
+		}
+		cfg := resumable(t)[training]
 		read := func(data []byte) error {
 			tr, err := metatrain.NewTrainer(cfg)
 			if err != nil {
@@ -159,13 +186,23 @@ func FuzzTraining(f *testing.F) {
 	names := slices.Sorted(maps.Keys(all))
 	var cfgs []metatrain.TrainConfig
 	var states []*checkpoints.File
-	for i, name := range names {
-		cfg := all[name]
-		good, err := checkpoints.Read(bytes.NewReader(stateOf(f, cfg, 3)))
+	var data [][]byte
+	for _, name := range names {
+		cfgs, data = append(cfgs, all[name]), append(data, stateOf(f, all[name], 3))
+	}
+	for _, file := range slices.Sorted(maps.Keys(firstStates)) {
+		state, err := os.ReadFile("testdata/first/" + file + ".state")
 		if err != nil {
 			f.Fatal(err)
 		}
-		cfgs, states = append(cfgs, cfg), append(states, good)
+		cfgs, data = append(cfgs, all[firstStates[file]]), append(data, state)
+	}
+	for i := range cfgs {
+		good, err := checkpoints.Read(bytes.NewReader(data[i]))
+		if err != nil {
+			f.Fatal(err)
+		}
+		states = append(states, good)
 		for k := range good.Tensors {
 			if len(good.Tensors[k].Bytes) < 1<<12 {
 				f.Add(uint8(i), good.Config, uint8(k), good.Tensors[k].Bytes)
@@ -196,6 +233,33 @@ func FuzzTraining(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// A stage that the curriculum does not have is an error, not an index out of range later.
+func TestAStageThatThereIsNotIsRefused(t *testing.T) {
+	cfg := resumable(t)["curriculum, geometric"]
+	f, err := checkpoints.Read(bytes.NewReader(stateOf(t, cfg, 3)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"Now", "Kept"} {
+		for stage, fine := range map[byte]bool{0: true, 2: true, 3: false} {
+			g := *f
+			g.Config = bytes.Replace(f.Config, []byte(field+"\x00"), append([]byte(field), stage), 1)
+			var b bytes.Buffer
+			if err := checkpoints.Write(&b, &g); err != nil {
+				t.Fatal(err)
+			}
+			tr, err := metatrain.NewTrainer(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tr.UnmarshalBinary(b.Bytes()); (err == nil) != fine || !fine && !strings.Contains(err.Error(), "of 3") {
+				t.Errorf("%s %d: error %v", field, stage, err)
+			}
+			tr.Close()
+		}
+	}
 }
 
 // hidden is a rule whose state cannot be saved.
