@@ -1,0 +1,105 @@
+package metatrain_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/baselines"
+	"learnedopt/lstm"
+	"learnedopt/metaopt"
+	"learnedopt/metatrain"
+	"learnedopt/optimizer"
+	"learnedopt/rules"
+)
+
+// A teacher and a reference may ask for the parameters, as weight decay does: the losses are those of the
+// rule's own run.
+func TestRulesThatAskForParameters(t *testing.T) {
+	rule := rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.05}, Decay: 0.5}
+	out, err := optimizer.Run(t.Context(), rule, &quartic{seed: 3, n: 7}, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := optimizer.Run(t.Context(), rule.Rule, &quartic{seed: 3, n: 7}, 8)
+	if err != nil || slices.Equal(plain.Losses, out.Losses) {
+		t.Fatal("without decay all is the same: no test", err)
+	}
+	net, err := lstm.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw}, newRand(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep := metatrain.NewEpisode(net, &quartic{seed: 3, n: 7})
+	dphi := make([]float64, len(net.Params()))
+	im := metatrain.Imitation{Teacher: rule, Probability: 1}
+	for window := range 2 {
+		w, err := im.Estimate(t.Context(), dphi, ep, 4)
+		if err != nil || w.Diverged != nil || !slices.Equal(w.Losses, out.Losses[4*window:][:5]) {
+			t.Errorf("the teacher visits %v (%v, %v), want %v", w.Losses, err, w.Diverged, out.Losses[4*window:][:5])
+		}
+	}
+	ep = metatrain.NewEpisode(net, &quartic{seed: 3, n: 7})
+	if losses, err := ep.Reference(t.Context(), rule, 8); err != nil || !slices.Equal(losses, out.Losses) {
+		t.Errorf("the reference is %v (%v), want %v", losses, err, out.Losses)
+	}
+}
+
+// unsound is a family and an objective that say what is wrong with them.
+type unsound struct{ metatrain.Sum }
+
+func (unsound) Validate() error { return errors.New("unsound") }
+func (unsound) Name() string    { return "unsound" }
+func (unsound) Sample(*rand.Rand) (optimizer.Problem, error) {
+	return nil, errors.New("not validated before")
+}
+
+// Whatever a configuration holds is validated with it, before anything starts.
+func TestWhatAConfigurationHoldsIsValidated(t *testing.T) {
+	poor := baselines.Momentum{LearningRate: -1}
+	wrong := map[string]any{
+		"momentum": poor,
+		"decay":    rules.WeightDecay{Rule: baselines.Adam{}, Decay: -1},
+		"sgd":      metaopt.Guarded{Rule: baselines.SGD{LearningRate: -1}},
+		"unsound":  unsound{},
+	}
+	for word, x := range wrong {
+		var estimators []metatrain.Estimator
+		if rule, ok := x.(optimizer.Rule); ok {
+			x = metatrain.Relative{Rule: rule}
+			estimators = append(estimators, metatrain.Imitation{Teacher: rule}, &metatrain.Imitation{Teacher: rule, Probability: 1})
+		}
+		objective := x.(metatrain.Objective)
+		estimators = append(estimators, metatrain.TruncatedBackprop{Objective: objective}, metatrain.ES{Objective: objective}, metatrain.PES{Objective: objective},
+			&metatrain.PES{Objective: objective}, metatrain.Imitation{Estimator: metatrain.PES{Objective: objective}})
+		for _, e := range estimators {
+			cfg := small()
+			cfg.Estimator = e
+			if _, err := metatrain.NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), word) {
+				t.Errorf("%+v: error %v, want one that says %q", e, err, word)
+			}
+			if _, err := metatrain.NewInProcess(cfg); err == nil {
+				t.Errorf("%+v: an executor takes it", e)
+			}
+			dphi := make([]float64, 2)
+			if _, err := e.Estimate(t.Context(), dphi, metatrain.NewEpisode(zeroNet(t), square{}), 2); err == nil || !strings.Contains(err.Error(), word) {
+				t.Errorf("%+v: Estimate: error %v, want one that says %q", e, err, word)
+			}
+		}
+	}
+	if _, err := metatrain.NewEpisode(zeroNet(t), square{}).Reference(t.Context(), poor, 1); err == nil || !strings.Contains(err.Error(), "momentum") {
+		t.Errorf("Reference: error %v", err)
+	}
+	for _, change := range []func(*metatrain.TrainConfig){
+		func(c *metatrain.TrainConfig) { c.Family = unsound{} },
+		func(c *metatrain.TrainConfig) { c.Valid = unsound{} },
+		func(c *metatrain.TrainConfig) { c.Family = unsound{}; c.Initial = zeroNet(t) },
+	} {
+		cfg := small()
+		change(&cfg)
+		if _, err := metatrain.NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), "unsound") {
+			t.Errorf("a family: error %v", err)
+		}
+	}
+}
