@@ -140,6 +140,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 
 // Validate says what is wrong with cfg, after its defaults are filled in.
 func (cfg TrainConfig) Validate() error {
+	valid := cfg.Valid // nil if it is Family
 	cfg = cfg.WithDefaults()
 	switch {
 	case cfg.Family == nil:
@@ -162,7 +163,7 @@ func (cfg TrainConfig) Validate() error {
 		return errors.New("metatrain: validation interval, runs, patience and skip limit must not be negative")
 	}
 	if err := errors.Join(cfg.validatePolicy(), cfg.validateSchedule(), cfg.validateSelection(), cfg.validateLengths(),
-		validate(cfg.Estimator), validate(cfg.Family), validate(cfg.Valid)); err != nil || cfg.Initial != nil {
+		validate(cfg.Estimator), validate(cfg.Family), validate(valid)); err != nil || cfg.Initial != nil {
 		return err
 	}
 	return errors.Join(cfg.Network.Validate(), cfg.Init.Validate())
