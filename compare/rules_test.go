@@ -16,9 +16,9 @@ func TestInvalidRulesAreErrors(t *testing.T) {
 		"learning rate":   baselines.Adam{LearningRate: -1},
 		"a rule to guard": metaopt.Guarded{},
 		"sgd":             metaopt.Guarded{Rule: baselines.SGD{LearningRate: -1}},
-		"rmsprop":         metaopt.Guarded{Rule: baselines.SGD{}, Guard: metaopt.Guard{Fallback: baselines.RMSProp{LearningRate: -1}}},
+		"rmsprop":         metaopt.Guarded{Rule: baselines.SGD{LearningRate: 0.1}, Guard: metaopt.Guard{Fallback: baselines.RMSProp{LearningRate: -1}}},
 	} {
-		good := Contender{Name: "good", Kind: Baseline, Rule: baselines.SGD{}}
+		good := Contender{Name: "good", Kind: Baseline, Rule: baselines.SGD{LearningRate: 0.1}}
 		_, err := Evaluate(t.Context(), EvalConfig{Family: dishes{}, Steps: 2, Runs: 2, Contenders: []Contender{good, {Name: "poor one", Rule: rule}}})
 		if err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "poor one") {
 			t.Errorf("Evaluate: error %v, want one that says %q of the poor one", err, word)
@@ -33,7 +33,7 @@ func TestInvalidRulesAreErrors(t *testing.T) {
 // A validation that lacks something says so.
 func TestAValidationThatLacksSomethingSaysSo(t *testing.T) {
 	whole := Validation{Family: dishes{}, Instance: Streams(1, "valid"), Runs: 2, Horizons: []int{2}, Selection: SelectMean}
-	if _, _, err := whole.Score(t.Context(), baselines.SGD{}); err != nil {
+	if _, _, err := whole.Score(t.Context(), baselines.SGD{LearningRate: 0.1}); err != nil {
 		t.Fatal(err)
 	}
 	for word, change := range map[string]func(*Validation){
@@ -46,7 +46,7 @@ func TestAValidationThatLacksSomethingSaysSo(t *testing.T) {
 	} {
 		v := whole
 		change(&v)
-		if _, _, err := v.Score(t.Context(), baselines.SGD{}); err == nil || !strings.Contains(err.Error(), word) {
+		if _, _, err := v.Score(t.Context(), baselines.SGD{LearningRate: 0.1}); err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("error %v, want one that says %q", err, word)
 		}
 	}

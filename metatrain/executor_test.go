@@ -159,11 +159,11 @@ func distributed(t testing.TB) map[string]metatrain.TrainConfig {
 		c.Estimator = metatrain.TruncatedBackprop{Objective: metatrain.Ramp{}, SecondDerivatives: true}
 	})
 	with("es, relative to a rule that asks for parameters", func(c *metatrain.TrainConfig) {
-		c.Estimator = metatrain.ES{Objective: metatrain.Relative{Rule: rules.WeightDecay{Rule: baselines.Adam{}, Decay: 0.01}}}
+		c.Estimator = metatrain.ES{Objective: metatrain.Relative{Rule: rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.01}, Decay: 0.01}}}
 	})
 	with("imitation only, of a rule that asks for parameters", func(c *metatrain.TrainConfig) {
 		c.Batch = 2
-		c.Estimator = metatrain.Imitation{Teacher: rules.WeightDecay{Rule: baselines.Adam{}, Decay: 0.01}, Probability: 1}
+		c.Estimator = metatrain.Imitation{Teacher: rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.01}, Decay: 0.01}, Probability: 1}
 	})
 	with("pes, last", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.PES{Objective: metatrain.Last{}} })
 	return all

@@ -20,14 +20,30 @@ func (s *savedTraining) modernize() {
 	s.Skipped /= max(len(s.Slots), 1)
 }
 
-// Settings of the first form have zero fields, the network as fmt prints it, and this package's
-// old name.
+// Settings of the first form have zero fields, the network as fmt prints it, this package's
+// old name, and baselines whose zero fields meant defaults.
 var (
 	firstNetwork = regexp.MustCompile(`(?m)^network: \{(.*)\}$`)
 	firstField   = regexp.MustCompile(`(\w+):(\S*)( |$)`)
 	zeroFields   = regexp.MustCompile(`\b[A-Z]\w* (?:0|nil|false|linear), `)
 	zeroLast     = regexp.MustCompile(`(?:, )?\b[A-Z]\w* (?:0|nil|false|linear)\}`)
 )
+
+// firstDefaults are what zero fields of baselines meant that must be set since; a field of
+// Betas is the default of one that is not 0.
+var firstDefaults = []struct {
+	zero *regexp.Regexp
+	set  string
+}{
+	{regexp.MustCompile(`(baselines\.(?:AdaGrad|RMSProp)\{LearningRate) 0([,}])`), "$1 0.01$2"},
+	{regexp.MustCompile(`(baselines\.\w+\{LearningRate) 0([,}])`), "$1 0.001$2"},
+	{regexp.MustCompile(`(baselines\.(?:Momentum|Nesterov)\{LearningRate \S+, Momentum) 0\}`), "$1 0.9}"},
+	{regexp.MustCompile(`(baselines\.RMSProp\{LearningRate \S+, Alpha) 0,`), "$1 0.99,"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 0, Beta2 0,`), "$1"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 0,`), "$1 Beta1 0.9,"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+, Beta1 \S+,) Beta2 0,`), "$1 Beta2 0.999,"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 (\S+), Beta2 (\S+),`), "$1 Betas [$2 $3],"},
+}
 
 // modern returns settings of the first form as Trainer.settings would write them.
 func modern(settings string) string {
@@ -39,6 +55,9 @@ func modern(settings string) string {
 	lines := strings.Split(settings, "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, "network: ") || strings.HasPrefix(line, "estimator: ") {
+			for _, d := range firstDefaults {
+				line = d.zero.ReplaceAllString(line, d.set)
+			}
 			line = zeroFields.ReplaceAllString(line, "")
 			line = zeroLast.ReplaceAllString(line, "}")
 			lines[i] = strings.ReplaceAll(line, "metaopt.", "metatrain.")

@@ -27,7 +27,7 @@ func TestRulesThatAskForParameters(t *testing.T) {
 	if err != nil || slices.Equal(plain.Losses, out.Losses) {
 		t.Fatal("without decay all is the same: no test", err)
 	}
-	net, err := lstm.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw}, newRand(1))
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw}, newRand(1))
 	if err != nil {
 		t.Fatal(err)
 	}

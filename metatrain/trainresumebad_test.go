@@ -274,7 +274,7 @@ type hiddenState struct{ optimizer.State }
 
 func TestWhatCannotBeSavedSaysSo(t *testing.T) {
 	for word, e := range map[string]metatrain.Estimator{
-		"metatrain_test.hiddenState": &metatrain.Imitation{Teacher: hidden{}, Probability: 1},
+		"metatrain_test.hiddenState": &metatrain.Imitation{Teacher: hidden{baselines.SGD{LearningRate: 0.1}}, Probability: 1},
 	} {
 		cfg := resumable(t)["backprop"]
 		cfg.Estimator = e
