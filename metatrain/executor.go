@@ -163,8 +163,9 @@ func (d *desk) open(cfg *TrainConfig, net *lstm.Network, u *Unit) (err error) {
 			return err
 		}
 	}
-	if ep := d.episode; ep.Step != u.Step || u.Window < 1 {
-		return fmt.Errorf("metatrain: a unit of %d steps from step %d of episode %d, which stands at step %d", u.Window, u.Step, u.Episode, ep.Step)
+	if ep := d.episode; ep.Step != u.Step || u.Window < 1 || u.Window > u.Length-u.Step || u.Length > cfg.Steps {
+		return fmt.Errorf("metatrain: a unit of %d steps from step %d of %d of episode %d, which stands at step %d; episodes have %d steps at most",
+			u.Window, u.Step, u.Length, u.Episode, ep.Step, cfg.Steps)
 	}
 	return nil
 }

@@ -159,11 +159,11 @@ func distributed(t testing.TB) map[string]metatrain.TrainConfig {
 		c.Estimator = metatrain.TruncatedBackprop{Objective: metatrain.Ramp{}, SecondDerivatives: true}
 	})
 	with("es, relative to a rule that asks for parameters", func(c *metatrain.TrainConfig) {
-		c.Estimator = metatrain.ES{Objective: metatrain.Relative{Rule: rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.001}, Decay: 0.01}}}
+		c.Estimator = metatrain.ES{Objective: metatrain.Relative{Rule: rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.01}, Decay: 0.01}}}
 	})
 	with("imitation only, of a rule that asks for parameters", func(c *metatrain.TrainConfig) {
 		c.Batch = 2
-		c.Estimator = metatrain.Imitation{Teacher: rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.001}, Decay: 0.01}, Probability: 1}
+		c.Estimator = metatrain.Imitation{Teacher: rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.01}, Decay: 0.01}, Probability: 1}
 	})
 	with("pes, last", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.PES{Objective: metatrain.Last{}} })
 	return all
@@ -312,7 +312,10 @@ func TestInProcessClosesWhatNobodyElseKnowsOf(t *testing.T) {
 		"episode 2, which stands at step 0": {t.Context(), unit(2, 5, nil), -1},
 		"episode 2, which stands at step 5": {t.Context(), unit(2, 10, snapshot(data)), -1},
 		"state of episode 2":                {t.Context(), unit(2, 5, snapshot(data[:100])), -1},
-		"of 0 steps":                        {t.Context(), metatrain.Unit{Episode: 2}, -1},
+		"of 0 steps":                        {t.Context(), metatrain.Unit{Episode: 2, Length: 20}, -1},
+		"of 25 steps":                       {t.Context(), metatrain.Unit{Episode: 2, Length: 20, Window: 25}, -1},
+		"of 6 steps from step 15":           {t.Context(), metatrain.Unit{Episode: 2, Length: 20, Step: 15, Window: 6}, -1},
+		"20 steps at most":                  {t.Context(), metatrain.Unit{Episode: 2, Length: 25, Window: 5}, -1},
 		"canceled":                          {cancelled, unit(2, 0, nil), -1},
 		"episode 2: encoding: the state is not to be had": {t.Context(), unit(2, 5, lost{}), -1},
 	} {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -21,8 +20,8 @@ func (s *savedTraining) modernize() {
 	s.Skipped /= max(len(s.Slots), 1)
 }
 
-// Settings of the first form have zero fields, the network as fmt prints it, and this package's
-// old name.
+// Settings of the first form have zero fields, the network as fmt prints it, this package's
+// old name, and baselines whose zero fields meant defaults.
 var (
 	firstNetwork = regexp.MustCompile(`(?m)^network: \{(.*)\}$`)
 	firstField   = regexp.MustCompile(`(\w+):(\S*)( |$)`)
@@ -30,33 +29,20 @@ var (
 	zeroLast     = regexp.MustCompile(`(?:, )?\b[A-Z]\w* (?:0|nil|false|linear)\}`)
 )
 
-// In settings of the first form a hand-designed rule's zero fields stood for these defaults, which later versions
-// do not have: they write the values out.
-var (
-	handDesignedRule = regexp.MustCompile(`baselines\.\w+\{[^{}]*\}`)
-	ruleDefaults     = map[string][]string{
-		"SGD": {"LearningRate 0.001"}, "AdaGrad": {"LearningRate 0.01"}, "Adam": {"LearningRate 0.001"},
-		"Momentum": {"LearningRate 0.001", "Momentum 0.9"}, "Nesterov": {"LearningRate 0.001", "Momentum 0.9"},
-		"RMSProp": {"LearningRate 0.01", "Alpha 0.99"},
-	}
-)
-
-// withRuleDefaults writes the defaults into "baselines.Momentum{LearningRate 0.05}".
-func withRuleDefaults(rule string) string {
-	name, rest, _ := strings.Cut(strings.TrimPrefix(rule, "baselines."), "{")
-	var fields []string
-	for field := range strings.SplitSeq(strings.TrimSuffix(rest, "}"), ", ") {
-		if field != "" {
-			fields = append(fields, field)
-		}
-	}
-	for i, value := range ruleDefaults[name] {
-		key, _, _ := strings.Cut(value, " ")
-		if !slices.ContainsFunc(fields, func(f string) bool { return strings.HasPrefix(f, key+" ") }) {
-			fields = slices.Insert(fields, min(i, len(fields)), value)
-		}
-	}
-	return "baselines." + name + "{" + strings.Join(fields, ", ") + "}"
+// firstDefaults are what zero fields of baselines meant that must be set since; a field of
+// Betas is the default of one that is not 0.
+var firstDefaults = []struct {
+	zero *regexp.Regexp
+	set  string
+}{
+	{regexp.MustCompile(`(baselines\.(?:AdaGrad|RMSProp)\{LearningRate) 0([,}])`), "$1 0.01$2"},
+	{regexp.MustCompile(`(baselines\.\w+\{LearningRate) 0([,}])`), "$1 0.001$2"},
+	{regexp.MustCompile(`(baselines\.(?:Momentum|Nesterov)\{LearningRate \S+, Momentum) 0\}`), "$1 0.9}"},
+	{regexp.MustCompile(`(baselines\.RMSProp\{LearningRate \S+, Alpha) 0,`), "$1 0.99,"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 0, Beta2 0,`), "$1"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 0,`), "$1 Beta1 0.9,"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+, Beta1 \S+,) Beta2 0,`), "$1 Beta2 0.999,"},
+	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 (\S+), Beta2 (\S+),`), "$1 Betas [$2 $3],"},
 }
 
 // modern returns settings of the first form as Trainer.settings would write them.
@@ -69,9 +55,12 @@ func modern(settings string) string {
 	lines := strings.Split(settings, "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, "network: ") || strings.HasPrefix(line, "estimator: ") {
+			for _, d := range firstDefaults {
+				line = d.zero.ReplaceAllString(line, d.set)
+			}
 			line = zeroFields.ReplaceAllString(line, "")
 			line = zeroLast.ReplaceAllString(line, "}")
-			lines[i] = handDesignedRule.ReplaceAllStringFunc(strings.ReplaceAll(line, "metaopt.", "metatrain."), withRuleDefaults)
+			lines[i] = strings.ReplaceAll(line, "metaopt.", "metatrain.")
 		}
 	}
 	return strings.Join(lines, "\n")

@@ -5,7 +5,6 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -246,7 +245,7 @@ func (t *Trainer) restoreSlot(r *restorer, i int, was savedSlot) error {
 	ep.Memory = t.cfg.Estimator.Start(ep)
 	r.episode(fmt.Sprintf("slot/%d/", i), ep, was.HasWindow)
 	slot.step = ep.Step
-	if longest := slices.Max(append(slices.Clone(t.cfg.Horizons), t.cfg.Steps)); ep.Step > was.Steps || was.Steps > longest {
+	if longest := t.cfg.Steps; ep.Step > was.Steps || was.Steps > longest {
 		r.keep(fmt.Errorf("an episode at step %d of %d, of at most %d", ep.Step, was.Steps, longest))
 	}
 	return nil
