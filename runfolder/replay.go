@@ -15,7 +15,7 @@ type replaying struct {
 	found []metatrain.Event
 }
 
-func (r *replaying) hear(e metatrain.Event) {
+func (r *replaying) onEvent(e metatrain.Event) {
 	if e.Kind == metatrain.EventDiverged && e.MetaStep == r.until {
 		r.found = append(r.found, e)
 	}

@@ -43,7 +43,7 @@ func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*R
 	if run.cfg, err = run.recipe.Config(local); err != nil {
 		return nil, err
 	}
-	run.cfg.OnEvent, run.cfg.AtRest = run.hear, run.atRest
+	run.cfg.OnEvent, run.cfg.AtRest = run.onEvent, run.atRest
 	run.record = recordTraining(run.recipe, run.cfg)
 	run.trainer, err = metatrain.NewTrainer(run.cfg)
 	return run, err
@@ -180,10 +180,10 @@ func (r *Run) sign(o *metaopt.Optimizer, by recipe.Recipe, metaSteps int) error 
 	return by.Sign(&o.Provenance)
 }
 
-// hear logs an event of the trainer and passes it on.
-func (r *Run) hear(e metatrain.Event) {
+// onEvent logs an event of the trainer and passes it on.
+func (r *Run) onEvent(e metatrain.Event) {
 	if r.replaying != nil {
-		r.replaying.hear(e)
+		r.replaying.onEvent(e)
 		return
 	}
 	if e.Kind == metatrain.EventDiverged {
