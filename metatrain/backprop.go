@@ -39,10 +39,10 @@ type TruncatedBackprop struct {
 	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
 	// unbiased estimate for m/n of the cost. Default 0: all of them.
 	Coordinates int
-	// Differences makes all Hessian-vector products of SecondDerivatives central differences of
-	// gradients, exact ones that a problem offers notwithstanding. They cost two gradients and are good to three
-	// digits or so. It is for trainings of before classifiers offered exact products: they are
-	// repeated bit for bit with it. Default false.
+	// Differences takes the Hessian-vector products of SecondDerivatives by central differences of gradients
+	// even where the problem offers exact ones. A difference costs two gradients and has two or three right
+	// digits, on problems with kinks (ReLU) none (docs/performance.md). It repeats, bit for bit, trainings on
+	// classifiers from before these offered exact products. Default false.
 	Differences bool
 }
 

@@ -7,12 +7,12 @@ import (
 	"learnedopt/internal/gemm"
 )
 
-var _ Scored = (*Classifier)(nil)
+var _ scored = (*Classifier)(nil)
 
 // evaluateRows is the number of images that EvaluateSplit handles at a time.
 const evaluateRows = 500
 
-// EvaluateSplit implements Scored: the mean cross-entropy and the accuracy of
+// EvaluateSplit implements scored: the mean cross-entropy and the accuracy of
 // the network θ over a whole split. A tie counts for the lowest class. It does
 // not use the graph, so it may run beside it.
 func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {

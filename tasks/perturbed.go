@@ -21,7 +21,7 @@ import (
 //
 // The problem f is the one that Family would sample from the same rng; ε is
 // drawn from a seed that is read after it. Its Curvature, Seeker, io.Closer and, if it
-// has both, Scored and Score are passed through: curvature times s, without noise.
+// has both, EvaluateSplit and Score are passed through: curvature times s, without noise.
 type Perturbed struct {
 	Family optimizer.Family
 	// Scale is s; 0 means 1.
