@@ -255,10 +255,10 @@ func BenchmarkMetaGradientNorm(b *testing.B) {
 						if err != nil {
 							b.Fatal(err)
 						}
-						ep := metaopt.NewEpisode(opt.Network, p)
+						ep := metatrain.NewEpisode(opt.Network, p)
 						for range 5 {
 							dphi := make([]float64, len(opt.Network.Params()))
-							w, err := (&metaopt.TruncatedBackprop{SecondDerivatives: true, Differences: differences}).Estimate(b.Context(), dphi, ep, 20)
+							w, err := (&metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: differences}).Estimate(b.Context(), dphi, ep, 20)
 							if err != nil || w.Diverged != nil {
 								b.Fatal(err, w.Diverged)
 							}
