@@ -11,19 +11,19 @@ import (
 // Settings of the first form, as that version wrote them, become the ones that the same training has now.
 func TestSettingsOfTheFirstForm(t *testing.T) {
 	for was, now := range map[string]any{
-		"TruncatedBackprop{SecondDerivatives true, AdjointClip 2, Objective nil, Coordinates 0}":              TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2},
-		"TruncatedBackprop{SecondDerivatives false, AdjointClip 0, Objective metatrain.Log{}, Coordinates 7}": &TruncatedBackprop{Objective: Log{}, Coordinates: 7},
-		"ES{Perturbation 0, Pairs 0, Objective nil}":                                                          ES{},
-		"PES{Perturbation 0.5, Pairs 10, Objective metatrain.Relative{Rule nil}}":                             PES{Perturbation: 0.5, Pairs: 10, Objective: Relative{}},
-		"Imitation{Teacher nil, Probability 0, Estimator nil}":                                                Imitation{},
-		"Imitation{Teacher baselines.Momentum{LearningRate 0, Momentum 0}, Probability 0.25, Estimator metatrain.PES{Perturbation 0, Pairs 2, Objective nil}}": &Imitation{
+		"TruncatedBackprop{SecondDerivatives true, AdjointClip 2, Objective nil, Coordinates 0}":            TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2},
+		"TruncatedBackprop{SecondDerivatives false, AdjointClip 0, Objective metaopt.Log{}, Coordinates 7}": &TruncatedBackprop{Objective: Log{}, Coordinates: 7},
+		"ES{Perturbation 0, Pairs 0, Objective nil}":                                                        ES{},
+		"PES{Perturbation 0.5, Pairs 10, Objective metaopt.Relative{Rule nil}}":                             PES{Perturbation: 0.5, Pairs: 10, Objective: Relative{}},
+		"Imitation{Teacher nil, Probability 0, Estimator nil}":                                              Imitation{},
+		"Imitation{Teacher baselines.Momentum{LearningRate 0, Momentum 0}, Probability 0.25, Estimator metaopt.PES{Perturbation 0, Pairs 2, Objective nil}}": &Imitation{
 			Teacher: baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, Probability: 0.25, Estimator: &PES{Pairs: 2}},
-		"ES{Perturbation 0, Pairs 0, Objective metatrain.Relative{Rule baselines.Nesterov{LearningRate 0.1, Momentum 0.5}}}": ES{
+		"ES{Perturbation 0, Pairs 0, Objective metaopt.Relative{Rule baselines.Nesterov{LearningRate 0.1, Momentum 0.5}}}": ES{
 			Objective: Relative{Rule: baselines.Nesterov{LearningRate: 0.1, Momentum: 0.5}}},
-		"ES{Perturbation 0, Pairs 0, Objective metatrain.Relative{Rule baselines.SGD{LearningRate 0}}}": ES{Objective: Relative{Rule: baselines.SGD{LearningRate: 0.001}}},
-		"ES{Perturbation 0, Pairs 0, Objective metatrain.Relative{Rule baselines.AdaGrad{LearningRate 0, Epsilon 0}}}": ES{
+		"ES{Perturbation 0, Pairs 0, Objective metaopt.Relative{Rule baselines.SGD{LearningRate 0}}}": ES{Objective: Relative{Rule: baselines.SGD{LearningRate: 0.001}}},
+		"ES{Perturbation 0, Pairs 0, Objective metaopt.Relative{Rule baselines.AdaGrad{LearningRate 0, Epsilon 0}}}": ES{
 			Objective: Relative{Rule: baselines.AdaGrad{LearningRate: 0.01}}},
-		"ES{Perturbation 0, Pairs 0, Objective metatrain.Relative{Rule baselines.RMSProp{LearningRate 0, Alpha 0, Epsilon 1e-06}}}": ES{
+		"ES{Perturbation 0, Pairs 0, Objective metaopt.Relative{Rule baselines.RMSProp{LearningRate 0, Alpha 0, Epsilon 1e-06}}}": ES{
 			Objective: Relative{Rule: baselines.RMSProp{LearningRate: 0.01, Alpha: 0.99, Epsilon: 1e-6}}},
 		"Imitation{Teacher baselines.Adam{LearningRate 0.01, Beta1 0, Beta2 0, Epsilon 0}, Probability 1, Estimator nil}": Imitation{
 			Teacher: baselines.Adam{LearningRate: 0.01}, Probability: 1},
