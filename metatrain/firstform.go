@@ -35,6 +35,7 @@ var firstDefaults = []struct {
 	zero *regexp.Regexp
 	set  string
 }{
+	{regexp.MustCompile(`(Imitation\{.*?, Probability) 0([,}])`), "$1 0.5$2"},
 	{regexp.MustCompile(`(baselines\.(?:AdaGrad|RMSProp)\{LearningRate) 0([,}])`), "$1 0.01$2"},
 	{regexp.MustCompile(`(baselines\.\w+\{LearningRate) 0([,}])`), "$1 0.001$2"},
 	{regexp.MustCompile(`(baselines\.(?:Momentum|Nesterov)\{LearningRate \S+, Momentum) 0\}`), "$1 0.9}"},

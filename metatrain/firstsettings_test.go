@@ -15,7 +15,7 @@ func TestSettingsOfTheFirstForm(t *testing.T) {
 		"TruncatedBackprop{SecondDerivatives false, AdjointClip 0, Objective metaopt.Log{}, Coordinates 7}": &TruncatedBackprop{Objective: Log{}, Coordinates: 7},
 		"ES{Perturbation 0, Pairs 0, Objective nil}":                                                        ES{},
 		"PES{Perturbation 0.5, Pairs 10, Objective metaopt.Relative{Rule nil}}":                             PES{Perturbation: 0.5, Pairs: 10, Objective: Relative{}},
-		"Imitation{Teacher nil, Probability 0, Estimator nil}":                                              Imitation{},
+		"Imitation{Teacher nil, Probability 0, Estimator nil}":                                              Imitation{Probability: 0.5},
 		"Imitation{Teacher baselines.Momentum{LearningRate 0, Momentum 0}, Probability 0.25, Estimator metaopt.PES{Perturbation 0, Pairs 2, Objective nil}}": &Imitation{
 			Teacher: baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, Probability: 0.25, Estimator: &PES{Pairs: 2}},
 		"ES{Perturbation 0, Pairs 0, Objective metaopt.Relative{Rule baselines.Nesterov{LearningRate 0.1, Momentum 0.5}}}": ES{

@@ -27,7 +27,8 @@ import (
 type Imitation struct {
 	// Teacher is the rule. Default Adam with learning rate 0.01.
 	Teacher optimizer.Rule
-	// Probability is that of an episode of imitation, in (0, 1]. Default 0.5.
+	// Probability is that of an episode of imitation, in (0, 1]. It must be set: 0.5 is common, and 0 is the
+	// Estimator alone.
 	Probability float64
 	// Estimator is for the other episodes. Default TruncatedBackprop{}.
 	Estimator Estimator
@@ -37,8 +38,8 @@ var _ Estimator = Imitation{}
 
 // Validate says what is wrong with the estimator.
 func (im Imitation) Validate() error {
-	if !(im.Probability >= 0 && im.Probability <= 1) {
-		return fmt.Errorf("metatrain: probability of imitation is %v; it must be in (0, 1]", im.Probability)
+	if !(im.Probability > 0 && im.Probability <= 1) {
+		return fmt.Errorf("metatrain: probability of imitation is %v; it must be in (0, 1], and 0.5 is common", im.Probability)
 	}
 	return errors.Join(usable(im.Teacher), validate(im.Estimator))
 }
@@ -54,11 +55,7 @@ func (im Imitation) Start(ep *Episode) Memory {
 
 // imitates decides what an episode is for: the same at every window of it.
 func (im Imitation) imitates(ep *Episode) bool {
-	probability := im.Probability
-	if probability == 0 {
-		probability = 0.5
-	}
-	return stream.New(ep.Seed, "imitation", 0).Float64() < probability
+	return stream.New(ep.Seed, "imitation", 0).Float64() < im.Probability
 }
 
 func (im Imitation) teacher() optimizer.Rule {

@@ -68,11 +68,11 @@ func TestWhatAConfigurationHoldsIsValidated(t *testing.T) {
 		var estimators []metatrain.Estimator
 		if rule, ok := x.(optimizer.Rule); ok {
 			x = metatrain.Relative{Rule: rule}
-			estimators = append(estimators, metatrain.Imitation{Teacher: rule}, &metatrain.Imitation{Teacher: rule, Probability: 1})
+			estimators = append(estimators, metatrain.Imitation{Teacher: rule, Probability: 0.5}, &metatrain.Imitation{Teacher: rule, Probability: 1})
 		}
 		objective := x.(metatrain.Objective)
 		estimators = append(estimators, metatrain.TruncatedBackprop{Objective: objective}, metatrain.ES{Objective: objective}, metatrain.PES{Objective: objective},
-			&metatrain.PES{Objective: objective}, metatrain.Imitation{Estimator: metatrain.PES{Objective: objective}})
+			&metatrain.PES{Objective: objective}, metatrain.Imitation{Probability: 0.5, Estimator: metatrain.PES{Objective: objective}})
 		for _, e := range estimators {
 			cfg := small()
 			cfg.Estimator = e

@@ -89,7 +89,7 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 			c.Estimator, c.Batch = &metatrain.TruncatedBackprop{Objective: metatrain.Relative{Rule: baselines.Nesterov{LearningRate: 0.1, Momentum: 0.9}}}, 2
 		}),
 		"imitation of momentum or pes": with(func(c *metatrain.TrainConfig) {
-			c.Estimator = &metatrain.Imitation{Teacher: baselines.Momentum{LearningRate: 0.05, Momentum: 0.9}, Estimator: &metatrain.PES{}}
+			c.Estimator = &metatrain.Imitation{Teacher: baselines.Momentum{LearningRate: 0.05, Momentum: 0.9}, Probability: 0.5, Estimator: &metatrain.PES{}}
 			c.Batch = 4
 		}),
 		"curriculum, geometric": with(func(c *metatrain.TrainConfig) {

@@ -88,11 +88,18 @@ func (r Recipe) config() (metatrain.TrainConfig, error) {
 	if err != nil {
 		return metatrain.TrainConfig{}, err
 	}
+	decaySteps := r.DecaySteps
+	if *r.MetaLRDecay == 0 && decaySteps == 0 {
+		// In a TrainConfig both fields 0 mean a constant rate; here a decay to 0 was asked for.
+		if decaySteps = r.MetaSteps; decaySteps == 0 {
+			return metatrain.TrainConfig{}, errors.New("recipe: the meta learning rate decays to 0, but only time limits the training; set meta_steps or decay_steps")
+		}
+	}
 	return metatrain.TrainConfig{
 		Network: shape, Init: start,
 		Steps: r.Steps, Unroll: r.Unroll, Horizons: r.Horizons, StagePatience: r.StagePatience, RandomSteps: r.RandomSteps,
 		MetaSteps: r.MetaSteps, Time: time.Duration(r.Time),
-		MetaLearningRate: r.MetaLR, WarmUp: *r.WarmUp, FinalFraction: *r.MetaLRDecay, DecaySteps: r.DecaySteps,
+		MetaLearningRate: r.MetaLR, WarmUp: *r.WarmUp, FinalFraction: *r.MetaLRDecay, DecaySteps: decaySteps,
 		Clip: float64(r.Clip), Batch: r.MetaBatch, Estimator: estimator,
 		ValidEvery: r.ValidEvery, ValidRuns: r.ValidRuns, ValidSteps: r.ValidSteps, Selection: r.Selection, Patience: r.Patience,
 		OnNonFinite: r.OnNonFinite, SkipLimit: r.SkipLimit, Seed: r.Seed,

@@ -166,6 +166,23 @@ func TestVersion1IsTheLibrary(t *testing.T) {
 }
 
 // The defaults of version 2 are fixed, as files count on them.
+// A decay to 0 is none to a constant rate: it ends at the last meta-step, and needs one.
+func TestADecayToNothing(t *testing.T) {
+	zero := 0.0
+	r := Recipe{Defaults: 1, Task: tasks.MustParse("quadratic"), MetaSteps: 200, MetaLRDecay: &zero}
+	cfg, err := r.WithDefaults().config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, last := cfg.MetaLearningRateAt(0), cfg.MetaLearningRateAt(199); last != 0 || !(first > 0.002) {
+		t.Errorf("the meta learning rate goes from %v to %v, want down to 0", first, last)
+	}
+	r.MetaSteps, r.Time = 0, Duration(time.Minute)
+	if _, err := r.WithDefaults().config(); err == nil || !strings.Contains(err.Error(), "decay_steps") {
+		t.Errorf("a decay to 0 without an end: %v", err)
+	}
+}
+
 func TestVersion2(t *testing.T) {
 	common := " --steps 100 --unroll 20 --meta-lr 0.003 --warm-up 50"
 	for task, want := range map[string]string{
