@@ -379,7 +379,7 @@ func TestAStoppedTrainingGoesOnByAnotherPolicy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	args := slices.Concat([]string{"meta-train", "-q", "--out", dir}, tiny, nonFinite)
 	a := cli(t.Context(), append(args, "--on-non-finite", "stop")...)
-	if a.code != exitFailure || !strings.Contains(a.stderr, "a window was not finite at meta-step") {
+	if a.code != exitFailure || !strings.Contains(a.stderr, "non-finite values in a window at meta-step") {
 		t.Fatalf("exit %d: %s", a.code, a.stderr)
 	}
 	// The same happens again, and nothing is lost by it.
