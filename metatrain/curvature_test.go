@@ -170,6 +170,9 @@ func TestStateKnowsDifferences(t *testing.T) {
 	}
 	for _, differences := range []bool{false, true} {
 		state := stateOf(t, with(differences), 3)
+		if err := resume(with(differences), state); err != nil {
+			t.Errorf("differences %v: %v", differences, err)
+		}
 		if err := resume(with(!differences), state); !errors.Is(err, metatrain.ErrTrainingState) || !strings.Contains(err.Error(), "Differences") {
 			t.Errorf("differences %v, then %v: error %v", differences, !differences, err)
 		}
