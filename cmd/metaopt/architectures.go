@@ -31,19 +31,19 @@ func (r *reproduction) architectures(ctx context.Context, f figure) error {
 		if err != nil {
 			return err
 		}
-		r.note("%s, %s, %d of %d: %s", f.name, f.number, i+1, len(f.grid), v.family.Name())
+		r.note("%s, %s, %d of %d: %s", f.name, f.number, i+1, len(f.grid), v.Family.Name())
 		res, err := r.store.compare(ctx, v, entrants)
 		if err != nil {
 			return err
 		}
-		out.Comparisons, out.Tuning = append(out.Comparisons, res.comparison), append(out.Tuning, res.tuned)
+		out.Comparisons, out.Tuning = append(out.Comparisons, res.Comparison), append(out.Tuning, res.Tuned)
 		out.Paper = append(out.Paper, nil)
 		if p := f.grid[i].paper; p.LSTM != 0 {
 			p.Step = f.steps
 			out.Paper[i] = []paperStep{p}
 		}
 		for _, e := range entrants {
-			out.Commands = append(out.Commands, v.compareCommand(e.path))
+			out.Commands = append(out.Commands, compareCommand(v, e.path))
 		}
 	}
 	var names []string

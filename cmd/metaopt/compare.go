@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"learnedopt/optimizer"
 	"learnedopt/report"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
 // compareFlags is what compare was asked for.
@@ -109,18 +111,18 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	if err != nil {
 		return err
 	}
-	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, grid: f.grid, seed: f.seed, rules: rules}
+	v := versus.Config{Family: family, Steps: f.steps, Runs: f.runs, TuneRuns: f.tuneRuns, Grid: f.grid, Seed: f.seed, Rules: rules}
 	names := distinctNames(paths, optimizers, rules)
 	for i, o := range optimizers {
-		v.learned = append(v.learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
+		v.Learned = append(v.Learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
 	}
-	v.learned = append(v.learned, f.guard.variants(v.learned)...)
+	v.Learned = append(v.Learned, f.guard.variants(v.Learned)...)
 	a.note("comparing on %s: %d steps", family.Name(), f.steps)
-	res, err := v.run(ctx, a)
+	res, err := v.Run(ctx, &comparing{app: a})
 	if err != nil {
 		return err
 	}
-	return f.write(a, res.comparison, commonHorizon(optimizers))
+	return f.write(a, res.Comparison, commonHorizon(optimizers))
 }
 
 // write writes the files first: standard output may be a pipe that closes.
@@ -207,4 +209,20 @@ func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
 		optimizers = append(optimizers, o)
 	}
 	return optimizers, nil
+}
+
+// parseRules checks the names of rules; "none" is no rule.
+func parseRules(names []string) ([]string, error) {
+	if len(names) == 1 && names[0] == "none" {
+		return nil, nil
+	}
+	for i, name := range names {
+		if err := baselines.CheckName(name); err != nil {
+			return nil, usagef("--rules: %w", err)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, usagef("--rules names %s twice; name it once", name)
+		}
+	}
+	return names, nil
 }

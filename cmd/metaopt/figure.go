@@ -48,7 +48,7 @@ func (r *reproduction) figure(ctx context.Context, f figure) error {
 	if err != nil {
 		return err
 	}
-	r.note("%s, %s, on %s", f.name, f.number, v.family.Name())
+	r.note("%s, %s, on %s", f.name, f.number, v.Family.Name())
 	res, err := r.store.compare(ctx, v, entrants)
 	if err != nil {
 		return err
@@ -57,19 +57,19 @@ func (r *reproduction) figure(ctx context.Context, f figure) error {
 	if !r.asPublished(f.task) {
 		paper = nil
 	}
-	plot, err := f.plot(res.comparison, paper, horizonOf(entrants))
+	plot, err := f.plot(res.Comparison, paper, horizonOf(entrants))
 	if err != nil {
 		return err
 	}
 	out := figureResult{
-		Figure: f.name, Number: f.number, Comparisons: []*compare.Comparison{res.comparison},
-		Tuning: [][]baselines.Tuned{res.tuned}, Paper: [][]paperStep{paper},
+		Figure: f.name, Number: f.number, Comparisons: []*compare.Comparison{res.Comparison},
+		Tuning: [][]baselines.Tuned{res.Tuned}, Paper: [][]paperStep{paper},
 	}
 	for _, e := range entrants {
-		out.Commands = append(out.Commands, v.compareCommand(e.path))
+		out.Commands = append(out.Commands, compareCommand(v, e.path))
 	}
 	return r.write(f, out, plot, func(w io.Writer, table tableWriter) error {
-		return f.print(w, table, res.comparison, paper)
+		return f.print(w, table, res.Comparison, paper)
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"learnedopt/recipe"
 	"learnedopt/report"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
 // reproduceFlags is what reproduce was asked for.
@@ -268,21 +269,21 @@ func (r *reproduction) learned(task string) ([]entrant, error) {
 }
 
 // versus returns the comparison on a task; long ones are tuned with less.
-func (r *reproduction) versus(task, options string, steps int) (versus, error) {
+func (r *reproduction) versus(task, options string, steps int) (versus.Config, error) {
 	family, err := r.family(task, options)
-	v := versus{family: family, steps: steps, runs: r.runs, seed: r.seed, rules: defaultRules}
-	v.tuneRuns, v.grid = baselines.Effort(steps, r.tuneRuns, r.grid)
+	v := versus.Config{Family: family, Steps: steps, Runs: r.runs, Seed: r.seed, Rules: defaultRules}
+	v.TuneRuns, v.Grid = baselines.Effort(steps, r.tuneRuns, r.grid)
 	return v, err
 }
 
 // compareCommand is the command line that prints the comparison of an entrant.
-func (v versus) compareCommand(path string) string {
-	args := append([]string{"metaopt", "compare", path}, taskArgs(v.family.Name())...)
-	args = append(args, "--steps", fmt.Sprint(v.steps), "--runs", fmt.Sprint(v.runs), "--tune-runs", fmt.Sprint(v.tuneRuns))
-	if v.grid != defaultGrid {
-		args = append(args, "--grid", fmt.Sprint(v.grid))
+func compareCommand(v versus.Config, path string) string {
+	args := append([]string{"metaopt", "compare", path}, taskArgs(v.Family.Name())...)
+	args = append(args, "--steps", fmt.Sprint(v.Steps), "--runs", fmt.Sprint(v.Runs), "--tune-runs", fmt.Sprint(v.TuneRuns))
+	if v.Grid != defaultGrid {
+		args = append(args, "--grid", fmt.Sprint(v.Grid))
 	}
-	args = append(args, "--seed", fmt.Sprint(v.seed))
+	args = append(args, "--seed", fmt.Sprint(v.Seed))
 	for i, arg := range args {
 		args[i] = recipe.Quote(arg)
 	}

@@ -15,6 +15,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/report"
+	"learnedopt/versus"
 )
 
 // A rowResult is a finished row of the table for one learned optimizer.
@@ -60,7 +61,7 @@ func (r *reproduction) table(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		plot, err := plotComparison(res.comparison, horizonOf(entrants))
+		plot, err := plotComparison(res.Comparison, horizonOf(entrants))
 		if err != nil {
 			return err
 		}
@@ -109,15 +110,15 @@ and, over more than 1000, at most 3 learning rates a decade: as the commands say
 }
 
 // result puts a row together.
-func (row resultRow) result(v versus, e entrant, res result, several, published bool) rowResult {
-	c := res.comparison
+func (row resultRow) result(v versus.Config, e entrant, res versus.Result, several, published bool) rowResult {
+	c := res.Comparison
 	ours := *gridRule(c, e.name, compare.Learned)
 	tuned := slices.DeleteFunc(slices.Clone(c.Rules), func(r compare.Result) bool { return r.Kind != compare.Baseline })
 	slices.SortStableFunc(tuned, func(p, q compare.Result) int {
 		return cmp.Or(cmp.Compare(p.Diverged, q.Diverged), cmp.Compare(p.MeanLoss, q.MeanLoss))
 	})
 	out := rowResult{
-		Row: row.name, Optimizer: e.name, Hash: e.hash, Command: v.compareCommand(e.path), Reached: true, Comparison: c, Tuning: res.tuned,
+		Row: row.name, Optimizer: e.name, Hash: e.hash, Command: compareCommand(v, e.path), Reached: true, Comparison: c, Tuning: res.Tuned,
 	}
 	best := "–"
 	if len(tuned) > 0 {

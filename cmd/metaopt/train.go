@@ -14,6 +14,7 @@ import (
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
 	"learnedopt/runfolder"
+	"learnedopt/versus"
 )
 
 // training shows a run, and compares what comes out of it.
@@ -200,17 +201,17 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	if len(t.rules) > 0 {
 		t.note("tuning %s, then comparing on fresh instances", strings.Join(t.rules, ", "))
 	}
-	res, err := versus{
-		family: t.Config().Valid, steps: o.Provenance.Steps, runs: t.Settings().Runs, tuneRuns: t.Settings().TuneRuns, seed: t.Record().Seed,
-		learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, rules: t.rules,
-	}.run(ctx, t.app)
+	res, err := versus.Config{
+		Family: t.Config().Valid, Steps: o.Provenance.Steps, Runs: t.Settings().Runs, TuneRuns: t.Settings().TuneRuns, Seed: t.Record().Seed,
+		Learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, Rules: t.rules,
+	}.Run(ctx, &comparing{app: t.app})
 	if err != nil {
 		return err
 	}
-	if err := t.writeJSON(t.Path(resultFile), runfolder.Result{Comparison: res.comparison, Tuning: res.tuned, Train: t.Trained(o.Provenance)}); err != nil {
+	if err := t.writeJSON(t.Path(resultFile), runfolder.Result{Comparison: res.Comparison, Tuning: res.Tuned, Train: t.Trained(o.Provenance)}); err != nil {
 		return err
 	}
-	plot, err := plotComparison(res.comparison, 0)
+	plot, err := plotComparison(res.Comparison, 0)
 	if err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 		}
 	}
 	fmt.Fprintln(t.stdout)
-	if err := printComparison(t.stdout, res.comparison); err != nil {
+	if err := printComparison(t.stdout, res.Comparison); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.stdout, "\nWritten to %s: %s\n", t.Dir(), strings.Join(runfolder.Files(), ", "))

@@ -73,6 +73,11 @@ var rules = map[string]rule{
 		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// Tuning hand-designed rules, then comparing with them.
+	"versus": {
+		own:    append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	"metatrain": {
 		own:    append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
@@ -135,7 +140,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "recipe", "runfolder", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
