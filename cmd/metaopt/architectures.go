@@ -9,6 +9,7 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 )
 
 // architectures runs and draws the last loss against the number of units, with a panel for
@@ -54,7 +55,7 @@ func (r *reproduction) architectures(ctx context.Context, f figure) error {
 	if err != nil {
 		return err
 	}
-	return r.write(f, out, plot, func(w io.Writer, table tableWriter) error {
+	return r.write(f, out, plot, func(w io.Writer, table comparison.TableWriter) error {
 		return f.printGrid(w, table, out.Comparisons, names)
 	})
 }
@@ -84,7 +85,7 @@ func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*
 			}
 			for _, name := range learned {
 				panel.Series = append(panel.Series, report.Series{
-					Name: displayName(compare.Result{Name: name, Kind: compare.Learned}), Learned: true,
+					Name: comparison.DisplayName(compare.Result{Name: name, Kind: compare.Learned}), Learned: true,
 				})
 			}
 			for _, name := range defaultRules {
@@ -123,11 +124,11 @@ func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*
 }
 
 // printGrid writes a row for each architecture.
-func (f figure) printGrid(w io.Writer, table tableWriter, comparisons []*compare.Comparison, learned []string) error {
+func (f figure) printGrid(w io.Writer, table comparison.TableWriter, comparisons []*compare.Comparison, learned []string) error {
 	fmt.Fprintf(w, "Loss after %d steps, averages over %d fresh instances\n\n", f.steps, comparisons[0].Runs)
 	header := []string{"layers", "units"}
 	for _, name := range learned {
-		header = append(header, displayName(compare.Result{Name: name, Kind: compare.Learned}))
+		header = append(header, comparison.DisplayName(compare.Result{Name: name, Kind: compare.Learned}))
 	}
 	header = append(append(header, defaultRules...), "learned / best", paperLSTM, paperBest, "paper's LSTM / best")
 	var rows [][]string

@@ -14,6 +14,7 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 	"learnedopt/tasks"
 	"learnedopt/versus"
 )
@@ -122,13 +123,13 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	if err != nil {
 		return err
 	}
-	return f.write(a, res.Comparison, commonHorizon(optimizers))
+	return f.write(a, res.Comparison, comparison.CommonHorizon(optimizers))
 }
 
 // write writes the files first: standard output may be a pipe that closes.
 func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 	if f.plot != "" {
-		plot, err := plotComparison(c, horizon)
+		plot, err := comparison.Plot(c, horizon)
 		if err != nil {
 			return err
 		}
@@ -148,9 +149,9 @@ func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 		}
 	}
 	if f.markdown {
-		return writeComparison(table, c, report.Markdown)
+		return comparison.Write(table, c, report.Markdown)
 	}
-	return printComparison(table, c)
+	return comparison.Write(table, c, report.Table)
 }
 
 // family is the task of the flags, or else the one that all files agree on.
@@ -178,18 +179,6 @@ func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error)
 		return "", usagef("%s does not name a task of this program; choose one with --task", paths[0])
 	}
 	return canonical, nil
-}
-
-// commonHorizon is the number of steps that all optimizers were trained for, or 0.
-func commonHorizon(optimizers []*metaopt.Optimizer) int {
-	horizon := 0
-	for i, o := range optimizers {
-		if i > 0 && o.Provenance.Steps != horizon {
-			return 0
-		}
-		horizon = o.Provenance.Steps
-	}
-	return horizon
 }
 
 // loadAll loads the files, each once.

@@ -16,6 +16,7 @@ import (
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 )
 
 // tableFile is a figure's table in Markdown, beside curves and result.json.
@@ -68,7 +69,7 @@ func (r *reproduction) figure(ctx context.Context, f figure) error {
 	for _, e := range entrants {
 		out.Commands = append(out.Commands, compareCommand(v, e.path))
 	}
-	return r.write(f, out, plot, func(w io.Writer, table tableWriter) error {
+	return r.write(f, out, plot, func(w io.Writer, table comparison.TableWriter) error {
 		return f.print(w, table, res.Comparison, paper)
 	})
 }
@@ -79,11 +80,11 @@ func horizonOf(entrants []entrant) int {
 	for _, e := range entrants {
 		all = append(all, e.optimizer)
 	}
-	return commonHorizon(all)
+	return comparison.CommonHorizon(all)
 }
 
 // write writes a figure's folder, then prints its table.
-func (r *reproduction) write(f figure, out figureResult, plot *report.Plot, print func(io.Writer, tableWriter) error) error {
+func (r *reproduction) write(f figure, out figureResult, plot *report.Plot, print func(io.Writer, comparison.TableWriter) error) error {
 	dir := filepath.Join(r.out, f.name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("%w; choose another folder with --out", err)
@@ -124,16 +125,16 @@ func (f figure) scale(r compare.Result) compare.Number {
 // plot draws the curves and the paper's values.
 func (f figure) plot(c *compare.Comparison, paper []paperStep, horizon int) (*report.Plot, error) {
 	var series []report.Series
-	for _, r := range ranked(c) {
+	for _, r := range comparison.Ranked(c) {
 		scaled := func(x []compare.Number) []float64 {
-			y := floats(x)
-			for i := range y {
-				y[i] /= float64(f.scale(r))
+			y := make([]float64, len(x))
+			for i, v := range x {
+				y[i] = float64(v) / float64(f.scale(r))
 			}
 			return y
 		}
 		series = append(series, report.Series{
-			Name: displayName(r), Mean: scaled(r.Curve), Lo: scaled(r.CurveCI95[0]), Hi: scaled(r.CurveCI95[1]),
+			Name: comparison.DisplayName(r), Mean: scaled(r.Curve), Lo: scaled(r.CurveCI95[0]), Hi: scaled(r.CurveCI95[1]),
 			Learned: r.Kind == compare.Learned,
 		})
 	}
@@ -163,7 +164,7 @@ const (
 )
 
 // print writes the table of a comparison at the paper's steps.
-func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, paper []paperStep) error {
+func (f figure) print(w io.Writer, table comparison.TableWriter, c *compare.Comparison, paper []paperStep) error {
 	what := "losses"
 	if f.ratio {
 		what = "losses as a part of the first one"
@@ -184,8 +185,8 @@ func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, pap
 		}
 	}
 	var rows [][]string
-	for _, r := range ranked(c) {
-		cells := []string{displayName(r), "–"}
+	for _, r := range comparison.Ranked(c) {
+		cells := []string{comparison.DisplayName(r), "–"}
 		if r.LearningRate != nil {
 			cells[1] = short(*r.LearningRate)
 		}
@@ -221,7 +222,7 @@ func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, pap
 func pairedTexts(c *compare.Comparison) []string {
 	var all []string
 	for _, p := range c.Paired {
-		all = append(all, "Mean loss, "+pairedText(c, p))
+		all = append(all, "Mean loss, "+comparison.PairedText(c, p))
 	}
 	return all
 }

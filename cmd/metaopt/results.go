@@ -15,6 +15,7 @@ import (
 	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 	"learnedopt/versus"
 )
 
@@ -61,7 +62,7 @@ func (r *reproduction) table(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		plot, err := plotComparison(res.Comparison, horizonOf(entrants))
+		plot, err := comparison.Plot(res.Comparison, horizonOf(entrants))
 		if err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func (r *reproduction) writeTable(dir string, done []rowResult) error {
 	return durable.Replace(filepath.Join(dir, tableFile), b.Bytes())
 }
 
-func (r *reproduction) printRows(w io.Writer, table tableWriter, done []rowResult) error {
+func (r *reproduction) printRows(w io.Writer, table comparison.TableWriter, done []rowResult) error {
 	var cells [][]string
 	for _, d := range done {
 		cells = append(cells, d.cells)

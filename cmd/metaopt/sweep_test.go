@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/compare"
 	"learnedopt/sweep"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
@@ -231,13 +230,5 @@ func TestSweepCompletesAxes(t *testing.T) {
 	}
 	if a := succeed(t, "__complete", "sweep", "x.mopt", "--tune", ""); !strings.Contains(a.stdout, "cell") {
 		t.Errorf("completion of --tune: %q", a.stdout)
-	}
-}
-
-func TestRatioText(t *testing.T) {
-	for x, want := range map[float64]string{0.849: "0.85", 1: "1.00", 9.994: "9.99", 9.996: "10.0", 12.34: "12.3", 123.4: "123", 54321: "54321", 1e6: "1e+06", 0.0123: "0.012"} {
-		if got := ratioText(compare.Number(x)); got != want {
-			t.Errorf("%v is %q, want %q", x, got, want)
-		}
 	}
 }
