@@ -18,8 +18,12 @@ import (
 	"learnedopt/optimizer"
 )
 
-// DefaultGrid is the number of learning rates tried for each decade, the number in baselines.DefaultGrid.
-const DefaultGrid = 4
+// What 0 means in a Config.
+const (
+	DefaultRuns     = 20
+	DefaultTuneRuns = 10
+	DefaultGrid     = 4 // the grid of baselines.DefaultGrid
+)
 
 // DefaultRules returns the names of the hand-designed rules that Andrychowicz et al. 2016 compare with.
 func DefaultRules() []string { return []string{"sgd", "nesterov", "rmsprop", "adam"} }
@@ -30,12 +34,12 @@ type Config struct {
 	Family optimizer.Family
 	Steps  int
 	// Runs is the number of fresh instances that all rules are compared on, TuneRuns the number of instances that
-	// learning rates are tuned on.
-	Runs, TuneRuns int
-	Grid           int // learning rates a decade; 0 means DefaultGrid
-	Seed           uint64
-	Learned        []compare.Contender
-	Rules          []string // names of package baselines; none is tuned if there are none
+	// learning rates are tuned on, Grid the number of learning rates tried for each decade; 0 means DefaultRuns,
+	// DefaultTuneRuns and DefaultGrid.
+	Runs, TuneRuns, Grid int
+	Seed                 uint64
+	Learned              []compare.Contender
+	Rules                []string // names of package baselines; none is tuned if there are none
 }
 
 // A Result is what a comparison found, and the grids that the rules were tuned on.
@@ -74,10 +78,11 @@ func Contenders(tuned []baselines.Tuned) []compare.Contender {
 
 // Evaluate is compare.Evaluate of contenders on the fresh instances of c, whatever c.Learned and c.Rules are.
 func (c Config) Evaluate(ctx context.Context, contenders []compare.Contender, l Listener) (*compare.Comparison, error) {
-	tell(l, Started{Phase: Evaluating, Runs: c.Runs * len(contenders)})
+	runs := cmp.Or(c.Runs, DefaultRuns)
+	tell(l, Started{Phase: Evaluating, Runs: runs * len(contenders)})
 	defer tell(l, Ended{Phase: Evaluating})
 	return compare.Evaluate(ctx, compare.EvalConfig{
-		Family: c.Family, Contenders: contenders, Steps: c.Steps, Runs: c.Runs, Seed: c.Seed,
+		Family: c.Family, Contenders: contenders, Steps: c.Steps, Runs: runs, Seed: c.Seed,
 		Progress: func(done, total int) { tell(l, Progress{Phase: Evaluating, Done: done, Total: total}) },
 	})
 }
@@ -85,10 +90,10 @@ func (c Config) Evaluate(ctx context.Context, contenders []compare.Contender, l 
 // Tune tunes the learning rate of each of c.Rules. A rule that diverged at every learning rate is in its place, too,
 // without a Rule.
 func (c Config) Tune(ctx context.Context, l Listener) ([]baselines.Tuned, error) {
-	grid := baselines.GridOf(cmp.Or(c.Grid, DefaultGrid))
-	tell(l, Started{Phase: Tuning, Runs: c.TuneRuns * len(c.Rules) * len(grid)})
+	runs, grid := cmp.Or(c.TuneRuns, DefaultTuneRuns), baselines.GridOf(cmp.Or(c.Grid, DefaultGrid))
+	tell(l, Started{Phase: Tuning, Runs: runs * len(c.Rules) * len(grid)})
 	tuned, err := baselines.TuneAll(ctx, c.Rules, baselines.TuneConfig{
-		Family: c.Family, Steps: c.Steps, Runs: c.TuneRuns, Grid: grid, Seed: c.Seed,
+		Family: c.Family, Steps: c.Steps, Runs: runs, Grid: grid, Seed: c.Seed,
 		Progress: func(done, total int) { tell(l, Progress{Phase: Tuning, Done: done, Total: total}) },
 	})
 	tell(l, Ended{Phase: Tuning})

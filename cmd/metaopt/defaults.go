@@ -11,8 +11,8 @@ const (
 	defaultTask = "quadratic-uniform"
 
 	// Of a comparison: fresh instances, and those that learning rates are tuned on.
-	defaultRuns     = 20
-	defaultTuneRuns = 10
+	defaultRuns     = versus.DefaultRuns
+	defaultTuneRuns = versus.DefaultTuneRuns
 	// Learning rates a decade that are tried: baselines.DefaultGrid.
 	defaultGrid = versus.DefaultGrid
 )

@@ -83,7 +83,7 @@ func TestSweepAgreesWithCompare(t *testing.T) {
 		t.Fatalf("--json: %v", err)
 	}
 	cell := res.Cells[3]
-	args := append([]string{"compare", "pretrained:quadratic"}, taskArgs(cell.Task)...)
+	args := append([]string{"compare", "pretrained:quadratic"}, tasks.MustParse(cell.Task).Args()...)
 	c := readJSON(t, succeed(t, append(args, "--steps", "12", "--runs", "4", "--tune-runs", "2", "--grid", "1", "--rules", "sgd,adam", "--json", "-")...).stdout)
 	paired := c["paired"].([]any)[0].(map[string]any)
 	if d := cell.Duels[0]; paired["ratio"] != float64(d.Ratio.Ratio) || !strings.HasPrefix(d.Best, paired["against"].(string)) {

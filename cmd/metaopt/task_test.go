@@ -33,7 +33,7 @@ func TestTaskNamesRoundTrip(t *testing.T) {
 		var flags taskFlags
 		cmd := &cobra.Command{}
 		flags.add(cmd, defaultTask, "task")
-		if err := cmd.ParseFlags(taskArgs(family.Name())); err != nil {
+		if err := cmd.ParseFlags(tasks.MustParse(family.Name()).Args()); err != nil {
 			t.Errorf("%s: %v", family.Name(), err)
 		}
 		if again, err := flags.family(); err != nil || again.Name() != family.Name() {

@@ -94,6 +94,11 @@ var rules = map[string]rule{
 	"runfolder": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
+	// Figures and table of a paper: what to run, the store of answers, drawing; neither flags nor printing.
+	"reproduce": {
+		own: []string{"versus", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe",
+			"checkpoints", "checkpoints/l2l", "internal/"},
+	},
 	"bench": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
@@ -144,7 +149,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},

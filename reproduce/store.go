@@ -1,4 +1,4 @@
-package main
+package reproduce
 
 import (
 	"cmp"
@@ -22,8 +22,8 @@ import (
 // interrupted and continued, and so that another learned rule does not make the
 // hand-designed ones be tuned again. A file counts only for the very same question.
 type store struct {
-	*app
-	dir string
+	listener Listener
+	dir      string
 	// fresh answers everything anew.
 	fresh bool
 }
@@ -54,7 +54,7 @@ func ask[T any](s *store, name string, q question, compute func() (T, error)) (T
 	if data, err := os.ReadFile(path); err == nil && !s.fresh {
 		var kept answered[T]
 		if err := json.Unmarshal(data, &kept); err != nil {
-			s.note("%s is damaged and is computed again: %v", path, err)
+			tell(s.listener, Damaged{path, err})
 		} else if kept.Question == q {
 			return kept.Answer, nil
 		}
@@ -77,17 +77,13 @@ type entrant struct {
 	hash       string
 }
 
-// newEntrant reads a file, or pretrained:NAME.
-func newEntrant(path string) (entrant, error) {
-	o, err := load(path)
-	if err != nil {
-		return entrant{}, err
-	}
+// newEntrant hashes an optimizer.
+func newEntrant(o Optimizer) (entrant, error) {
 	h := sha256.New()
-	if err := metaopt.Write(h, o); err != nil {
+	if err := metaopt.Write(h, o.Optimizer); err != nil {
 		return entrant{}, err
 	}
-	return entrant{name: o.Name(), path: path, optimizer: o, hash: hex.EncodeToString(h.Sum(nil))}, nil
+	return entrant{name: o.Name, path: o.Path, optimizer: o.Optimizer, hash: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
 // fileOf is the beginning of the names of v's files.
@@ -109,11 +105,11 @@ func (s *store) compare(ctx context.Context, v versus.Config, entrants []entrant
 	var tunedTo []string
 	for _, rule := range v.Rules {
 		q := about
-		q.What, q.Rule, q.Runs, q.Grid = "tuning", rule, v.TuneRuns, cmp.Or(v.Grid, defaultGrid)
+		q.What, q.Rule, q.Runs, q.Grid = "tuning", rule, v.TuneRuns, cmp.Or(v.Grid, versus.DefaultGrid)
 		tuned, err := ask(s, fileOf(v)+"-tuning-"+rule, q, func() (baselines.Tuned, error) {
 			one := v
 			one.Rules = []string{rule}
-			tuned, err := one.Tune(ctx, &comparing{app: s.app})
+			tuned, err := one.Tune(ctx, forward{s.listener})
 			if err != nil {
 				return baselines.Tuned{}, err
 			}
@@ -131,7 +127,7 @@ func (s *store) compare(ctx context.Context, v versus.Config, entrants []entrant
 		q := about
 		q.Optimizer = e.hash
 		c, err := ask(s, fileOf(v)+"-learned-"+e.hash[:12], q, func() (*compare.Comparison, error) {
-			return v.Evaluate(ctx, []compare.Contender{{Name: e.name, Kind: compare.Learned, Rule: e.optimizer.Network}}, &comparing{app: s.app})
+			return v.Evaluate(ctx, []compare.Contender{{Name: e.name, Kind: compare.Learned, Rule: e.optimizer.Network}}, forward{s.listener})
 		})
 		if err != nil {
 			return res, err
@@ -143,7 +139,7 @@ func (s *store) compare(ctx context.Context, v versus.Config, entrants []entrant
 		q := about
 		q.Rule = strings.Join(tunedTo, ", ")
 		c, err := ask(s, fileOf(v)+"-hand-designed", q, func() (*compare.Comparison, error) {
-			return v.Evaluate(ctx, contenders, &comparing{app: s.app})
+			return v.Evaluate(ctx, contenders, forward{s.listener})
 		})
 		if err != nil {
 			return res, err
