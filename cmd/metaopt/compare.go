@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,9 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
 // compareFlags is what compare was asked for.
@@ -109,24 +112,24 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	if err != nil {
 		return err
 	}
-	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, grid: f.grid, seed: f.seed, rules: rules}
+	v := versus.Config{Family: family, Steps: f.steps, Runs: f.runs, TuneRuns: f.tuneRuns, Grid: f.grid, Seed: f.seed, Rules: rules}
 	names := distinctNames(paths, optimizers, rules)
 	for i, o := range optimizers {
-		v.learned = append(v.learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
+		v.Learned = append(v.Learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
 	}
-	v.learned = append(v.learned, f.guard.variants(v.learned)...)
+	v.Learned = append(v.Learned, f.guard.variants(v.Learned)...)
 	a.note("comparing on %s: %d steps", family.Name(), f.steps)
-	res, err := v.run(ctx, a)
+	res, err := v.Run(ctx, &comparing{app: a})
 	if err != nil {
 		return err
 	}
-	return f.write(a, res.comparison, commonHorizon(optimizers))
+	return f.write(a, res.Comparison, comparison.CommonHorizon(optimizers))
 }
 
 // write writes the files first: standard output may be a pipe that closes.
 func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 	if f.plot != "" {
-		plot, err := plotComparison(c, horizon)
+		plot, err := comparison.Plot(c, horizon)
 		if err != nil {
 			return err
 		}
@@ -146,9 +149,9 @@ func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 		}
 	}
 	if f.markdown {
-		return writeComparison(table, c, report.Markdown)
+		return comparison.Write(table, c, report.Markdown)
 	}
-	return printComparison(table, c)
+	return comparison.Write(table, c, report.Table)
 }
 
 // family is the task of the flags, or else the one that all files agree on.
@@ -178,18 +181,6 @@ func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error)
 	return canonical, nil
 }
 
-// commonHorizon is the number of steps that all optimizers were trained for, or 0.
-func commonHorizon(optimizers []*metaopt.Optimizer) int {
-	horizon := 0
-	for i, o := range optimizers {
-		if i > 0 && o.Provenance.Steps != horizon {
-			return 0
-		}
-		horizon = o.Provenance.Steps
-	}
-	return horizon
-}
-
 // loadAll loads the files, each once.
 func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
 	var optimizers []*metaopt.Optimizer
@@ -207,4 +198,20 @@ func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
 		optimizers = append(optimizers, o)
 	}
 	return optimizers, nil
+}
+
+// parseRules checks the names of rules; "none" is no rule.
+func parseRules(names []string) ([]string, error) {
+	if len(names) == 1 && names[0] == "none" {
+		return nil, nil
+	}
+	for i, name := range names {
+		if err := baselines.CheckName(name); err != nil {
+			return nil, usagef("--rules: %w", err)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, usagef("--rules names %s twice; name it once", name)
+		}
+	}
+	return names, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"learnedopt/recipe"
 	"learnedopt/runfolder"
+	"learnedopt/versus"
 )
 
 // What commands do if they are asked for nothing else. Of a training the recipe says it.
@@ -10,17 +11,17 @@ const (
 	defaultTask = "quadratic-uniform"
 
 	// Of a comparison: fresh instances, and those that learning rates are tuned on.
-	defaultRuns     = 20
-	defaultTuneRuns = 10
+	defaultRuns     = versus.DefaultRuns
+	defaultTuneRuns = versus.DefaultTuneRuns
 	// Learning rates a decade that are tried: baselines.DefaultGrid.
-	defaultGrid = 4
+	defaultGrid = versus.DefaultGrid
 )
 
 // defaultSteps is the horizon of a comparison, as of a training.
 var defaultSteps = recipe.Recipe{}.WithDefaults().Steps
 
 // defaultRules are the hand-designed rules of a comparison.
-var defaultRules = []string{"sgd", "nesterov", "rmsprop", "adam"}
+var defaultRules = versus.DefaultRules()
 
 // Files of a run folder, some of which other commands write, too.
 const (

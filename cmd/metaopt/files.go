@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"learnedopt/internal/durable"
 )
 
 // checkTarget finds out ahead of a long computation that a file could not be
@@ -38,4 +41,18 @@ func absent(flag, path string) error {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// writeJSON writes v to a file, "-" being standard output.
+func (a *app) writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	data = append(data, '\n')
+	if path == "-" {
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	return durable.Replace(path, data)
 }

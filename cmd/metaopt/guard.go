@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/report/comparison"
 )
 
 // defaultFallback is the fallback of --guard alone.
@@ -71,25 +71,11 @@ func (g *guardFlags) variants(learned []compare.Contender) []compare.Contender {
 		return slices.ContainsFunc(slices.Concat(learned, guarded), func(c compare.Contender) bool { return c.Name == name })
 	}
 	for _, c := range learned {
-		for c.Name += guardSuffix; taken(c.Name); {
-			c.Name += guardSuffix
+		for c.Name += comparison.GuardSuffix; taken(c.Name); {
+			c.Name += comparison.GuardSuffix
 		}
 		c.Rule = metaopt.Guarded{Rule: c.Rule, Guard: g.guard}
 		guarded = append(guarded, c)
 	}
 	return guarded
-}
-
-// guardSuffix ends the name of a guarded variant.
-const guardSuffix = "+guard"
-
-// handovers says how often each guard handed over.
-func handovers(rules []compare.Result, runs int) string {
-	var said []string
-	for _, r := range rules {
-		if r.HandedOver != nil {
-			said = append(said, fmt.Sprintf("%s handed over to its fallback in %d of %d runs.", r.Name, *r.HandedOver, runs))
-		}
-	}
-	return strings.Join(said, "\n")
 }

@@ -122,7 +122,7 @@ func asUsage(err error) error {
 }
 
 // packagePrefix is how the packages of this module begin their errors.
-var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep): )+`)
+var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|reproduce|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep): )+`)
 
 // An interruptedError says what an interrupt left.
 type interruptedError struct{ text string }

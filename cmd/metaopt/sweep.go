@@ -13,6 +13,7 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
+	"learnedopt/report/comparison"
 	"learnedopt/sweep"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
@@ -191,38 +192,38 @@ func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.
 }
 
 // plan checks everything ahead of a long computation.
-func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, []*metaopt.Optimizer, error) {
+func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, error) {
 	rules, err := parseRules(f.rules)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(rules) == 0 && len(f.optimizers) == 0 {
-		return nil, nil, usagef("there is nothing to run; name a FILE.mopt, or rules with --rules")
+		return nil, usagef("there is nothing to run; name a FILE.mopt, or rules with --rules")
 	}
 	axes, err := f.allAxes()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	optimizers, err := loadAll(f.optimizers)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c := sweep.Config{
 		DataDir: f.task.dataDir, Axes: axes, Steps: f.steps, Runs: f.runs, Seed: f.seed, Rules: rules,
 		Tune: f.tune, TuneRuns: f.tuneRuns, Grid: f.grid, Reach: f.reach,
 	}
 	if c.Task, err = f.base(optimizers, taskSet); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for i, name := range distinctNames(f.optimizers, optimizers, rules) {
 		c.Learned = append(c.Learned, sweep.Learned{Name: name, Source: f.optimizers[i], Optimizer: optimizers[i]})
 	}
 	p, err := c.Plan()
-	return p, optimizers, taskError(err)
+	return p, taskError(err)
 }
 
 func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
-	plan, optimizers, err := f.plan(taskSet)
+	plan, err := f.plan(taskSet)
 	if err != nil {
 		return err
 	}
@@ -244,14 +245,14 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 		return err
 	}
 	res := plan.Results(store.Records())
-	written, err := f.write(res, commonHorizon(optimizers))
+	written, err := f.write(res)
 	if err != nil {
 		return err
 	}
 	if f.json {
 		return a.writeJSON("-", res)
 	}
-	if err := printSweep(a.stdout, res); err != nil {
+	if err := comparison.WriteSweep(a.stdout, res); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "\nWritten to %s: %s\n", f.out, strings.Join(written, ", "))
@@ -279,15 +280,11 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 	})
 }
 
-// The tidy table and the pictures of a sweep's folder.
-const (
-	resultsFile  = "results.csv"
-	heatPrefix   = "heatmap-" // and the learned rule
-	curvesPrefix = "curves-"  // and the values of further axes
-)
+// resultsFile is the tidy table of a sweep's folder.
+const resultsFile = "results.csv"
 
 // write writes the table and the pictures, and returns the names of the folder's files.
-func (f *sweepFlags) write(res *results.Results, horizon int) ([]string, error) {
+func (f *sweepFlags) write(res *results.Results) ([]string, error) {
 	var b bytes.Buffer
 	if err := res.WriteCSV(&b); err != nil {
 		return nil, err
@@ -296,25 +293,25 @@ func (f *sweepFlags) write(res *results.Results, horizon int) ([]string, error) 
 		return nil, err
 	}
 	written := []string{results.CellsFile, results.ManifestFile, resultsFile}
-	pictures, err := drawSweep(res, horizon)
+	pictures, err := comparison.DrawSweep(res)
 	if err != nil {
 		return nil, err
 	}
 	curves := 0
 	for _, p := range pictures {
 		for _, ext := range []string{".svg", ".png"} {
-			if err := p.plot.Save(filepath.Join(f.out, p.name+ext)); err != nil {
+			if err := p.Plot.Save(filepath.Join(f.out, p.Name+ext)); err != nil {
 				return nil, err
 			}
 		}
-		if strings.HasPrefix(p.name, heatPrefix) {
-			written = append(written, p.name+".svg and .png")
+		if strings.HasPrefix(p.Name, comparison.HeatPrefix) {
+			written = append(written, p.Name+".svg and .png")
 		} else {
 			curves++
 		}
 	}
 	if curves > 0 {
-		written = append(written, fmt.Sprintf("%d× %s*.svg and .png", curves, curvesPrefix))
+		written = append(written, fmt.Sprintf("%d× %s*.svg and .png", curves, comparison.CurvesPrefix))
 	}
 	return written, nil
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/compare"
 	"learnedopt/sweep"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
@@ -84,7 +83,7 @@ func TestSweepAgreesWithCompare(t *testing.T) {
 		t.Fatalf("--json: %v", err)
 	}
 	cell := res.Cells[3]
-	args := append([]string{"compare", "pretrained:quadratic"}, taskArgs(cell.Task)...)
+	args := append([]string{"compare", "pretrained:quadratic"}, tasks.MustParse(cell.Task).Args()...)
 	c := readJSON(t, succeed(t, append(args, "--steps", "12", "--runs", "4", "--tune-runs", "2", "--grid", "1", "--rules", "sgd,adam", "--json", "-")...).stdout)
 	paired := c["paired"].([]any)[0].(map[string]any)
 	if d := cell.Duels[0]; paired["ratio"] != float64(d.Ratio.Ratio) || !strings.HasPrefix(d.Best, paired["against"].(string)) {
@@ -231,13 +230,5 @@ func TestSweepCompletesAxes(t *testing.T) {
 	}
 	if a := succeed(t, "__complete", "sweep", "x.mopt", "--tune", ""); !strings.Contains(a.stdout, "cell") {
 		t.Errorf("completion of --tune: %q", a.stdout)
-	}
-}
-
-func TestRatioText(t *testing.T) {
-	for x, want := range map[float64]string{0.849: "0.85", 1: "1.00", 9.994: "9.99", 9.996: "10.0", 12.34: "12.3", 123.4: "123", 54321: "54321", 1e6: "1e+06", 0.0123: "0.012"} {
-		if got := ratioText(compare.Number(x)); got != want {
-			t.Errorf("%v is %q, want %q", x, got, want)
-		}
 	}
 }

@@ -90,16 +90,6 @@ func (t *taskFlags) familyOf(canonical string) (optimizer.Family, error) {
 	return newFamily(s.Overlay(t.options), t.dataDir)
 }
 
-// taskArgs is the canonical name of a family of this program as flags: "--task mnist --units 20 …".
-func taskArgs(canonical string) []string {
-	s := tasks.MustParse(canonical)
-	args := []string{"--task", s.Task()}
-	for key, values := range s.All() {
-		args = append(args, "--"+key, strings.Join(values, ","))
-	}
-	return args
-}
-
 // newFamily is Spec.Family, with errors that speak of flags. Missing or broken
 // data are a failure, all else is the command line's fault.
 func newFamily(s tasks.Spec, dataDir string) (optimizer.Family, error) {

@@ -13,7 +13,10 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
+	"learnedopt/report"
+	"learnedopt/report/comparison"
 	"learnedopt/runfolder"
+	"learnedopt/versus"
 )
 
 // training shows a run, and compares what comes out of it.
@@ -113,7 +116,7 @@ func (t *training) Hear(event runfolder.Event) {
 	case runfolder.ChoosingEnded:
 		t.meter.close()
 	case runfolder.SeedScored:
-		t.note("seed %d: loss %s", e.Seed, loss(e.Loss))
+		t.note("seed %d: loss %s", e.Seed, comparison.Loss(e.Loss))
 	case runfolder.NotKept:
 		t.note("the state before meta-step %d, which is not finite, could not be kept: %v", e.MetaStep, e.Err)
 	case runfolder.Stale:
@@ -149,10 +152,10 @@ func (t *training) heard(e runfolder.Heard) {
 	if counted {
 		t.meter.set(int64(e.MetaStep))
 	} else if e.MetaStep > 0 {
-		t.meter.describe(fmt.Sprintf("meta-training, valid loss %s, %.3g meta-steps/s", loss(e.Outcome.LastLoss()), float64(e.MetaStep)/e.Seconds))
+		t.meter.describe(fmt.Sprintf("meta-training, valid loss %s, %.3g meta-steps/s", comparison.Loss(e.Outcome.LastLoss()), float64(e.MetaStep)/e.Seconds))
 	}
 	if counted && e.Kind == metatrain.EventValidation {
-		t.meter.describe("meta-training, valid loss " + loss(e.Valid.Loss()))
+		t.meter.describe("meta-training, valid loss " + comparison.Loss(e.Valid.Loss()))
 	}
 	if e.Replay != "" {
 		t.note("%s: %s; show it again with %s", runfolder.Describe(e.Event), e.Policy, e.Replay)
@@ -162,7 +165,7 @@ func (t *training) heard(e runfolder.Heard) {
 func (t *training) summarize() {
 	out := t.Outcome()
 	t.note("%d meta-steps in %.0f s; validation loss %s at meta-step %d, %s before the first",
-		out.MetaSteps, out.Seconds, loss(out.ValidLoss), out.BestMetaStep, loss(out.StartLoss))
+		out.MetaSteps, out.Seconds, comparison.Loss(out.ValidLoss), out.BestMetaStep, comparison.Loss(out.StartLoss))
 	if out.KeptSteps > 0 {
 		t.note("the curriculum's network that is kept was trained at %d steps; the two losses are at the horizons of their stages", out.KeptSteps)
 	}
@@ -200,17 +203,17 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	if len(t.rules) > 0 {
 		t.note("tuning %s, then comparing on fresh instances", strings.Join(t.rules, ", "))
 	}
-	res, err := versus{
-		family: t.Config().Valid, steps: o.Provenance.Steps, runs: t.Settings().Runs, tuneRuns: t.Settings().TuneRuns, seed: t.Record().Seed,
-		learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, rules: t.rules,
-	}.run(ctx, t.app)
+	res, err := versus.Config{
+		Family: t.Config().Valid, Steps: o.Provenance.Steps, Runs: t.Settings().Runs, TuneRuns: t.Settings().TuneRuns, Seed: t.Record().Seed,
+		Learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, Rules: t.rules,
+	}.Run(ctx, &comparing{app: t.app})
 	if err != nil {
 		return err
 	}
-	if err := t.writeJSON(t.Path(resultFile), runfolder.Result{Comparison: res.comparison, Tuning: res.tuned, Train: t.Trained(o.Provenance)}); err != nil {
+	if err := t.writeJSON(t.Path(resultFile), runfolder.Result{Comparison: res.Comparison, Tuning: res.Tuned, Train: t.Trained(o.Provenance)}); err != nil {
 		return err
 	}
-	plot, err := plotComparison(res.comparison, 0)
+	plot, err := comparison.Plot(res.Comparison, 0)
 	if err != nil {
 		return err
 	}
@@ -220,7 +223,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 		}
 	}
 	fmt.Fprintln(t.stdout)
-	if err := printComparison(t.stdout, res.comparison); err != nil {
+	if err := comparison.Write(t.stdout, res.Comparison, report.Table); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.stdout, "\nWritten to %s: %s\n", t.Dir(), strings.Join(runfolder.Files(), ", "))
@@ -231,7 +234,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 // kept says what an unfinished run leaves.
 func (t *training) kept() string {
 	return fmt.Sprintf("the best so far, of meta-step %d with validation loss %s, is in %s, the log beside it; compare it with metaopt compare %[3]s",
-		t.Outcome().BestMetaStep, loss(t.Outcome().ValidLoss), t.Path(optimizerFile))
+		t.Outcome().BestMetaStep, comparison.Loss(t.Outcome().ValidLoss), t.Path(optimizerFile))
 }
 
 // unfinished adds to an error what the run folder holds.

@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"fmt"
@@ -10,11 +10,17 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// A picture is a file of a sweep's folder, in two formats.
-type picture struct {
-	name string // without extension
-	plot *report.Plot
+// A Picture is a file of a sweep's folder, in two formats.
+type Picture struct {
+	Name string // without extension
+	Plot *report.Plot
 }
+
+// How the names of a sweep's pictures begin.
+const (
+	HeatPrefix   = "heatmap-" // and the learned rule
+	CurvesPrefix = "curves-"  // and the values of further axes
+)
 
 // A sheet is a rectangle of cells: the first axis along x, the second along y, at fixed values of the
 // others.
@@ -73,9 +79,9 @@ func findCell(res *results.Results, fixed map[string]string, x results.Axis, vx 
 	return nil // cannot be: cells are all combinations
 }
 
-// drawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
-func drawSweep(res *results.Results, horizon int) ([]picture, error) {
-	var pictures []picture
+// DrawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
+func DrawSweep(res *results.Results) ([]Picture, error) {
+	var pictures []Picture
 	for _, s := range res.Summaries {
 		if s.Cells == 0 {
 			continue
@@ -84,7 +90,7 @@ func drawSweep(res *results.Results, horizon int) ([]picture, error) {
 		if err != nil {
 			return nil, err
 		}
-		pictures = append(pictures, picture{heatPrefix + plainName(s.Rule), plot})
+		pictures = append(pictures, Picture{HeatPrefix + plainName(s.Rule), plot})
 	}
 	all, x, y, _ := sheets(res)
 	for _, s := range all {
@@ -97,7 +103,7 @@ func drawSweep(res *results.Results, horizon int) ([]picture, error) {
 			return nil, err
 		}
 		if plot != nil {
-			pictures = append(pictures, picture{curvesPrefix + name, plot})
+			pictures = append(pictures, Picture{CurvesPrefix + name, plot})
 		}
 	}
 	return pictures, nil

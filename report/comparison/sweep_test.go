@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"math"
@@ -108,5 +108,13 @@ func TestARowSaysWhichRuleDiverged(t *testing.T) {
 	}
 	if h := heatOf(res, &c, "mine"); h.Text != "< all" || h.Note != "others diverged" || !h.Decided || h.Range != "" {
 		t.Errorf("field %+v", h)
+	}
+}
+
+func TestRatioText(t *testing.T) {
+	for x, want := range map[float64]string{0.849: "0.85", 1: "1.00", 9.994: "9.99", 9.996: "10.0", 12.34: "12.3", 123.4: "123", 54321: "54321", 1e6: "1e+06", 0.0123: "0.012"} {
+		if got := ratioText(compare.Number(x)); got != want {
+			t.Errorf("%v is %q, want %q", x, got, want)
+		}
 	}
 }

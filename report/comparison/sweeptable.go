@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// printSweep prints a row for each cell and learned rule, and in a sentence what came of it.
-func printSweep(w io.Writer, res *results.Results) error {
+// WriteSweep prints a row for each cell and learned rule, and in a sentence what came of it.
+func WriteSweep(w io.Writer, res *results.Results) error {
 	fmt.Fprintf(w, "%d cells, averages over %d fresh instances each\n\n", len(res.Cells), res.Runs)
 	several := len(res.Summaries) != 1
 	var header []string
@@ -43,7 +43,7 @@ func printSweep(w io.Writer, res *results.Results) error {
 		}
 		if len(c.Duels) == 0 { // hand-designed rules alone
 			for _, r := range c.Records {
-				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), loss(r.Result().MeanLoss))
+				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), Loss(r.Result().MeanLoss))
 				rows = append(rows, append(row, "–", "–", "–", "–", "–", "–"))
 			}
 		}
@@ -88,7 +88,7 @@ func duelCells(res *results.Results, d results.Duel) []string {
 		if diverged > 0 {
 			return fmt.Sprintf("%d/%d diverged", diverged, res.Runs)
 		}
-		return loss(mean)
+		return Loss(mean)
 	}
 	own := orDiverged(d.MeanLoss, d.Diverged)
 	if d.Best == "" {

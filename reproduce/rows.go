@@ -1,4 +1,4 @@
-package main
+package reproduce
 
 import (
 	"fmt"
@@ -72,7 +72,8 @@ func resultRows() []resultRow {
 			published: "paper: 0.039 against 0.051 at step 100", goal: goal{lastRatio: 0.7}})
 }
 
-func rowNames() []string {
+// RowNames returns the names of the table's rows, in its order.
+func RowNames() []string {
 	var names []string
 	for _, r := range resultRows() {
 		names = append(names, r.name)
