@@ -24,10 +24,10 @@ func TestOldCommandsMeanVersion1(t *testing.T) {
 
 func TestParseCommandTakesNothingElse(t *testing.T) {
 	for line, want := range map[string]string{
-		"":                                   "no command",
-		"rm -rf /":                           "no command",
-		"metaopt sweep x":                    "no command",
-		"metaopt meta-train 'x":              "no command",
+		"":                                   "not a command",
+		"rm -rf /":                           "not a command",
+		"metaopt sweep x":                    "not a command",
+		"metaopt meta-train 'x":              "not a command",
 		"metaopt meta-train --out escaped":   `"--out"`,
 		"metaopt meta-train --data-dir=/x":   `"--data-dir=/x"`,
 		"metaopt meta-train --steps 20 more": `"more"`,

@@ -11,8 +11,8 @@ import (
 	"learnedopt/report"
 )
 
-// architectures runs and draws the last loss against the number of units, with a panel for
-// each number of layers.
+// architectures runs the figure of architectures. It draws the last loss against the number of units, with a panel for each
+// number of layers.
 func (r *reproduction) architectures(ctx context.Context, f figure) error {
 	entrants, err := r.learned(f.task)
 	if err != nil {
@@ -59,7 +59,7 @@ func (r *reproduction) architectures(ctx context.Context, f figure) error {
 	})
 }
 
-// gridRule is the result of a rule, nil where it could not be tuned.
+// gridRule returns the result of a rule, or nil if the rule could not be tuned.
 func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
 	i := slices.IndexFunc(c.Rules, func(r compare.Result) bool { return r.Name == name && r.Kind == kind })
 	if i < 0 {
@@ -68,9 +68,9 @@ func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
 	return &c.Rules[i]
 }
 
-// plotGrid draws the last losses of comparisons, one for each of f.grid.
+// plotGrid draws the last losses of comparisons. There is one comparison for each entry of f.grid.
 func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*report.Plot, error) {
-	layers := map[int]int{} // to the panel
+	layers := map[int]int{} // from the number of layers to the index of the panel
 	var panels []report.Panel
 	published := slices.ContainsFunc(f.grid, func(a architecture) bool { return a.paper.LSTM != 0 })
 	for i, a := range f.grid {

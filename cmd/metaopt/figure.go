@@ -28,11 +28,11 @@ type figureResult struct {
 	Commands    []string              `json:"commands"`
 	Comparisons []*compare.Comparison `json:"comparisons"`
 	Tuning      [][]baselines.Tuned   `json:"tuning"`
-	// Paper are the paper's values, one list for each comparison.
+	// Paper holds the paper's values, one list for each comparison.
 	Paper [][]paperStep `json:"paper"`
 }
 
-// paperNote says what the paper's values are.
+// paperNote explains the paper's values.
 const paperNote = "The paper's values are read off its figure, within 5%. Its hand-designed rules were tuned for the last loss, ours for the mean over all steps."
 
 // figure runs and draws a figure.
@@ -73,7 +73,7 @@ func (r *reproduction) figure(ctx context.Context, f figure) error {
 	})
 }
 
-// horizonOf is the number of steps that all entrants were trained for, or 0.
+// horizonOf returns the number of steps for which all entrants were trained, or 0 if they differ.
 func horizonOf(entrants []entrant) int {
 	var all []*metaopt.Optimizer
 	for _, e := range entrants {
@@ -113,7 +113,7 @@ func (r *reproduction) write(f figure, out figureResult, plot *report.Plot, prin
 	return nil
 }
 
-// scale is what a result's losses are divided by.
+// scale returns the number by which a result's losses are divided.
 func (f figure) scale(r compare.Result) compare.Number {
 	if f.ratio {
 		return r.Curve[0]
@@ -156,7 +156,7 @@ func (f figure) plot(c *compare.Comparison, paper []paperStep, horizon int) (*re
 	return report.Curves(title, series, o)
 }
 
-// How the paper's values are called.
+// The names of the paper's values.
 const (
 	paperLSTM = "paper, LSTM"
 	paperBest = "paper, best hand-designed"
@@ -226,7 +226,7 @@ func pairedTexts(c *compare.Comparison) []string {
 	return all
 }
 
-// lastRatios says how far the learned rules are below the best hand-designed one at the last step.
+// lastRatios compares the learned rules with the best hand-designed rule at the last step.
 func (f figure) lastRatios(c *compare.Comparison, paper []paperStep) []string {
 	at := func(r compare.Result) float64 { return float64(r.Curve[c.Steps]) }
 	least, name := math.Inf(1), ""

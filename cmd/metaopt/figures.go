@@ -5,25 +5,24 @@ import "math"
 // A figure of Andrychowicz et al. 2016 (arXiv:1606.04474).
 type figure struct {
 	name string
-	// number is the paper's: "Fig. 4, left".
+	// number is the figure's number in the paper: "Fig. 4, left".
 	number, title string
-	// task and options are words of tasks.Parse; the data set's name stands for any.
+	// task and options are words for tasks.Parse. The task mnist stands for the data set of --data.
 	task    string
 	options string
 	steps   int
-	// ratio says to divide all losses by the one at the start: the paper's level is of
-	// another scale.
+	// ratio says to divide all losses by the loss at the start, because the paper's losses have another scale.
 	ratio bool
-	// yMin and yMax end the loss axis, so that figures can be laid side by side; 0 fits
-	// it to the curves.
+	// yMin and yMax are the ends of the loss axis, so that figures can be compared side by side. 0 fits the axis to
+	// the curves.
 	yMin, yMax float64
 	paper      []paperStep
-	// grid is for the figure of many architectures; else nil.
+	// grid is set only for the figure of many architectures.
 	grid []architecture
 }
 
-// A paperStep is what the paper's figure shows at a step, read off it with an error of up to
-// 5 %. 0 is not shown.
+// A paperStep holds the losses of the paper's figure at one step. They are read off the figure, with an error of up to 5 %.
+// 0 means that the figure does not show the value.
 type paperStep struct {
 	Step int     `json:"step"`
 	LSTM float64 `json:"lstm"`
@@ -33,7 +32,7 @@ type paperStep struct {
 	SGD  float64 `json:"sgd,omitempty"`
 }
 
-// of returns the value of one of this program's rules, NaN if the paper has none.
+// of returns the paper's value for one of this program's rules, or NaN if the paper has none.
 func (p paperStep) of(rule string) float64 {
 	value := map[string]float64{"adam": p.ADAM, "rmsprop": p.RMS, "nesterov": p.NAG, "sgd": p.SGD}[rule]
 	if value == 0 {
@@ -42,7 +41,7 @@ func (p paperStep) of(rule string) float64 {
 	return value
 }
 
-// best returns the least value of a hand-designed rule, and the rule.
+// best returns the hand-designed rule with the lowest value, and the value.
 func (p paperStep) best() (rule string, value float64) {
 	value = math.NaN()
 	for _, name := range defaultRules {
@@ -56,16 +55,16 @@ func (p paperStep) best() (rule string, value float64) {
 // An architecture is one point of the figure of architectures.
 type architecture struct {
 	units, layers int
-	// paper's Step is 100; its LSTM is 0 where the paper has no point.
+	// paper has Step 100. Its LSTM is 0 if the paper has no point.
 	paper paperStep
-	// coarse points are those that --quick keeps.
+	// coarse says that --quick keeps this point.
 	coarse bool
 }
 
 // mnistTask is the data set that --data replaces.
 const mnistTask = "mnist"
 
-// figures are all that metaopt reproduce draws, in the paper's order.
+// figures are all figures that metaopt reproduce draws, in the paper's order.
 var figures = []figure{
 	{
 		name: "quadratics", number: "Fig. 4, left", title: "ten-dimensional quadratics", task: "quadratic", steps: 100, ratio: true,
@@ -115,7 +114,7 @@ var figures = []figure{
 	},
 }
 
-// tableName and allName are what metaopt reproduce understands besides figures.
+// tableName and allName are the targets of metaopt reproduce besides figures.
 const (
 	tableName = "table"
 	allName   = "all"

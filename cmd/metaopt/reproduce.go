@@ -22,7 +22,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// reproduceFlags is what reproduce was asked for.
+// reproduceFlags are the flags of metaopt reproduce.
 type reproduceFlags struct {
 	optimizers     []string
 	runs, tuneRuns int
@@ -35,7 +35,7 @@ type reproduceFlags struct {
 	quiet          bool
 }
 
-// What --quick reduces.
+// The reduced values under --quick.
 const (
 	quickRuns     = 4
 	quickTuneRuns = 2
@@ -87,14 +87,14 @@ a pretrained one.`,
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.optimizers, "optimizer", nil, "`FILE` of a learned optimizer, or pretrained:NAME; may be repeated (pretrained ones unless set)")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
-	fs.Var(text{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
-	fs.Var(text{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances to compare on")
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
+	fs.Var(textFlag{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
+	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	fs.StringSliceVar(&f.rows, "rows", nil, tableName+": `NAMES` of rows, all unless set: "+strings.Join(rowNames(), ", "))
-	fs.Var(text{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
+	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
 	fs.BoolVar(&f.quick, "quick", false, "a glance: fewer runs, and a coarse grid of learning rates")
 	fs.BoolVar(&f.fresh, "fresh", false, "compute everything again, whatever the cache holds")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
@@ -123,14 +123,14 @@ func listFigures(w io.Writer) error {
 	return report.Table(w, []string{"figure", "in the paper", "what"}, rows)
 }
 
-// A reproduction is under way.
+// A reproduction is a running metaopt reproduce.
 type reproduction struct {
 	*app
 	reproduceFlags
 	store    *store
-	entrants []entrant // that were named
+	entrants []entrant // the optimizers named by the user
 	shipped  map[string]entrant
-	one      bool // only one target
+	one      bool // whether there is only one target
 }
 
 func (f *reproduceFlags) run(ctx context.Context, a *app, target string) error {
@@ -183,7 +183,7 @@ func (f *reproduceFlags) run(ctx context.Context, a *app, target string) error {
 	return err
 }
 
-// check finds out ahead of a long computation whether there are data and optimizers.
+// check returns an error if data or optimizers are missing. It is called before a long computation.
 func (r *reproduction) check(target string) error {
 	one := func(task, options string) error {
 		if _, err := r.family(task, options); err != nil {
@@ -210,7 +210,7 @@ func (r *reproduction) check(target string) error {
 	return nil
 }
 
-// family returns a task with some options, on the data set that was asked for.
+// family returns a task with options. The task mnist is on the data set of --data.
 func (r *reproduction) family(task, options string) (optimizer.Family, error) {
 	if task == mnistTask {
 		task = r.data
@@ -226,12 +226,12 @@ func (r *reproduction) family(task, options string) (optimizer.Family, error) {
 	return families[0], nil
 }
 
-// asPublished says whether the paper's values are of this task.
+// asPublished says whether the paper's values apply to this task: its data set must be the paper's.
 func (r *reproduction) asPublished(task string) bool { return task != mnistTask || r.data == mnistTask }
 
-// learned returns the optimizers to run on a task: of those that were named the ones that were
-// meta-trained on the task, else on its kind, and else the pretrained one. If
-// only one figure is drawn it is all that were named.
+// learned returns the optimizers to run on a task. If there is only one target, these are all optimizers named by the user.
+// Otherwise these are the named optimizers that were meta-trained on the task, else on its kind of task, else the pretrained
+// optimizer.
 func (r *reproduction) learned(task string) ([]entrant, error) {
 	if r.one && len(r.entrants) > 0 {
 		return r.entrants, nil
@@ -267,7 +267,7 @@ func (r *reproduction) learned(task string) ([]entrant, error) {
 	return nil, usagef("no optimizer that ships with the program is for %s; name one with --optimizer", task)
 }
 
-// versus returns the comparison on a task; long ones are tuned with less.
+// versus returns the comparison on a task. Tuning for long runs uses fewer instances and learning rates.
 func (r *reproduction) versus(task, options string, steps int) (versus, error) {
 	family, err := r.family(task, options)
 	v := versus{family: family, steps: steps, runs: r.runs, seed: r.seed, rules: defaultRules}
@@ -275,7 +275,7 @@ func (r *reproduction) versus(task, options string, steps int) (versus, error) {
 	return v, err
 }
 
-// compareCommand is the command line that prints the comparison of an entrant.
+// compareCommand returns the command line that prints the comparison of an entrant.
 func (v versus) compareCommand(path string) string {
 	args := append([]string{"metaopt", "compare", path}, taskArgs(v.family.Name())...)
 	args = append(args, "--steps", fmt.Sprint(v.steps), "--runs", fmt.Sprint(v.runs), "--tune-runs", fmt.Sprint(v.tuneRuns))

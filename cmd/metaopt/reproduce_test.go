@@ -34,7 +34,7 @@ func modified(t *testing.T, out string) map[string]int64 {
 	return times
 }
 
-// The figure, its files, and what a second run takes from the cache.
+// This test checks a figure, its files, and what a second run takes from the cache.
 func TestReproduceAFigureAndAgain(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	args := []string{"reproduce", "quadratics", "--optimizer", quadraticFile, "--quick", "--runs", "2", "--tune-runs", "1", "--out", out}
@@ -60,7 +60,7 @@ func TestReproduceAFigureAndAgain(t *testing.T) {
 		t.Errorf("%v, %+v", err, res)
 	}
 
-	// The printed command gives what the figure has, digit for digit.
+	// The printed command gives the numbers of the figure, digit for digit.
 	command := strings.Fields(table[strings.Index(table, "metaopt compare"):strings.LastIndex(table, "\n```")])
 	var same compare.Comparison
 	if err := json.Unmarshal([]byte(succeed(t, append(command[1:], "--json", "-")...).stdout), &same); err != nil {
@@ -88,7 +88,7 @@ func TestReproduceAFigureAndAgain(t *testing.T) {
 			}
 		}
 	}
-	// The table's row is the same question, another optimizer only one more.
+	// A row of the table asks the same questions. Another optimizer adds only one question.
 	other := trained(t, "--name", "other", "--task", "quadratic")
 	b := succeed(t, "reproduce", "table", "--rows", "quadratic-100", "--optimizer", other, "--quick", "--runs", "2", "--tune-runs", "1", "--out", out)
 	after := modified(t, out)
@@ -127,7 +127,7 @@ func TestReproduceRefuses(t *testing.T) {
 	}
 }
 
-// The paper's values, as its figures have them: learned below the best hand-designed rule by these ratios.
+// The paper's values have these ratios of the learned rule to the best hand-designed rule, as in its figures.
 func TestPapersRatios(t *testing.T) {
 	for name, want := range map[string]float64{"quadratics": 0.765, "mnist": 0.766, "mnist-200": 0.808, "units-40": 0.645, "two-layers": 0.471, "relu": 6.944} {
 		f := figures[slices.Index(figureNames(), name)]
@@ -138,7 +138,7 @@ func TestPapersRatios(t *testing.T) {
 	}
 }
 
-// Each kind of bound, met and missed.
+// Each kind of bound is tested with a value that meets it and a value that misses it.
 func TestBounds(t *testing.T) {
 	result := func(mean, final, last float64) compare.Result {
 		return compare.Result{MeanLoss: compare.Number(mean), FinalLoss: compare.Number(final), Curve: []compare.Number{1, compare.Number(last)}}
@@ -184,7 +184,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Of several targets each gets its own optimizers.
+// With several targets, each target gets its own optimizers.
 func TestOptimizersForTheirTasks(t *testing.T) {
 	made := func(name, task string) entrant {
 		return entrant{name: name, optimizer: &metaopt.Optimizer{Provenance: metaopt.Provenance{Task: task}}}
@@ -206,7 +206,7 @@ func TestOptimizersForTheirTasks(t *testing.T) {
 	}
 }
 
-// gridComparisons are made-up results: 1/units, more with more layers.
+// gridComparisons are invented results: 1/units, and more with more layers.
 func gridComparisons(f figure) []*compare.Comparison {
 	var all []*compare.Comparison
 	for _, a := range f.grid {
@@ -255,7 +255,7 @@ func TestArchitectures(t *testing.T) {
 	}
 }
 
-// The figures of MNIST on the digits, which need no download and have no values of the paper.
+// The figures of MNIST are drawn on the digits, which need no download and for which the paper has no values.
 func TestReproduceOnDigits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("renders the digits; not with -short")

@@ -33,12 +33,12 @@ type rowResult struct {
 var resultHeader = []string{"row", "steps", "best tuned hand-designed", "best published learned", "ours: mean [95%] / last five [95%]",
 	"mean, ours / best tuned [95%]", "target", "reached?", "command"}
 
-// chosenRows are those of --rows, in the order of the table.
+// chosenRows returns the rows of --rows, or all rows, in the order of the table.
 func (r *reproduction) chosenRows() []resultRow {
 	return slices.DeleteFunc(resultRows(), func(row resultRow) bool { return len(r.rows) > 0 && !slices.Contains(r.rows, row.name) })
 }
 
-// table fills in the rows, and writes what there is after each.
+// table fills in the rows, and writes the table so far after each row.
 func (r *reproduction) table(ctx context.Context) error {
 	dir := filepath.Join(r.out, tableName)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -108,7 +108,7 @@ and, over more than 1000, at most 3 learning rates a decade: as the commands say
 	return err
 }
 
-// result puts a row together.
+// result makes the result of a row.
 func (row resultRow) result(v versus, e entrant, res result, several, published bool) rowResult {
 	c := res.comparison
 	ours := *gridRule(c, e.name, compare.Learned)
@@ -165,8 +165,8 @@ func (row resultRow) result(v versus, e entrant, res result, several, published 
 	return out
 }
 
-// tunedText names the rule of the least mean loss, and the one of the least last
-// five if it is another.
+// tunedText names the rule with the lowest mean loss. If another rule has the lowest mean over the last five losses, it names
+// that rule too.
 func tunedText(tuned []compare.Result) string {
 	best := tuned[0]
 	text := fmt.Sprintf("%s %s: %s / %s", best.Name, rate(best), loss3(best.MeanLoss), loss3(best.FinalLoss))
@@ -184,5 +184,5 @@ func rate(r compare.Result) string {
 	return short(*r.LearningRate)
 }
 
-// loss3 prints three digits.
+// loss3 prints three significant digits.
 func loss3(x compare.Number) string { return short(float64(x)) }

@@ -17,17 +17,16 @@ import (
 	"learnedopt/metaopt"
 )
 
-// A store keeps what was computed in files, so that a long reproduction can be
-// interrupted and continued, and so that another learned rule does not make the
-// hand-designed ones be tuned again. A file counts only for the very same question.
+// A store keeps computed results in files. So a long reproduction can be interrupted and continued, and the hand-designed
+// rules are not tuned again for another learned rule. A file is used only for exactly the same question.
 type store struct {
 	*app
 	dir string
-	// fresh answers everything anew.
+	// fresh says to ignore existing files and compute everything again.
 	fresh bool
 }
 
-// A question is what the answer in a store's file depends on.
+// A question holds everything on which the answer in a store's file depends.
 type question struct {
 	// What is "tuning" of a Rule, or "evaluation" of the rules in Rule.
 	What string `json:"what"`
@@ -46,8 +45,8 @@ type answered[T any] struct {
 	Answer   T        `json:"answer"`
 }
 
-// ask returns the answer in the store's file of this name if it is to the same
-// question; else it computes and keeps it.
+// ask returns the answer in the store's file of this name, if the file holds the same question. Otherwise it computes the
+// answer and stores it.
 func ask[T any](s *store, name string, q question, compute func() (T, error)) (T, error) {
 	path := filepath.Join(s.dir, name+".json")
 	if data, err := os.ReadFile(path); err == nil && !s.fresh {
@@ -89,7 +88,7 @@ func newEntrant(path string) (entrant, error) {
 	return entrant{name: o.Name(), path: path, optimizer: o, hash: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
-// file is the beginning of the names of v's files.
+// file returns the beginning of the names of v's files.
 func (v versus) file() string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
@@ -100,8 +99,8 @@ func (v versus) file() string {
 	return fmt.Sprintf("%s-steps-%d", plain, v.steps)
 }
 
-// compare does what versus.run does for the entrants, each tuning and each
-// evaluation by itself and from the store if it is there.
+// compare does the same as versus.run for the entrants. Each tuning and each evaluation is a question of its own, answered
+// from the store if possible.
 func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (result, error) {
 	var res result
 	about := question{Task: v.family.Name(), Steps: v.steps, Seed: v.seed}
@@ -135,7 +134,7 @@ func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (resu
 		if err != nil {
 			return res, err
 		}
-		c.Rules[0].Name = e.name // a file may be called otherwise today
+		c.Rules[0].Name = e.name // the file's name may have changed since
 		res.comparison.Rules = append(res.comparison.Rules, c.Rules...)
 	}
 	if contenders := contendersOf(res.tuned); len(contenders) > 0 {

@@ -11,7 +11,7 @@ import (
 	"learnedopt/report"
 )
 
-// ranked returns the results by mean loss, those with fewer divergences first.
+// ranked returns the results sorted by the number of divergences, then by mean loss.
 func ranked(c *compare.Comparison) []compare.Result {
 	rules := slices.Clone(c.Rules)
 	slices.SortStableFunc(rules, func(a, b compare.Result) int {
@@ -23,7 +23,7 @@ func ranked(c *compare.Comparison) []compare.Result {
 // tableWriter is report.Table or report.Markdown.
 type tableWriter func(w io.Writer, header []string, rows [][]string) error
 
-// printComparison prints the table, and in a sentence who won.
+// printComparison prints the table, and a sentence that says who won.
 func printComparison(w io.Writer, c *compare.Comparison) error {
 	return writeComparison(w, c, report.Table)
 }
@@ -71,7 +71,7 @@ func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) erro
 	return nil
 }
 
-// displayName marks a learned rule whose name does not say so.
+// displayName returns a rule's name. It marks a learned rule if the name does not say so.
 func displayName(r compare.Result) string {
 	if r.Kind == compare.Learned && strings.TrimSuffix(r.Name, guardSuffix) != compare.Learned {
 		return r.Name + " (learned)"
@@ -79,7 +79,7 @@ func displayName(r compare.Result) string {
 	return r.Name
 }
 
-// loss prints four digits.
+// loss prints four significant digits.
 func loss(x compare.Number) string {
 	switch {
 	case !x.Finite():
@@ -90,7 +90,7 @@ func loss(x compare.Number) string {
 	return fmt.Sprintf("%.4g", float64(x))
 }
 
-// pairedText says what the paired comparison found.
+// pairedText returns the result of a paired comparison as a sentence.
 func pairedText(c *compare.Comparison, p compare.Paired) string {
 	text := fmt.Sprintf("%s against %s on the same instances: %s", p.Name, p.Against, p.Verdict)
 	own, other := c.Diverged(p)
@@ -99,7 +99,7 @@ func pairedText(c *compare.Comparison, p compare.Paired) string {
 		text += ", since " + divergedText(own, other, c.Runs, p.Against)
 	case p.RatioCI95[1].Finite():
 		text += fmt.Sprintf(", %s × its mean loss (95%% interval of the pairs %s–%s)", loss(p.Ratio), loss(p.RatioCI95[0]), loss(p.RatioCI95[1]))
-	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
+	case p.DifferenceCI95[1].Finite(): // the losses are not positive, so there is no ratio
 		text += fmt.Sprintf(", its mean loss %+.4g (95%% interval of the pairs %+.4g to %+.4g)", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
 	}
 	if p.Verdict == compare.Undecided && p.DifferenceCI95[1].Finite() {
@@ -108,7 +108,7 @@ func pairedText(c *compare.Comparison, p compare.Paired) string {
 	return text + "."
 }
 
-// divergedText says how often a learned rule and another one diverged, by which their verdict goes.
+// divergedText says how often a learned rule and another rule diverged. These numbers decide the verdict.
 func divergedText(own, other, runs int, against string) string {
 	if own == other {
 		return fmt.Sprintf("both diverged in %d of %d runs", own, runs)
@@ -116,9 +116,8 @@ func divergedText(own, other, runs int, against string) string {
 	return fmt.Sprintf("it diverged in %d of %d runs and %s in %d", own, runs, against, other)
 }
 
-// verdict compares the best learned with the best tuned rule; "" if there are
-// not both, or one of them has no finite loss. Where the two were not paired it
-// looks at their intervals.
+// verdict compares the best learned rule with the best tuned rule. It returns "" if one of them is missing or has no finite
+// loss. If the two were not paired, it compares their intervals.
 func verdict(rules []compare.Result, paired bool) string {
 	best := func(kind string) *compare.Result {
 		i := slices.IndexFunc(rules, func(r compare.Result) bool { return r.Kind == kind })
@@ -150,8 +149,8 @@ func percentBelow(low, high *compare.Result) string {
 	return fmt.Sprintf("%.0f%%", percent)
 }
 
-// plotComparison draws the learning curves. horizon is the number of steps that
-// the learned rules were trained for, 0 if that differs or none is known.
+// plotComparison draws the learning curves. horizon is the number of steps for which the learned rules were trained, or 0 if
+// it differs or is not known.
 func plotComparison(c *compare.Comparison, horizon int) (*report.Plot, error) {
 	var series []report.Series
 	for _, r := range ranked(c) {

@@ -76,7 +76,7 @@ func TestLossDigits(t *testing.T) {
 	}
 }
 
-// A file's task is read back exactly, for every task that needs no data.
+// A task's name in a file is read back as exactly the same task, for every task that needs no data.
 func TestTaskNamesRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"quadratic dims=3 batch=7", "quadratic-uniform", "rosenbrock batch=2,4,2 dims=3,2", "quadratic condition=1,5 loss-scale=1,2",
@@ -105,8 +105,8 @@ func TestTaskNamesRoundTrip(t *testing.T) {
 	}
 }
 
-// Every option of the table is a flag, a line of help, a key of a sweep's settings and, of
-// names, completed.
+// Every option in the table of tasks is a flag, a line of help, and a key of a sweep's settings. The shell completes options
+// whose values are names.
 func TestEveryOptionIsAFlag(t *testing.T) {
 	help := succeed(t, "sweep", "--help").stdout
 	long, _, _ := strings.Cut(help, "Usage:")
@@ -128,7 +128,7 @@ func TestEveryOptionIsAFlag(t *testing.T) {
 	}
 }
 
-// A flag takes the place of a file's list.
+// A flag replaces a file's list.
 func TestTaskFlagsOverrideLists(t *testing.T) {
 	var flags taskFlags
 	cmd := &cobra.Command{}
@@ -165,7 +165,7 @@ func TestDistinctNames(t *testing.T) {
 	}
 }
 
-// What the pairs say stands below the table, in place of the overlap of intervals.
+// Below the table stands the result of the paired comparison, not the overlap of intervals.
 func TestTableSaysWhatThePairsSay(t *testing.T) {
 	c := &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: []compare.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
 	c.Paired = []compare.Paired{
@@ -187,7 +187,7 @@ func TestTableSaysWhatThePairsSay(t *testing.T) {
 	}
 }
 
-// Where a rule diverged the sentence says how often each did, and no number of losses that there are not.
+// If a rule diverged, the sentence says how often each rule did, and shows no losses that do not exist.
 func TestTableSaysWhoDiverged(t *testing.T) {
 	inf := compare.Number(math.Inf(1))
 	rule := func(name, kind string, losses ...compare.Number) compare.Result {

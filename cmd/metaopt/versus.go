@@ -14,20 +14,20 @@ import (
 	"learnedopt/optimizer"
 )
 
-// versus is a comparison to be made: learned rules against hand-designed ones,
-// whose learning rates are tuned first, on the same task and horizon.
+// versus describes a comparison of learned rules with hand-designed rules. The learning rates of the hand-designed rules are
+// tuned first, on the same task and horizon.
 type versus struct {
 	family   optimizer.Family
 	steps    int
 	runs     int
 	tuneRuns int
-	grid     int // learning rates a decade; 0 means defaultGrid
+	grid     int // learning rates per decade; 0 means defaultGrid
 	seed     uint64
 	learned  []compare.Contender
 	rules    []string
 }
 
-// result is what a comparison found, and the grids that the rules were tuned on.
+// result holds a comparison, and the results of tuning its hand-designed rules.
 type result struct {
 	comparison *compare.Comparison
 	tuned      []baselines.Tuned
@@ -49,7 +49,8 @@ func (v versus) run(ctx context.Context, a *app) (result, error) {
 	return res, err
 }
 
-// contendersOf leaves out what diverged everywhere, of which a note spoke.
+// contendersOf returns the tuned rules as contenders. It leaves out rules that diverged at every learning rate; a note has
+// already reported them.
 func contendersOf(tuned []baselines.Tuned) []compare.Contender {
 	var contenders []compare.Contender
 	for _, t := range tuned {
@@ -67,7 +68,7 @@ func (v versus) evaluate(ctx context.Context, a *app, contenders []compare.Conte
 		Family: v.family, Contenders: contenders, Steps: v.steps, Runs: v.runs, Seed: v.seed,
 		Progress: func(done, total int) {
 			if m.set(int64(done)); done == total {
-				m.describe("confidence intervals of every step") // a second for a few thousand of them
+				m.describe("confidence intervals of every step") // takes a second for a few thousand steps
 			}
 		},
 	})
@@ -95,7 +96,7 @@ func (v versus) tune(ctx context.Context, a *app) ([]baselines.Tuned, error) {
 	return tuned, nil
 }
 
-// parseRules checks the names of rules; "none" is no rule.
+// parseRules checks the names of rules. The single name "none" means no rules.
 func parseRules(names []string) ([]string, error) {
 	if len(names) == 1 && names[0] == "none" {
 		return nil, nil
@@ -111,7 +112,7 @@ func parseRules(names []string) ([]string, error) {
 	return names, nil
 }
 
-// writeJSON writes v to a file, "-" being standard output.
+// writeJSON writes v to a file. "-" is standard output.
 func (a *app) writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
