@@ -60,7 +60,7 @@ func (r *Reproduction) architectures(ctx context.Context, f Figure) (*Drawn, err
 	})
 }
 
-// gridRule is the result of a rule, nil where it could not be tuned.
+// gridRule returns the result of a rule, or nil if the rule could not be tuned.
 func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
 	i := slices.IndexFunc(c.Rules, func(r compare.Result) bool { return r.Name == name && r.Kind == kind })
 	if i < 0 {

@@ -4,7 +4,7 @@ import "learnedopt/versus"
 
 // A Listener hears what happens in a reproduction, one event after another; nil hears nothing.
 type Listener interface {
-	Hear(Event)
+	OnEvent(Event)
 }
 
 // An Event is one of the types of this file.
@@ -40,7 +40,7 @@ func (Damaged) event()       {}
 
 func tell(l Listener, e Event) {
 	if l != nil {
-		l.Hear(e)
+		l.OnEvent(e)
 	}
 }
 
@@ -48,4 +48,4 @@ func tell(l Listener, e Event) {
 type forward struct{ to Listener }
 
 // Hear implements versus.Listener.
-func (f forward) Hear(e versus.Event) { tell(f.to, Comparing{e}) }
+func (f forward) OnEvent(e versus.Event) { tell(f.to, Comparing{e}) }

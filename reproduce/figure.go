@@ -37,7 +37,7 @@ type FigureResult struct {
 	Paper [][]PaperStep `json:"paper"`
 }
 
-// paperNote says what the paper's values are.
+// paperNote explains the paper's values.
 const paperNote = "The paper's values are read off its figure, within 5%. Its hand-designed rules were tuned for the last loss, ours for the mean over all steps."
 
 // A Drawn figure is in its folder.
@@ -99,7 +99,7 @@ func (r *Reproduction) figure(ctx context.Context, f Figure) (*Drawn, error) {
 	})
 }
 
-// horizonOf is the number of steps that all entrants were trained for, or 0.
+// horizonOf returns the number of steps for which all entrants were trained, or 0 if they differ.
 func horizonOf(entrants []entrant) int {
 	var all []*metaopt.Optimizer
 	for _, e := range entrants {
@@ -186,7 +186,7 @@ func (f Figure) plot(c *compare.Comparison, paper []PaperStep, horizon int) (*re
 	return report.Curves(title, series, o)
 }
 
-// How the paper's values are called.
+// The names of the paper's values.
 const (
 	paperLSTM = "paper, LSTM"
 	paperBest = "paper, best hand-designed"

@@ -19,11 +19,10 @@ type Figure struct {
 	task    string
 	options string
 	steps   int
-	// ratio says to divide all losses by the one at the start: the paper's level is of
-	// another scale.
+	// ratio says to divide all losses by the loss at the start, because the paper's losses have another scale.
 	ratio bool
-	// yMin and yMax end the loss axis, so that figures can be laid side by side; 0 fits
-	// it to the curves.
+	// yMin and yMax are the ends of the loss axis, so that figures can be compared side by side. 0 fits the axis to
+	// the curves.
 	yMin, yMax float64
 	paper      []PaperStep
 	// grid is for the figure of many architectures; else nil.
@@ -123,7 +122,7 @@ var figures = []Figure{
 	},
 }
 
-// Targets besides the names of figures.
+// tableName and allName are the targets of metaopt reproduce besides figures.
 const (
 	Table = "table" // the table of results
 	All   = "all"   // all figures

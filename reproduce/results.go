@@ -175,8 +175,8 @@ func (row resultRow) result(v versus.Config, e entrant, res versus.Result, sever
 	return out
 }
 
-// tunedText names the rule of the least mean loss, and the one of the least last
-// five if it is another.
+// tunedText names the rule with the lowest mean loss. If another rule has the lowest mean over the last five losses, it names
+// that rule too.
 func tunedText(tuned []compare.Result) string {
 	best := tuned[0]
 	text := fmt.Sprintf("%s %s: %s / %s", best.Name, rate(best), loss3(best.MeanLoss), loss3(best.FinalLoss))
@@ -194,5 +194,5 @@ func rate(r compare.Result) string {
 	return short(*r.LearningRate)
 }
 
-// loss3 prints three digits.
+// loss3 prints three significant digits.
 func loss3(x compare.Number) string { return short(float64(x)) }

@@ -18,9 +18,8 @@ import (
 	"learnedopt/versus"
 )
 
-// A store keeps what was computed in files, so that a long reproduction can be
-// interrupted and continued, and so that another learned rule does not make the
-// hand-designed ones be tuned again. A file counts only for the very same question.
+// A store keeps computed results in files. So a long reproduction can be interrupted and continued, and the hand-designed
+// rules are not tuned again for another learned rule. A file is used only for exactly the same question.
 type store struct {
 	listener Listener
 	dir      string
@@ -28,7 +27,7 @@ type store struct {
 	fresh bool
 }
 
-// A question is what the answer in a store's file depends on.
+// A question holds everything on which the answer in a store's file depends.
 type question struct {
 	// What is "tuning" of a Rule, or "evaluation" of the rules in Rule.
 	What string `json:"what"`
@@ -47,8 +46,8 @@ type answered[T any] struct {
 	Answer   T        `json:"answer"`
 }
 
-// ask returns the answer in the store's file of this name if it is to the same
-// question; else it computes and keeps it.
+// ask returns the answer in the store's file of this name, if the file holds the same question. Otherwise it computes the
+// answer and stores it.
 func ask[T any](s *store, name string, q question, compute func() (T, error)) (T, error) {
 	path := filepath.Join(s.dir, name+".json")
 	if data, err := os.ReadFile(path); err == nil && !s.fresh {

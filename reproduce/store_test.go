@@ -17,7 +17,7 @@ import (
 // recorder writes down what it hears.
 type recorder []Event
 
-func (r *recorder) Hear(e Event) { *r = append(*r, e) }
+func (r *recorder) OnEvent(e Event) { *r = append(*r, e) }
 
 // count says how many events are of e's type.
 func (r recorder) count(e Event) (n int) {

@@ -163,7 +163,7 @@ func TestWarmStartLocatesDivergences(t *testing.T) {
 func TestWhoMayNotHaveAGuard(t *testing.T) {
 	guarded, sgd := metaopt.Guarded{Rule: baselines.SGD{LearningRate: 1}}, baselines.SGD{LearningRate: 1}
 	for says, rule := range map[string]interface{ Validate() error }{
-		"around the warm start": rules.WarmStart{Steps: 1, First: sgd, Then: guarded, Hear: true},
+		"around the warm start": rules.WarmStart{Steps: 1, First: sgd, Then: guarded, Observe: true},
 		"around the groups":     rules.Groups{{Rule: rules.Scaled{Rule: guarded}}},
 	} {
 		if err := rule.Validate(); err == nil || !strings.Contains(err.Error(), says) {
@@ -171,7 +171,7 @@ func TestWhoMayNotHaveAGuard(t *testing.T) {
 		}
 	}
 	for _, rule := range []interface{ Validate() error }{
-		rules.WarmStart{Steps: 1, First: guarded, Then: sgd, Hear: true}, rules.WarmStart{Steps: 1, First: sgd, Then: guarded}, rules.Scaled{Rule: guarded},
+		rules.WarmStart{Steps: 1, First: guarded, Then: sgd, Observe: true}, rules.WarmStart{Steps: 1, First: sgd, Then: guarded}, rules.Scaled{Rule: guarded},
 	} {
 		if err := rule.Validate(); err != nil {
 			t.Errorf("%+v: %v", rule, err)
@@ -187,7 +187,7 @@ func TestTheWaitingRuleObserves(t *testing.T) {
 		return nil
 	}}
 	guarded := metaopt.Guarded{Rule: baselines.SGD{LearningRate: 1}, Guard: metaopt.Guard{Fallback: baselines.SGD{LearningRate: 1}}}
-	state := rules.WarmStart{Steps: 4, First: guarded, Then: waits, Hear: true}.Start(optimizer.Flat(1))
+	state := rules.WarmStart{Steps: 4, First: guarded, Then: waits, Observe: true}.Start(optimizer.Flat(1))
 	u, theta := []float32{0}, []float32{0}
 	for i, loss := range []float64{1, math.Inf(1), 3, 4, 5} {
 		g := []float32{1}

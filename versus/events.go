@@ -2,7 +2,7 @@ package versus
 
 // A Listener hears what happens in a comparison, one event after another; nil hears nothing.
 type Listener interface {
-	Hear(Event)
+	OnEvent(Event)
 }
 
 // An Event is one of the types of this file.
@@ -53,6 +53,6 @@ func (AtEdge) event()   {}
 
 func tell(l Listener, e Event) {
 	if l != nil {
-		l.Hear(e)
+		l.OnEvent(e)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // recorder writes down what it hears.
 type recorder []versus.Event
 
-func (r *recorder) Hear(e versus.Event) { *r = append(*r, e) }
+func (r *recorder) OnEvent(e versus.Event) { *r = append(*r, e) }
 
 func family(t *testing.T, text string) optimizer.Family {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 	"learnedopt/versus"
 )
 
-// compareFlags is what compare was asked for.
+// compareFlags are the flags of metaopt compare.
 type compareFlags struct {
 	task       taskFlags
 	guard      guardFlags
@@ -67,15 +67,15 @@ like --units change it.`,
 	f.task.add(cmd, defaultTask, "task to compare on (that of the files unless set)")
 	fs := cmd.Flags()
 	fs.Lookup("task").DefValue = "" // help shows none
-	fs.Var(count{&f.steps, 1}, "steps", "inner steps of a run")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
+	fs.Var(countFlag{&f.steps, 1}, "steps", "inner steps of a run")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances to compare on")
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
 	f.guard.add(cmd)
-	fs.Var(text{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
-	fs.Var(text{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
+	fs.Var(textFlag{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
+	fs.Var(textFlag{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
 	fs.BoolVar(&f.markdown, "markdown", false, "print the table in Markdown")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
@@ -126,7 +126,7 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	return f.write(a, res.Comparison, comparison.CommonHorizon(optimizers))
 }
 
-// write writes the files first: standard output may be a pipe that closes.
+// write writes the files, then the table. The files come first, because standard output may be a pipe that closes.
 func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 	if f.plot != "" {
 		plot, err := comparison.Plot(c, horizon)
@@ -154,7 +154,7 @@ func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 	return comparison.Write(table, c, report.Table)
 }
 
-// family is the task of the flags, or else the one that all files agree on.
+// family returns the task of the flags or, if no flag sets a task, the task on which all files agree.
 func (f *compareFlags) family(paths []string, optimizers []*metaopt.Optimizer, taskSet bool) (optimizer.Family, error) {
 	if taskSet || len(optimizers) == 0 {
 		return f.task.family()
@@ -166,7 +166,7 @@ func (f *compareFlags) family(paths []string, optimizers []*metaopt.Optimizer, t
 	return f.task.familyOf(canonical)
 }
 
-// agreedTask is the canonical name of the task that all files were meta-trained on.
+// agreedTask returns the canonical name of the task on which all files were meta-trained. It is an error if they differ.
 func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error) {
 	canonical := optimizers[0].Provenance.Task
 	for i, o := range optimizers {

@@ -11,7 +11,7 @@ type comparing struct {
 var _ versus.Listener = (*comparing)(nil)
 
 // Hear shows what happens.
-func (c *comparing) Hear(event versus.Event) {
+func (c *comparing) OnEvent(event versus.Event) {
 	switch e := event.(type) {
 	case versus.Started:
 		text := "comparing"

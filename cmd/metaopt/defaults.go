@@ -6,7 +6,7 @@ import (
 	"learnedopt/versus"
 )
 
-// What commands do if they are asked for nothing else. Of a training the recipe says it.
+// Defaults of the commands' flags. The defaults of a training are in package recipe.
 const (
 	defaultTask = "quadratic-uniform"
 
@@ -17,13 +17,13 @@ const (
 	defaultGrid = versus.DefaultGrid
 )
 
-// defaultSteps is the horizon of a comparison, as of a training.
+// defaultSteps is the horizon of a comparison: the same as for a training.
 var defaultSteps = recipe.Recipe{}.WithDefaults().Steps
 
 // defaultRules are the hand-designed rules of a comparison.
 var defaultRules = versus.DefaultRules()
 
-// Files of a run folder, some of which other commands write, too.
+// Files of a run folder. Other commands write some of them too.
 const (
 	optimizerFile = runfolder.OptimizerFile
 	curvesFile    = runfolder.CurvesFile

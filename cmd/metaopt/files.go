@@ -11,8 +11,8 @@ import (
 	"learnedopt/internal/durable"
 )
 
-// checkTarget finds out ahead of a long computation that a file could not be
-// written at its end.
+// checkTarget returns an error if a file cannot be written. It is called before a long computation that writes the file at
+// its end.
 func checkTarget(flag, path string) error {
 	if path == "" || path == "-" {
 		return nil
@@ -27,7 +27,7 @@ func checkTarget(flag, path string) error {
 	return nil
 }
 
-// absent returns an error if there is something at path.
+// absent returns an error if path exists.
 func absent(flag, path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {

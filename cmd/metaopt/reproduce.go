@@ -16,7 +16,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// reproduceFlags is what reproduce was asked for.
+// reproduceFlags are the flags of metaopt reproduce.
 type reproduceFlags struct {
 	optimizers     []string
 	runs, tuneRuns int
@@ -84,14 +84,14 @@ a pretrained one.`,
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.optimizers, "optimizer", nil, "`FILE` of a learned optimizer, or pretrained:NAME; may be repeated (pretrained ones unless set)")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
-	fs.Var(text{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
-	fs.Var(text{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances to compare on")
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
+	fs.Var(textFlag{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
+	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	fs.StringSliceVar(&f.rows, "rows", nil, reproduce.Table+": `NAMES` of rows, all unless set: "+strings.Join(reproduce.RowNames(), ", "))
-	fs.Var(text{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
+	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
 	fs.BoolVar(&f.quick, "quick", false, "a glance: fewer runs, and a coarse grid of learning rates")
 	fs.BoolVar(&f.fresh, "fresh", false, "compute everything again, whatever the cache holds")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
@@ -219,7 +219,7 @@ type reproducing struct{ comparing }
 var _ reproduce.Listener = (*reproducing)(nil)
 
 // Hear shows what happens.
-func (r *reproducing) Hear(event reproduce.Event) {
+func (r *reproducing) OnEvent(event reproduce.Event) {
 	switch e := event.(type) {
 	case reproduce.FigureStarted:
 		if e.Of == 1 {
@@ -230,7 +230,7 @@ func (r *reproducing) Hear(event reproduce.Event) {
 	case reproduce.RowStarted:
 		r.note("row %d of %d: %s", e.Index+1, e.Of, e.Row)
 	case reproduce.Comparing:
-		r.comparing.Hear(e.Event)
+		r.comparing.OnEvent(e.Event)
 	case reproduce.Damaged:
 		r.note("%s is damaged and is computed again: %v", e.Path, e.Err)
 	}

@@ -32,7 +32,7 @@ func modified(t *testing.T, out string) map[string]int64 {
 	return times
 }
 
-// The figure, its files, and what a second run takes from the cache.
+// This test checks a figure, its files, and what a second run takes from the cache.
 func TestReproduceAFigureAndAgain(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	args := []string{"reproduce", "quadratics", "--optimizer", quadraticFile, "--quick", "--runs", "2", "--tune-runs", "1", "--out", out}
@@ -58,7 +58,7 @@ func TestReproduceAFigureAndAgain(t *testing.T) {
 		t.Errorf("%v, %+v", err, res)
 	}
 
-	// The printed command gives what the figure has, digit for digit.
+	// The printed command gives the numbers of the figure, digit for digit.
 	command := strings.Fields(table[strings.Index(table, "metaopt compare"):strings.LastIndex(table, "\n```")])
 	var same compare.Comparison
 	if err := json.Unmarshal([]byte(succeed(t, append(command[1:], "--json", "-")...).stdout), &same); err != nil {
@@ -86,7 +86,7 @@ func TestReproduceAFigureAndAgain(t *testing.T) {
 			}
 		}
 	}
-	// The table's row is the same question, another optimizer only one more.
+	// A row of the table asks the same questions. Another optimizer adds only one question.
 	other := trained(t, "--name", "other", "--task", "quadratic")
 	b := succeed(t, "reproduce", "table", "--rows", "quadratic-100", "--optimizer", other, "--quick", "--runs", "2", "--tune-runs", "1", "--out", out)
 	after := modified(t, out)

@@ -19,7 +19,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// sweepFlags is what sweep was asked for.
+// sweepFlags are the flags and arguments of metaopt sweep.
 type sweepFlags struct {
 	task        taskFlags
 	optimizers  []string
@@ -33,10 +33,10 @@ type sweepFlags struct {
 	config, out string
 	json, quiet bool
 
-	file []sweep.Axis // of the configuration file
+	file []sweep.Axis // axes of the configuration file
 }
 
-// defaultReach is how many times the horizon tuned Adam may run to catch up.
+// defaultReach is the largest number of steps that tuned Adam may take to reach the learned rule's loss, in horizons.
 const defaultReach = 4
 
 func newSweep(a *app) *cobra.Command {
@@ -76,16 +76,16 @@ a table [axes]; flags win over it.`,
 	fs := cmd.Flags()
 	fs.Lookup("task").DefValue = "" // help shows none
 	fs.StringArrayVar(&f.axes, "axis", nil, "`KEY=V,V` values of one setting; may be repeated")
-	fs.Var(count{&f.steps, 1}, "steps", "inner steps of a run")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of each combination")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
+	fs.Var(countFlag{&f.steps, 1}, "steps", "inner steps of a run")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances of each combination")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
-	fs.Var(choice{&f.tune, sweep.Tunes()}, "tune", "tune the rules once on the base task, in each cell, or both: "+oneOf(sweep.Tunes()))
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
-	fs.Var(count{&f.reach, 1}, "reach", "how many times the steps tuned Adam runs to reach the learned rule's loss")
-	fs.Var(text{&f.config, "FILE"}, "config", "file of settings, in TOML")
-	fs.Var(text{&f.out, "DIR"}, "out", "folder of the results; what it holds is not computed again")
+	fs.Var(choiceFlag{&f.tune, sweep.Tunes()}, "tune", "tune the rules once on the base task, in each cell, or both: "+oneOf(sweep.Tunes()))
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
+	fs.Var(countFlag{&f.reach, 1}, "reach", "how many times the steps tuned Adam runs to reach the learned rule's loss")
+	fs.Var(textFlag{&f.config, "FILE"}, "config", "file of settings, in TOML")
+	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder of the results; what it holds is not computed again")
 	fs.BoolVar(&f.json, "json", false, "print the results in JSON, not the table")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
@@ -94,7 +94,7 @@ a table [axes]; flags win over it.`,
 	return cmd
 }
 
-// completeAxes offers axes as "units=", and files and folders where flags are such.
+// completeAxes offers axes, such as "units=", and files or folders for the flags that take them.
 func completeAxes(cmd *cobra.Command) {
 	var offers []cobra.Completion
 	for _, key := range sweep.AxisKeys() {
@@ -111,7 +111,7 @@ func completeAxes(cmd *cobra.Command) {
 	}
 }
 
-// readConfig takes up the file of settings, as far as flags and arguments do not say otherwise.
+// readConfig reads the file of settings. Flags and arguments override it.
 func (f *sweepFlags) readConfig(cmd *cobra.Command, args []string) error {
 	f.optimizers = args
 	if f.config == "" {
@@ -151,8 +151,8 @@ func (f *sweepFlags) readConfig(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// allAxes are those of the file, with the values of flags in place of the file's, and then the
-// other ones of flags.
+// allAxes returns the axes of the file and then the axes of flags. If a flag has an axis of the file, its values replace the
+// file's values.
 func (f *sweepFlags) allAxes() ([]sweep.Axis, error) {
 	axes := append([]sweep.Axis{}, f.file...)
 	given := map[string]bool{}
@@ -178,7 +178,8 @@ func (f *sweepFlags) allAxes() ([]sweep.Axis, error) {
 	return axes, nil
 }
 
-// base is the task of the flags, or else the one that all files agree on with the flags' options.
+// base returns the task of the flags. If no flag sets a task, it returns the task on which all files agree, with the flags'
+// options.
 func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.Spec, error) {
 	if taskSet || len(optimizers) == 0 {
 		return f.task.spec()
@@ -259,7 +260,7 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 	return nil
 }
 
-// compute runs what the store does not hold.
+// compute runs everything that the store does not hold yet.
 func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, store *sweep.Store) error {
 	var m *meter
 	defer func() {

@@ -9,8 +9,8 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// Every cell is in one place of one sheet: at its values of the first two axes, under those of
-// the others.
+// Every cell is in exactly one place: in the sheet of its values on the third and further axes, at its values on the first two
+// axes.
 func TestSheetsPlaceEveryCell(t *testing.T) {
 	axes := []results.Axis{{Key: "a", Values: []string{"1", "2", "3"}}, {Key: "b", Values: []string{"1", "2"}}, {Key: "c", Values: []string{"1", "2"}}, {Key: "d", Values: []string{"1", "2", "3"}}}
 	for n := range len(axes) + 1 {
@@ -89,7 +89,7 @@ func TestSummaryText(t *testing.T) {
 	}
 }
 
-// Where only the best tuned rule diverged the row says so, and has no number that there is not.
+// If only the best tuned rule diverged, the row says so and shows no numbers that do not exist.
 func TestARowSaysWhichRuleDiverged(t *testing.T) {
 	inf := compare.Number(math.Inf(1))
 	record := func(name, kind string, losses ...compare.Number) results.Record {

@@ -112,7 +112,7 @@ func PairedText(c *compare.Comparison, p compare.Paired) string {
 	return text + "."
 }
 
-// divergedText says how often a learned rule and another one diverged, by which their verdict goes.
+// divergedText says how often a learned rule and another rule diverged. These numbers decide the verdict.
 func divergedText(own, other, runs int, against string) string {
 	if own == other {
 		return fmt.Sprintf("both diverged in %d of %d runs", own, runs)
@@ -120,9 +120,8 @@ func divergedText(own, other, runs int, against string) string {
 	return fmt.Sprintf("it diverged in %d of %d runs and %s in %d", own, runs, against, other)
 }
 
-// verdict compares the best learned with the best tuned rule; "" if there are
-// not both, or one of them has no finite loss. Where the two were not paired it
-// looks at their intervals.
+// verdict compares the best learned rule with the best tuned rule. It returns "" if one of them is missing or has no finite
+// loss. If the two were not paired, it compares their intervals.
 func verdict(rules []compare.Result, paired bool) string {
 	best := func(kind string) *compare.Result {
 		i := slices.IndexFunc(rules, func(r compare.Result) bool { return r.Kind == kind })

@@ -91,7 +91,7 @@ func TestTableSaysWhatThePairsSay(t *testing.T) {
 	}
 }
 
-// Where a rule diverged the sentence says how often each did, and no number of losses that there are not.
+// If a rule diverged, the sentence says how often each rule did, and shows no losses that do not exist.
 func TestTableSaysWhoDiverged(t *testing.T) {
 	inf := compare.Number(math.Inf(1))
 	rule := func(name, kind string, losses ...compare.Number) compare.Result {
