@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Bytes come back as they were, NaN patterns among them, and take one byte each.
+// Bytes are read as they were written, also if they look like NaNs, and take one byte each.
 func TestBytes(t *testing.T) {
 	f := &File{Kind: "k", Tensors: []Tensor{
 		{Name: "state", Shape: []int{6}, Bytes: []byte{0, 255, 0, 0, 0xc0, 0x7f}},

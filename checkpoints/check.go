@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// The format's limits. A reader needs them so that a small file cannot ask
-// for much; a writer obeys the same ones, so that whatever was written can be
+// The format's limits. With them a small file cannot make a reader allocate
+// much memory. A writer keeps the same limits, so that every file that was written can be
 // read.
 const (
 	maxPayload = 1 << 30
@@ -15,12 +15,12 @@ const (
 	maxRank    = 8
 	maxName    = 256
 	maxKind    = 64
-	maxText    = 1 << 16 // every other string and byte string
-	maxDepth   = 32      // of the config: maps and arrays within each other
-	maxValues  = 1 << 16 // in the config, keys not counted
+	maxText    = 1 << 16 // bytes of any other string or byte string
+	maxDepth   = 32      // depth of the config: maps and arrays within each other
+	maxValues  = 1 << 16 // values in the config, keys not counted
 )
 
-// checkText returns what is wrong with a string, "" if nothing is.
+// checkText returns the fault of a string, "" if it has none.
 func checkText(what, s string, least, most int) string {
 	switch {
 	case len(s) < least:
@@ -33,7 +33,7 @@ func checkText(what, s string, least, most int) string {
 	return ""
 }
 
-// elements returns the product of a shape, and what is wrong with it.
+// elements returns the product of a shape, and the shape's fault, "" if it has none.
 func elements(shape []int) (n int64, wrong string) {
 	if len(shape) > maxRank {
 		return 0, fmt.Sprintf("%d dimensions, at most %d are allowed", len(shape), maxRank)
@@ -53,7 +53,7 @@ func elements(shape []int) (n int64, wrong string) {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// check returns what is wrong with p's values, "" if nothing is.
+// check returns the first fault of p's values, "" if they have none.
 func (p *Provenance) check() string {
 	for _, s := range []struct{ key, text string }{
 		{"name", p.Name}, {"task", p.Task}, {"version", p.Version}, {"command", p.Command}, {"source", p.Source}, {"recipe", p.Recipe},
@@ -71,7 +71,7 @@ func (p *Provenance) check() string {
 	return ""
 }
 
-// check returns what is wrong with t, "" if nothing is.
+// check returns the first fault of t, "" if it has none.
 func (t *Tensor) check() string {
 	if wrong := checkText("a tensor's name", t.Name, 1, maxName); wrong != "" {
 		return wrong

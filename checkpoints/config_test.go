@@ -30,7 +30,7 @@ func TestConfigRoundTrip(t *testing.T) {
 }
 
 func TestConfigBytesAreCanonical(t *testing.T) {
-	// msgpack's own order of a Go map changes from call to call.
+	// msgpack itself writes a Go map in an order that changes from call to call.
 	var first []byte
 	for i := range 50 {
 		f := full(t)
@@ -40,7 +40,7 @@ func TestConfigBytesAreCanonical(t *testing.T) {
 			t.Fatal("the same config gave other bytes")
 		}
 	}
-	// A map and a struct that say the same are the same.
+	// A map and a struct with the same content give the same bytes.
 	a, b := minimal(), minimal()
 	if err := a.EncodeConfig(struct {
 		Z int64 `msgpack:"z"`
@@ -98,7 +98,7 @@ func TestDecodeConfigIsStrict(t *testing.T) {
 		return p
 	}
 	for _, c := range []struct {
-		want   string // "" for a config that fits
+		want   string // part of the error; "" for a config that fits
 		config []pair
 	}{
 		{"", good()},

@@ -12,8 +12,8 @@ import (
 
 var add = flag.Bool("add", false, "write files that the corpus lacks; files that are there are never changed")
 
-// The corpus is read by every later version, and as long as Version is 1,
-// writing its content gives its bytes.
+// Every later version must read the corpus. As long as Version is 1,
+// writing the corpus' content must also give its bytes.
 func TestCorpus(t *testing.T) {
 	recipe := full(t)
 	recipe.Provenance.Recipe = `{"defaults":2,"meta_steps":1000,"seed":18446744073709551615}`

@@ -1,6 +1,6 @@
-// Package checkpoints is the file format of trained optimizers, .mopt:
-// versioned, checked, atomic. It knows nothing of what the tensors mean; a
-// File's Kind tells its reader what to make of them.
+// Package checkpoints reads and writes .mopt files, the file format of trained optimizers:
+// it is versioned, checked and written atomically. The package does not know what the tensors mean; a
+// File's Kind tells a reader how to interpret them.
 //
 // A file is a fixed header, one msgpack value and a SHA-256:
 //
@@ -13,7 +13,7 @@
 // Arrays are flax's msgpack extension 1. docs/format.md specifies all of it,
 // with a reader and a writer in Python.
 //
-//	err := checkpoints.Save("optimizer.mopt", file) // whole or not at all
+//	err := checkpoints.Save("optimizer.mopt", file) // writes the whole file or nothing
 //	file, err := checkpoints.Load("optimizer.mopt") // a *FormatError says where it is wrong
 //
 // Nothing in a file depends on the clock, the machine or map order: equal

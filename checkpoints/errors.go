@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// ErrNewerVersion is what a FormatError wraps if the file's format version is
-// higher than this package's Version.
+// ErrNewerVersion says that a file's format version is higher than this package's
+// Version. A FormatError wraps it.
 var ErrNewerVersion = errors.New("written by a newer version of the format")
 
-// Panics of callers' mistakes.
+// Panics after a caller's mistake.
 const (
 	errTarget = "checkpoints: DecodeConfig needs a non-nil pointer"
 )
 
-// A FormatError says why bytes are not a file, or why a File cannot be
-// written or is not what its reader asked for.
+// A FormatError says why bytes are not a valid file, why a File cannot be
+// written, or how it differs from what its reader asked for.
 type FormatError struct {
-	// Offset is where, in bytes from the start of the file; -1 if the fault
-	// is in the content and not at one place.
+	// Offset is the position of the fault in bytes from the start of the file; -1 if the fault
+	// is in the content and not at one position.
 	Offset int64
-	// Reason is what is wrong and, where there is one, the remedy.
+	// Reason names the fault and, if there is one, the remedy.
 	Reason string
 	// Err is the cause, nil if there is none: io.ErrUnexpectedEOF for a
 	// truncated file, ErrNewerVersion for a file of the future.
@@ -38,7 +38,7 @@ func (e *FormatError) Error() string {
 // Unwrap returns Err.
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// content is a FormatError without a place.
+// content returns a FormatError without an offset.
 func content(format string, args ...any) *FormatError {
 	return &FormatError{Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }

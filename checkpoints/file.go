@@ -9,11 +9,11 @@ import (
 
 // A File is the content of one .mopt file.
 type File struct {
-	// Kind says what the reader should make of the rest, as
-	// "lstm-optimizer": 1 to 64 bytes.
+	// Kind tells a reader how to interpret the rest, for example
+	// "lstm-optimizer". It has 1 to 64 bytes.
 	Kind string
-	// Config is the maker's own configuration in the canonical msgpack that
-	// EncodeConfig makes: a map with string keys; nil if it is empty.
+	// Config is the maker's own configuration: a map with string keys, in the canonical msgpack that
+	// EncodeConfig makes. It is nil if the map is empty.
 	Config []byte
 	// Provenance says where the tensors come from.
 	Provenance Provenance
@@ -21,29 +21,29 @@ type File struct {
 	Tensors []Tensor
 }
 
-// A Provenance says how a learned rule came to be. Every field may be zero;
-// counts are not negative and floats are finite.
+// A Provenance says how a learned rule was made. Every field may be zero;
+// counts must not be negative, and floats must be finite.
 type Provenance struct {
 	Name             string  `msgpack:"name"`               // the rule's display name
 	Task             string  `msgpack:"task"`               // the family it was meta-trained on
-	Seed             uint64  `msgpack:"seed"`               // of the meta-training
+	Seed             uint64  `msgpack:"seed"`               // the seed of the meta-training
 	MetaSteps        int     `msgpack:"meta_steps"`         // meta-steps done
-	Steps            int     `msgpack:"steps"`              // inner steps a run: the horizon trained for
-	Unroll           int     `msgpack:"unroll"`             // inner steps a meta-step
-	MetaLearningRate float64 `msgpack:"meta_learning_rate"` // the meta-optimizer's, at the start
+	Steps            int     `msgpack:"steps"`              // inner steps in a run: the horizon of the training
+	Unroll           int     `msgpack:"unroll"`             // inner steps in a meta-step
+	MetaLearningRate float64 `msgpack:"meta_learning_rate"` // the meta-optimizer's learning rate at the start
 	ValidLoss        float64 `msgpack:"valid_loss"`         // validation loss; 0 if never measured
-	Version          string  `msgpack:"version"`            // of the module that wrote the file
-	Command          string  `msgpack:"command"`            // the command line that made it
+	Version          string  `msgpack:"version"`            // the version of the module that wrote the file
+	Command          string  `msgpack:"command"`            // the command line that made the file
 	Source           string  `msgpack:"source"`             // where an imported rule was published
-	Recipe           string  `msgpack:"recipe,omitempty"`   // the meta-training as JSON (package recipe); "" in files that are older
+	Recipe           string  `msgpack:"recipe,omitempty"`   // the meta-training as JSON (package recipe); "" in older files
 }
 
 // A Tensor is a named array of finite numbers in C order (the last index runs
-// fastest): float32 in Data, float64 in Data64 or uint8 in Bytes, exactly one of the
-// three. Bytes may be anything: a saved state, other files.
+// fastest): float32 in Data, float64 in Data64 or uint8 in Bytes. Exactly one of the
+// three is set. Bytes may hold any data, such as a saved state or other files.
 //
-// The length is the product of Shape; every dimension is at
-// least 1, and an empty Shape is a scalar.
+// The number of elements is the product of Shape. Every dimension is at
+// least 1, and an empty Shape means a scalar.
 type Tensor struct {
 	Name   string // 1 to 256 bytes
 	Shape  []int
@@ -55,7 +55,7 @@ type Tensor struct {
 // EncodeConfig sets f.Config to v, a struct or a map with string keys, encoded
 // by msgpack's rules: field names or `msgpack:"name"` tags. Map keys are
 // sorted and numbers take their shortest form, so equal values give equal
-// bytes. A NaN, a time and anything else that is not plain data is an error.
+// bytes. A NaN, a time or any other value that is not plain data is an error.
 func (f *File) EncodeConfig(v any) error {
 	tree, err := toTree(v)
 	if err != nil {
@@ -69,11 +69,11 @@ func (f *File) EncodeConfig(v any) error {
 	return nil
 }
 
-// DecodeConfig decodes f.Config into v, a non-nil pointer, strictly: a key
-// that v lacks, a key that only v has (unless its tag says omitempty), a
-// number that does not fit and a nil for something that cannot be nil are
-// errors. A float32 takes whole numbers and float32s only, so a config that
-// other languages write has float64s. v is overwritten as a whole, and only on
+// DecodeConfig decodes f.Config strictly into v, a non-nil pointer. It is an error if v lacks a
+// key, if only v has a key (unless its tag says omitempty), if a
+// number does not fit, or if a nil stands for a value that cannot be nil.
+// A float32 field accepts only whole numbers and float32s; use float64 fields for a config that
+// other languages write. v is overwritten as a whole, and only on
 // success.
 func (f *File) DecodeConfig(v any) error {
 	tree, err := f.config()
@@ -111,7 +111,7 @@ func configBytes(m map[string]any) []byte {
 	return b.Bytes()
 }
 
-// Expect returns an error unless the tensors' names are exactly these, in any
+// Expect returns an error unless the tensors have exactly these names, in any
 // order.
 func (f *File) Expect(names ...string) error {
 	for _, name := range names {
@@ -127,8 +127,8 @@ func (f *File) Expect(names ...string) error {
 	return nil
 }
 
-// Float32 returns the data of the float32 tensor of this name and shape; it
-// aliases f. A tensor that is missing or of another type or shape is an error.
+// Float32 returns the data of the float32 tensor of this name and shape; the data
+// alias f. A missing tensor, or one of another type or shape, is an error.
 func (f *File) Float32(name string, shape ...int) ([]float32, error) {
 	t, err := f.lookup(name, "float32", shape)
 	if err != nil {
@@ -137,8 +137,8 @@ func (f *File) Float32(name string, shape ...int) ([]float32, error) {
 	return t.Data, nil
 }
 
-// Uint8 returns the data of the uint8 tensor of this name, which has one dimension; it
-// aliases f. A tensor that is missing or of another type or shape is an error.
+// Uint8 returns the data of the uint8 tensor of this name, which must have one dimension; the data
+// alias f. A missing tensor, or one of another type or shape, is an error.
 func (f *File) Uint8(name string) ([]byte, error) {
 	n := 0
 	if t := f.find(name); t != nil {
@@ -191,7 +191,7 @@ func (t *Tensor) dtype() string {
 	return "float32"
 }
 
-// pointee returns what v points to.
+// pointee returns the value that v points to.
 func pointee(v any) reflect.Value {
 	rv := reflect.ValueOf(v)
 	if rv.Kind() != reflect.Pointer || rv.IsNil() {

@@ -14,8 +14,8 @@ import (
 // Read reads.
 const Version = 1
 
-// magic begins every file. The high bit shows a transfer that kept seven bits,
-// the line ends one that took the file for text.
+// magic begins every file. Its high bit is lost in a transfer that keeps only seven bits, and its
+// line ends change in a transfer that treats the file as text: both damages are found.
 const magic = "\x89MOPT\r\n\n"
 
 const (
@@ -25,8 +25,8 @@ const (
 
 func quote(s string) string { return strconv.Quote(s) }
 
-// Write writes f to w, in one call. It writes nothing if f is not a valid
-// file.
+// Write writes f to w by one call of w.Write. It writes nothing if f is not
+// valid.
 func Write(w io.Writer, f *File) error {
 	data, err := marshal(f)
 	if err != nil {
@@ -43,8 +43,8 @@ func Write(w io.Writer, f *File) error {
 }
 
 // Read reads a file from r, which must end where the file ends. Malformed
-// content is a *FormatError; r's own errors are passed on. Memory is bounded
-// by a small multiple of what r delivers, whatever the content claims.
+// content is a *FormatError; errors of r are passed on. Memory is bounded
+// by a small multiple of the bytes that r delivers, whatever the content claims.
 func Read(r io.Reader) (*File, error) {
 	payload, err := readFrame(r)
 	if err != nil {
@@ -57,7 +57,7 @@ func Read(r io.Reader) (*File, error) {
 	return f, nil
 }
 
-// marshal returns the bytes of f's file.
+// marshal returns f as the bytes of a file.
 func marshal(f *File) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(magic)
@@ -72,8 +72,8 @@ func marshal(f *File) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalPayload returns the payload of f's file alone: the msgpack map that
-// flax.serialization.msgpack_restore reads.
+// MarshalPayload returns only the payload of f's file: the msgpack map, which
+// flax.serialization.msgpack_restore can read.
 func MarshalPayload(f *File) ([]byte, error) {
 	var b bytes.Buffer
 	if err := f.payload(&b); err != nil {
@@ -82,8 +82,8 @@ func MarshalPayload(f *File) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// UnmarshalPayload is the inverse of MarshalPayload. It is as strict as Read, with
-// the same bounds; offsets of a *FormatError count from the start of data.
+// UnmarshalPayload is the inverse of MarshalPayload. It is as strict as Read and has
+// the same bounds. The Offset of a *FormatError counts from the start of data.
 func UnmarshalPayload(data []byte) (*File, error) {
 	if len(data) > maxPayload {
 		return nil, fmt.Errorf("checkpoints: unmarshal payload: %w", content("%d bytes, at most %d are allowed", len(data), maxPayload))
@@ -112,14 +112,13 @@ func (f *File) payload(b *bytes.Buffer) error {
 	return nil
 }
 
-// Check says what is wrong with f: whatever passes can be written, and only that.
-// The error is a *FormatError.
+// Check returns nil if f can be written, else a *FormatError with the first fault.
 func (f *File) Check() error {
 	_, _, err := f.check()
 	return err
 }
 
-// check returns f's config and the bytes that its tensors' data take.
+// check returns f's config and the number of bytes of its tensors' data.
 func (f *File) check() (config map[string]any, size int, err error) {
 	if wrong := checkText("kind", f.Kind, 1, maxKind); wrong != "" {
 		return nil, 0, content("%s", wrong)
@@ -151,7 +150,7 @@ func (f *File) check() (config map[string]any, size int, err error) {
 	return config, size, nil
 }
 
-// readFrame reads a whole file, checks all but the payload's content, and
+// readFrame reads a whole file, checks everything except the payload's content, and
 // returns the payload.
 func readFrame(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
@@ -166,7 +165,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 		}
 		return nil, &FormatError{Offset: 0, Reason: reason}
 	}
-	if len(head) >= len(magic)+4 { // a later version's header may be shorter
+	if len(head) >= len(magic)+4 { // the header of a later version may be shorter
 		switch v := binary.LittleEndian.Uint32(head[len(magic):]); {
 		case v > Version:
 			return nil, &FormatError{

@@ -32,7 +32,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// readBack requires of any input: a FormatError, or a file that survives
+// readBack fails unless the input gives a FormatError, or a file that survives
 // writing and reading.
 func readBack(t *testing.T, data []byte) {
 	got, err := Read(bytes.NewReader(data))

@@ -12,7 +12,7 @@ import (
 	"testing/iotest"
 )
 
-// parts returns the entries of a valid payload, to be spoilt.
+// parts returns the entries of a valid payload, which tests then damage.
 func parts(t testing.TB) []pair {
 	provenance := []pair{}
 	for _, key := range []string{"command", "name", "source", "task", "version"} {
@@ -223,7 +223,7 @@ func TestReadExplains(t *testing.T) {
 	}
 }
 
-// allocated returns the bytes that f allocates in all.
+// allocated returns the number of bytes that f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -232,7 +232,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// What a file claims costs nothing; only what arrives does.
+// Memory grows with the bytes that arrive, not with the sizes that a file claims.
 func TestReadAllocatesByWhatArrives(t *testing.T) {
 	head := binary.LittleEndian.AppendUint32([]byte(magic), Version)
 	long := binary.LittleEndian.AppendUint32(bytes.Clone(head), maxPayload)
@@ -269,7 +269,7 @@ func TestReadAllocatesByWhatArrives(t *testing.T) {
 			t.Errorf("%s: %d bytes of input made Read allocate %d, at most %d is allowed (%v)", name, len(data), got, limit, err)
 		}
 	}
-	// The dearest honest input is a config of many small maps.
+	// The most expensive valid input is a config of many small maps.
 	entry := append([]byte{0x81, 0xa0, 0xdd, 0, 0, 0x7f, 0xff}, bytes.Repeat([]byte{0x81, 0xa0, 0}, 0x7fff)...)
 	data := seal(pack(t, func() []pair { p := parts(t); p[3].value = splice(entry); return p }()))
 	var err error

@@ -2,9 +2,9 @@ package checkpoints
 
 import "fmt"
 
-// Metadata returns all of f but its tensors, for formats that keep it as text: a
+// Metadata returns everything in f except its tensors, for formats that keep it as text: a
 // map of config, kind and provenance, as in a file's payload. Values are nil,
-// bool, uint64, int64 (negative ones only), float32, float64, string, []byte,
+// bool, uint64, int64 (negative numbers only), float32, float64, string, []byte,
 // []any and map[string]any.
 func (f *File) Metadata() (map[string]any, error) {
 	config, err := f.config()
@@ -18,9 +18,9 @@ func (f *File) Metadata() (map[string]any, error) {
 	return map[string]any{"config": config, "kind": f.Kind, "provenance": provenance}, nil
 }
 
-// SetMetadata is the inverse of Metadata, as strict as Read: exactly these three
-// keys, exactly the provenance's. f keeps its tensors, and is not changed if m is
-// refused with a *FormatError.
+// SetMetadata is the inverse of Metadata. It is as strict as Read: m must have exactly these three
+// keys, and the provenance exactly its own. f keeps its tensors. If m is invalid the error is
+// a *FormatError and f is not changed.
 func (f *File) SetMetadata(m map[string]any) error {
 	g := File{Tensors: f.Tensors}
 	seen := 0

@@ -75,7 +75,7 @@ func TestSetMetadataIsStrict(t *testing.T) {
 	}
 }
 
-// The payload alone has the bounds and the strictness of a whole file.
+// A payload alone is checked with the same bounds and as strictly as a whole file.
 func TestPayloadAlone(t *testing.T) {
 	f := full(t)
 	payload, err := MarshalPayload(f)

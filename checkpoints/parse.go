@@ -11,10 +11,10 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-// A parser reads msgpack from memory, value by value, and allocates nothing
-// before it has seen that the bytes are there. It uses only msgpack's header
-// readers: the general decoder allocates by what a header claims, takes nil
-// for anything and keeps its extensions in a process-wide table.
+// A parser reads msgpack from memory, value by value. Before it allocates memory for a value it
+// checks that the value's bytes exist. It uses only the functions of the msgpack package that read headers:
+// the general decoder allocates as much as a header claims, accepts nil
+// for any value and keeps its extensions in a process-wide table.
 type parser struct {
 	data   []byte
 	base   int64 // offset of data in the file
@@ -36,8 +36,8 @@ func (p *parser) failf(offset int64, format string, args ...any) *FormatError {
 	return &FormatError{Offset: offset, Reason: fmt.Sprintf(format, args...)}
 }
 
-// read turns an error of msgpack, which reads from memory and so can only
-// have met the end, into a FormatError.
+// read turns an error of the msgpack package into a FormatError. The package reads from memory, so the only
+// possible error is the end of the data.
 func (p *parser) read(err error) error {
 	if err == nil {
 		return nil
@@ -48,7 +48,7 @@ func (p *parser) read(err error) error {
 	return &FormatError{Offset: p.offset(), Reason: err.Error(), Err: err}
 }
 
-// A form is what kind of value a msgpack code begins.
+// A form is the kind of a value, which follows from its first byte.
 type form string
 
 const (
@@ -66,7 +66,7 @@ const (
 	formNone    form = "no msgpack value"
 )
 
-// next returns the form of the value that follows.
+// next returns the form of the next value.
 func (p *parser) next() (form, error) {
 	c, err := p.d.PeekCode()
 	if err != nil {
@@ -112,8 +112,8 @@ func (p *parser) want(what string, forms ...form) error {
 	return p.failf(p.offset(), "%s is %s, want %s", what, got, forms[0])
 }
 
-// count checks a number of items of at least size bytes each against the
-// bytes that are there.
+// count returns n, or an error if fewer bytes are left than n items of at least size bytes each
+// need.
 func (p *parser) count(start int64, what string, n, size int, err error) (int, error) {
 	if err != nil {
 		return 0, p.read(err)
@@ -183,8 +183,8 @@ func (p *parser) text(what string, least, most int) (string, error) {
 	return s, nil
 }
 
-// each reads a map with string keys: visit is called before every value and
-// reads it. A key that comes twice is an error.
+// each reads a map with string keys. It calls visit for every key, and visit reads
+// the value. A key that comes twice is an error.
 func (p *parser) each(what string, most int, visit func(key string, at int64) error) error {
 	start := p.offset()
 	n, err := p.mapLen(what)
@@ -212,13 +212,13 @@ func (p *parser) each(what string, most int, visit func(key string, at int64) er
 	return nil
 }
 
-// tree reads one plain value with all that is in it.
+// tree reads one plain value with everything in it.
 func (p *parser) tree() (any, error) {
 	p.values = 0
 	return p.value(0)
 }
 
-// value reads one plain value that is within depth others.
+// value reads one plain value that is inside depth other values.
 func (p *parser) value(depth int) (any, error) {
 	start := p.offset()
 	got, err := p.next()
@@ -242,7 +242,7 @@ func (p *parser) value(depth int) (any, error) {
 		return n, p.read(err)
 	case formInt:
 		n, err := p.d.DecodeInt64()
-		if n >= 0 { // a signed code may hold it too
+		if n >= 0 { // a signed code may hold a non-negative number too
 			return uint64(n), p.read(err)
 		}
 		return n, p.read(err)

@@ -234,7 +234,7 @@ func (p *parser) tensor(name string) (t Tensor, err error) {
 	return t, nil
 }
 
-// shape reads an array of dimensions; nil if it is empty.
+// shape reads an array of dimensions; an empty one is nil.
 func (p *parser) shape() (shape []int, err error) {
 	start := p.offset()
 	n, err := p.arrayLen("a shape")

@@ -14,7 +14,7 @@ import (
 	"learnedopt/internal/pythontest"
 )
 
-// python runs the snippets of docs/format.md followed by code, or skips.
+// python runs the snippets of docs/format.md followed by code; it skips the test if there is no Python.
 func python(t *testing.T, code string, args ...string) string {
 	t.Helper()
 	doc, err := os.ReadFile(filepath.Join("..", "docs", "format.md"))
@@ -135,7 +135,7 @@ func TestPythonWrites(t *testing.T) {
 	}
 }
 
-// What Python writes of what it has read has the bytes that Go wrote, so the
+// Python reads a file that Go wrote and writes it again. The bytes must be the same, so that the
 // two writers agree on the canonical form.
 func TestPythonWritesTheSameBytes(t *testing.T) {
 	f := full(t)

@@ -137,7 +137,7 @@ func TestWriteRejects(t *testing.T) {
 	}
 }
 
-// failing takes n bytes and then fails, or only comes up short.
+// failing accepts n bytes. Then it returns an error, or only writes fewer bytes than asked.
 type failing struct {
 	n     int
 	err   error

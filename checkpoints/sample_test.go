@@ -11,7 +11,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// sampleConfig has one field of every sort that a maker is likely to need.
+// sampleConfig has a field of every type that a maker is likely to need.
 type sampleConfig struct {
 	Hidden  int              `msgpack:"hidden"`
 	Layers  []int            `msgpack:"layers"`
@@ -40,7 +40,7 @@ func newConfig() sampleConfig {
 	}
 }
 
-// full is a file that uses all of the format.
+// full is a file that uses every part of the format.
 func full(t testing.TB) *File {
 	t.Helper()
 	f := &File{
@@ -76,7 +76,7 @@ func bytesOf(t testing.TB, f *File) []byte {
 	return b.Bytes()
 }
 
-// seal makes a file of a payload: right header, right SHA-256.
+// seal makes a file from a payload, with the right header and the right SHA-256.
 func seal(payload []byte) []byte {
 	b := []byte(magic)
 	b = binary.LittleEndian.AppendUint32(b, Version)
@@ -86,14 +86,14 @@ func seal(payload []byte) []byte {
 	return append(b, sum[:]...)
 }
 
-// A pair is an entry of a hand-made map, in the order wanted.
+// A pair is an entry of a hand-made map, which may have its entries in any order.
 type pair struct {
 	key   string
 	value any
 }
 
-// pack encodes hand-made payloads: pairs become maps, in order; bytes are
-// spliced in as they are.
+// pack encodes hand-made payloads: pairs become maps with the entries in this order, and bytes are
+// inserted as they are.
 type splice []byte
 
 func pack(t testing.TB, v any) []byte {

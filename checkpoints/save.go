@@ -7,11 +7,11 @@ import (
 	"learnedopt/internal/durable"
 )
 
-// Save writes f to the file at path so that, whatever happens, path holds
-// either its old content or all of the new one: into a temporary file in the
-// same folder, synced, renamed, and the folder synced. A new file gets mode
-// 0644 less the umask, an old one keeps its mode. If the last of these steps alone
-// fails path holds the new content, and the error says so.
+// Save writes f to the file at path. Whatever happens, path then holds
+// either its old content or the whole new content: Save writes a temporary file in the
+// same folder, syncs it, renames it, and syncs the folder. A new file gets mode
+// 0644 less the umask; an old file keeps its mode. If only the last step
+// fails, path holds the new content, and the error says so.
 func Save(path string, f *File) error {
 	data, err := marshal(f)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // A limit on the size of files makes the kernel refuse a write part way, as a
-// full disk does. It is the whole process's, so the test is a child.
+// full disk does. The limit holds for a whole process, so the test runs in a child process.
 func TestSaveOnAFullDisk(t *testing.T) {
 	const child = "CHECKPOINTS_TEST_FULL_DISK"
 	if os.Getenv(child) == "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// only fails unless folder holds exactly one entry, so no temporary file.
+// only fails unless the folder holds exactly one entry, and so no temporary file.
 func only(t *testing.T, folder, name string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)

@@ -14,7 +14,7 @@ import (
 // A tree is a decoded msgpack value: nil, bool, uint64, int64 (negative only),
 // float32, float64, string, []byte, []any or map[string]any.
 
-// toTree encodes v by msgpack's rules and parses what came out.
+// toTree encodes v by msgpack's rules and parses the result.
 func toTree(v any) (any, error) {
 	var b bytes.Buffer
 	if err := msgpack.NewEncoder(&b).Encode(v); err != nil {
@@ -36,8 +36,8 @@ func parse(data []byte) (any, error) {
 	return tree, nil
 }
 
-// writeTree appends a tree in its canonical form. A bytes.Buffer does not
-// fail, and neither does msgpack on these types.
+// writeTree appends a tree in its canonical form. It cannot fail: a bytes.Buffer accepts every
+// write, and msgpack can encode these types.
 func writeTree(b *bytes.Buffer, tree any) {
 	if err := encodeTree(msgpack.NewEncoder(b), tree); err != nil {
 		panic("checkpoints: " + err.Error())
@@ -89,9 +89,9 @@ func encodeTree(e *msgpack.Encoder, tree any) error {
 	return fmt.Errorf("%T in a tree", tree)
 }
 
-// decodeStrict decodes tree into what v points to. msgpack by itself passes
-// over missing keys, truncates integers and turns nil into zero; so the
-// result is encoded again and must say what the file said.
+// decodeStrict decodes tree into the value that v points to. The msgpack package ignores
+// missing keys, truncates integers and turns nil into zero. The
+// result is therefore encoded again and compared with the tree.
 func decodeStrict(path string, tree, v any) error {
 	target := pointee(v)
 	fresh := reflect.New(target.Type())
@@ -113,8 +113,8 @@ func decodeStrict(path string, tree, v any) error {
 	return nil
 }
 
-// differ compares what a file says with what a decoded value says when
-// encoded again. It returns the first difference in words, "" if there is none.
+// differ compares a value of a file with the decoded value, encoded
+// again. It returns the first difference in words, "" if there is none.
 func differ(path string, file, back any) string {
 	switch f := file.(type) {
 	case map[string]any:
@@ -124,7 +124,7 @@ func differ(path string, file, back any) string {
 		}
 		for _, key := range slices.Sorted(maps.Keys(f)) {
 			if _, ok := b[key]; !ok {
-				if zero(f[key]) { // left out again by omitempty
+				if zero(f[key]) { // encoding left it out because of omitempty
 					continue
 				}
 				return fmt.Sprintf("%s.%s does not survive decoding", path, key)
@@ -166,15 +166,15 @@ func differ(path string, file, back any) string {
 	return ""
 }
 
-// sameScalar compares scalars by value, exactly: an integer equals the float
-// of its value, and a float64 the float32 that is no other number.
+// sameScalar compares scalars by their exact values: an integer equals a float of the same
+// value, and a float64 equals a float32 of the same value.
 func sameScalar(a, b any) bool {
 	if a == b {
 		return true
 	}
 	x, okx := number(a)
 	y, oky := number(b)
-	const exact = 1 << 53 // beyond, integers have no float of their own
+	const exact = 1 << 53 // float64 is exact for integers up to here
 	if !okx || !oky || x != y || whole(a) && whole(b) {
 		return false
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// screenshotsEnv names a folder that gets a picture of what the tests see.
+// screenshotsEnv is the environment variable that names a folder for screenshots of the tested pages.
 const screenshotsEnv = "METAOPT_SCREENSHOTS"
 
 var (
@@ -31,7 +31,7 @@ var (
 	browserErr  error
 )
 
-// TestMain ends the browser.
+// TestMain closes the browser after all tests.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	browserStop()
@@ -67,22 +67,22 @@ func browser(t *testing.T) context.Context {
 	return browserCtx
 }
 
-// A tab is a page under test. It fails the test, at its end, for every console error,
-// exception, and request other than those allowed.
+// A tab is a page under test. At the end of the test it reports every console error,
+// every exception and every request that is not allowed as a failure.
 type tab struct {
 	*testing.T
 	ctx context.Context
 
 	mu       sync.Mutex
-	tolerate func(*log.Entry) bool // messages of the console that are right
+	tolerate func(*log.Entry) bool // whether a console message is expected
 	faults   []string
 	requests []string
 }
 
-// newTab opens a tab. allowed says which requests are right.
+// newTab opens a tab. allowed reports whether the page may make a request.
 func newTab(t *testing.T, allowed func(url string) bool) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser(t), chromedp.WithNewBrowserContext()) // with a storage of its own
+	ctx, cancel := chromedp.NewContext(browser(t), chromedp.WithNewBrowserContext()) // with its own storage
 	if err := chromedp.Do(ctx); err != nil {                                         // without a limit: see chromedp.Run
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func newTab(t *testing.T, allowed func(url string) bool) *tab {
 // An action does something in a tab.
 type action = chromedp.Action[chromedp.Void]
 
-// call is a command of the protocol as an action.
+// call returns an action that sends one command of the protocol.
 func call[P any](c cdp.Command[P, cdp.Empty], params P) action {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -186,13 +186,13 @@ func (p *tab) size(width, height int64, mobile bool) {
 	}))
 }
 
-// system sets the colour scheme that the system asks for.
+// system sets the colour scheme of the system.
 func (p *tab) system(scheme string) {
 	p.Helper()
 	p.run(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
 }
 
-// shoot writes a picture of the whole page if someone asks for pictures.
+// shoot writes a screenshot of the whole page if screenshotsEnv is set.
 func (p *tab) shoot(name string) {
 	p.Helper()
 	dir := os.Getenv(screenshotsEnv)
@@ -209,7 +209,7 @@ func (p *tab) shoot(name string) {
 	}
 }
 
-// openReport writes a report of folders and opens it from its file.
+// openReport writes a report of the given folders and opens its file.
 func openReport(t *testing.T, dirs ...string) *tab {
 	t.Helper()
 	var page Page

@@ -57,7 +57,7 @@ func ruleOf(r results.Record) Rule {
 	}
 }
 
-// pairOf is what the record of a learned rule says of a hand-designed one.
+// pairOf returns the comparison of a learned rule with a hand-designed one, from the learned rule's record.
 func pairOf(r results.Record, baseline string, found results.Ratio) Pair {
 	p := Pair{
 		Learned: clean(r.Rule.Name, maxName), Baseline: clean(baseline, maxName),
@@ -70,7 +70,7 @@ func pairOf(r results.Record, baseline string, found results.Ratio) Pair {
 	return p
 }
 
-// findings sums a sweep up: each learned rule against each hand-designed one, over all cells.
+// findings sums up a sweep: each learned rule against each hand-designed one, over all cells.
 func (s *Sweep) findings() []Finding {
 	type sum struct {
 		learned, baseline string
@@ -134,8 +134,8 @@ func (s *Sweep) findings() []Finding {
 	return out
 }
 
-// worse says whether the learned rule does worse in p than in q: by the ratio, and where there is none, since runs diverged, better than any
-// ratio if it won, else worse than any.
+// worse reports whether the learned rule does worse in p than in q, by their ratios. If a pair has no ratio because
+// runs diverged, it counts as better than every ratio if the learned rule won, else as worse than every ratio.
 func worse(p, q Pair) bool {
 	badness := func(p Pair) float64 {
 		switch {

@@ -11,7 +11,7 @@ import (
 	"learnedopt/compare"
 )
 
-// A Comparison is one of rules on fresh instances.
+// A Comparison compares rules on fresh instances.
 type Comparison struct {
 	Task  string `json:"task"`
 	Steps int    `json:"steps"`
@@ -20,7 +20,7 @@ type Comparison struct {
 	Rules []Rule `json:"rules"` // the best mean loss first
 }
 
-// A Rule is how one did.
+// A Rule says how one rule did in a comparison.
 type Rule struct {
 	Name         string `json:"name"`
 	Learned      bool   `json:"learned,omitempty"`
@@ -38,7 +38,7 @@ type Rule struct {
 	Curve        *Curve `json:"curve,omitempty"`
 }
 
-// A Curve is a learning curve and its interval, at some steps.
+// A Curve is a learning curve with its interval, at some of the steps.
 type Curve struct {
 	Steps []int `json:"steps"`
 	Mean  []Num `json:"mean"`
@@ -46,10 +46,10 @@ type Curve struct {
 	Hi    []Num `json:"hi,omitempty"`
 }
 
-// maxRules is how many rules of a comparison or a cell are read.
+// maxRules is the largest number of rules in a comparison or a cell.
 const maxRules = 100
 
-// resultDocument is what a page needs of result.json.
+// resultDocument holds the parts of result.json that a page needs.
 type resultDocument struct {
 	Comparison *compare.Comparison `json:"comparison"`
 	Tuning     []struct {
@@ -62,7 +62,7 @@ type resultDocument struct {
 	} `json:"train"`
 }
 
-// result is result.json, read.
+// result is the content of result.json, prepared for a page.
 type result struct {
 	comparison *Comparison
 	command    string
@@ -116,14 +116,14 @@ func newRule(r compare.Result, runs int) Rule {
 
 func number(x compare.Number) Num { return Num(x) }
 
-// The points of a curve on a page, of a run and of a sweep's cell.
+// The number of points of a curve on a page: for a run, and for a cell of a sweep.
 const (
 	curvePoints = 400
 	cellPoints  = 60
 )
 
-// spread returns at most about max of the indices 0 … n-1, evenly spread, and as many by their logarithms, so that both axes have them;
-// the first and the last one are among them.
+// spread returns at most about max of the indices 0 … n-1. Half of them are spread evenly and half evenly on a logarithmic
+// scale, so that curves look smooth on both axes. The first and the last index are always included.
 func spread(n, max int) (at []int) {
 	if n <= max {
 		for i := range n {
@@ -140,7 +140,7 @@ func spread(n, max int) (at []int) {
 	return slices.Sorted(maps.Keys(keep))
 }
 
-// pick returns the elements of x at some indices.
+// pick returns the elements of x at the given indices.
 func pick[T any](x []T, at []int) []T {
 	y := make([]T, len(at))
 	for k, i := range at {
@@ -149,7 +149,7 @@ func pick[T any](x []T, at []int) []T {
 	return y
 }
 
-// thin keeps at most about max points of a curve. steps nil is 0, 1, ….
+// thin keeps at most about max points of a curve. If steps is nil, the steps are 0, 1, ….
 func thin(steps []int, mean []compare.Number, ci [2][]compare.Number, max int) *Curve {
 	n := len(mean)
 	if n == 0 || steps != nil && len(steps) != n {

@@ -17,7 +17,7 @@ func running(t *testing.T, dir, address string) (at string, stop func()) {
 	t.Helper()
 	var socket net.Listener
 	var err error
-	for range 100 { // the address may be in use a moment longer
+	for range 100 { // the address may still be in use for a moment
 		if socket, err = net.Listen("tcp", address); err == nil {
 			break
 		}
@@ -46,7 +46,7 @@ func openDashboard(t *testing.T, address, path string) *tab {
 	return p
 }
 
-// shown is the meta-step of the last episode on the page, by the text of its training chart, -1 without one.
+// shown returns the meta-step of the last episode on the page, read from the text of its training chart, or -1 without a chart.
 const shown = `(() => {
 	const f = [...document.querySelectorAll("figure")].find((f) => f.querySelector("figcaption").textContent === "Losses of episodes and validations");
 	if (!f || f.hidden) return -1;
@@ -66,29 +66,29 @@ func TestDashboardOfARunInABrowser(t *testing.T) {
 	p.run(chromedp.Click(chromedp.CSS("main a")))
 	p.until(shown + " === 50")
 	p.want(`document.querySelector(".status").textContent === "Live."`, "it says that it is live")
-	// The curve grows, and what the reader chose stays.
+	// The curve grows, and the reader's choices stay.
 	p.click(`//figure[figcaption[text()="Losses of episodes and validations"]]//button[contains(., "validation")]`)
 	appendTo(t, path, events(t, 10, 10)+divergedLine(t, 100))
 	p.until(shown + " === 100")
 	p.want(`[...document.querySelectorAll(".rule")].find((b) => b.textContent === "validation").getAttribute("aria-pressed") === "false"`, "a rule that was taken away stays away")
 	p.until(`document.querySelector(".problems").textContent.includes("gradient not finite at inner step 17")`)
 	p.run(do(`[...document.querySelectorAll("figure")].find((f) => f.textContent.startsWith("Losses of episodes")).querySelector(".values").open = true`))
-	p.until(`[...document.querySelectorAll(".values[open] tbody tr")].some((r) => r.cells[0].textContent === "5" && Number(r.cells[2].textContent) > 0)`) // what came first is still there
-	// A hostile line does nothing and stops nothing.
+	p.until(`[...document.querySelectorAll(".values[open] tbody tr")].some((r) => r.cells[0].textContent === "5" && Number(r.cells[2].textContent) > 0)`) // the first values are still there
+	// A hostile line has no effect, and later lines still arrive.
 	appendTo(t, path, `{"event":"end","reason":"</script><img src=x onerror='window.hacked=1'>","error":"<b>"}`+"\n{broken\n"+strings.Repeat("x", 3*maxLine)+"\n"+events(t, 20, 1))
 	p.until(shown + " === 105")
 	p.want(`window.hacked === undefined && !document.querySelector("img, b") && document.body.textContent.includes("ended by </script><img")`, "it is text")
 	p.want(`document.querySelector(".problems").textContent.includes("lines longer than 1 MiB, left out: 1")`, "and counted")
-	// The result comes.
+	// The result arrives.
 	write(t, filepath.Join(dir, resultFile), resultText(t, "learned"))
 	p.until(`document.querySelector(".findings .badge")?.textContent === "▲ won"`)
-	p.until(learnedLight + " > 200") // in the colour of the first learned rule, whatever was drawn before
+	p.until(learnedLight + " > 200") // the first learned rule has its colour, whatever was drawn before
 	p.shoot("dashboard-run")
 	// The run starts again.
 	write(t, path, startLine(2)+events(t, 0, 3))
 	p.until(shown + " === 15")
 	p.want(`document.querySelector(".findings").textContent.includes("Seed 2")`, "it is the new run")
-	// The server goes and comes back.
+	// The server stops and starts again.
 	p.mu.Lock()
 	p.tolerate = func(e *log.Entry) bool { return e.Source == log.EntrySourceNetwork }
 	p.mu.Unlock()

@@ -1,6 +1,6 @@
 package htmlreport
 
-// average is the mean of what is finite.
+// average computes the mean of the finite values.
 type average struct {
 	sum float64
 	n   int
@@ -34,7 +34,7 @@ func (l *runLog) episode(e Episode) {
 	}
 }
 
-// flush ends the open point.
+// flush adds the open point to the curves, even if it is not full.
 func (l *runLog) flush() {
 	if l.filled == 0 {
 		return
@@ -47,7 +47,7 @@ func (l *runLog) flush() {
 	}
 }
 
-// merge makes one point of each two of a training.
+// merge halves the number of points: it replaces each two neighbouring points of a training by their mean.
 func (l *runLog) merge() {
 	var merged []Episode
 	for all := l.run.Episodes; len(all) > 0; {

@@ -15,7 +15,7 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// hostile is a name that would run a script if it were put on a page as markup, in an attribute or in a script.
+// hostile is a name that would run a script if a page used it as markup, in an attribute or in a script.
 const hostile = `</script><img src=x onerror="window.hacked=1">` + "'\"`\u2028\u202e<!--"
 
 func write(t *testing.T, path string, data string) {
@@ -42,7 +42,7 @@ func appendTo(t *testing.T, path string, data string) {
 	}
 }
 
-// line is a value as a line of JSON.
+// line returns a value as a line of JSON.
 func line(t *testing.T, v any) string {
 	t.Helper()
 	data, err := json.Marshal(v)
@@ -52,12 +52,12 @@ func line(t *testing.T, v any) string {
 	return string(data) + "\n"
 }
 
-// startLine is a log's first line.
+// startLine returns the first line of a log.
 func startLine(seed int) string {
 	return fmt.Sprintf(`{"event":"start","version":"v1.2.3","go":"go1.26.0","os":"linux","arch":"amd64","kernels":"avx2","task":"quadratic dims=10 batch=128","seed":%d,"network":{"inputs":"logsign","hidden":20},"steps":100,"horizons":[50,100],"clip":null}`+"\n", seed)
 }
 
-// events are the lines of n episodes of a training, with a validation before each ten, that begin at meta-step from.
+// events returns the lines of n episodes of a training from meta-step from on, with a validation before every ten episodes.
 func events(t *testing.T, from, n int) string {
 	t.Helper()
 	var b strings.Builder
@@ -76,7 +76,7 @@ func events(t *testing.T, from, n int) string {
 	return b.String()
 }
 
-// validationLine has diagnostics as the trainer writes them.
+// validationLine returns a validation with diagnostics as the trainer writes them.
 func validationLine(t *testing.T, metaStep int, loss float64) string {
 	t.Helper()
 	data := line(t, metatrain.Event{
@@ -98,7 +98,7 @@ func divergedLine(t *testing.T, metaStep int) string {
 
 const endLine = `{"event":"end","reason":"time","seconds":6.4,"meta_steps":200,"best_meta_step":150,"valid_loss":0.1512,"start_valid_loss":7.15,"skipped":1}` + "\n"
 
-// comparison is one of five rules over 100 steps; name is that of the learned one.
+// comparison returns a comparison of five rules over 100 steps; name is the name of the learned rule.
 func comparison(name string) *compare.Comparison {
 	c := &compare.Comparison{Task: "quadratic dims=10 batch=128", Steps: 100, Runs: 20, Seed: 7}
 	for i, r := range []struct {
@@ -136,7 +136,7 @@ func comparison(name string) *compare.Comparison {
 	return c
 }
 
-// resultText is a result.json.
+// resultText returns the text of a result.json.
 func resultText(t *testing.T, name string) string {
 	t.Helper()
 	return line(t, map[string]any{
@@ -146,25 +146,25 @@ func resultText(t *testing.T, name string) string {
 	})
 }
 
-// writeRun makes a run folder that ended.
+// writeRun makes the folder of a finished run.
 func writeRun(t *testing.T, dir, name string) {
 	t.Helper()
 	write(t, filepath.Join(dir, logFile), startLine(0)+events(t, 0, 40)+divergedLine(t, 190)+endLine)
 	write(t, filepath.Join(dir, resultFile), resultText(t, name))
 }
 
-// The rules of the sweeps here, beside the learned one.
+// The hand-designed rules of the sweeps in these tests.
 var tunedRules = []results.Rule{
 	{Name: "adam", Kind: compare.Baseline, Baseline: "adam", Tuned: results.TuneBase}, {Name: "sgd", Kind: compare.Baseline, Baseline: "sgd", Tuned: results.TuneBase},
 }
 
-// keyOf is the key of a record.
+// keyOf returns the key of a record.
 func keyOf(rule string, units, steps int, activation string) string {
 	return fmt.Sprintf("%s %d %d %s", rule, units, steps, activation)
 }
 
-// newRecord is a record whose losses are about level and a quarter of it. Adam reaches that final loss after 2/level times the
-// steps; with 80 units it is not there after 1.5 times.
+// newRecord returns a record with mean losses of about level and final losses of about level/4. Adam reaches such a final loss
+// after 2/level times the steps; with 80 units it does not reach it in 1.5 times the steps.
 func newRecord(units, steps int, activation, rule, kind string, level float64, diverged int) results.Record {
 	const n = 8
 	r := results.Record{
@@ -208,7 +208,7 @@ func newRecord(units, steps int, activation, rule, kind string, level float64, d
 	return r
 }
 
-// cellRecord is a line of cells.jsonl.
+// cellRecord returns a line of cells.jsonl.
 func cellRecord(t *testing.T, units, steps int, activation, rule, kind string, level float64, diverged int) string {
 	t.Helper()
 	return line(t, newRecord(units, steps, activation, rule, kind, level, diverged))
@@ -220,7 +220,7 @@ var (
 	activationAxis = []string{"sigmoid", "relu"}
 )
 
-// newManifest is one of a learned rule and two tuned ones over three axes.
+// newManifest returns the manifest of a sweep with a learned rule and two tuned rules over three axes.
 func newManifest(learned string) *results.Manifest {
 	m := &results.Manifest{Version: "v1.2.3", Task: "mnist", Steps: 100, Runs: 8, Seed: 5, Tune: results.TuneBase, TuneRuns: 5, Grid: 4, Reach: 4, Axes: []results.Axis{
 		{Key: "units", Values: []string{"5", "10", "20", "40", "80"}}, {Key: "steps", Values: []string{"100", "1000", "10000"}}, {Key: "activation", Values: activationAxis},
@@ -240,10 +240,10 @@ func newManifest(learned string) *results.Manifest {
 	return m
 }
 
-// sweepText is the sweep.json of a learned rule "mlp".
+// sweepText returns the sweep.json of a sweep with a learned rule "mlp".
 func sweepText(t *testing.T) string { return line(t, newManifest("mlp")) }
 
-// writeSweep makes a sweep folder in which the last cell is missing.
+// writeSweep makes a sweep folder in which the last cell has no records.
 func writeSweep(t *testing.T, dir, name string) {
 	t.Helper()
 	write(t, filepath.Join(dir, sweepFile), line(t, newManifest(name)))

@@ -6,20 +6,20 @@ import (
 	"strconv"
 )
 
-// A Setting is one value of a JSON document, under the path of its keys: "network.hidden".
+// A Setting is one value of a JSON document with the path of its keys, such as "network.hidden".
 type Setting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// maxSettings bounds what flatten returns, maxDepth how deep it looks.
+// maxSettings bounds the number of settings that flatten returns. maxDepth bounds the depth to which it looks.
 const (
 	maxSettings = 200
 	maxDepth    = 8
 )
 
-// flatten returns the leaves of a JSON document in its order, at most maxSettings. A list of
-// plain values is one leaf, "100, 200"; elements of other lists are numbered.
+// flatten returns the leaves of a JSON document in the order of the document, at most maxSettings. A list of
+// plain values is one leaf, "100, 200". The elements of other lists have their index as key.
 func flatten(data []byte) []Setting {
 	var out []Setting
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -64,7 +64,7 @@ func flattenValue(dec *json.Decoder, path string, depth int, out *[]Setting) boo
 	return true
 }
 
-// join makes one leaf of the plain elements of a list.
+// join turns the plain elements of a list into one leaf.
 func join(out *[]Setting, begin int, path string) {
 	text := ""
 	for i, s := range (*out)[begin:] {

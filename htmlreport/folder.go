@@ -15,7 +15,7 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// The files that are read.
+// The files that a page is made from.
 const (
 	logFile       = "log.jsonl"
 	resultFile    = "result.json"
@@ -25,25 +25,25 @@ const (
 	tableFile     = "results.csv"
 )
 
-// maxDocument is the longest JSON document that is read, in bytes.
+// maxDocument is the size of the longest JSON document that is read, in bytes.
 const maxDocument = 64 << 20
 
-// A folder is one at or below root. Nothing that it opens is outside root, whatever
-// symbolic links there are.
+// A folder is root or a folder below it. It opens no file outside root, whatever
+// symbolic links the folder holds.
 type folder struct {
 	root string
-	rel  string // slashes; "." is root itself
+	rel  string // path from root, with slashes; "." is root itself
 }
 
-// open opens a file for reading. Each time it starts from the path of root: a folder that was removed and
-// made anew is found again.
+// open opens a file for reading. It starts from the path of root each time, so that it finds a folder again that was
+// removed and made anew.
 func (d folder) open(name string) (*os.File, error) {
 	root, err := os.OpenRoot(d.root)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	// Without O_NONBLOCK, to open a pipe that nobody writes would take forever.
+	// Without O_NONBLOCK, opening a pipe without a writer would block forever.
 	f, err := root.OpenFile(filepath.FromSlash(path.Join(d.rel, name)), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (d folder) open(name string) (*os.File, error) {
 	return f, nil
 }
 
-// kind says what the folder is: "run", "sweep", or "" where it has no file of either.
+// kind returns "run", "sweep", or "" if the folder has no file of a run or a sweep.
 func (d folder) kind() string {
 	for _, c := range []struct{ file, kind string }{
 		{cellsFile, "sweep"}, {sweepFile, "sweep"}, {logFile, "run"}, {resultFile, "run"},
@@ -72,13 +72,13 @@ func (d folder) kind() string {
 	return ""
 }
 
-// A document is a JSON file that is replaced as a whole.
+// A document is a JSON file that its writer replaces as a whole.
 type document struct {
 	name string
 	info fs.FileInfo
 }
 
-// changed reads the file if it is another than the last time. Of a file that is gone data is nil.
+// changed reads the file if it has changed since the last call. If the file no longer exists, data is nil.
 func (doc *document) changed(d folder) (data []byte, changed bool, err error) {
 	f, err := d.open(doc.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,14 +107,14 @@ func (doc *document) changed(d folder) (data []byte, changed bool, err error) {
 	return data, true, nil
 }
 
-// A File is a file that a page was made of.
+// A File is a file that a page was made from.
 type File struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"` // bytes
 	SHA256 string `json:"sha256"`
 }
 
-// digests returns those of the known files that the folder has.
+// digests returns the size and the SHA-256 sum of each known file in the folder.
 func (d folder) digests() ([]File, error) {
 	var files []File
 	for _, name := range []string{logFile, resultFile, optimizerFile, sweepFile, cellsFile, tableFile} {

@@ -9,7 +9,7 @@ import (
 	"learnedopt/compare"
 )
 
-// No line of a log, of a sweep or of its manifest makes a page impossible.
+// A page can be made from any log, any cells.jsonl and any manifest.
 func FuzzLines(f *testing.F) {
 	t := &testing.T{}
 	for _, seed := range []string{
@@ -22,7 +22,7 @@ func FuzzLines(f *testing.F) {
 	partner := []byte(smallRecord("partner", compare.Learned))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		log := newRunLog()
-		m, _ := readManifest(data) // an error leaves nothing
+		m, _ := readManifest(data) // after an error m is empty
 		sweep := newSweepLog(m)
 		sweep.add(partner)
 		for _, line := range bytes.Split(data, []byte("\n")) {
@@ -45,7 +45,7 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// smallRecord is a line of cells.jsonl, of two instances.
+// smallRecord is a line of cells.jsonl with two instances.
 func smallRecord(name, kind string) string {
 	return fmt.Sprintf(`{"key":"k","cell":{"units":"5"},"steps":9,"runs":2,"seed":1,"rule":{"name":%q,"kind":%q,"learning_rate":0.1},"mean_losses":[1,2],"final_losses":[1,null],"diverged":1,`+
 		`"diverged_at":["x"],"curve_steps":[0,9],"curve":[2,1],"curve_ci95":[[1,1],[3,3]],"reach":[2,1],"reach_every":3}`, name, kind)

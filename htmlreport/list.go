@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Bounds of the search for folders: how deep, how many entries are looked at, how many are found.
+// Bounds of the search for folders: its depth, the number of entries that it visits and the number of folders that it finds.
 const (
 	maxLevel   = 5
 	maxEntries = 20000
@@ -23,11 +23,11 @@ const (
 type Entry struct {
 	Path     string `json:"path"`
 	Kind     string `json:"kind"`
-	Finished bool   `json:"finished"` // a run with its result
+	Finished bool   `json:"finished"` // whether a run has its result
 	Changed  int64  `json:"changed"`  // Unix time, seconds
 }
 
-// list streams the folders, anew whenever one changes.
+// list streams the list of folders; it sends the whole list again whenever it has changed.
 func (d *dashboard) list(w http.ResponseWriter, req *http.Request) {
 	var (
 		last  []Entry
@@ -61,7 +61,7 @@ func find(dir string) []Entry {
 			return fs.SkipAll
 		}
 		if err != nil {
-			return nil // what cannot be read is not shown
+			return nil // a folder that cannot be read is not shown
 		}
 		if e.IsDir() {
 			if name != "." && (strings.Count(name, "/") >= maxLevel || strings.HasPrefix(e.Name(), ".")) {

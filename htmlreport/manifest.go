@@ -7,18 +7,18 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// A manifest is what sweep.json says.
+// A manifest is the content of sweep.json, prepared for a page.
 type manifest struct {
-	*results.Manifest // nil: there is none, or it cannot be read; then records speak for themselves
+	*results.Manifest // nil if sweep.json does not exist or cannot be read; rules and cells then come from the records
 	settings          []Setting
-	// places says by a record's key which cells it is in, as which rules.
+	// places holds, by a record's key, the cells and rules that the record belongs to.
 	places map[string][]place
 }
 
-// A place is a rule in a cell, by their indices.
+// A place is a rule in a cell, by the indices of both.
 type place struct{ cell, rule int }
 
-// readManifest reads a sweep.json; nil is none.
+// readManifest reads the text of a sweep.json; nil means that there is no such file.
 func readManifest(data []byte) (m manifest, err error) {
 	if data == nil {
 		return m, nil
@@ -56,7 +56,7 @@ func readManifest(data []byte) (m manifest, err error) {
 	return m, nil
 }
 
-// axes are those of the manifest, for a page.
+// axes returns the manifest's axes for a page.
 func (m manifest) axes() []Axis {
 	axes := []Axis{}
 	if m.Manifest == nil {

@@ -16,23 +16,25 @@ import (
 //go:embed assets/*.js assets/*.css assets/vendor/uPlot.iife.min.js assets/vendor/uPlot.min.css assets/vendor/uPlot.LICENSE.txt
 var assets embed.FS
 
-// scripts are the parts of the page's own script, in the order in which they define things.
+// scripts are the parts of the page's own script; a part may use the parts before it.
 var scripts = []string{"dom", "theme", "table", "series", "chart", "run", "heatmap", "sweep", "page"}
 
-// A Page is what Write writes.
+// A Page is the content of a page that Write writes.
 type Page struct {
 	// Title is the page's heading, empty for "Report of metaopt".
 	Title string `json:"title"`
-	// Version is that of the program.
+	// Version is the version of the program.
 	Version string    `json:"version"`
 	Sources []*Source `json:"sources"`
 
-	// Live is where a page of the dashboard hears of a folder's news, List where of what folders there are.
+	// Live is the address of the stream from which a page of the dashboard gets a folder's news. List is the address of the
+	// stream of the list of folders. Both are empty for a file.
 	Live string `json:"live,omitempty"`
 	List string `json:"list,omitempty"`
 }
 
-// front is what all pages share: the script and style elements, and the policy that names them, up to what may be connected to.
+// front returns the parts that all pages share: the scripts, the style, and the policy that names them. The policy ends before
+// the sources of connect-src.
 var front = sync.OnceValue(func() (f struct{ library, own, style, licence, policy string }) {
 	read := func(name string) string {
 		data, err := assets.ReadFile("assets/" + name)
@@ -59,7 +61,8 @@ var front = sync.OnceValue(func() (f struct{ library, own, style, licence, polic
 	return f
 })
 
-// policy is the Content-Security-Policy: these scripts and this style, no others, and no connection, but for the dashboard's to itself.
+// policy returns the Content-Security-Policy: it allows the page's own scripts and style and nothing else. Only pages of the
+// dashboard may open connections, to the dashboard itself.
 func policy(live bool) string {
 	connect := "'none'"
 	if live {
@@ -68,7 +71,7 @@ func policy(live bool) string {
 	return front().policy + connect
 }
 
-// Write writes the page as one file of HTML that asks for no other. The same page gives the same bytes.
+// Write writes the page as one HTML file that loads no other file. The same page gives the same bytes.
 func Write(w io.Writer, p Page) error {
 	if p.Title == "" {
 		p.Title = "Report of metaopt"
@@ -77,7 +80,7 @@ func Write(w io.Writer, p Page) error {
 	if p.Sources == nil {
 		p.Sources = []*Source{}
 	}
-	// Marshal escapes <, >, & and the line separators U+2028 and U+2029: no value ends the element.
+	// Marshal escapes <, >, & and the line separators U+2028 and U+2029, so that no value can end the script element.
 	data, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("htmlreport: %w", err)

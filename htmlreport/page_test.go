@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// written is the page about folders.
+// written returns the page of the given folders.
 func written(t *testing.T, title string, dirs ...string) string {
 	t.Helper()
 	p := Page{Title: title, Version: "v1.2.3"}

@@ -1,18 +1,18 @@
 package htmlreport
 
-// A Problem is something that went wrong.
+// A Problem is something that went wrong, and where.
 type Problem struct {
 	Where string `json:"where"`
 	What  string `json:"what"`
 }
 
-// maxProblems is how many of one file a page lists; the rest is counted.
+// maxProblems is the number of problems of one file that a page lists; further ones are only counted.
 const maxProblems = 100
 
-// problems are those of one file.
+// problems holds the problems of one file.
 type problems struct {
 	list []Problem
-	more int // that are not in list
+	more int // number of problems that are not in list
 }
 
 func (p *problems) add(where, what string) {

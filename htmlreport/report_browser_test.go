@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// inked counts the pixels of the first chart that are near a colour, "213,94,0".
+// inked counts the pixels of the first chart that are close to a colour such as "213,94,0".
 const inked = `((r, g, b) => {
 	const c = document.querySelector(".plot canvas"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
 	let n = 0;
@@ -48,14 +48,14 @@ func TestReportOfARunInABrowser(t *testing.T) {
 	p.want(`document.querySelector(".problems").textContent.includes("diverged in 1 of 20 runs")`, "what went wrong")
 	p.want(`document.body.textContent.includes("metaopt meta-train --task quadratic")`, "the command")
 
-	// A rule toggles, by mouse and by keyboard.
+	// Mouse and keyboard can hide and show a rule.
 	p.click(`//button[contains(@class, "rule")][contains(., "learned")]`)
 	p.want(learnedLight+" === 0", "a click takes the learned rule away")
 	p.want(`document.querySelector(".rule").getAttribute("aria-pressed") === "false"`, "the button says so")
 	p.run(chromedp.Focus(chromedp.CSS(".rule")), chromedp.KeyEvent(" "))
 	p.want(learnedLight+" > 200", "the space key brings it back")
 
-	// The log switch changes the picture, and back.
+	// The log switch changes the picture and changes it back.
 	before := eval[string](p, wholePicture)
 	p.click(`//label[text()="log loss"]`)
 	if eval[string](p, wholePicture) == before {
@@ -66,7 +66,7 @@ func TestReportOfARunInABrowser(t *testing.T) {
 		t.Error("the log switch does not go back")
 	}
 
-	// Arrow keys read the curves out.
+	// The arrow keys read out the curves.
 	p.run(chromedp.Focus(chromedp.CSS(".plot")), chromedp.KeyEvent(kb.Home), chromedp.KeyEvent(kb.ArrowRight))
 	p.want(`document.querySelector(".readout").textContent === "step 1"`, "the arrow key moves to the first step")
 	p.want(`/learned 2\.59\d\d/.test(document.querySelector("figure .unseen").textContent)`, "it is read out") // 0.03 + 3.2 exp(-0.22)
@@ -77,12 +77,12 @@ func TestReportOfARunInABrowser(t *testing.T) {
 	p.until(`document.querySelector(".readout").textContent === "step 100"`)
 	p.want(`document.querySelector(".rule .value").textContent === "0.0300"`, "the legend shows the value under the mouse")
 
-	// The table of the values opens.
+	// The table of values opens.
 	p.run(chromedp.Click(chromedp.CSS("figure .values summary")))
 	p.until(`document.querySelectorAll("figure .values tbody tr").length >= 30`)
 	p.want(`document.querySelector(".plot").getAttribute("aria-label").includes("learned ends at 0.0300")`, "the chart has a text")
 
-	// A table sorts, either way.
+	// A table sorts in both directions.
 	first := `document.querySelector("section > div > .scroll tbody th").textContent`
 	p.want(first+` === "learned"`, "the best rule is first")
 	sort := `//table[caption[text()="Rules on the same fresh instances"]]//button[starts-with(., "rule")]`
@@ -159,7 +159,7 @@ func TestAPhone(t *testing.T) {
 		p.until(noSideScroll)
 		p.until(`[...document.querySelectorAll(".plot .uplot")].every((u) => u.getBoundingClientRect().right <= innerWidth)`)
 	}
-	// More columns than the screen has room for scroll in their own box.
+	// If a table has more columns than fit on the screen, it scrolls in its own box.
 	p.run(do(`{
 		const s = document.getElementById([...document.querySelectorAll("label")].find((l) => l.textContent === "Columns").getAttribute("for"));
 		s.value = "units";
@@ -176,7 +176,7 @@ func TestAPhone(t *testing.T) {
 	p.want(`document.querySelectorAll("nav a").length === 2`, "links to both")
 }
 
-// Landmarks, headings in order, names on everything that can be operated.
+// The page has landmarks, headings in order, and a name on every control.
 func TestAPageIsAccessible(t *testing.T) {
 	dir := t.TempDir()
 	writeRun(t, filepath.Join(dir, "run"), "learned")
@@ -194,10 +194,10 @@ func TestAPageIsAccessible(t *testing.T) {
 	p.want(`[...document.querySelectorAll("button")].every((b) => b.textContent.trim())`, "every button has a text")
 	p.want(`[...document.querySelectorAll("figure:not([hidden]) .plot")].every((c) => c.getAttribute("aria-label").length > 40)`, "every chart has a text")
 	p.want(`new Set([...document.querySelectorAll("[id]")].map((e) => e.id)).size === document.querySelectorAll("[id]").length`, "ids are unique")
-	// The focus can be seen.
+	// The focus is visible.
 	p.run(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Tab))
 	p.want(`getComputedStyle(document.activeElement).outlineStyle === "solid"`, "the focus is outlined")
-	// Text against its paper, by WCAG's ratio, in both themes.
+	// Text has enough contrast with its background, by WCAG's ratio, in both themes.
 	for _, scheme := range []string{"light", "dark"} {
 		p.system(scheme)
 		p.until(`matchMedia("(prefers-color-scheme: ` + scheme + `)").matches`)
@@ -207,7 +207,7 @@ func TestAPageIsAccessible(t *testing.T) {
 	}
 }
 
-// contrasts lists texts whose contrast is below 4.5.
+// contrasts returns the texts whose contrast ratio is below 4.5.
 const contrasts = `(() => {
 	const parse = (c) => c.match(/[\d.]+/g).map(Number);
 	const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
@@ -235,7 +235,7 @@ func TestHostileNamesDoNothing(t *testing.T) {
 	p.want(`document.querySelectorAll("script").length === 3`, "no other script")
 }
 
-// The second wall: even markup that got in could neither run nor load anything.
+// The second defence: even if markup got into a page, it could neither run nor load anything.
 func TestThePolicyIsAWall(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	writeRun(t, dir, "learned")

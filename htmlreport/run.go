@@ -11,9 +11,9 @@ import (
 	"learnedopt/metatrain"
 )
 
-// A Run is a meta-training: what its log and its result say.
+// A Run is a meta-training, as its log and its result describe it.
 type Run struct {
-	Trainings   []Training   `json:"trainings"` // one a seed
+	Trainings   []Training   `json:"trainings"` // one for each seed
 	Episodes    []Episode    `json:"episodes"`
 	Validations []Validation `json:"validations"`
 	// Comparison is nil until the run has a result.
@@ -21,16 +21,16 @@ type Run struct {
 	Command    string      `json:"command,omitempty"`
 }
 
-// A Training is one from one seed.
+// A Training is the training from one seed.
 type Training struct {
 	Seed     string    `json:"seed"`
 	Task     string    `json:"task"`
 	Version  string    `json:"version"`
 	Settings []Setting `json:"settings"`
-	// Reason is why it ended, empty while it runs.
+	// Reason says why the training ended; it is empty while the training runs.
 	Reason string `json:"reason,omitempty"`
 	Error  string `json:"error,omitempty"`
-	// NonFinite is the number of windows in which something was not finite.
+	// NonFinite is the number of windows with a non-finite value.
 	NonFinite int `json:"non_finite"`
 	MetaStep  int `json:"meta_steps"`
 	Best      int `json:"best_meta_step"`
@@ -38,19 +38,19 @@ type Training struct {
 	Start     Num `json:"start_valid_loss"`
 }
 
-// An Episode is a point of the training curves; where a log has very many, the mean of some.
+// An Episode is a point of the training curves: one episode, or the mean of several consecutive ones if a log has very many.
 type Episode struct {
 	Training, MetaStep         int
 	MeanLoss, FinalLoss, GNorm Num
 	Clipped                    int
 }
 
-// MarshalJSON implements json.Marshaler: the fields as a list, to save room.
+// MarshalJSON implements json.Marshaler. It writes the fields as a list, to save space.
 func (e Episode) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]any{e.Training, e.MetaStep, e.MeanLoss, e.FinalLoss, e.GNorm, e.Clipped})
 }
 
-// A Validation is one, with the diagnostics that it carries: numbers by their paths, "training.gates.0.f".
+// A Validation is one validation with its diagnostics: numbers by their paths, such as "training.gates.0.f".
 type Validation struct {
 	Training    int            `json:"training"`
 	MetaStep    int            `json:"meta_step"`
@@ -60,9 +60,9 @@ type Validation struct {
 	Diagnostics map[string]Num `json:"diagnostics,omitempty"`
 }
 
-// Bounds of what a log may make of a page.
+// Bounds on what a page shows of a log.
 const (
-	maxEpisodes    = 3000 // even
+	maxEpisodes    = 3000 // must be even
 	maxTrainings   = 64
 	maxValidations = 3000
 	maxDiagnostics = 100
@@ -72,18 +72,18 @@ const (
 type runLog struct {
 	run      Run
 	problems problems
-	// stride episodes make one point; open is the point that is not full yet.
+	// stride is the number of episodes in one point; open is the point that is not full yet, with filled episodes.
 	stride, filled int
 	open           Episode
 	losses         [3]average
-	// halved counts how often points were merged: what a page has of them is void then.
+	// halved counts how often points were merged; after a merge a page must load all points again.
 	halved int
-	bad    int // lines that could not be read
+	bad    int // number of lines that could not be read
 }
 
 func newRunLog() *runLog { return &runLog{stride: 1} }
 
-// logLine is any line of a log. See startEvent and endEvent of the command, and metatrain.Event.
+// logLine has the fields of every kind of line in a log. See startEvent and endEvent of the command, and metatrain.Event.
 type logLine struct {
 	Event       string          `json:"event"`
 	Seed        json.Number     `json:"seed"`
@@ -112,7 +112,7 @@ type logLine struct {
 	Skipped   int    `json:"skipped"`
 }
 
-// add takes a line in. One that cannot be read is counted.
+// add adds a line of the log. It counts lines that cannot be read.
 func (l *runLog) add(data []byte) {
 	var line logLine
 	if err := json.Unmarshal(data, &line); err != nil {
@@ -126,7 +126,7 @@ func (l *runLog) add(data []byte) {
 	case "select":
 		return
 	}
-	if len(l.run.Trainings) == 0 { // a log without its first line
+	if len(l.run.Trainings) == 0 { // the log lacks its first line
 		l.run.Trainings = append(l.run.Trainings, Training{Seed: line.Seed.String(), Valid: nan, Start: nan})
 	}
 	switch t := len(l.run.Trainings) - 1; line.Event {
@@ -193,7 +193,8 @@ func (l *runLog) diverged(t int, line logLine) {
 	l.problems.add(fmt.Sprintf("meta-step %d, seed %s", line.MetaStep, l.run.Trainings[t].Seed), what)
 }
 
-// afterNonFinite says what a training does after a non-finite window. Logs of before there were policies name none.
+// afterNonFinite says what a training with this policy does after a non-finite window. Logs that are older than the policies
+// have no policy.
 func afterNonFinite(policy string) string {
 	switch policy {
 	case metatrain.SkipNonFinite, "":
@@ -230,7 +231,7 @@ func (l *runLog) validation(t int, line logLine) {
 	l.run.Validations = append(l.run.Validations, v)
 }
 
-// halve keeps every other validation, and the best ones.
+// halve keeps every other validation and also the best ones.
 func (l *runLog) halve(all *[]Validation) {
 	kept := (*all)[:0:0]
 	for i, v := range *all {
@@ -258,7 +259,7 @@ func (l *runLog) diagnose(line logLine) map[string]Num {
 			numbers[s.Name] = Num(x)
 		}
 	}
-	// The leaves of one event stand side by side.
+	// The leaves of one event are consecutive.
 	text, last := "", ""
 	report := func() {
 		if text != "" {

@@ -83,7 +83,7 @@ func TestARunIsRead(t *testing.T) {
 		"rmsprop: diverged in 1 of 20 runs of the comparison", "sgd: does best at learning rate 10, the end of the grid")
 }
 
-// The page says what the training did after a non-finite window, by the policy in the log.
+// The page says what the training did after a non-finite window, according to the policy in the log.
 func TestNonFinitePoliciesAreTold(t *testing.T) {
 	log := startLine(0)
 	for i, policy := range append(metatrain.NonFinitePolicies(), "hope<") {
@@ -103,14 +103,14 @@ func TestNonFinitePoliciesAreTold(t *testing.T) {
 	}
 }
 
-// The last line of a log counts windows that the log itself may not have: those of before a resume.
+// The last line of a log also counts the windows from before a resume, which the log itself may not have.
 func TestTheEndCountsNonFiniteWindows(t *testing.T) {
 	s := readRun(t, startLine(0)+events(t, 0, 10)+divergedLine(t, 7)+strings.Replace(endLine, `"skipped":1`, `"skipped":17`, 1))
 	wantTexts(t, s, "; non-finite windows: 17.")
 }
 
-// Where a rule diverged on an instance the summary says on how many, and nothing of losses: also of a file that was written when
-// a difference of −Inf became null, and a verdict was read from its interval.
+// If a rule diverged on an instance, the summary says on how many and gives no losses. This also holds for older files, in which
+// a difference of −Inf is null and the verdict was read from its interval.
 func TestDivergencesInASummary(t *testing.T) {
 	inf := compare.Number(math.Inf(1))
 	told := func(c *compare.Comparison) *Source {
@@ -176,8 +176,8 @@ func TestNonFiniteEventsOfDiagnostics(t *testing.T) {
 	}
 }
 
-// The best validations stay when a long log is thinned, wherever they stand; of the others every other one goes, and the
-// order is kept. Where too many are best, they go too: a page has room for no more than maxValidations.
+// When a long log is thinned, the best validations stay, wherever they are in the log. Every other one of the rest is dropped, and the
+// order is kept. If there are too many best ones, some of them are dropped too: a page holds at most maxValidations.
 func TestBestValidationsStay(t *testing.T) {
 	best := map[int]bool{1: true, 777: true, 2001: true, maxValidations - 1: true}
 	add := func(l *runLog, n int, isBest func(i int) bool) {
@@ -210,7 +210,7 @@ func TestBestValidationsStay(t *testing.T) {
 	}
 }
 
-// A log of any length makes a page of bounded size, with the same mean.
+// A log of any length gives a page of bounded size with the same mean.
 func TestLongLogsAreThinned(t *testing.T) {
 	l := newRunLog()
 	l.add([]byte(startLine(0)))
@@ -246,13 +246,13 @@ func TestLongLogsAreThinned(t *testing.T) {
 	}
 }
 
-// Points of a curve are merged by twos within a training; one that is left over stays, and nothing is lost.
+// Points of a curve are merged in pairs within a training. A point without a partner stays, and no episode is lost.
 func TestPointsAreMergedWithinATraining(t *testing.T) {
 	l := newRunLog()
 	for i, training := range []int{0, 0, 0, 1, 1, 2} {
 		l.run.Episodes = append(l.run.Episodes, Episode{Training: training, MetaStep: i + 1, MeanLoss: Num(i), FinalLoss: nan, GNorm: Num(10 * i), Clipped: 1})
 	}
-	l.run.Episodes[4].MeanLoss = nan // a mean is over what is finite
+	l.run.Episodes[4].MeanLoss = nan // a mean is over the finite values
 	l.merge()
 	text := ""
 	for _, e := range l.run.Episodes {

@@ -26,21 +26,22 @@ const (
 type dashboard struct {
 	root    string
 	version string
-	host    string // that it listens on, as the user wrote it
+	host    string // the host that it listens on, as the user wrote it
 	every   time.Duration
 	streams chan struct{}
 }
 
-// Serve answers requests for the folders at and below dir on a listener until ctx ends, and then returns nil. It only
-// reads. host is the name or address that the listener was asked for: requests for other names than it, localhost and plain addresses are
-// refused, so that no foreign page reaches it by a name that it points here. version is that of the program.
+// Serve answers requests for the folders at and below dir on a listener until ctx ends, and then returns nil. It writes
+// no files. host is the name or address that the user asked to listen on. Serve refuses requests for names other than host,
+// localhost and plain addresses: a foreign page could otherwise reach the server by a name of its own that it points to this
+// machine. version is the version of the program.
 func Serve(ctx context.Context, listener net.Listener, dir, host, version string) error {
 	d := newDashboard(dir, host, version)
 	server := &http.Server{
 		Handler: d.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    log.New(discard{}, "", 0), // clients' faults
+		ErrorLog:    log.New(discard{}, "", 0), // it would only hold faults of clients
 	}
 	stop := context.AfterFunc(ctx, func() {
 		soon, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -66,7 +67,7 @@ func newDashboard(dir, host, version string) *dashboard {
 }
 
 func (d *dashboard) handler() http.Handler {
-	mux := http.NewServeMux() // GET stands for HEAD too; anything else is not allowed
+	mux := http.NewServeMux() // a GET pattern also matches HEAD; other methods are not allowed
 	mux.HandleFunc("GET /{$}", d.front)
 	mux.HandleFunc("GET /list", d.list)
 	mux.HandleFunc("GET /view/{path...}", d.view)
@@ -79,7 +80,7 @@ func (d *dashboard) handler() http.Handler {
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cache-Control", "no-store")
-		if !d.known(req.Host) {
+		if !d.knownHost(req.Host) {
 			http.Error(w, "this server does not answer to that name; use its address", http.StatusMisdirectedRequest)
 			return
 		}
@@ -87,8 +88,8 @@ func (d *dashboard) handler() http.Handler {
 	})
 }
 
-// known says whether a Host header names this server and not a domain that someone else points to it.
-func (d *dashboard) known(host string) bool {
+// knownHost reports whether a Host header names this server. It is false for a domain that someone else points to this server.
+func (d *dashboard) knownHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -96,7 +97,7 @@ func (d *dashboard) known(host string) bool {
 	return host == "localhost" || host == d.host && host != "" || net.ParseIP(host) != nil
 }
 
-// front is the page of root itself, or the list of the folders below if it is no run and no sweep.
+// front serves the page of root itself if it is a run or a sweep, else the list of the folders below it.
 func (d *dashboard) front(w http.ResponseWriter, req *http.Request) {
 	if (folder{d.root, "."}).kind() != "" {
 		d.page(w, req, Page{Title: filepath.Base(d.root), Live: "/events/"})
@@ -114,12 +115,12 @@ func (d *dashboard) page(w http.ResponseWriter, req *http.Request, p Page) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if req.Method != http.MethodHead {
-		_, _ = w.Write(b.Bytes()) // the client went
+		_, _ = w.Write(b.Bytes()) // an error means that the client has gone
 	}
 }
 
-// asked returns the folder that a request names. It may not exist: it may come.
-func (d *dashboard) asked(w http.ResponseWriter, req *http.Request) (folder, bool) {
+// requestedFolder returns the folder that a request names. The folder need not exist yet.
+func (d *dashboard) requestedFolder(w http.ResponseWriter, req *http.Request) (folder, bool) {
 	rel := path.Clean(req.PathValue("path"))
 	if !filepath.IsLocal(filepath.FromSlash(rel)) || strings.ContainsRune(rel, 0) || len(rel) > maxText {
 		http.Error(w, "no such folder", http.StatusNotFound)
@@ -129,7 +130,7 @@ func (d *dashboard) asked(w http.ResponseWriter, req *http.Request) (folder, boo
 }
 
 func (d *dashboard) view(w http.ResponseWriter, req *http.Request) {
-	if dir, ok := d.asked(w, req); ok {
+	if dir, ok := d.requestedFolder(w, req); ok {
 		d.page(w, req, Page{Title: d.nameOf(dir), Live: (&url.URL{Path: "/events/" + dir.rel}).EscapedPath()})
 	}
 }
@@ -142,7 +143,7 @@ func (d *dashboard) nameOf(dir folder) string {
 }
 
 func (d *dashboard) events(w http.ResponseWriter, req *http.Request) {
-	dir, ok := d.asked(w, req)
+	dir, ok := d.requestedFolder(w, req)
 	if !ok {
 		return
 	}
@@ -156,13 +157,13 @@ func (d *dashboard) events(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// limited is a listener with a bound on the connections that are open.
+// limited is a listener with a bound on the number of open connections.
 type limited struct {
 	net.Listener
 	slots chan struct{}
 }
 
-// Accept waits for a slot and a connection. Serve's end closes all connections, which frees the slots.
+// Accept waits for a free slot and then for a connection. When Serve ends, it closes all connections, which frees the slots.
 func (l *limited) Accept() (net.Conn, error) {
 	l.slots <- struct{}{}
 	c, err := l.Listener.Accept()

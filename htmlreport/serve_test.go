@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// serve starts the handler of a dashboard that polls often.
+// serve starts a server with a dashboard that polls often.
 func serve(t *testing.T, dir string) (*dashboard, *httptest.Server) {
 	t.Helper()
 	d := newDashboard(dir, "127.0.0.1", "v1.2.3")
@@ -33,7 +33,7 @@ func ask(t *testing.T, method, url, host string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	req.Host = host
-	// What a client would clean up must arrive as it is.
+	// The path must reach the server as it is: a client would clean it up.
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestForeignNamesAreRefused(t *testing.T) {
 		}
 	}
 	named := newDashboard(t.TempDir(), "My-Machine", "v")
-	if !named.known("my-machine:80") || named.known("other:80") || newDashboard("", "", "v").known("") {
+	if !named.knownHost("my-machine:80") || named.knownHost("other:80") || newDashboard("", "", "v").knownHost("") {
 		t.Error("the name that the user listens on is the only other one")
 	}
 }
@@ -106,7 +106,7 @@ func TestHostilePathsLeadNowhere(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", p, err)
 		}
-		body, _ := io.ReadAll(resp.Body) // until the time is over
+		body, _ := io.ReadAll(resp.Body) // reads until the time limit
 		resp.Body.Close()
 		cancel()
 		if strings.Contains(string(body), `"seed":"99"`) || strings.Contains(string(body), "Seed 99") {
@@ -145,7 +145,7 @@ func hear(t *testing.T, url string) *listener {
 	return &listener{t, bufio.NewReader(resp.Body)}
 }
 
-// heard is what a page makes of a message.
+// heard is the content of a message as a page decodes it.
 type heard struct {
 	Kind string
 	Run  *struct {
@@ -230,11 +230,11 @@ func TestARunIsStreamed(t *testing.T) {
 	if h = l.expect("reset"); len(h.Run.Episodes) != 0 || h.Run.Trainings[0].Seed != "2" || h.Run.Comparison == nil {
 		t.Fatalf("%+v", h.Run)
 	}
-	// And in a new folder.
+	// The run begins again in a new folder.
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	for h.Kind != "" { // files go one after the other
+	for h.Kind != "" { // the files are removed one after the other
 		h = l.expect("reset")
 	}
 	write(t, log, startLine(3))
@@ -272,7 +272,7 @@ func TestASweepIsStreamed(t *testing.T) {
 	}
 	write(t, cells, cellRecord(t, 20, 100, "relu", "mlp", "learned", 1, 0))
 	h := l.expect("reset")
-	for len(h.Sweep.Cells) == 0 { // seen while it was empty
+	for len(h.Sweep.Cells) == 0 { // the dashboard may see the file while it is empty
 		h = l.expect("append")
 	}
 	if len(h.Sweep.Cells) != 1 || len(h.Sweep.Axes) != 3 {
@@ -336,7 +336,7 @@ func TestStreamsAreLimited(t *testing.T) {
 	}
 }
 
-// Serve answers, ends with its context while a stream is open, and holds no more connections than it says.
+// Serve answers requests, ends with its context even if a stream is open, and holds at most maxConnections connections.
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
 	writeRun(t, dir, "learned")
@@ -349,7 +349,7 @@ func TestServe(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, socket, dir, "127.0.0.1", "v") }()
 	hear(t, "http://"+socket.Addr().String()+"/events/").expect("reset")
-	// A client that never finishes its header is sent away.
+	// A client that never finishes its header is disconnected.
 	slow, err := net.Dial("tcp", socket.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -364,7 +364,7 @@ func TestServe(t *testing.T) {
 	if _, err := io.Copy(io.Discard, slow); err != nil {
 		t.Errorf("a slow header is waited for: %v", err)
 	}
-	// So is one with too long a header.
+	// A client with too long a header is disconnected too.
 	long, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+socket.Addr().String()+"/", nil)
 	if err != nil {
 		t.Fatal(err)

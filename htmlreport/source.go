@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 )
 
-// A Source is what a page shows of one folder.
+// A Source holds what a page shows of one folder.
 type Source struct {
-	// Kind is "run", "sweep", or empty of a folder without a file of either.
+	// Kind is "run" or "sweep", or empty if the folder has no file of either.
 	Kind     string    `json:"kind"`
 	Name     string    `json:"name"`
 	Summary  []Finding `json:"summary"`
@@ -34,10 +34,10 @@ type reader struct {
 	logError, cellsError     error
 	longLines, longCellLines int
 
-	epoch      int          // rises when something that was shown is void
-	version    int          // rises with any change
+	epoch      int          // rises when a page must drop what it shows and load everything again
+	version    int          // rises with every change
 	comparison int          // rises when the comparison changes
-	cells      map[int]bool // that changed since a page was told
+	cells      map[int]bool // the cells that changed since the last message to a page
 }
 
 func newReader(dir folder, name string) *reader {
@@ -48,7 +48,7 @@ func newReader(dir folder, name string) *reader {
 	}
 }
 
-// poll reads what is new. more says that there is more to read at once.
+// poll reads the changes in the folder. more says that there is more to read without waiting.
 func (r *reader) poll() (more bool) {
 	r.pollManifest()
 	more = r.pollLog()
@@ -62,19 +62,20 @@ func (r *reader) poll() (more bool) {
 		if data != nil && err == nil {
 			r.result, r.resultError = decodeResult(data)
 		} else {
-			r.epoch++ // what was shown of it is void
+			r.epoch++ // the page must drop the old result
 		}
 	}
 	return more
 }
 
-// differ says whether a read failed in another way than the last one. A document that could not be decoded
-// and has not changed since gives no error here, and is no difference.
+// differ reports whether a read failed with another error than the read before. A document that could not be decoded
+// and has not changed since gives no new error, so it does not differ.
 func differ(now, before error) bool {
 	return now != nil && (before == nil || now.Error() != before.Error())
 }
 
-// pollManifest reads another sweep.json, and then cells.jsonl from its beginning: other records count.
+// pollManifest reads sweep.json if it has changed. Then cells.jsonl is read again from its beginning, because other records
+// may belong to the new sweep.
 func (r *reader) pollManifest() {
 	data, changed, err := r.sweepDoc.changed(r.dir)
 	if !changed && !differ(err, r.sweepError) {
@@ -145,7 +146,7 @@ func (r *reader) pollCells() bool {
 	return n.more && err == nil
 }
 
-// source is the folder as it was at the last poll. It shares memory with the reader.
+// source returns the folder as it was at the last poll. It shares memory with the reader.
 func (r *reader) source() *Source {
 	s := &Source{Name: r.name, Summary: []Finding{}, Problems: []Problem{}}
 	all := problems{}
@@ -170,7 +171,7 @@ func (r *reader) source() *Source {
 	return s
 }
 
-// unreadable adds what could not be read.
+// unreadable adds a problem for each file and for the lines that could not be read.
 func (r *reader) unreadable(all *problems) {
 	for _, f := range []struct {
 		name      string
@@ -196,7 +197,7 @@ func (r *reader) unreadable(all *problems) {
 }
 
 // Read reads a run folder or a sweep folder. It is an error if the folder has no file of
-// either; files that are there and cannot be read are problems of the Source.
+// either. A file that exists but cannot be read is a problem in the Source.
 func Read(path string) (*Source, error) {
 	d := folder{path, "."}
 	if info, err := os.Stat(path); err != nil {

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// How often a stream looks for news and says that it lives, and how long a write may take.
+// How often a stream looks for changes, how often it sends a sign of life, and how long a write may take.
 const (
 	pollEvery   = 250 * time.Millisecond
 	pingEvery   = 15 * time.Second
 	writeWithin = 10 * time.Second
 )
 
-// A cursor is what a page was told of a reader.
+// A cursor holds which part of a reader's content a page has received.
 type cursor struct {
 	told                       bool
 	epoch, version, comparison int
 	episodes, validations      int
 }
 
-// message returns what to tell a page: "reset" and all that there is, "append" and what is
-// new — lists hold only their new elements, Cells those that changed, Comparison is nil where it
-// has not changed — or "" where nothing is. It moves the cursor.
+// message returns the next message for a page and moves the cursor. The event is "reset" with the whole
+// content, "append" with the changes, or "" if nothing has changed. In an "append" lists hold only their new elements,
+// Cells holds only the changed cells, and Comparison is nil if it has not changed.
 func (c *cursor) message(r *reader) (event string, s *Source) {
 	if c.told && c.version == r.version {
 		return "", nil
@@ -58,8 +58,8 @@ func (c *cursor) message(r *reader) (event string, s *Source) {
 	return "append", s
 }
 
-// stream sends server-sent events until the client goes or the server ends. next returns an
-// event and its data, "" for none.
+// stream sends server-sent events until the client disconnects or the server ends. next returns an
+// event and its data; the event "" means that there is nothing to send.
 func (d *dashboard) stream(w http.ResponseWriter, req *http.Request, next func() (string, any)) {
 	select {
 	case d.streams <- struct{}{}:
@@ -70,7 +70,7 @@ func (d *dashboard) stream(w http.ResponseWriter, req *http.Request, next func()
 		return
 	}
 	control := http.NewResponseController(w)
-	// The limits of an ordinary request would end the stream.
+	// The time limits of an ordinary request would end the stream.
 	if err := control.SetReadDeadline(time.Time{}); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -7,15 +7,15 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// The verdicts of a Finding. metaopt calls the last one undecided.
+// The verdicts of a Finding. The command metaopt prints "undecided" for open.
 const (
 	won   = compare.Won
 	lost  = compare.Lost
 	open  = results.Open
-	mixed = "mixed" // of a sweep: it depends on the cell
+	mixed = "mixed" // a sweep whose cells have different verdicts
 )
 
-// A Finding is a sentence of the summary; Verdict is one of the above, empty for a remark.
+// A Finding is a sentence of the summary. Verdict is won, lost, open or mixed; it is empty for a remark.
 type Finding struct {
 	Verdict string `json:"verdict,omitempty"`
 	Text    string `json:"text"`
@@ -28,7 +28,7 @@ func verdictOf(v string) string {
 	return open
 }
 
-// pairedFinding says what a paired comparison found.
+// pairedFinding returns the finding of a paired comparison.
 func pairedFinding(p compare.Paired, c *compare.Comparison) Finding {
 	f := Finding{Verdict: verdictOf(p.Verdict)}
 	f.Text = fmt.Sprintf("%s against %s, %d steps on the same %d instances", clean(p.Name, maxName), clean(p.Against, maxName), c.Steps, c.Runs)
@@ -40,9 +40,9 @@ func pairedFinding(p compare.Paired, c *compare.Comparison) Finding {
 		f.Text += fmt.Sprintf(": it diverged in %d of them, %s in %d.", own, clean(p.Against, maxName), other)
 	case p.RatioCI95[1].Finite():
 		f.Text += fmt.Sprintf(": %s × its mean loss (95%% interval %s–%s).", digits(number(p.Ratio)), digits(number(p.RatioCI95[0])), digits(number(p.RatioCI95[1])))
-	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
+	case p.DifferenceCI95[1].Finite(): // losses that are not positive have no ratio
 		f.Text += fmt.Sprintf(": its mean loss %+.4g (95%% interval %+.4g to %+.4g).", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
-	default: // of a file that says no more
+	default: // the file holds no more
 		f.Text += "."
 	}
 	if f.Verdict == open && own+other == 0 {
@@ -51,7 +51,7 @@ func pairedFinding(p compare.Paired, c *compare.Comparison) Finding {
 	return f
 }
 
-// runFindings are those of a run: its comparison, and how its trainings stand.
+// runFindings returns the findings of a run: the results of its comparison and the state of its trainings.
 func runFindings(run *Run, r *result) []Finding {
 	var out []Finding
 	if r != nil {

@@ -20,19 +20,19 @@ type Sweep struct {
 	Settings []Setting `json:"settings,omitempty"`
 	Versions []string  `json:"versions"`
 	Seeds    []string  `json:"seeds"`
-	// Planned is the number of cells of the grid, 0 if no file tells it.
+	// Planned is the number of cells of the grid, 0 if it is not known.
 	Planned int `json:"planned"`
 }
 
-// An Axis is what a sweep varies, with its values in order.
+// An Axis is a setting that a sweep varies, with its values in order.
 type Axis struct {
 	Name   string   `json:"name"`
 	Values []string `json:"values"`
 }
 
-// A Cell is the rules at one value of every axis.
+// A Cell holds the rules that ran at one combination of the axes' values.
 type Cell struct {
-	Index int               `json:"index"` // in Sweep.Cells
+	Index int               `json:"index"` // index in Sweep.Cells
 	At    map[string]string `json:"at"`
 	Name  string            `json:"name"` // "units 20, steps 100"
 	Task  string            `json:"task"`
@@ -42,22 +42,22 @@ type Cell struct {
 	Pairs []Pair            `json:"pairs"`
 
 	records []results.Record
-	work    int // of comparing them: pairs times instances
+	work    int // the work of comparing the rules: pairs times instances
 }
 
-// A Pair is a learned rule against a hand-designed one in a cell.
+// A Pair compares a learned rule with a hand-designed one in a cell.
 type Pair struct {
 	Learned  string `json:"learned"`
 	Baseline string `json:"baseline"`
-	Ratio    Num    `json:"ratio"` // of mean losses
+	Ratio    Num    `json:"ratio"` // ratio of the mean losses
 	CI95     [2]Num `json:"ci95"`
 	Verdict  string `json:"verdict"`
-	// SpeedUp and Censored are results.SpeedUp's, nil if there is none.
+	// SpeedUp and Censored are the fields Factor and Censored of results.SpeedUp. SpeedUp is nil if there is none.
 	SpeedUp  *Num `json:"speed_up,omitempty"`
 	Censored bool `json:"censored,omitempty"`
 }
 
-// Bounds of what a sweep may make of a page.
+// Bounds on what a page shows of a sweep.
 const (
 	maxCells     = 5000
 	maxAxes      = 20
@@ -65,7 +65,8 @@ const (
 	maxInstances = 1000
 	maxReach     = 20000
 	maxRecords   = 20000
-	// maxWork bounds the pairs of a sweep times their instances, of which a bootstrap takes time: a minute or two.
+	// maxWork bounds the number of pairs in a sweep times the number of their instances. At the bound the bootstrap takes
+	// a minute or two.
 	maxWork = 1 << 24
 )
 
@@ -73,13 +74,13 @@ const (
 type sweepLog struct {
 	sweep    Sweep
 	manifest manifest
-	axes     []Axis // of the manifest
+	axes     []Axis // the manifest's axes
 	problems problems
-	index    map[string]int // of a cell, by its values
-	records  int            // lines that were taken in
-	bad      int            // lines that were not
-	work     int            // of all cells
-	unpaired bool           // there was too much work: some pairs are left out
+	index    map[string]int // index of a cell by its values
+	records  int            // number of lines that were added
+	bad      int            // number of lines that could not be read
+	work     int            // work of all cells
+	unpaired bool           // whether some pairs are left out because of maxWork
 }
 
 func newSweepLog(m manifest) *sweepLog {
@@ -91,8 +92,8 @@ func newSweepLog(m manifest) *sweepLog {
 	return l
 }
 
-// add takes a line in and returns the indices of the cells that it changed. What follows
-// from the records of cells is made by compare and order, once for many lines.
+// add adds a line and returns the indices of the cells that it changed. The caller then calls compare
+// and order, once for many lines, to update everything that follows from the records.
 func (l *sweepLog) add(data []byte) (changed []int) {
 	var r results.Record
 	if err := json.Unmarshal(data, &r); err != nil || r.Validate() != nil || r.Rule.Name == "" ||
@@ -107,7 +108,7 @@ func (l *sweepLog) add(data []byte) (changed []int) {
 	if l.manifest.Manifest == nil {
 		return l.put(r)
 	}
-	for _, p := range l.manifest.places[r.Key] { // none of a record of another sweep
+	for _, p := range l.manifest.places[r.Key] { // a record of another sweep has no place
 		if own, ok := l.manifest.Place(r, &l.manifest.Cells[p.cell], p.rule); ok {
 			changed = append(changed, l.put(own)...)
 		}
@@ -115,7 +116,7 @@ func (l *sweepLog) add(data []byte) (changed []int) {
 	return changed
 }
 
-// put puts a record in its cell and returns the cell's index, nothing if there is no room.
+// put puts a record into its cell and returns the cell's index, or nil if there is no room.
 func (l *sweepLog) put(r results.Record) []int {
 	at := map[string]string{}
 	for k, v := range r.Cell {
@@ -133,7 +134,7 @@ func (l *sweepLog) put(r results.Record) []int {
 		l.sweep.Cells = append(l.sweep.Cells, Cell{Index: i, At: at, Name: where, Task: clean(r.Task, maxText), Steps: r.Steps, Seed: fmt.Sprint(r.Seed)})
 	}
 	c := &l.sweep.Cells[i]
-	// The same rule of the same cell again: the later line counts.
+	// If the cell already has a record of the same rule, the later line counts.
 	c.records = slices.DeleteFunc(c.records, func(old results.Record) bool { return old.Rule.Name == r.Rule.Name })
 	if len(c.records) >= maxRules {
 		l.bad++
@@ -158,7 +159,8 @@ func (l *sweepLog) remember(list *[]string, s string) {
 	}
 }
 
-// name is a cell's values in the order of the axes, those that sweep.json does not list last: "units 20, steps 100".
+// name returns a cell's values as "units 20, steps 100", in the order of the axes in sweep.json. Axes that sweep.json does not
+// list come last.
 func (l *sweepLog) name(at map[string]string) string {
 	keys := slices.Sorted(maps.Keys(at))
 	place := func(key string) int {
@@ -176,7 +178,7 @@ func (l *sweepLog) name(at map[string]string) string {
 	return strings.Join(words, ", ")
 }
 
-// order makes the axes: those of sweep.json, or what the cells have.
+// order sets the sweep's axes: the axes of sweep.json, or else the axes that the cells have.
 func (l *sweepLog) order() {
 	l.sweep.Axes = slices.Clone(l.axes)
 	if l.manifest.Manifest != nil {
@@ -196,7 +198,7 @@ func (l *sweepLog) order() {
 	}
 }
 
-// compareValues orders numbers by size and before other texts.
+// compareValues orders numbers by size and puts them before other texts.
 func compareValues(a, b string) int {
 	x, errX := strconv.ParseFloat(a, 64)
 	y, errY := strconv.ParseFloat(b, 64)

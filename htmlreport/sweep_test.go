@@ -58,7 +58,7 @@ func TestASweepIsRead(t *testing.T) {
 		"units 40, steps 10000, activation sigmoid: mlp diverged in 2 of 8 runs: instance 0: loss not finite at step 12")
 }
 
-// Without sweep.json axes come from the cells, numbers in order of size.
+// Without sweep.json the axes come from the cells, with numbers in order of size.
 func TestAxesOfCells(t *testing.T) {
 	cells := ""
 	for _, units := range []int{80, 5, 10} {
@@ -70,7 +70,7 @@ func TestAxesOfCells(t *testing.T) {
 	}
 }
 
-// The page has what package results says of the same folder: of a sweep that was run, to its end and halfway.
+// The page agrees with package results on the same folder, for a finished sweep and for half of one.
 func TestASweepThatWasRun(t *testing.T) {
 	o, err := metaopt.Pretrained("quadratic")
 	if err != nil {
@@ -177,7 +177,7 @@ func TestASweepThatWasRun(t *testing.T) {
 	}
 }
 
-// What a record says of its pairs does not count: they follow from the losses. Other instances are no pair.
+// Pairs follow from the losses: the pairs that a record itself holds are ignored. Rules on different instances are not paired.
 func TestPairsFollowFromTheLosses(t *testing.T) {
 	with := func(rule, kind string, change func(*results.Record)) string {
 		r := newRecord(5, 100, "relu", rule, kind, 0.9, 0)
@@ -233,7 +233,7 @@ func TestHostileSweeps(t *testing.T) {
 	if len(s.Sweep.Cells) != 1 {
 		t.Errorf("%d cells", len(s.Sweep.Cells))
 	}
-	// A sweep.json that cannot be read hides no cell.
+	// If sweep.json cannot be read, all cells are still shown.
 	axes := func(n int) []results.Axis { return make([]results.Axis, n) }
 	for want, m := range map[string]any{
 		"unexpected end of JSON input":                                       nil,
@@ -255,7 +255,7 @@ func TestHostileSweeps(t *testing.T) {
 	}
 }
 
-// A page compares only so many pairs, whatever the folder holds; which cells have none is said.
+// A page bounds the number of pairs that it compares, whatever the folder holds, and says which cells have no pairs.
 func TestPairsAreBounded(t *testing.T) {
 	l := newSweepLog(manifest{})
 	l.work = maxWork - 8
@@ -263,7 +263,7 @@ func TestPairsAreBounded(t *testing.T) {
 		l.add([]byte(cellRecord(t, units, 100, "relu", "mlp", compare.Learned, 0.5, 0)))
 		l.add([]byte(cellRecord(t, units, 100, "relu", "adam", compare.Baseline, 0.9, 0)))
 	}
-	for range 2 { // again: what a cell took before does not count twice
+	for range 2 { // the second time checks that a cell's old work is not counted twice
 		l.compare(0)
 	}
 	l.compare(1)
@@ -280,7 +280,7 @@ func TestPairsAreBounded(t *testing.T) {
 	}
 }
 
-// A pair without a ratio is better than any if it was won, else worse than any.
+// A pair without a ratio counts as better than every ratio if it was won, else as worse than every ratio.
 func TestWorse(t *testing.T) {
 	ordered := []Pair{{Ratio: nan, Verdict: won}, {Ratio: 0.5, Verdict: won}, {Ratio: 1, Verdict: open}, {Ratio: 3, Verdict: lost}, {Ratio: nan, Verdict: open}, {Ratio: nan, Verdict: lost}}
 	for i, p := range ordered {
@@ -300,7 +300,7 @@ func TestCompareValues(t *testing.T) {
 	}
 }
 
-// A manifest says which records are of its cells, and what they are called now.
+// A manifest says which records belong to its cells, and the current names of their rules.
 func TestRecordsGoWhereTheManifestSays(t *testing.T) {
 	m := &results.Manifest{Version: "v2", Runs: 8, Axes: []results.Axis{{Key: "units", Values: []string{"5", "10"}}},
 		Rules: []results.Rule{{Name: "new name", Kind: compare.Learned, Digest: "abc"}, {Name: "adam", Kind: compare.Baseline, Baseline: "adam", Tuned: results.TuneCell}},
@@ -326,7 +326,7 @@ func TestRecordsGoWhereTheManifestSays(t *testing.T) {
 			t.Errorf("the cells are among the settings: %v", x)
 		}
 	}
-	// Records of more instances are of another sweep.
+	// Records with more instances belong to another sweep.
 	m.Runs = 9
 	if s := readSweep(t, line(t, m), cells); len(s.Sweep.Cells) != 0 {
 		t.Errorf("%d cells of another number of instances", len(s.Sweep.Cells))

@@ -8,38 +8,38 @@ import (
 	"os"
 )
 
-// maxLine is the longest line that a tail returns, chunk how much of a file it reads at once,
-// markSize how much of what it has read it compares with the file, all in bytes.
+// maxLine is the length of the longest line that a tail returns. chunk is how much of a file it reads at once.
+// markSize is how much of the text before its offset it compares with the file. All are in bytes.
 const (
 	maxLine  = 1 << 20
 	chunk    = 2 << 20
 	markSize = 256
 )
 
-// A tail reads the lines of a file that grows, each once it is complete.
+// A tail reads the lines of a growing file. It returns each line once the line is complete.
 type tail struct {
 	dir  folder
 	name string
 
 	info   fs.FileInfo // nil while there is no file
-	offset int64       // of the first line that was not returned
-	mark   []byte      // what stands before offset
-	skip   bool        // offset is inside a line that is too long
+	offset int64       // where the first line begins that was not returned
+	mark   []byte      // the bytes before offset, at most markSize
+	skip   bool        // whether offset is inside a line that is too long
 }
 
-// news is what a tail found.
+// news holds what a tail has read.
 type news struct {
 	lines [][]byte
-	// reset: the file is not the one that was read before: it was replaced, cut short or removed.
-	// What it held is void, lines are its first.
+	// reset says that the file was replaced, cut short or removed. The lines that were returned before no longer
+	// count, and lines holds the first lines of the file.
 	reset bool
 	// long is the number of lines that were longer than maxLine and are left out.
 	long int
-	// more: there is more to read at once.
+	// more says that there is more to read without waiting.
 	more bool
 }
 
-// next returns what is new. An error leaves the tail as it was, to try again.
+// next returns the news since the last call. After an error the tail is unchanged, so that the caller can try again.
 func (t *tail) next() (n news, err error) {
 	f, err := t.dir.open(t.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +78,7 @@ func (t *tail) next() (n news, err error) {
 	return n, nil
 }
 
-// same says whether the file continues what was read. A tail that has read nothing goes on with any file.
+// same reports whether the file still begins with the text that was read. It is true for every file if nothing was read.
 func (t *tail) same(f io.ReaderAt, info fs.FileInfo) (bool, error) {
 	if t.info == nil {
 		return true, nil
@@ -86,7 +86,7 @@ func (t *tail) same(f io.ReaderAt, info fs.FileInfo) (bool, error) {
 	if !os.SameFile(t.info, info) || info.Size() < t.offset {
 		return false, nil
 	}
-	// Cut short and grown again between two looks.
+	// The file may have been cut short and have grown again between two calls.
 	now := make([]byte, len(t.mark))
 	if _, err := f.ReadAt(now, t.offset-int64(len(now))); err != nil && !errors.Is(err, io.EOF) {
 		return false, err
@@ -98,7 +98,7 @@ func (t *tail) restart(info fs.FileInfo) {
 	t.info, t.offset, t.mark, t.skip = info, 0, nil, false
 }
 
-// split takes the complete lines of buf, which stands at offset.
+// split adds the complete lines of buf, which holds the bytes of the file from offset on.
 func (t *tail) split(n *news, buf []byte) {
 	for len(buf) > 0 {
 		end := bytes.IndexByte(buf, '\n')
@@ -111,7 +111,7 @@ func (t *tail) split(n *news, buf []byte) {
 			t.advance(buf)
 			return
 		case end < 0:
-			return // to be read again when it is complete
+			return // the line is read again when it is complete
 		case t.skip:
 			t.skip = false
 		case end > maxLine:

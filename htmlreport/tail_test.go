@@ -19,7 +19,7 @@ func follow(t *testing.T) *follower {
 	return &follower{t, filepath.Join(dir, "log.jsonl"), tail{dir: folder{dir, "."}, name: "log.jsonl"}}
 }
 
-// expect polls until there is no more, and fails unless these lines came, with or without a reset.
+// expect polls until there is nothing more to read. It fails unless exactly these lines came, with or without a reset.
 func (f *follower) expect(reset bool, lines ...string) {
 	f.Helper()
 	var got []string
@@ -59,13 +59,13 @@ func TestTailBeginsAnewWhereTheFileDoes(t *testing.T) {
 	f := follow(t)
 	write(t, f.path, "one\ntwo\n")
 	f.expect(false, "one", "two")
-	// Cut short, and shorter than what was read.
+	// The file was cut to less than what was read.
 	write(t, f.path, "a\n")
 	f.expect(true, "a")
-	// Cut short in the same file, and grown again to the same length before anyone looked.
+	// The file was cut short and grew to the same length before the next poll.
 	write(t, f.path, "b\nccc\n")
 	f.expect(true, "b", "ccc")
-	// An unfinished line that a crash left, overwritten as sweeps do: nothing that was read is void.
+	// A sweep overwrites an unfinished line that a crash left: the lines that were read stay valid.
 	appendTo(t, f.path, "unfini")
 	f.expect(false)
 	if err := os.Truncate(f.path, 6); err != nil {
@@ -73,14 +73,14 @@ func TestTailBeginsAnewWhereTheFileDoes(t *testing.T) {
 	}
 	appendTo(t, f.path, "d\n")
 	f.expect(false, "d")
-	// Replaced by another file with the same beginning.
+	// The file was replaced by another file with the same beginning.
 	other := f.path + ".new"
 	write(t, other, "b\nccc\nd\ne\n")
 	if err := os.Rename(other, f.path); err != nil {
 		t.Fatal(err)
 	}
 	f.expect(true, "b", "ccc", "d", "e")
-	// Removed with its folder, and made anew.
+	// The folder was removed and made anew.
 	if err := os.RemoveAll(filepath.Dir(f.path)); err != nil {
 		t.Fatal(err)
 	}
@@ -112,17 +112,17 @@ func TestTailLeavesOutLinesWithoutEnd(t *testing.T) {
 	if count != 2 || strings.Join(got, " ") != "one two" {
 		t.Errorf("%d long lines, %q", count, got)
 	}
-	// The one without an end goes on over several reads, and counts once.
+	// The long line without an end goes on over several reads and counts once.
 	appendTo(t, f.path, strings.Repeat("y", 3*chunk)+"\nthree\n")
 	f.expect(false, "three")
-	// Of zeros, and then cut off: what is not there any more reads as zeros too.
+	// The line consists of zeros and is then cut off: a read beyond the end must not match it.
 	appendTo(t, f.path, strings.Repeat("\x00", maxLine+1))
 	if n, err := f.tail.next(); err != nil || n.long != 1 {
 		t.Fatalf("%v: %+v", err, n)
 	}
 	write(t, f.path, "")
 	f.expect(true)
-	// As long as can be.
+	// The longest line that is returned.
 	appendTo(t, f.path, long[1:]+"\n")
 	f.expect(false, long[1:])
 }

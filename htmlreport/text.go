@@ -7,14 +7,14 @@ import (
 	"unicode"
 )
 
-// The longest texts that a page takes from a file, in runes.
+// The lengths of the longest texts that a page takes from a file, in runes.
 const (
 	maxName = 200
 	maxText = 4000
 )
 
-// clean returns s without control characters, without those that turn the direction of text
-// around, and cut to max runes.
+// clean returns s with control characters, characters that change the direction of text and invalid UTF-8 replaced, and
+// cut to max runes. Line breaks stay.
 func clean(s string, max int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' || unicode.Is(unicode.Bidi_Control, r) {
@@ -31,7 +31,7 @@ func clean(s string, max int) string {
 	return s
 }
 
-// Num is a float64 as a page needs it: nine digits, null where it is not finite.
+// Num is a float64 as pages store it: JSON with nine digits, null for non-finite values.
 type Num float64
 
 // MarshalJSON implements json.Marshaler.
@@ -55,7 +55,7 @@ func (x *Num) UnmarshalJSON(data []byte) error {
 
 func (x Num) finite() bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
 
-// digits prints x with four digits, as the tables of the command do.
+// digits prints x with four digits, as the tables of the command do; a non-finite x is a dash.
 func digits(x Num) string {
 	switch {
 	case !x.finite():

@@ -7,9 +7,9 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// logTicks labels a logarithmic axis sparsely: the densest of 1…9, 1-2-5 and
-// whole decades that stays readable, with the rest as unlabelled marks. A range
-// too narrow for any of them is labelled like a linear one.
+// logTicks labels a logarithmic axis at 1…9, at 1-2-5 or at whole decades: the densest
+// of the three that stays readable. The other positions get marks without labels. A range
+// too narrow for any of the three is labelled like a linear axis.
 type logTicks struct{}
 
 const (
@@ -53,7 +53,7 @@ func (logTicks) Ticks(lo, hi float64) []plot.Tick {
 	return ticks
 }
 
-// linearTicks labels multiples of 1, 2 or 5 × 10^k, at most nine of them.
+// linearTicks labels at most nine multiples of 1, 2 or 5 × 10^k.
 type linearTicks struct{}
 
 func (linearTicks) Ticks(lo, hi float64) []plot.Tick {
@@ -86,7 +86,7 @@ func (s symLog) Normalize(lo, hi, x float64) float64 {
 	return (s.of(x) - s.of(lo)) / (s.of(hi) - s.of(lo))
 }
 
-// Ticks labels 0 and every, or every second, third, … decade on both sides.
+// Ticks labels 0 and, on both sides, every decade or only every second, third, … one.
 func (s symLog) Ticks(lo, hi float64) []plot.Tick {
 	ticks := []plot.Tick{{Value: 0, Label: "0"}}
 	first := int(math.Ceil(math.Log10(s.threshold) - 1e-9))
@@ -115,10 +115,10 @@ func decimal(d, e int) float64 {
 	return v
 }
 
-// number writes a tick: plain from 0.001 to 9,999,999, else like 2e-5.
+// number returns the label of a tick: a plain number from 0.001 to 9,999,999, else a form such as 2e-5.
 func number(v float64) string {
 	if v == 0 {
-		return "0" // and not -0
+		return "0" // also for -0
 	}
 	if a := math.Abs(v); a < 0.999e-3 || a >= 1e7 {
 		mantissa := strconv.FormatFloat(v, 'e', -1, 64)
@@ -132,9 +132,9 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
-// finite tells numbers with which the arithmetic of axes cannot overflow.
-// Larger ones count as infinite.
+// finite reports whether the arithmetic of axes cannot overflow with x.
+// Larger numbers count as infinite.
 func finite(x float64) bool { return math.Abs(x) <= 1e300 }
 
-// positive tells numbers that have a place on a logarithmic axis.
+// positive reports whether x has a place on a logarithmic axis.
 func positive(x float64) bool { return finite(x) && x >= 1e-300 }

@@ -85,7 +85,7 @@ func TestSpreadOfLabels(t *testing.T) {
 		"pushed off top":    {[]float64{100, 100}, []float64{100, 90}},
 	} {
 		got := spread(slices.Clone(c.want), 10, 0, 100)
-		if name == "chain" { // the mean stays where it was
+		if name == "chain" { // spreading does not move the mean
 			sum := 0.0
 			for _, y := range got {
 				sum += y
@@ -143,7 +143,7 @@ func TestCurvesOfOneKindDiffer(t *testing.T) {
 			}
 		}
 	}
-	// In another order each rule looks as it did.
+	// In another order each rule has the same style.
 	swapped := lineStyles([]string{"rmsprop", "adam", "sgd"}, []bool{false, false, false})
 	again := lineStyles([]string{"adam", "sgd", "rmsprop"}, []bool{false, false, false})
 	if swapped[0].Color != again[2].Color || swapped[1].Color != again[0].Color || swapped[2].Color != again[1].Color {

@@ -12,12 +12,12 @@ import (
 // A Series is one rule's learning curve over T+1 inner steps.
 type Series struct {
 	Name string
-	// Mean is the loss at each step. Where it is not finite, or not positive
-	// on a logarithmic axis, the curve is interrupted; a curve that ends so
+	// Mean is the loss at each step. The curve is interrupted at non-finite losses
+	// and, on a logarithmic axis, at losses that are not positive. A curve that ends with such a loss
 	// is marked as diverged.
 	Mean []float64
-	// Lo and Hi bound the interval around Mean; nil for none. Where either is
-	// NaN the band is interrupted; an infinite or non-positive bound runs
+	// Lo and Hi bound the interval around Mean; nil means no interval. The band is interrupted where either
+	// is NaN. An infinite bound, or one that is not positive, runs
 	// off the axes.
 	Lo, Hi []float64
 	// X are the inner steps, strictly increasing; nil means 0, 1, … T.
@@ -25,10 +25,10 @@ type Series struct {
 	// Learned draws the curve thick, and over the others.
 	Learned bool
 
-	slim bool // in a small panel
+	slim bool // whether the series is in a small panel
 }
 
-// slimmed is a line's style in the panel that the series is in.
+// slimmed returns a line's style, thinner if the series is in a small panel.
 func (s *Series) slimmed(style draw.LineStyle) draw.LineStyle {
 	if s.slim {
 		style.Width *= 0.7
@@ -36,42 +36,42 @@ func (s *Series) slimmed(style draw.LineStyle) draw.LineStyle {
 	return style
 }
 
-// CurveOptions are Curves' choices; the zero value is good.
+// CurveOptions are the options of Curves. The zero value is a good choice.
 type CurveOptions struct {
 	// XLabel and YLabel default to "inner step" and "loss f(θ_t)".
 	XLabel, YLabel string
 	// Width and Height in pixels default to 900 and 560.
 	Width, Height float64
-	// Horizon, if positive, draws a vertical line at this step: how far the
-	// learned rule was trained.
+	// Horizon, if positive, draws a vertical line at this step: the number of steps
+	// for which the learned rule was trained.
 	Horizon float64
 	// LinearY makes the loss axis linear.
 	LinearY bool
-	// YMin and YMax, where positive, end the loss axis there and not where the
-	// curves do: pictures can then be laid side by side.
+	// YMin and YMax, if positive, set the ends of the loss axis, which otherwise follow from the
+	// curves. With the same ends several pictures can be compared side by side.
 	YMin, YMax float64
-	// Points are values from elsewhere, drawn beside the curves.
+	// Points are values from other sources, drawn together with the curves.
 	Points []Points
 }
 
 const (
-	// A curve that rises above this many times the largest starting loss
-	// leaves the axes, so that it does not squeeze the others.
+	// If a curve rises above this many times the largest starting loss, it
+	// leaves the axes, so that it does not squeeze the other curves.
 	headroom = 3
 	// Losses smaller than the largest by more than this factor fall below the axes.
 	depth = 1e-12
 	// A band widens the axes by at most this factor beyond the curves.
 	bandRoom = 1.25
-	// A relative range below this is no range.
+	// A relative range below this counts as empty.
 	narrow = 1e-6
 	// margin is the part of the axes' height kept free above and below.
 	margin = 0.03
 )
 
-// Curves draws learning curves with their bands. The axes are logarithmic in
-// the loss and fitted to the curves: a curve that diverges is cut off at the
+// Curves draws learning curves with their bands. The loss axis is logarithmic,
+// and the axes are fitted to the curves; a curve that diverges is cut off at the
 // top. It is an error if a series is empty, if its slices differ in length, if
-// X does not increase, or if no series has a point to be drawn.
+// X does not increase, or if no series has a point that can be drawn.
 func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
 	for i := range series {
 		if err := series[i].check(); err != nil {
@@ -100,8 +100,8 @@ func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
 	return picture, nil
 }
 
-// addCurves draws curves and their bands into axes whose range is set, and
-// returns their labels.
+// addCurves draws curves and their bands into axes with a fixed range, and
+// returns the curves' labels.
 func addCurves(p *plot.Plot, series []Series, linear bool) (labels []label) {
 	p.X.Tick.Marker, p.Y.Tick.Marker = linearTicks{}, linearTicks{}
 	drawable := finite
@@ -165,7 +165,7 @@ func (s *Series) x(i int) float64 {
 	return s.X[i]
 }
 
-// pieces cuts the curve where it cannot be drawn, and says whether it ends there.
+// pieces cuts the curve at values that cannot be drawn, and says whether it ends with such a value.
 func (s *Series) pieces(drawable func(float64) bool) (pieces [][]xy, diverged bool) {
 	open := false
 	for i, y := range s.Mean {
@@ -184,8 +184,8 @@ func (s *Series) pieces(drawable func(float64) bool) (pieces [][]xy, diverged bo
 	return pieces, !finite(s.Mean[len(s.Mean)-1])
 }
 
-// bandPieces cuts the band where a bound is NaN or the mean is not finite, and
-// lets bounds off the axes end just outside them.
+// bandPieces cuts the band where a bound is NaN or the mean is non-finite. It moves
+// bounds that are off the axes to just outside them.
 func (s *Series) bandPieces(yLo, yHi float64) (pieces []bandPiece) {
 	open := false
 	below, above := yLo/2, yHi*2
@@ -225,8 +225,8 @@ func (s *Series) label(pieces [][]xy, diverged bool, right float64) label {
 	return l
 }
 
-// thin keeps a long line's shape with few points: of every bucket of
-// neighbours the first and last, the lowest and the highest.
+// thin reduces the points of a long line and keeps its shape: from every bucket of
+// neighbouring points it keeps the first, the last, the lowest and the highest.
 func thin(points []xy) []xy {
 	const most = 4 * 600
 	if len(points) <= most {
@@ -265,7 +265,7 @@ func xRange(series []Series) (lo, hi float64) {
 	return lo, hi
 }
 
-// yRange fits the loss axis to curves and points, as far as o does not end it.
+// yRange fits the loss axis to curves and points; YMin and YMax, if set, take precedence.
 func (o CurveOptions) yRange(series []Series, points []Points) (lo, hi float64, ok bool) {
 	all := slices.Clone(series)
 	for _, marks := range points {
@@ -278,7 +278,7 @@ func (o CurveOptions) yRange(series []Series, points []Points) (lo, hi float64, 
 	if o.YMax > 0 {
 		hi = o.YMax
 	}
-	if ok && !(lo < hi) { // the curves are all on one side of the end that is set
+	if ok && !(lo < hi) { // all curves are on one side of YMin or YMax
 		if lo, hi = o.YMin, o.YMax; lo <= 0 {
 			lo = hi / 10
 		} else if hi <= lo {
@@ -288,7 +288,7 @@ func (o CurveOptions) yRange(series []Series, points []Points) (lo, hi float64, 
 	return lo, hi, ok
 }
 
-// yRange fits the loss axis to the curves, and as far as there is room to the bands.
+// yRange fits the loss axis to the curves, and to the bands as far as bandRoom allows.
 func yRange(series []Series, linear bool) (lo, hi float64, ok bool) {
 	start, bandLo, bandHi := math.Inf(-1), math.Inf(1), math.Inf(-1)
 	lo, hi = math.Inf(1), math.Inf(-1)

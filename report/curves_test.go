@@ -15,7 +15,7 @@ import (
 
 var nan, inf = math.NaN(), math.Inf(1)
 
-// descent is a learning curve with a band, from a down to b.
+// descent returns a learning curve with a band that falls from a to b.
 func descent(name string, a, b, rate float64, steps int, learned bool) Series {
 	s := Series{Name: name, Learned: learned}
 	for t := range steps + 1 {
@@ -206,8 +206,8 @@ func TestBandIsInterruptedWhereItIsNaN(t *testing.T) {
 	}
 }
 
-// A curve that ends within the axes is led to its label; one that left them is
-// not, and one that diverged carries a cross instead.
+// A curve that ends within the axes has a line to its label. A curve that leaves the axes has
+// none, and a curve that diverges has a cross instead.
 func TestEndsOfCurves(t *testing.T) {
 	inside := Series{Name: "a", Mean: []float64{2, 1, 1}}
 	lines := func(s Series) int {
@@ -215,7 +215,7 @@ func TestEndsOfCurves(t *testing.T) {
 		return bytes.Count(encode(t, p, err, SVG), []byte("stroke-dasharray:2,2"))*100 +
 			bytes.Count(encode(t, p, nil, SVG), []byte("stroke:#56B4E9"))
 	}
-	// Each is drawn as a line and a sample of it; a leader has no dashes, a
+	// Each curve is drawn as a line and, beside its label, a sample of the line. A line to a label has no dashes. A
 	// cross has two strokes.
 	for _, c := range []struct {
 		name string
@@ -228,7 +228,7 @@ func TestEndsOfCurves(t *testing.T) {
 	}
 }
 
-// Any numbers at all give a picture or an error, never a panic.
+// Any numbers give a picture or an error, but never a panic.
 func FuzzCurves(f *testing.F) {
 	f.Add(2.3, 0.2, 1e30, 0.1, uint8(3))
 	f.Add(inf, nan, 0.0, -1.0, uint8(0))

@@ -25,12 +25,12 @@ func (grid) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// curve draws unbroken pieces of a line, cut at the axes' border.
+// curve draws the pieces of a line, cut at the axes' border.
 type curve struct {
 	pieces [][]xy
 	style  draw.LineStyle
-	// cross marks the end of a curve that left the finite numbers, or else
-	// where it left the axes.
+	// cross marks the end of a curve that diverged, or the point where the curve
+	// left the axes before it.
 	cross bool
 }
 
@@ -57,7 +57,7 @@ func (l curve) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// band fills the area between two lines over the same places x.
+// band fills the area between two lines with the same x coordinates.
 type band struct {
 	pieces []bandPiece
 	colour color.Color

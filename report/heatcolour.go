@@ -9,9 +9,9 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// heatStops are the colours of a heat map's scale from its lower end to its upper one. Blue and yellow
-// are told apart by nearly all who confuse red and green, and the lightness only rises: what is
-// printed in black and white keeps its order.
+// heatStops are the colours of a heat map's scale, from its lower end to its upper end. Nearly everyone who confuses
+// red and green can tell blue and yellow apart. The lightness rises along the scale, so that the order of the colours can
+// still be seen in black and white.
 var heatStops = []color.NRGBA{
 	{10, 42, 96, 255}, {44, 92, 150, 255}, {112, 142, 178, 255}, {182, 182, 180, 255},
 	{222, 203, 120, 255}, {246, 218, 74, 255}, {255, 236, 120, 255},
@@ -26,7 +26,7 @@ func heatColour(p float64) color.NRGBA {
 	return color.NRGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
 }
 
-// luminance is the relative luminance of sRGB (WCAG 2.2), 0 to 1.
+// luminance returns the relative luminance of an sRGB colour (WCAG 2.2), 0 to 1.
 func luminance(c color.NRGBA) float64 {
 	linear := func(v uint8) float64 {
 		x := float64(v) / 255
@@ -38,7 +38,7 @@ func luminance(c color.NRGBA) float64 {
 	return 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B)
 }
 
-// wrap breaks a text into lines of at most a width.
+// wrap breaks a text into lines of at most the given width.
 func wrap(s string, style text.Style, width vg.Length) (lines []string) {
 	line := ""
 	for word := range strings.FieldsSeq(s) {

@@ -12,10 +12,10 @@ import (
 
 // A Heat is one field of a heat map.
 type Heat struct {
-	// Ratio is the field's colour: below 1 dark blue, above 1 bright yellow, on a logarithmic scale, grey at
-	// 1. +Inf is the scale's upper end; what is NaN or not positive has no colour.
+	// Ratio determines the field's colour on a logarithmic scale: dark blue below 1, grey at 1, bright yellow above
+	// 1. +Inf has the colour of the scale's upper end. NaN and ratios that are not positive have no colour.
 	Ratio float64
-	// Text is printed in the field, Range and Note below it in smaller letters.
+	// Text is printed in the field. Range and Note are printed below it in smaller letters.
 	Text, Range, Note string
 	// Decided prints Text in bold letters.
 	Decided bool
@@ -24,39 +24,40 @@ type Heat struct {
 // A HeatPanel is one of several heat maps with the same axes.
 type HeatPanel struct {
 	Title string
-	// Fields are in rows from top to bottom, as many as HeatOptions has Y and, in each, X.
+	// Fields holds the rows from top to bottom: a row for each element of HeatOptions.Y, with a field for each element of
+	// HeatOptions.X.
 	Fields [][]Heat
 }
 
-// HeatOptions are what the panels of a heat map share.
+// HeatOptions are the options that the panels of a heat map share.
 type HeatOptions struct {
-	// X and Y label columns and rows; XLabel and YLabel say what they are.
+	// X and Y label the columns and rows. XLabel and YLabel label the two axes.
 	X, Y           []string
 	XLabel, YLabel string
-	// Columns is how many panels stand side by side; 0 means all.
+	// Columns is the number of panels side by side; 0 means all.
 	Columns int
-	// ScaleLabel stands along the colour scale, Caption below everything.
+	// ScaleLabel is printed along the colour scale, Caption below the whole picture.
 	ScaleLabel, Caption string
 }
 
 // Sizes of a heat map, in points.
 const (
-	heatWidth     = 64  // of a field
-	heatHeight    = 46  // of a field
-	heatGap       = 18  // between panels
-	heatTick      = 14  // of a line of labels below a panel
-	heatTitle     = 18  // of a panel's title
-	heatScale     = 14  // breadth of the colour scale
-	heatScaleRoom = 80  // with its numbers and label
-	heatLeast     = 130 // of the colour scale's length
+	heatWidth     = 64  // width of a field
+	heatHeight    = 46  // height of a field
+	heatGap       = 18  // gap between panels
+	heatTick      = 14  // height of a line of labels below a panel
+	heatTitle     = 18  // height of a panel's title
+	heatScale     = 14  // width of the colour scale
+	heatScaleRoom = 80  // width of the colour scale with its numbers and label
+	heatLeast     = 130 // least length of the colour scale
 )
 
-// darkest is the luminance at which ink has the contrast of white (WCAG 2.2).
+// darkest is the luminance of a field on which dark and white letters have the same contrast (WCAG 2.2).
 const darkest = 0.22
 
-// HeatMap draws ratios as colours and numbers. The colours, from dark blue over grey to bright yellow,
-// are told apart with any colour vision, and in black and white by their lightness, which rises with
-// the ratio. It is an error if there is no field or if the panels' sizes are not those of the axes.
+// HeatMap draws ratios as colours and numbers. The colours go from dark blue over grey to bright yellow
+// and can be told apart with any colour vision. Their lightness rises with the ratio, so that they can also be told apart in
+// black and white. It is an error if there is no field, or if a panel has another number of rows or columns than the axes.
 func HeatMap(title string, panels []HeatPanel, o HeatOptions) (*Plot, error) {
 	if len(panels) == 0 || len(o.X) == 0 || len(o.Y) == 0 {
 		return nil, fmt.Errorf("report: %q: a heat map of no fields", title)
@@ -85,17 +86,17 @@ type heatMap struct {
 	title         string
 	panels        []HeatPanel
 	limit         float64   // the scale goes from 1/limit to limit
-	left          vg.Length // of row labels
+	left          vg.Length // width of the row labels
 	field         vg.Length // a field's width
 	width, height vg.Length
-	rows          int // of panels
+	rows          int // rows of panels
 	captions      []string
 }
 
-// heatLimits are the ends that a scale may have.
+// heatLimits are the possible upper ends of a scale.
 var heatLimits = []float64{1.25, 1.5, 2, 4, 10}
 
-// heatLimit is the least of them that holds all finite ratios, the largest if none does.
+// heatLimit returns the least of heatLimits whose scale holds all finite ratios, or the largest if none does.
 func heatLimit(panels []HeatPanel) float64 {
 	most := 1.0
 	for _, p := range panels {
@@ -141,7 +142,7 @@ func (h *heatMap) measure() {
 	for _, l := range h.X {
 		h.field = max(h.field, style.Width(l)+6)
 	}
-	// Few columns under long titles: wider fields.
+	// If there are few columns under a long title, the fields become wider.
 	wanted := heatStyle(10.5, false)
 	for _, p := range h.panels {
 		h.field = max(h.field, (wanted.Width(p.Title)-heatGap+12)/vg.Length(len(h.X)))
@@ -196,7 +197,7 @@ func (h *heatMap) draw(c draw.Canvas) {
 	h.drawScale(c, x, begin, length)
 }
 
-// drawPanel draws a panel whose fields begin at x and whose title's top is at y.
+// drawPanel draws a panel. Its fields begin at x, and the top of its title is at y.
 func (h *heatMap) drawPanel(c draw.Canvas, p HeatPanel, x, y vg.Length, first bool) {
 	if len(h.panels) > 1 || p.Title != "" {
 		style := heatStyle(10.5, false)
@@ -238,7 +239,7 @@ func (h *heatMap) drawField(c draw.Canvas, f Heat, r vg.Rectangle) {
 		colour := heatColour(position)
 		c.SetColor(colour)
 		c.Fill(r.Path())
-		if luminance(colour) < darkest { // where white letters have more contrast than ink
+		if luminance(colour) < darkest { // white letters have more contrast here than dark ones
 			number.Color, note.Color = white, white
 		}
 	}
@@ -264,7 +265,7 @@ func (h *heatMap) drawField(c draw.Canvas, f Heat, r vg.Rectangle) {
 	}
 }
 
-// position is a ratio's place on the scale, 0 to 1; ok is false if it has none.
+// position returns the place of a ratio on the scale, 0 to 1; ok is false if it has none.
 func (h *heatMap) position(ratio float64) (p float64, ok bool) {
 	if math.IsNaN(ratio) || ratio <= 0 {
 		return 0, false
@@ -279,7 +280,7 @@ func (h *heatMap) drawScale(c draw.Canvas, x, top, length vg.Length) {
 	for i := range strips {
 		c.SetColor(heatColour((float64(i) + 0.5) / strips))
 		y := top - length + length*vg.Length(i)/strips
-		// Up to the top: the next strip covers what is its own, and no seam shows between.
+		// Fill up to the top: the next strip covers its part of the area, and no seam shows between two strips.
 		c.Fill(vg.Rectangle{Min: vg.Point{X: x, Y: y}, Max: vg.Point{X: x + heatScale, Y: top}}.Path())
 	}
 	tick := heatStyle(9.5, false)
@@ -302,7 +303,7 @@ type scaleTick struct {
 	text  string
 }
 
-// scaleTicks label the scale: its ends, 1, and what lies evenly between.
+// scaleTicks returns the labels of the scale: at its ends, at 1, and at evenly spaced places between.
 func scaleTicks(limit float64) []scaleTick {
 	ticks := []scaleTick{{1, "1"}}
 	middles := map[float64]float64{4: 2, 10: 3}
@@ -314,8 +315,8 @@ func scaleTicks(limit float64) []scaleTick {
 	return ticks
 }
 
-// sheet draws what stands above and below the panels of a sheet, and returns the canvas
-// within its margins.
+// sheet draws the title above the panels and the captions below them, and returns the canvas
+// that is left for the panels.
 func sheet(c draw.Canvas, title string, captions []string) draw.Canvas {
 	c = draw.Crop(c, 12, -12, 12, -12)
 	heading := heatStyle(12.5, false)

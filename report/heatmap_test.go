@@ -21,7 +21,7 @@ func heat() ([]HeatPanel, HeatOptions) {
 	return []HeatPanel{{"sigmoid", fields}, {"relu", fields}}, o
 }
 
-// texts are an SVG's texts in order, and fills the colours of its areas.
+// texts returns the texts of an SVG in order, and the colours of its areas.
 func texts(t *testing.T, svg []byte) (all []string, fills []string) {
 	t.Helper()
 	for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
@@ -72,7 +72,7 @@ func TestHeatMapShowsEveryField(t *testing.T) {
 	h := &heatMap{limit: 10}
 	for ratio, n := range map[float64]int{0.5: 2, 1: 2, 3: 2, math.Inf(1): 2, 1e-9: 2} {
 		at, _ := h.position(ratio)
-		if got := count[hex(heatColour(at))]; got < n || got > n+1 { // the scale itself may have it once
+		if got := count[hex(heatColour(at))]; got < n || got > n+1 { // the colour may also occur once in the scale itself
 			t.Errorf("%d areas have the colour of %v, want %d", got, ratio, n)
 		}
 	}
@@ -82,7 +82,7 @@ func TestHeatMapShowsEveryField(t *testing.T) {
 	encode(t, p, nil, PNG)
 }
 
-// The scale is symmetric in the logarithm around 1, ends where the ratios do, and clips.
+// The scale is symmetric around 1 in the logarithm, holds the ratios, and clips ratios beyond its ends.
 func TestHeatScale(t *testing.T) {
 	for _, c := range []struct{ least, most, want float64 }{
 		{1, 1, 1.25}, {0.9, 1.2, 1.25}, {0.7, 1.2, 1.5}, {0.9, 1.9, 2}, {0.3, 1.2, 4}, {1, 4, 4}, {0.9, 400, 10}, {0, math.Inf(1), 1.25},
@@ -105,7 +105,7 @@ func TestHeatScale(t *testing.T) {
 	}
 }
 
-// In black and white the order of ratios stays, also for those who do not see red or
+// The order of the ratios can be seen in black and white, also by people who do not see red or
 // do not see green.
 func TestHeatColoursRiseInLightness(t *testing.T) {
 	// Machado, Oliveira and Fernandes 2009, severity 1: linear RGB as a protanope and a deuteranope see it.
@@ -140,7 +140,7 @@ func TestHeatColoursRiseInLightness(t *testing.T) {
 	}
 }
 
-// Letters are legible on every field: of ink and white the one with more contrast, nowhere under 3.7.
+// Letters are legible on every field: the better of dark and white letters has a contrast ratio of at least 3.7 everywhere.
 func TestHeatTextHasContrast(t *testing.T) {
 	for i := range 101 {
 		c := heatColour(float64(i) / 100)

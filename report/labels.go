@@ -10,16 +10,16 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// A label names a curve to the right of the axes, as near to the height of the
+// A label names a curve to the right of the axes, as close to the height of the
 // curve's end as the other labels allow.
 type label struct {
 	text  string
 	style draw.LineStyle
 	bold  bool
-	y     float64          // of the curve's end, in data coordinates
-	lead  bool             // the curve ends at the axes' right border: lead there
-	alone bool             // the curve has no point to be drawn
-	glyph *draw.GlyphStyle // of points, in place of a line
+	y     float64          // height of the curve's end, in data coordinates
+	lead  bool             // whether the curve ends at the axes' right border and gets a line to its label
+	alone bool             // whether the curve has no point that can be drawn
+	glyph *draw.GlyphStyle // glyph of points, drawn in place of a line
 }
 
 const (
@@ -49,8 +49,8 @@ func labelColumn(labels []label) vg.Length {
 	return leaderWidth + sampleWidth + labelGap + widest
 }
 
-// shorten cuts a name that would take the picture's place, in the middle: paths
-// differ at their ends.
+// shorten cuts a name that is too long for the picture. It cuts in the middle, because paths
+// usually differ at their ends.
 func shorten(name string) string {
 	r := []rune(name)
 	if len(r) <= longestName {
@@ -86,9 +86,9 @@ func drawLabels(c, data *draw.Canvas, p *plot.Plot, labels []label) {
 	}
 }
 
-// spread returns the positions nearest to the wanted ones (in squares) that are
-// at least gap apart, keep their order and lie in [lo, hi]. Where there are too
-// many for the interval the gap shrinks.
+// spread returns the positions with the least sum of squared distances to the wanted ones that are
+// at least gap apart, keep their order and lie in [lo, hi]. If there are too
+// many for the interval, the gap shrinks.
 func spread(want []float64, gap, lo, hi float64) []float64 {
 	n := len(want)
 	if n == 0 {
@@ -101,7 +101,7 @@ func spread(want []float64, gap, lo, hi float64) []float64 {
 	for i := range order {
 		order[i] = i
 	}
-	// Equal heights keep the order of the curves, the first one on top.
+	// Curves that end at the same height keep their order, the first one on top.
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch {
 		case want[a] < want[b]:
@@ -111,8 +111,8 @@ func spread(want []float64, gap, lo, hi float64) []float64 {
 		}
 		return b - a
 	})
-	// Less its place times the gap, a position only has to be non-decreasing:
-	// isotonic regression, by pooling adjacent violators.
+	// After index·gap is subtracted, the positions only have to be non-decreasing. This is
+	// isotonic regression, solved by pooling adjacent violators.
 	type block struct{ sum, count float64 }
 	var blocks []block
 	for k, i := range order {
@@ -137,7 +137,7 @@ func spread(want []float64, gap, lo, hi float64) []float64 {
 	return at
 }
 
-// markRoom is the height that a mark takes above the axes, in points.
+// markRoom is the height that the word of a mark takes above the axes, in points.
 const markRoom = 8
 
 // A mark is a vertical line through the axes with a word above it.

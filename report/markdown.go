@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Markdown writes rows under a header as a table of GitHub's Markdown, with
-// the columns aligned as Table's are and padded so that the text is legible too. Vertical
+// Markdown writes rows under a header as a table in GitHub's Markdown. Columns are
+// aligned as in Table, and padded so that the source text is legible too. Vertical
 // bars in cells are escaped. It is an error if a row is longer or shorter than the header.
 func Markdown(w io.Writer, header []string, rows [][]string) error {
 	if len(header) == 0 {

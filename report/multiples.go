@@ -10,28 +10,28 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// MultipleOptions are what small multiples share.
+// MultipleOptions are the options of Multiples.
 type MultipleOptions struct {
-	// X and Y label columns and rows: nil for none.
+	// X and Y label the columns and rows; nil means no labels.
 	X, Y []string
 	// XLabel and YLabel default to "inner step" and "loss f(θ_t)".
 	XLabel, YLabel string
-	// Caption stands below everything.
+	// Caption is printed below the whole picture.
 	Caption string
 }
 
 // Sizes of small multiples, in points.
 const (
-	multipleWidth  = 150 // of a panel
+	multipleWidth  = 150 // width of a panel
 	multipleHeight = 118
 	multipleGap    = 8
 )
 
-// Multiples draws learning curves in rows and columns of small panels with the same logarithmic loss
-// axis, each with steps of its own. The curves of a place in the panels' lists are one rule's in all
-// panels and share a style; a legend to the right names them. It is an error if the rows differ
-// in length, if the panels' lists differ in their names, if the labels are not as many as rows
-// and columns, or what Curves calls one. Points are not drawn.
+// Multiples draws learning curves in rows and columns of small panels. All panels have the same logarithmic loss
+// axis; each has its own axis of steps. Curves at the same index of the panels' lists belong to the same rule and
+// share a style; a legend to the right names them. It is an error if the rows differ
+// in length, if the panels' lists differ in their names, if the number of labels differs from the number of rows
+// or columns, or if Curves would return one. Points are not drawn.
 func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
 	var series []Series
 	rows = slices.Clone(rows)
@@ -93,12 +93,12 @@ type multiples struct {
 	axes          [][]*plot.Plot
 	legend        []label
 	captions      []string
-	left, top     vg.Length // of row labels and the axis' name; of title and column labels
-	first         vg.Length // more width of the first column, for its numbers
+	left, top     vg.Length // width of the row labels and the axis' name; height of the title and the column labels
+	first         vg.Length // extra width of the first column, for its numbers
 	width, height vg.Length
 }
 
-// legendOf names the curves, learned ones in bold letters.
+// legendOf returns the labels of the curves; learned rules are in bold letters.
 func legendOf(series []Series) (labels []label) {
 	for i, style := range stylesOf(series) {
 		labels = append(labels, label{text: shorten(series[i].Name), style: series[i].slimmed(style), bold: series[i].Learned})
@@ -161,7 +161,7 @@ func (m *multiples) sideways(c draw.Canvas, style text.Style, x, y vg.Length, s 
 	c.FillText(style, vg.Point{X: x, Y: y}, s)
 }
 
-// fewer takes labels off an axis of which a small panel has room for so many.
+// fewer removes labels from an axis if a small panel has no room for them.
 type fewer struct {
 	plot.Ticker
 	most int
@@ -189,7 +189,7 @@ func (f fewer) Ticks(lo, hi float64) []plot.Tick {
 	return ticks
 }
 
-// unlabelled keeps marks and takes their labels off.
+// unlabelled keeps the marks of an axis and removes their labels.
 type unlabelled struct{ plot.Ticker }
 
 // Ticks implements plot.Ticker.

@@ -14,11 +14,11 @@ type Panel struct {
 	Points []Points
 }
 
-// Panels draws panels side by side with the same axes. The curves and points of a
-// place in a panel's lists are one rule's in all panels: they share a style and, to
+// Panels draws panels side by side with the same axes. Curves and points at the same
+// index of the panels' lists belong to the same rule: they share a style and, to
 // the right of the last panel, a label. It is an error if there is no panel, if
-// the panels' lists differ in their names, or what Curves calls one. There is no Horizon,
-// and points come from the panels.
+// the panels' lists differ in their names, or if Curves would return one. Horizon and Points of o are
+// ignored; the points come from the panels.
 func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 	var (
 		series []Series
@@ -94,14 +94,14 @@ func (p *Plot) drawTitle(c draw.Canvas) draw.Canvas {
 	return draw.Crop(c, 0, 0, 0, -style.Height(p.title)-8)
 }
 
-// drawBefore draws all panels but the last one, all axes as wide, and returns
-// the last one's place.
+// drawBefore draws all panels except the last one, with axes of equal width, and returns
+// the canvas of the last one.
 func (p *Plot) drawBefore(c draw.Canvas) draw.Canvas {
 	n := vg.Length(len(p.before) + 1)
 	if n == 1 {
 		return c
 	}
-	// What an axis' label and numbers take differs.
+	// The width of an axis' label and numbers differs from panel to panel.
 	all := append(p.before[:len(p.before):len(p.before)], p.plot)
 	frame := make([]vg.Length, len(all))
 	room := c.Max.X - c.Min.X - gutter*(n-1)

@@ -6,13 +6,13 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Points are values from elsewhere, as those that a paper published: marks
-// without a line, drawn over the curves.
+// Points are values from another source, such as a published paper. They are drawn as marks
+// without a line, over the curves.
 type Points struct {
 	Name string
 	// X is strictly increasing; Y has the same length.
 	X, Y []float64
-	// Learned draws discs, in place of rings, squares and others.
+	// Learned draws discs instead of rings, squares and other marks.
 	Learned bool
 }
 
@@ -26,10 +26,10 @@ func (m Points) check() error {
 
 const pointSize = 4.2
 
-// otherGlyphs mark what is not learned; the last one is for all beyond.
+// otherGlyphs are the marks of points that are not learned; if there are more lists of points, all further ones share the last mark.
 var otherGlyphs = []draw.GlyphDrawer{draw.SquareGlyph{}, draw.RingGlyph{}, draw.TriangleGlyph{}, draw.PlusGlyph{}}
 
-// addPoints draws points over everything that p holds, and returns their labels.
+// addPoints draws points over everything that p already holds, and returns their labels.
 func addPoints(p *plot.Plot, points []Points) (labels []label) {
 	others := 0
 	for _, m := range points {
@@ -50,7 +50,7 @@ func addPoints(p *plot.Plot, points []Points) (labels []label) {
 	return labels
 }
 
-// marks draws points as glyphs, those off the axes not at all.
+// marks draws points as glyphs. It leaves out points that are off the axes.
 type marks struct {
 	points Points
 	style  draw.GlyphStyle

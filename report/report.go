@@ -1,5 +1,5 @@
-// Package report turns plain numbers into what a person reads: learning
-// curves, the update that a rule answers to a gradient, and aligned tables.
+// Package report draws plain numbers as pictures and tables: learning
+// curves, the update of a rule as a function of the gradient, heat maps, and aligned tables.
 // It does not know how the numbers were made.
 //
 //	plot, err := report.Curves("loss", []report.Series{{Name: "adam", Mean: losses}}, report.CurveOptions{})
@@ -38,24 +38,24 @@ type Plot struct {
 	width, height float64 // in CSS pixels, 96 an inch
 	labels        []label
 	mark          *mark
-	// Of small multiples: the axes left of plot, and the title of all.
+	// before holds the axes to the left of plot, if there are several panels.
 	before []*plot.Plot
 	title  string
-	// paint, if set, draws all of the picture by itself.
+	// paint, if set, draws the whole picture.
 	paint func(c draw.Canvas)
 }
 
-// Width and height of a picture where none are asked for, in CSS pixels.
+// The default width and height of a picture, in CSS pixels.
 const (
 	defaultWidth  = 900
 	defaultHeight = 560
 )
 
-// pixel is a CSS pixel.
+// pixel is the length of a CSS pixel.
 const pixel = vg.Inch / 96
 
-// Encode writes the picture in a format, SVG or PNG. A PNG has two pixels for
-// each pixel of the picture's size, for dense screens and print.
+// Encode writes the picture in a format, SVG or PNG. A PNG has twice as many pixels in each
+// direction as the picture's size says, for dense screens and print.
 func (p *Plot) Encode(w io.Writer, format string) error {
 	width, height := vg.Length(p.width)*pixel, vg.Length(p.height)*pixel
 	switch format {
@@ -66,7 +66,7 @@ func (p *Plot) Encode(w io.Writer, format string) error {
 		if _, err := c.WriteTo(&b); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
-		// Text is laid out by Liberation's metrics, which Arial and Helvetica share.
+		// Text is laid out with the metrics of Liberation; Arial and Helvetica have the same metrics.
 		text := bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"),
 			[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
 		if _, err := w.Write(text); err != nil {
@@ -84,8 +84,8 @@ func (p *Plot) Encode(w io.Writer, format string) error {
 	return nil
 }
 
-// FormatOf returns the format that a file's name asks for by its extension,
-// or an error where the extension is neither .svg nor .png.
+// FormatOf returns the format of a file by the extension of its name.
+// An extension other than .svg and .png is an error.
 func FormatOf(path string) (string, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".svg", ".png":
@@ -112,8 +112,8 @@ func (p *Plot) Save(path string) error {
 	return nil
 }
 
-// draw lays the picture out: the axes and curves to the left, the labels of
-// the curves in a column of their own to the right, so that they cover nothing.
+// draw lays out the picture: the axes and curves are on the left, and the labels of
+// the curves are in a separate column on the right, so that they cover nothing.
 func (p *Plot) draw(c draw.Canvas) {
 	c.SetColor(white)
 	c.Fill(c.Rectangle.Path())

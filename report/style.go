@@ -18,8 +18,8 @@ var (
 	grey  = color.Gray{120}
 )
 
-// The colours of Okabe and Ito (2008), told apart with any colour vision, with
-// grey and brown for the yellow that white paper swallows. Learned rules and others take from
+// The colours of Okabe and Ito (2008), which can be told apart with any colour vision. Grey
+// and brown replace the yellow, which is hard to see on white paper. Learned rules and other rules have
 // disjoint lists.
 var (
 	learnedColours = []color.NRGBA{{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 0, 0, 255}}
@@ -27,17 +27,17 @@ var (
 )
 
 // Dash patterns in points, so that curves differ in black and white too. The
-// lists have other lengths than the colours': their pairs repeat late.
+// lengths of these lists differ from the lengths of the lists of colours, so that a pair of colour and pattern repeats late.
 var (
 	learnedDashes = [][]vg.Length{nil, {14, 3}, {14, 3, 3, 3}, {5, 2}}
 	otherDashes   = [][]vg.Length{{7, 3}, {2, 2}, {9, 2, 2, 2}, {4, 2}, {9, 2, 2, 2, 2, 2}, {14, 4}, {1, 3}}
 )
 
-// handDesigned are the rules that look the same in every picture, also on the pages of package htmlreport.
+// handDesigned are the rules that have a fixed style in every picture and on the pages of package htmlreport.
 var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad"}
 
-// lineStyles gives every curve its style: a learned one by its place among them, a hand-designed one by its name, and
-// others, or another one of the same name, what is left.
+// lineStyles returns the style of every curve. The style of a learned rule follows from its place among the learned rules, the
+// style of a hand-designed rule from its name. Other rules, and further rules of the same name, get styles that are still free.
 func lineStyles(names []string, learned []bool) []draw.LineStyle {
 	styles := make([]draw.LineStyle, len(learned))
 	taken := map[int]bool{}
@@ -48,7 +48,7 @@ func lineStyles(names []string, learned []bool) []draw.LineStyle {
 	var rest []int
 	l := 0
 	for i, isLearned := range learned {
-		plain, _, _ := strings.Cut(names[i], " (") // adam (tuned here)
+		plain, _, _ := strings.Cut(names[i], " (") // "adam (tuned here)" has the style of adam
 		o := slices.Index(handDesigned, plain)
 		switch {
 		case isLearned:
@@ -70,7 +70,7 @@ func lineStyles(names []string, learned []bool) []draw.LineStyle {
 	return styles
 }
 
-// stylesOf are those of series.
+// stylesOf returns the styles of the series' curves.
 func stylesOf(series []Series) []draw.LineStyle {
 	names, learned := make([]string, len(series)), make([]bool, len(series))
 	for i, s := range series {
@@ -79,7 +79,7 @@ func stylesOf(series []Series) []draw.LineStyle {
 	return lineStyles(names, learned)
 }
 
-// shade is the colour of the band around a curve.
+// shade returns the colour of the band around a curve.
 func shade(c color.Color, alpha uint8) color.NRGBA {
 	n := color.NRGBAModel.Convert(c).(color.NRGBA)
 	n.A = alpha

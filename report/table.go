@@ -13,7 +13,7 @@ import (
 
 // Table writes rows under a header as aligned text without borders. A column
 // is aligned to the right if each of its cells is empty or begins like a
-// number, else to the left. It is an error if a row is longer or shorter than
+// number; otherwise it is aligned to the left. It is an error if a row is longer or shorter than
 // the header.
 func Table(w io.Writer, header []string, rows [][]string) error {
 	align := make([]tw.Align, len(header))
@@ -60,7 +60,7 @@ func Table(w io.Writer, header []string, rows [][]string) error {
 	return nil
 }
 
-// numeric tells cells that are read by their digits: "0.154 ± 0.01", "-3",
+// numeric reports whether a cell is a number or begins like one: "0.154 ± 0.01", "-3",
 // "+Inf", "NaN", "12/20", and "–" for no value.
 func numeric(cell string) bool {
 	cell = strings.TrimSpace(cell)

@@ -14,8 +14,8 @@ func TestTableRejectsRaggedRows(t *testing.T) {
 	}
 }
 
-// Cells are printed as they are: no capitals, no wrapping, no trimming of
-// what another column needs.
+// Cells are printed as they are: without capital letters, wrapping or
+// trimming.
 func TestTableKeepsCells(t *testing.T) {
 	long := strings.Repeat("very long name ", 10) + "end"
 	var b bytes.Buffer

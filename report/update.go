@@ -8,8 +8,8 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// A Response is the update that a rule answers to each of a range of
-// gradients, in one state: after 10 steps of the same gradient, say.
+// A Response is the update of a rule as a function of the gradient, in one
+// state of the rule, for example after 10 steps with the same gradient.
 type Response struct {
 	Name string
 	// Gradient is strictly increasing; Update has the same length.
@@ -18,7 +18,7 @@ type Response struct {
 	Learned bool
 }
 
-// UpdateOptions are UpdatePlot's choices; the zero value is good.
+// UpdateOptions are the options of UpdatePlot. The zero value is a good choice.
 type UpdateOptions struct {
 	// XLabel and YLabel default to "gradient" and "update".
 	XLabel, YLabel string
@@ -31,13 +31,13 @@ type UpdateOptions struct {
 
 // UpdatePlot draws updates against gradients, with lines through zero. It is an
 // error if a response is empty, if its slices differ in length, if Gradient
-// does not increase, if there is no finite update at all, or if
-// SymLog is below 1e-30.
+// does not increase, if no response has a finite update, or if
+// SymLog is positive and below 1e-30 or infinite.
 func UpdatePlot(title string, responses []Response, o UpdateOptions) (*Plot, error) {
 	xLo, xHi, yLo, yHi := math.Inf(1), math.Inf(-1), 0.0, 0.0
 	names, learned, some := make([]string, len(responses)), make([]bool, len(responses)), false
 	for i, r := range responses {
-		// A response is a series without a band: the same rules hold.
+		// The same rules hold as for a series without a band.
 		if err := r.series().check(); err != nil {
 			return nil, err
 		}
@@ -101,8 +101,8 @@ func (r Response) series() *Series {
 	return s
 }
 
-// Gradients returns 2n+1 gradients for UpdatePlot: 0 and, on both sides, n of
-// them spaced evenly in the logarithm from lo to hi.
+// Gradients returns 2n+1 gradients for UpdatePlot: 0 and, on both sides of it, n gradients
+// from lo to hi, spaced evenly in the logarithm.
 func Gradients(lo, hi float64, n int) []float64 {
 	g := make([]float64, 0, 2*n+1)
 	for i := range n {

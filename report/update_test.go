@@ -29,7 +29,7 @@ func TestUpdatePlot(t *testing.T) {
 	if !bytes.Equal(svg, encode(t, p, err, SVG)) {
 		t.Error("the same responses gave different bytes")
 	}
-	// Zero is in the axis even where no update crosses it.
+	// The axis includes zero even if all updates have the same sign.
 	p, err = UpdatePlot("", []Response{{Name: "constant", Gradient: []float64{1, 2}, Update: []float64{3, math.NaN()}}}, UpdateOptions{})
 	if err != nil || p.plot.Y.Min > 0 || p.plot.Y.Max < 3 || p.plot.Y.Max > 4 {
 		t.Errorf("axis from %v to %v, %v", p.plot.Y.Min, p.plot.Y.Max, err)

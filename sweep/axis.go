@@ -11,11 +11,11 @@ import (
 	"learnedopt/tasks"
 )
 
-// DataAxis is the axis that is the task itself, by its name: the data set of classifiers. It and StepsAxis are no
-// options of a task.
+// DataAxis is the key of the axis whose values are names of tasks; for classifiers the task names the data set. DataAxis
+// and StepsAxis are not options of a task.
 const DataAxis = "data"
 
-// AxisKeys returns the keys of all axes: those that are no option of a task, then the options.
+// AxisKeys returns the keys of all axes: DataAxis and StepsAxis, then every option of a task.
 func AxisKeys() []string {
 	keys := []string{DataAxis, StepsAxis}
 	for _, o := range tasks.OptionTable() {
@@ -24,7 +24,7 @@ func AxisKeys() []string {
 	return keys
 }
 
-// parserOf returns the function that makes an axis' values canonical.
+// parserOf returns the function that turns a value of an axis into canonical text.
 func parserOf(key string) (func(text string) (string, error), error) {
 	switch key {
 	case DataAxis:
@@ -41,7 +41,7 @@ func parserOf(key string) (func(text string) (string, error), error) {
 	return options[i].Parse, nil
 }
 
-// apply changes a cell's task and horizon as a value of the axis says.
+// apply sets one value of an axis in a cell's task or horizon.
 func apply(a Axis, task *tasks.Spec, horizon *int, value string) (err error) {
 	switch a.Key {
 	case DataAxis:
@@ -55,7 +55,7 @@ func apply(a Axis, task *tasks.Spec, horizon *int, value string) (err error) {
 }
 
 // NewAxis checks an axis and returns it with its values in canonical text. An unknown key or
-// value is an error that names the nearest one.
+// value is an error that names the nearest known one.
 func NewAxis(key string, values []string) (Axis, error) {
 	parse, err := parserOf(key)
 	if err != nil {
@@ -73,12 +73,12 @@ func NewAxis(key string, values []string) (Axis, error) {
 		a.Values = append(a.Values, value)
 	}
 	if len(a.Values) == 0 {
-		return Axis{}, fmt.Errorf("sweep: axis %s has no value; name one at least", key)
+		return Axis{}, fmt.Errorf("sweep: axis %s has no value; give it at least one", key)
 	}
 	return a, nil
 }
 
-// ParseAxis is NewAxis of "KEY=V,V…".
+// ParseAxis reads an axis from text of the form "KEY=V,V…" and checks it as NewAxis does.
 func ParseAxis(text string) (Axis, error) {
 	key, values, ok := strings.Cut(text, "=")
 	if !ok || values == "" {

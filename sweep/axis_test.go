@@ -74,7 +74,7 @@ condition = 10
 	}
 }
 
-// Every mistake is named with its line and what was probably meant.
+// Every mistake is reported with its line and a suggestion.
 func TestReadFileIsStrict(t *testing.T) {
 	for text, want := range map[string]string{
 		"task = \"mnist\"\nsteeps = 5":                       `sweep.toml:2: no key "steeps", did you mean "steps"`,

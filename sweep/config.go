@@ -15,54 +15,56 @@ import (
 	"learnedopt/tasks"
 )
 
-// On what the learning rates of hand-designed rules are tuned: see package results.
+// The values of Config.Tune: where the learning rates of hand-designed rules are tuned. See package results.
 const (
 	TuneBase = results.TuneBase
 	TuneCell = results.TuneCell
 	TuneBoth = results.TuneBoth
 )
 
-// Tunes returns what Config.Tune may be.
+// Tunes returns the valid values of Config.Tune.
 func Tunes() []string { return []string{TuneBase, TuneCell, TuneBoth} }
 
-// An Axis is a setting and the values that it takes, in canonical text.
+// An Axis is a setting and the values that it takes in the sweep, in canonical text.
 type Axis = results.Axis
 
-// StepsAxis is the key of the axis that is the horizon T.
+// StepsAxis is the key of the axis whose values are horizons T.
 const StepsAxis = results.StepsAxis
 
-// maxCells bounds a sweep: what lies beyond is a slip.
+// maxCells bounds the number of cells of a sweep: a larger number is taken for a mistake.
 const maxCells = 4096
 
 // A Learned is a learned optimizer of a sweep.
 type Learned struct {
-	// Name is shown, Source where it comes from.
+	// Name is the name that is shown. Source says where the optimizer comes from.
 	Name, Source string
 	Optimizer    *metaopt.Optimizer
 }
 
-// A Config says what a sweep is of.
+// A Config describes a sweep: tasks, horizons, optimizers and how they are tuned.
 type Config struct {
-	// Task is the base task, which axes change; DataDir is Spec.Family's.
+	// Task is the base task; the axes change it. DataDir is the folder of data sets, as in Spec.Family.
 	Task    tasks.Spec
 	DataDir string
-	// Axes span the cells, the first one slowest; none is one cell.
+	// Axes span the cells: one cell for each combination of their values; the first axis changes slowest. Without axes
+	// there is one cell.
 	Axes []Axis
-	// Steps is the horizon T where no axis says it. Runs is the number of instances of each cell.
+	// Steps is the horizon T, unless StepsAxis is among the axes. Runs is the number of instances in each cell.
 	Steps, Runs int
 	Seed        uint64
 	Learned     []Learned
-	// Rules are hand-designed, by baselines' names. Tune is TuneBase, TuneCell or TuneBoth, on
-	// TuneRuns instances with Grid learning rates a decade, as baselines.Effort reduces them on long
-	// horizons.
+	// Rules are hand-designed rules, by their names in package baselines. Tune is TuneBase, TuneCell or TuneBoth.
+	// Tuning uses TuneRuns instances and Grid learning rates a decade; on long horizons baselines.Effort
+	// reduces both.
 	Rules          []string
 	Tune           string
 	TuneRuns, Grid int
-	// Reach is how many times the horizon results.ReachRule may run to get where a learned rule is.
+	// Reach bounds the search for speed-ups: results.ReachRule runs for Reach·T steps to get as low as a learned rule does
+	// in T.
 	Reach int
 }
 
-// Validate reports what is wrong with the configuration, tasks left aside.
+// Validate reports the first mistake in the configuration. It does not look at the tasks.
 func (c Config) Validate() error {
 	switch {
 	case c.Steps < 1 || c.Runs < 1 || c.TuneRuns < 1 || c.Grid < 1 || c.Reach < 1:
@@ -93,11 +95,11 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// rules returns the optimizers: learned ones, then hand-designed ones as they are tuned.
+// rules returns the optimizers: the learned ones, then each hand-designed one once for each way to tune it.
 func (c Config) rules() ([]results.Rule, error) {
 	var rules []results.Rule
 	for _, l := range c.Learned {
-		// Of the parameters and the configuration alone: a name is not the rule.
+		// The digest covers the parameters and the configuration alone: renaming a rule does not change it.
 		var b bytes.Buffer
 		if err := metaopt.Write(&b, &metaopt.Optimizer{Network: l.Optimizer.Network}); err != nil {
 			return nil, fmt.Errorf("sweep: %s: %w", l.Name, err)

@@ -2,6 +2,7 @@
 // rules on every combination of task settings, keeps each result in a file as soon as it is
 // there, and compares them cell by cell on the same instances.
 //
-// A Config says what is asked. Its Plan holds the cells; Run computes what a Store does not hold yet. What was written
-// is package results: its Results pairs what a Store holds, its Load reads a finished or running sweep's folder.
+// A Config describes the sweep. Its Plan holds the cells. Run computes the records that a Store does not hold yet. Package
+// results reads what was written: Results compares the records of a Store, and Load reads the folder of a finished or
+// running sweep.
 package sweep

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Any text is a file of settings or a *ConfigError.
+// Any text is either a valid configuration file or a *ConfigError.
 func FuzzReadFile(f *testing.F) {
 	for _, seed := range []string{
 		"task = \"quadratic\"\noptimizers = [\n \"a.mopt\", # the first\n]\nsteps = 50\n[axes]\nsteps = [10, 1_000]\n\"loss-scale\" = [0.5, 2]\n",

@@ -7,23 +7,23 @@ import (
 	"fmt"
 )
 
-// format is the version of what a record's key stands for: to be raised when the same definition
-// gives other numbers.
+// format is the version of a record's definition. Raise it when the same definition gives other
+// numbers than before.
 const format = 1
 
-// A definition is what a record's numbers depend on. Names that are only shown do not enter.
+// A definition holds everything that a record's numbers depend on. Names that are only shown are not part of it.
 type definition struct {
 	Format int    `json:"format"`
 	Task   string `json:"task"`
 	Steps  int    `json:"steps"`
 	Runs   int    `json:"runs"`
 	Seed   uint64 `json:"seed"`
-	// Of a learned rule.
+	// Digest is set for a learned rule.
 	Digest string `json:"digest,omitempty"`
-	// Of a hand-designed one; Reach is how many times T it runs.
+	// The other fields are set for a hand-designed rule, which runs for Reach·T steps.
 	Baseline string `json:"baseline,omitempty"`
 	Tuned    string `json:"tuned,omitempty"`
-	Tuning   string `json:"tuning,omitempty"` // key
+	Tuning   string `json:"tuning,omitempty"` // key of its Tuning
 	Reach    int    `json:"reach,omitempty"`
 }
 
@@ -31,7 +31,7 @@ type definition struct {
 type Tuning struct {
 	Key string `json:"key"`
 	tuningDefinition
-	// LearningRate is 0 if every one diverged.
+	// LearningRate is 0 if the rule diverged at every learning rate.
 	LearningRate float64 `json:"learning_rate"`
 	AtEdge       bool    `json:"at_edge,omitempty"`
 }
@@ -50,7 +50,7 @@ type tuningDefinition struct {
 func keyOf(definition any) string {
 	data, err := json.Marshal(definition)
 	if err != nil {
-		panic(fmt.Sprintf("sweep: %v", err)) // of plain fields: cannot be
+		panic(fmt.Sprintf("sweep: %v", err)) // cannot happen: all fields are plain
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])[:16]

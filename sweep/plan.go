@@ -16,12 +16,12 @@ type Plan struct {
 	results.Manifest
 	config   Config
 	base     optimizer.Family
-	families []optimizer.Family // of the cells
+	families []optimizer.Family // one a cell
 	tunings  [][]*tuningDefinition
 }
 
-// Plan lays the cells out. It makes every cell's task, so that whatever is wrong with one, or
-// missing, shows before the first run.
+// Plan lays out the cells. It makes every cell's task, so that an invalid task or missing data
+// is an error before the first run.
 func (c Config) Plan() (*Plan, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (c Config) Plan() (*Plan, error) {
 	return p, nil
 }
 
-// reachOf is how many times the horizon a rule runs.
+// reachOf returns how many horizons T a rule runs for.
 func (p *Plan) reachOf(r results.Rule) int {
 	if r.Baseline == results.ReachRule {
 		return p.Reach
@@ -66,7 +66,7 @@ func (p *Plan) reachOf(r results.Rule) int {
 	return 1
 }
 
-// tuningOf is how the rule is tuned, nil if it is learned.
+// tuningOf returns how the rule is tuned in the cell, nil if the rule is learned.
 func (p *Plan) tuningOf(r results.Rule, cell *results.Cell) *tuningDefinition {
 	if r.Kind != compare.Baseline {
 		return nil
@@ -79,7 +79,7 @@ func (p *Plan) tuningOf(r results.Rule, cell *results.Cell) *tuningDefinition {
 	return &d
 }
 
-// addCells makes the cells and their tasks, and the base task if rules are tuned on it.
+// addCells makes the cells and their tasks. It makes the base task too if rules are tuned on it or there are no axes.
 func (p *Plan) addCells() error {
 	c := p.config
 	var specs []tasks.Spec
@@ -110,7 +110,7 @@ func (p *Plan) addCells() error {
 	return nil
 }
 
-// combinations returns the values of every cell, the first axis slowest.
+// combinations returns the values of every cell by axis; the first axis changes slowest.
 func combinations(axes []Axis) []map[string]string {
 	all := []map[string]string{{}}
 	for _, a := range axes {

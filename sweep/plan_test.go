@@ -14,7 +14,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// small is a sweep over four cells of quadratics, in a fraction of a second.
+// small is a sweep over four cells of quadratics that takes a fraction of a second.
 func small(t testing.TB) Config {
 	t.Helper()
 	o, err := metaopt.Pretrained("quadratic")
@@ -74,7 +74,7 @@ func TestPlanLaysOutCells(t *testing.T) {
 	}
 }
 
-// An option of tasks is an axis by its row alone.
+// A row in the table of task options is enough to make an option an axis.
 func TestWeightInitIsAnAxis(t *testing.T) {
 	if testing.Short() {
 		t.Skip("renders the digits; not with -short")
@@ -127,8 +127,8 @@ func wide() (axes []Axis) {
 	return axes
 }
 
-// A key is pinned: if it changes, every sweep that someone has begun is computed anew. Raise
-// format when records change, and pin the new ones.
+// Keys are pinned: if they change, every sweep that someone has begun is computed anew. If records
+// change on purpose, raise format and pin the new keys.
 func TestKeysAreStable(t *testing.T) {
 	p := plan(t, small(t))
 	if got, want := p.Cells[3].Keys[1:], []string{"12ab071efb4471d7", "b4205ac7e6b9c0d7"}; !reflect.DeepEqual(got, want) {
@@ -150,7 +150,7 @@ func TestKeysAreStable(t *testing.T) {
 	}
 }
 
-// Whatever the numbers depend on changes the key; what is only shown does not.
+// A setting that the numbers depend on changes the key; a name that is only shown does not.
 func TestKeysDependOnWhatMatters(t *testing.T) {
 	other, err := metaopt.Pretrained("mlp")
 	if err != nil {

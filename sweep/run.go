@@ -15,21 +15,22 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// RunOptions are what Run tells while it runs.
+// RunOptions are functions that Run calls to report on its work.
 type RunOptions struct {
-	// Progress, if set, is called at the beginning and after each run with the index of the cell, and
-	// with the inner steps done and all that there are to do; not if there are none.
+	// Progress, if set, is called at the beginning and after each run, with the index of the cell,
+	// the number of inner steps done and the number of inner steps in all. If nothing is missing it is never called.
 	Progress func(cell int, done, total int64)
-	// Note, if set, is called with remarks: a rule that no learning rate suits.
+	// Note, if set, is called with remarks on tuning: a rule that diverged at every learning rate, or whose best learning
+	// rate is at an end of the grid.
 	Note func(format string, args ...any)
 }
 
-// Run computes every record that the store does not hold, cell after cell, and adds it as soon as its
-// cell's runs are over. Within a cell instances are spread over GOMAXPROCS goroutines with one
-// problem open in each, all rules on it in turn, and only losses are kept: memory does not grow with
+// Run computes every record that the store does not hold, cell after cell, and adds the records of a cell as soon as
+// its runs are over. Within a cell the instances are spread over GOMAXPROCS goroutines. Each goroutine has one
+// problem open at a time, runs all rules on it in turn and keeps only losses, so memory does not grow with
 // the number of cells. The records do not depend on GOMAXPROCS, nor on what the store held before.
 //
-// A context that is cancelled ends it with the context's error; what the store holds then is whole.
+// If the context is cancelled, Run returns the context's error; every record in the store is then complete.
 func (p *Plan) Run(ctx context.Context, s *Store, o RunOptions) error {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
@@ -54,12 +55,12 @@ type running struct {
 	RunOptions
 	store       *Store
 	done, total int64
-	planned     map[string]bool // tunings that cost counted
-	noted       map[string]bool
+	planned     map[string]bool // keys of the tunings that cost has counted
+	noted       map[string]bool // keys of the tunings that Note was told of
 }
 
-// missing returns the indices of the cell's rules that are to be run: those without a record,
-// except that rules whose every learning rate diverged have none.
+// missing returns the indices of the cell's rules that have no record yet. It leaves out a rule that diverged at every
+// learning rate, which never gets a record.
 func (r *running) missing(cell int) []int {
 	var rules []int
 	for k, key := range r.Cells[cell].Keys {
@@ -76,7 +77,8 @@ func (r *running) missing(cell int) []int {
 	return rules
 }
 
-// cost is the number of inner steps that the cell still takes.
+// cost returns the number of inner steps that the cell's missing records still take. A tuning that several
+// cells share is counted for the first of them.
 func (r *running) cost(cell int) int64 {
 	if r.planned == nil {
 		r.planned = map[string]bool{}
@@ -98,7 +100,7 @@ func (d *tuningDefinition) cost() int64 {
 	return int64(d.Steps) * int64(d.Runs) * int64(len(baselines.GridOf(d.Grid)))
 }
 
-// progress returns a job's callback, of runs that take so many steps each.
+// progress returns the callback of a job whose runs take the given number of steps each.
 func (r *running) progress(cell, steps int) func(done, total int) {
 	last := 0
 	return func(done, _ int) {
@@ -110,7 +112,7 @@ func (r *running) progress(cell, steps int) func(done, total int) {
 	}
 }
 
-// cell computes what is missing of a cell.
+// cell computes the missing records of a cell.
 func (r *running) cell(ctx context.Context, cell int) error {
 	missing := r.missing(cell)
 	if len(missing) == 0 {
@@ -119,7 +121,7 @@ func (r *running) cell(ctx context.Context, cell int) error {
 	if err := r.tune(ctx, cell, missing); err != nil {
 		return err
 	}
-	// Rules of one length run together: instances are sampled once.
+	// Rules that run for the same number of steps run together, so that each instance is sampled once for all of them.
 	for _, reach := range []int{1, r.Reach} {
 		var (
 			contenders []compare.Contender
@@ -143,7 +145,7 @@ func (r *running) cell(ctx context.Context, cell int) error {
 	return nil
 }
 
-// contender returns the rule to run; ok is false if it could not be tuned.
+// contender returns rule k with its learning rate; ok is false if the rule diverged at every learning rate.
 func (r *running) contender(cell, k int) (c compare.Contender, ok bool) {
 	rule := r.Rules[k]
 	c = compare.Contender{Name: rule.Name, Kind: rule.Kind}
@@ -158,14 +160,14 @@ func (r *running) contender(cell, k int) (c compare.Contender, ok bool) {
 	}
 	made, err := baselines.New(rule.Baseline, t.LearningRate)
 	if err != nil {
-		return c, false // its name was checked by rules
+		return c, false // cannot happen: Config.rules checked the name
 	}
 	c.Rule, c.LearningRate = made, t.LearningRate
 	return c, true
 }
 
-// tune tunes the rules of the cell that the store does not know the learning rate of: those
-// of the base task together, and those of the cell.
+// tune finds the learning rates that the store does not hold yet: first together for all rules that are
+// tuned on the base task, then together for all rules that are tuned in the cell.
 func (r *running) tune(ctx context.Context, cell int, missing []int) error {
 	for _, on := range []string{TuneBase, TuneCell} {
 		var (
@@ -212,7 +214,7 @@ func (r *running) tune(ctx context.Context, cell int, missing []int) error {
 	return nil
 }
 
-// remark tells, once, what is odd about a tuning.
+// remark notes, once for each tuning, that it found no learning rate or one at an end of the grid.
 func (r *running) remark(t Tuning) {
 	if r.noted[t.Key] {
 		return
@@ -226,7 +228,7 @@ func (r *running) remark(t Tuning) {
 	}
 }
 
-// evaluate runs contenders, which are those rules, and adds their records.
+// evaluate runs the contenders for reach horizons and adds their records; contenders[i] is the cell's rule rules[i].
 func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, contenders []compare.Contender) error {
 	if len(contenders) == 0 {
 		return nil

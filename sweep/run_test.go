@@ -19,7 +19,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// runAll runs a sweep to its end and returns its records without what the clock says.
+// runAll runs a sweep to its end and returns its records without their times.
 func runAll(t testing.TB, c Config, dir string) map[string]results.Record {
 	t.Helper()
 	s := open(t, dir)
@@ -39,7 +39,7 @@ func timeless(records map[string]results.Record) map[string]results.Record {
 	return plain
 }
 
-// The records are compare.Evaluate's numbers for baselines.Tune's learning rates.
+// The records hold the numbers that compare.Evaluate gives at the learning rates that baselines.Tune finds.
 func TestRecordsAreEvaluations(t *testing.T) {
 	c := small(t)
 	p := plan(t, c)
@@ -104,8 +104,8 @@ func TestRecordsDoNotDependOnProcessors(t *testing.T) {
 	}
 }
 
-// A sweep that is cancelled, and loses the end of a line on top of it, and then goes on is the
-// sweep that was never interrupted, and what was there is not computed again.
+// A sweep is cancelled, the end of its last line is lost, and it is continued. It then holds the same records as a
+// sweep that was never interrupted, and no finished record was computed again.
 func TestResume(t *testing.T) {
 	c := small(t)
 	want := runAll(t, c, t.TempDir())
@@ -169,7 +169,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A learning rate is tuned once: on the base task for all cells, and for a new optimizer not again.
+// A learning rate of the base task is tuned once for all cells. It is not tuned again when an optimizer is added.
 func TestTuningIsKept(t *testing.T) {
 	c := small(t)
 	c.Tune, c.Axes = TuneBase, []Axis{{Key: "loss-scale", Values: []string{"1000", "1", "10"}}}
@@ -212,7 +212,7 @@ func TestTuningIsKept(t *testing.T) {
 	}
 }
 
-// A rule that diverges everywhere is left out, once and for all, and the rest goes on.
+// A rule that diverges at every learning rate is left out for good; the other rules still run.
 func TestUntunableRuleIsLeftOut(t *testing.T) {
 	c := small(t)
 	c.Axes, c.Rules = []Axis{{Key: "loss-scale", Values: []string{"1", "1e11"}}}, []string{"sgd", "adam"}

@@ -15,8 +15,8 @@ import (
 	"learnedopt/internal/nearest"
 )
 
-// A File is a configuration file: settings by the names of flags, and axes in the
-// table [axes], each in the order of the file.
+// A File is the content of a configuration file: settings, whose keys are names of flags, and the axes of the
+// table [axes]. Both are in the order of the file.
 type File struct {
 	Path     string
 	Settings []Setting
@@ -27,11 +27,11 @@ type File struct {
 type Setting struct {
 	Key    string
 	Values []string
-	// Line is where it stands, 0 if that is not known.
+	// Line is the line of the key in the file, 0 if it is not known.
 	Line int
 }
 
-// axesTable is the table of a file that holds the axes.
+// axesTable is the name of the table that holds the axes in a configuration file.
 const axesTable = "axes"
 
 // A ConfigError is a mistake in a configuration file.
@@ -52,9 +52,9 @@ func (e *ConfigError) Error() string {
 // Unwrap returns the cause.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// ReadFile reads a configuration file in TOML. Any key outside keys and the axes is a *ConfigError
-// that names the nearest one; so is an axis' value that does not fit it. The values of
-// settings are checked by whoever uses them.
+// ReadFile reads a configuration file in TOML; keys are the settings that it may hold. A key that is neither among them nor
+// an axis is a *ConfigError that names the nearest known key. A value that its axis cannot take is a *ConfigError too. The
+// caller checks the values of settings.
 func ReadFile(path string, keys []string) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -68,16 +68,16 @@ func ReadFile(path string, keys []string) (*File, error) {
 	return parse(path, data, keys)
 }
 
-// What a configuration file may be: the TOML parser's time and memory grow with the square of
-// a key's depth, half a minute and 10 GB for 32 KiB of dots.
+// Bounds on a configuration file. The TOML parser's time and memory grow with the square of
+// a key's depth: 32 KiB of dots take half a minute and 10 GB.
 const (
 	maxFile   = 64 << 10
 	maxLine   = 1000
-	maxTables = 64 // braces
+	maxTables = 64 // opening braces, each of which may begin an inline table
 )
 
-// bounded returns the line that goes beyond, and how.
-func bounded(data []byte) (int, error) {
+// checkBounds returns an error if a file exceeds the bounds, with the number of the line that does so, 0 for the whole file.
+func checkBounds(data []byte) (int, error) {
 	if len(data) > maxFile {
 		return 0, fmt.Errorf("longer than %d KiB: it is no configuration of a sweep", maxFile>>10)
 	}
@@ -94,7 +94,7 @@ func bounded(data []byte) (int, error) {
 }
 
 func parse(path string, data []byte, keys []string) (*File, error) {
-	if line, err := bounded(data); err != nil {
+	if line, err := checkBounds(data); err != nil {
 		return nil, &ConfigError{path, line, err}
 	}
 	var values map[string]any
@@ -117,7 +117,7 @@ func parse(path string, data []byte, keys []string) (*File, error) {
 	return f, nil
 }
 
-// add takes up one key of the file.
+// add adds one key of the file to the settings or to the axes.
 func (f *File) add(key toml.Key, values map[string]any, keys []string) error {
 	if key[0] == axesTable {
 		table, ok := values[axesTable].(map[string]any)
@@ -144,7 +144,7 @@ func (f *File) add(key toml.Key, values map[string]any, keys []string) error {
 	}
 	if !slices.Contains(keys, key[0]) {
 		all := append(slices.Clone(keys), axesTable)
-		if slices.Contains(AxisKeys(), key[0]) { // --axis KEY, but no flag
+		if slices.Contains(AxisKeys(), key[0]) { // an axis that is no flag
 			return fmt.Errorf("%s is an axis; write it below [%s]", key[0], axesTable)
 		}
 		return fmt.Errorf("no key %q, did you mean %q? The keys are %s", key[0], nearest.Name(key[0], all), strings.Join(all, ", "))
@@ -179,7 +179,7 @@ func scalars(value any) ([]string, error) {
 	return texts, nil
 }
 
-// lineOf returns the line where a key stands, 0 if it is not found: the decoder does not tell.
+// lineOf returns the number of the line that holds a key, 0 if none is found. The TOML decoder does not give it.
 func lineOf(data string, key toml.Key) int {
 	table, number := "", 0
 	want := strings.Join(key, ".")
@@ -202,7 +202,7 @@ func lineOf(data string, key toml.Key) int {
 		if name = plainKey(name); table != "" {
 			name = table + "." + name
 		}
-		// What is written is the key itself or, of inline tables, begins it.
+		// A line holds the whole key or, if its value is an inline table, the beginning of the key.
 		if name == want || strings.HasPrefix(want, name+".") {
 			return number
 		}
@@ -210,7 +210,7 @@ func lineOf(data string, key toml.Key) int {
 	return 0
 }
 
-// plainKey takes spaces and quotes off a key.
+// plainKey removes spaces and quotes around each part of a dotted key.
 func plainKey(name string) string {
 	parts := strings.Split(name, ".")
 	for i, p := range parts {

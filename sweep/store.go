@@ -13,14 +13,14 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// TuningFile is the file of a sweep's folder that holds a Tuning a line, beside those that package results names.
+// TuningFile is the file of a sweep's folder that holds one Tuning a line. Package results names the other files.
 const TuningFile = "tuning.jsonl"
 
 // ErrLocked says that another process is writing to a sweep's folder.
 var ErrLocked = errors.New("another sweep is writing to this folder; wait for its end, or choose another folder")
 
-// A Store is a sweep's folder, held by this process alone until Close. Every record is written
-// once, as one line by one write that is synced: a crash costs at most the line that it falls into.
+// A Store is a sweep's folder. Until Close no other process can open it. A record is one line,
+// written by one write and then synced: a crash loses at most the line that is being written.
 type Store struct {
 	dir     string
 	lock    *lock.Lock
@@ -30,9 +30,8 @@ type Store struct {
 	tunings map[string]Tuning
 }
 
-// OpenStore makes the folder if there is none, takes its lock and reads what it holds. A last
-// line without an end, from a crash, is cut off. If another process has the lock the error is
-// ErrLocked.
+// OpenStore makes the folder if it does not exist, locks it and reads its records. It removes an unfinished last
+// line, which a crash leaves behind. If another process holds the lock, the error wraps ErrLocked.
 func OpenStore(dir string) (_ *Store, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
@@ -64,7 +63,7 @@ func OpenStore(dir string) (_ *Store, err error) {
 	return s, err
 }
 
-// Close gives the folder back.
+// Close closes the files and releases the lock of the folder.
 func (s *Store) Close() error {
 	var errs []error
 	for _, f := range []*os.File{s.cells, s.tuning} {
@@ -75,7 +74,7 @@ func (s *Store) Close() error {
 	return errors.Join(append(errs, s.lock.Release())...)
 }
 
-// Records returns what the store holds, by key. It is the store's own map.
+// Records returns the store's records by key. It is the store's own map; do not change it.
 func (s *Store) Records() map[string]results.Record { return s.records }
 
 // add appends a record.
@@ -90,7 +89,7 @@ func (s *Store) addTuning(t Tuning) error {
 	return appendLine(s.tuning, t)
 }
 
-// openLines opens a file for appending, without the last line if that has no end.
+// openLines opens a file for appending. It first removes a last line that does not end in a newline.
 func openLines(path string) (*os.File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

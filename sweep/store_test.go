@@ -27,12 +27,12 @@ func closeStore(t testing.TB, s *Store) {
 	}
 }
 
-// record is a record that can be one.
+// record is a valid record with the given key.
 func record(key string) results.Record {
 	return results.Record{Key: key, Steps: 1, Runs: 1, MeanLosses: []compare.Number{1}, FinalLosses: []compare.Number{1}}
 }
 
-// A crash in the middle of a line costs that line; the next one does not run on from it.
+// A crash in the middle of a line loses that line alone: the next record starts a line of its own.
 func TestCutLineIsDropped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sweep")
 	s := open(t, dir)
@@ -65,7 +65,7 @@ func TestCutLineIsDropped(t *testing.T) {
 	}
 }
 
-// A line that no crash explains is an error that names it, and nothing is thrown away.
+// A damaged line that no crash can have left is an error that names the line; the file stays as it is.
 func TestDamagedLineIsAnError(t *testing.T) {
 	for _, line := range []string{`{"key":"b","steps":`, `{"steps":5}`, ``, `{"key":"b","steps":1,"runs":2,"mean_losses":[1],"final_losses":[1]}`} {
 		dir := t.TempDir()

@@ -42,8 +42,8 @@ func BenchmarkLossGrad(b *testing.B) {
 	}
 }
 
-// A meta-trainer samples a problem for each episode and closes it: the second
-// figure is what it costs to forget the latter.
+// A meta-trainer samples a problem for each episode and closes it. The second
+// benchmark shows the cost of forgetting to close it.
 func BenchmarkSample(b *testing.B) {
 	f, err := NewClassifier(noise(b, 1000, 100), ClassifierConfig{})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A scored problem can be judged on a whole split of its data set.
+// A scored problem can be evaluated on a whole split of its data set.
 type scored interface {
 	// EvaluateSplit returns the mean loss and the accuracy, in [0, 1], of the
 	// parameters theta over all examples of a split.
@@ -26,27 +26,27 @@ type ClassifierConfig struct {
 	Activation string
 	// Batch is the number B of examples in a minibatch; 0 means 128.
 	Batch int
-	// WeightInit is the distribution that each layer starts from, by its number of inputs
-	// (fan-in) and outputs: see WeightInits; "" means "normal".
+	// WeightInit names the distribution of each layer's initial weights, whose scale follows from the layer's numbers of
+	// inputs (fan-in) and outputs: see WeightInits; "" means "normal".
 	WeightInit string
-	// InitScale is the standard deviation of the initial weights and biases of "normal"; 0
-	// means 0.01. With another WeightInit it must be 0.
+	// InitScale is the standard deviation of the initial weights and biases if WeightInit is "normal"; 0
+	// means 0.01. With any other WeightInit it must be 0.
 	InitScale float64
-	// Split is the part that minibatches are drawn from; its zero value is Train.
+	// Split is the part of the data set from which minibatches are drawn; its zero value is Train.
 	Split Split
 }
 
 const maxInitScale = 1000
 
-// Activations are the names of the hidden layers' non-linearities.
+// Activations returns the names of the hidden layers' non-linearities.
 func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} }
 
-// options is the configuration without the split.
+// options returns the configuration without the split.
 func (c ClassifierConfig) options() Options {
 	return Options{Units: c.Units, Layers: c.Layers, Activation: c.Activation, Batch: c.Batch, WeightInit: c.WeightInit, InitScale: c.InitScale}
 }
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (c ClassifierConfig) Validate() error {
 	if c.Split < 0 || c.Split >= splits {
 		return fmt.Errorf("tasks: split %v is none of train, valid, test", c.Split)
@@ -54,7 +54,7 @@ func (c ClassifierConfig) Validate() error {
 	return c.options().validateClassifier()
 }
 
-// validateClassifier reports what is wrong with the options that classifiers read.
+// validateClassifier reports the first mistake in the options that classifiers read.
 func (o Options) validateClassifier() error {
 	if err := o.validateStart(); err != nil {
 		return err
@@ -83,15 +83,15 @@ func (o Options) validateClassifier() error {
 // (inputs×outputs, row-major) and then its b: 784·20 + 20 + 20·10 + 10 = 15,910
 // coordinates by default. Weights and biases start at N(0, InitScale²), as in
 // DeepMind's code, unless WeightInit says otherwise. A minibatch is B examples drawn with
-// replacement; a problem's starting point and all its minibatches follow from one seed that
-// Sample draws.
+// replacement. A problem's starting point and all its minibatches follow from one seed;
+// Sample draws that seed.
 //
-// A problem is an optimizer.Curvature, of both metrics, and a scored problem. With its graph it is
-// an io.Closer: closing it gives the compiled graph back to the family for the next Sample.
+// A problem implements optimizer.Curvature with both metrics, scored and io.Closer.
+// Close gives the problem's compiled graph back to the family for the next Sample.
 // A Classifier is safe for concurrent use.
 type Classifier struct {
 	data   *Dataset
-	config Options // those that classifiers read, defaults filled in
+	config Options // the options that classifiers read, with defaults filled in
 	split  Split
 	widths []int // F, H, …, H, C
 	pool   *pool
@@ -99,7 +99,7 @@ type Classifier struct {
 
 var _ optimizer.Family = (*Classifier)(nil)
 
-// NewClassifier returns the family of classifiers of a shape on a data set.
+// NewClassifier returns the family of classifiers of the given configuration on a data set.
 func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -107,8 +107,8 @@ func NewClassifier(data *Dataset, c ClassifierConfig) (*Classifier, error) {
 	return newClassifier(data, c.options(), c.Split, newPool(1))
 }
 
-// newClassifier is NewClassifier of valid options with a pool that may be shared. Options that
-// are not the classifier's, as the loss scale, may be set.
+// newClassifier is NewClassifier for valid options and a pool that may be shared. It ignores options that
+// classifiers do not read, such as the loss scale.
 func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifier, error) {
 	if data.Len(split) == 0 {
 		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), split)
@@ -123,8 +123,8 @@ func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifi
 }
 
 // Name implements optimizer.Family, for example
-// "mnist units=20 layers=1 activation=sigmoid batch=128". An initial scale other than
-// 0.01, a distribution of weights other than normal and a split other than Train are named at the end.
+// "mnist units=20 layers=1 activation=sigmoid batch=128". The name ends with the initial scale if it is not
+// 0.01, the distribution of weights if it is not normal, and the split if it is not Train.
 func (f *Classifier) Name() string {
 	name := f.config.lists().words(f.data.name, classifiers)
 	if f.split != Train {
@@ -208,7 +208,7 @@ func (p *classifier) open() *Graph {
 	return p.net.graph
 }
 
-// dim returns the number of coordinates of layers of the given widths.
+// dim returns the number of coordinates of a network with layers of the given widths.
 func dim(widths []int) int {
 	n := 0
 	for l := range len(widths) - 1 {

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// The graph's loss and gradient, at the start and at larger random parameters,
-// on several minibatches in a row, are those of an independent float64
-// implementation. A float32 sum of B·F terms is exact to some 1e-6 of the sum
+// The graph's loss and gradient agree with an independent float64
+// implementation, at the start and at larger random parameters,
+// on several minibatches in a row. A float32 sum of B·F terms is exact to some 1e-6 of the sum
 // of their magnitudes; the bound on the gradient is relative to its largest
 // coordinate.
 func TestClassifierMatchesFloat64(t *testing.T) {
@@ -151,7 +151,7 @@ func TestEvaluateEmptySplit(t *testing.T) {
 	}
 }
 
-// A closed problem's graph serves the next problem, which must not notice.
+// The next problem reuses a closed problem's graph; its numbers must not depend on that.
 func TestClassifierReusesGraphs(t *testing.T) {
 	data := noise(t, 60, 10)
 	config := ClassifierConfig{Units: 4, Batch: 8}
@@ -181,8 +181,7 @@ func TestClassifierReusesGraphs(t *testing.T) {
 	mustPanic(t, errClosed, func() { first.Seek(0) })
 }
 
-// A matrix product runs on one goroutine whatever there are; the bits must not depend
-// on how many.
+// The bits must not depend on the number of goroutines.
 func TestClassifierIndependentOfProcessors(t *testing.T) {
 	f, err := NewClassifier(noise(t, 500, 10), ClassifierConfig{Units: 70})
 	if err != nil {

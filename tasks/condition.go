@@ -7,11 +7,11 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// maxCondition is what float32 matrices can still tell from singular ones: W's own
-// condition number is its root.
+// maxCondition is the largest condition number of WᵀW at which a float32 matrix W can still be told from a singular
+// one: the condition number of W itself is the square root.
 const maxCondition = 1e8
 
-// validateCondition checks κ of d dimensions; 0 leaves matrices as they are drawn.
+// validateCondition checks a condition number κ of functions of d dimensions; 0 leaves the matrices as they are drawn.
 func validateCondition(task string, condition float64, dims int) error {
 	switch {
 	case condition == 0:
@@ -29,8 +29,8 @@ func validateCondition(task string, condition float64, dims int) error {
 //
 //	(s_1/s_d)² = κ,   Σ s_i² = ‖W_b‖²_F as it was,
 //
-// and leaves its singular vectors: the Hessian 2 W_bᵀW_b has condition number κ and the same
-// trace, so that learning rates stay comparable. A zero matrix stays as it is.
+// and keeps its singular vectors. The Hessian 2 W_bᵀW_b then has condition number κ and the same
+// trace as before, so that learning rates stay comparable. A zero matrix stays as it is.
 func setCondition(w []float32, d int, condition float64) error {
 	data := make([]float64, d*d)
 	var (

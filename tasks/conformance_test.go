@@ -13,7 +13,7 @@ import (
 	"learnedopt/optimizer/optimizertest"
 )
 
-// families are all kinds of problems; every one goes through the whole suite.
+// families are families of every kind of problem; each goes through the whole suite.
 func families(t *testing.T) []optimizer.Family {
 	data := noise(t, 200, 50)
 	list := []optimizer.Family{
@@ -36,7 +36,7 @@ func families(t *testing.T) []optimizer.Family {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Wide scalings would need other steps for the differences.
+	// Wider scalings would need other steps for the finite differences.
 	small := RandomScaling{Convex{}, 1}
 	list = append(list, Quadratic{Dims: 4, Batch: 3, Condition: 50}, QuadraticUniform{Dims: 3, Batch: 2, Condition: 10},
 		Perturbed{Family: Quadratic{Dims: 3, Batch: 2}, Scale: 20}, Perturbed{Family: shapes, Scale: 0.5}, Perturbed{Family: Convex{}, Scale: 3})
@@ -143,7 +143,7 @@ func checkLengthPanics(t *testing.T, p optimizer.Problem) {
 }
 
 // checkParallel samples and runs problems on several goroutines; run with
-// -race. Each must see what it would see alone.
+// -race. Each must give the same numbers as it gives alone.
 func checkParallel(t *testing.T, f optimizer.Family) {
 	const workers = 3
 	traces := make([][]float64, workers)

@@ -7,14 +7,13 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Convex is the small problem that Lv et al. 2017 (section 4) train beside
-// another one, so that a rule learns to go downhill where that is all there is to
-// do:
+// Convex is the small problem on which Lv et al. 2017 (section 4) train a rule in addition to
+// another problem, so that the rule also learns to go straight downhill on a simple function:
 //
 //	f(x) = (1/d) Σ_i min((x_i − a_i)², 10),   a_i ~ U[−1, 1] iid,   x_0 = 0.
 //
-// The bound, 10, keeps one wild step from drowning the rest; beyond it the
-// gradient is 0. They scale it by RandomScaling with R = 1.
+// The bound 10 keeps one very large step from dominating the loss; beyond it the
+// gradient is 0. The paper scales the problem as RandomScaling does with R = 1.
 type Convex struct {
 	// Dims is d; 0 means 20.
 	Dims int
@@ -27,7 +26,7 @@ const (
 	convexBound = 10
 )
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (c Convex) Validate() error {
 	if c.Dims < 0 || c.Dims > maxBatchFloats {
 		return fmt.Errorf("tasks: convex: %d dimensions, want 1 to %d (0 means %d)", c.Dims, maxBatchFloats, convexDims)
@@ -80,11 +79,11 @@ func (p *convex) LossGrad(x, grad []float32) (float64, error) {
 	return sum / float64(n), nil
 }
 
-// Metrics implements optimizer.Curvature. There is no Fisher: exp(−f), of a bounded f, is the
-// density of no distribution.
+// Metrics implements optimizer.Curvature. There is no Fisher: f is bounded, so exp(−f) is not the
+// density of a distribution.
 func (p *convex) Metrics() optimizer.Metric { return optimizer.Hessian }
 
-// CurvatureProduct implements optimizer.Curvature: 2/d inside the bound, 0 beyond it.
+// CurvatureProduct implements optimizer.Curvature: the Hessian is diagonal, 2/d inside the bound and 0 beyond it.
 func (p *convex) CurvatureProduct(dst, x, v []float32, metric optimizer.Metric, step int) error {
 	checkProduct(p, dst, x, v, metric, step)
 	for i, a := range p.a {

@@ -9,7 +9,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// checkProduct panics unless the arguments of CurvatureProduct are what p takes.
+// checkProduct panics unless p can take these arguments of CurvatureProduct.
 func checkProduct(p interface {
 	optimizer.Problem
 	optimizer.Curvature
@@ -25,7 +25,7 @@ func checkProduct(p interface {
 	}
 }
 
-// curvatureProduct is the product of the problem that a decorator wraps.
+// curvatureProduct writes the curvature product of the problem that a decorator wraps.
 func curvatureProduct(p optimizer.Problem, dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	c, ok := p.(optimizer.Curvature)
 	if !ok {
@@ -34,22 +34,22 @@ func curvatureProduct(p optimizer.Problem, dst, theta, v []float32, metric optim
 	return c.CurvatureProduct(dst, theta, v, metric, step)
 }
 
-// A curvature is a network's second-order part. It has no memory before its first product.
+// A curvature computes a network's curvature products. It allocates its buffers at the first product.
 type curvature struct {
 	widths     []int
 	activation string
 	batch      int
 
 	products *mlp.Curvature
-	at       int // the step of the minibatch where products stands, −1 before the first
+	at       int // the step whose minibatch products uses, −1 before the first
 }
 
 // Metrics implements optimizer.Curvature.
 func (p *classifier) Metrics() optimizer.Metric { return optimizer.Hessian | optimizer.Fisher }
 
-// CurvatureProduct implements optimizer.Curvature: exact products, of package mlp. Of products at
-// one θ and step, the second and those after it do not repeat the forward pass. A minibatch
-// has B examples drawn with replacement; Fisher's mean is over these.
+// CurvatureProduct implements optimizer.Curvature with the exact products of package mlp. The second and later
+// products at one θ and step do not repeat the forward pass. The mean of Fisher is over the B examples of the
+// minibatch, which are drawn with replacement.
 func (p *classifier) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	p.open()
 	checkProduct(p, dst, theta, v, metric, step)
@@ -65,8 +65,8 @@ func (p *classifier) CurvatureProduct(dst, theta, v []float32, metric optimizer.
 	return nil
 }
 
-// moveTo returns the products at θ on the minibatch of a step. It shares the graph's buffers
-// of the minibatch, which every LossGrad fills anew, and leaves the graph's step as it is.
+// moveTo returns the products at θ on the minibatch of a step. It writes that minibatch into the graph's buffers, which
+// every LossGrad fills anew, and leaves the graph's step as it is.
 func (net *network) moveTo(theta []float32, step int) (*mlp.Curvature, error) {
 	c := &net.curvature
 	if c.products == nil {
@@ -88,7 +88,7 @@ func (net *network) moveTo(theta []float32, step int) (*mlp.Curvature, error) {
 	return c.products, nil
 }
 
-// sameBits reports whether two slices of one length hold the same numbers, NaNs and signs of 0 included.
+// sameBits reports whether two slices of the same length hold the same bits, NaNs and signs of 0 included.
 func sameBits(a, b []float32) bool {
 	for i, x := range a {
 		if math.Float32bits(x) != math.Float32bits(b[i]) {

@@ -13,7 +13,7 @@ import (
 
 var metrics = map[string]optimizer.Metric{"Hessian": optimizer.Hessian, "Fisher": optimizer.Fisher}
 
-// product is M_t(θ)·v.
+// product returns M_t(θ)·v.
 func product(t testing.TB, p optimizer.Problem, theta, v []float32, metric optimizer.Metric, step int) []float32 {
 	t.Helper()
 	dst := make([]float32, p.Dim())
@@ -23,7 +23,7 @@ func product(t testing.TB, p optimizer.Problem, theta, v []float32, metric optim
 	return dst
 }
 
-// normals are n normal numbers of a standard deviation.
+// normals returns n normal numbers with the given standard deviation.
 func normals(seed uint64, n int, deviation float64) []float32 {
 	rng, v := newRand(seed), make([]float32, n)
 	for i := range v {
@@ -32,7 +32,7 @@ func normals(seed uint64, n int, deviation float64) []float32 {
 	return v
 }
 
-// Products on the minibatch of the step that is asked for, the last one first, are those of an independent
+// Products on the minibatches of several steps, the last step first, agree with an independent
 // float64 implementation. A float32 sum of B·F terms is exact to some 1e-6 of the sum of their magnitudes;
 // the bound is relative to the largest coordinate of the product.
 func TestClassifierProductsMatchFloat64(t *testing.T) {
@@ -72,8 +72,8 @@ func TestClassifierProductsMatchFloat64(t *testing.T) {
 	}
 }
 
-// A product at a θ and a step where one was before does not repeat the forward pass: it must notice when the
-// network has become another problem's.
+// A second product at the same θ and step does not repeat the forward pass. It must repeat it if another problem
+// has taken over the network.
 func TestProductsOfAReusedNetwork(t *testing.T) {
 	f := smallClassifier(t)
 	theta, v := normals(1, dim(f.widths), 0.3), normals(2, dim(f.widths), 1)
@@ -137,7 +137,7 @@ func TestProductsAllocateNothing(t *testing.T) {
 	}
 }
 
-// A joint problem offers what all its parts offer, and its products are those of its parts.
+// A joint problem offers the metrics that all its parts offer, and its products are the products of its parts.
 func TestJointCurvature(t *testing.T) {
 	quadratic, graph := Quadratic{Dims: 2, Batch: 3}, GraphFamily{Label: "regression", Build: regression}
 	both := optimizer.Hessian | optimizer.Fisher
@@ -174,7 +174,7 @@ func TestJointCurvature(t *testing.T) {
 	}
 }
 
-// Fisher of least squares is the Hessian, scaled as the gradient is.
+// For least squares Fisher is the Hessian, with the same scale as the gradient.
 func TestFisherOfQuadratics(t *testing.T) {
 	for _, f := range []optimizer.Family{Quadratic{Dims: 3, Batch: 4}, QuadraticUniform{Dims: 3, Batch: 4}, Perturbed{Family: Quadratic{Dims: 3, Batch: 4}, Scale: 7}} {
 		p := sample(t, f, 1)
@@ -185,7 +185,7 @@ func TestFisherOfQuadratics(t *testing.T) {
 	}
 }
 
-// Side by side: what a product costs in gradients. METAOPT_SIMD names the kernels.
+// The cost of a product, side by side with the cost of a gradient. METAOPT_SIMD names the kernels.
 func BenchmarkClassifierGradient(b *testing.B) {
 	eachShape(b, func(b *testing.B, p optimizer.Problem, theta, dst []float32) {
 		for b.Loop() {
@@ -196,12 +196,12 @@ func BenchmarkClassifierGradient(b *testing.B) {
 	})
 }
 
-// The point is another one at each product, as in meta-training.
+// The point changes from product to product, as in meta-training.
 func BenchmarkClassifierHessianVector(b *testing.B) { benchmarkProducts(b, optimizer.Hessian, true) }
 
 func BenchmarkClassifierFisherVector(b *testing.B) { benchmarkProducts(b, optimizer.Fisher, true) }
 
-// The point stays, as in conjugate gradients.
+// The point stays the same, as in conjugate gradients.
 func BenchmarkClassifierHessianVectorAgain(b *testing.B) {
 	benchmarkProducts(b, optimizer.Hessian, false)
 }
@@ -220,7 +220,7 @@ func benchmarkProducts(b *testing.B, metric optimizer.Metric, moves bool) {
 	})
 }
 
-// eachShape are MLPs of MNIST's size, 784-20-10 and 784-20-20-10, with batches of 128.
+// eachShape runs a function on MLPs of MNIST's size, 784-20-10 and 784-20-20-10, with batches of 128.
 func eachShape(b *testing.B, run func(b *testing.B, p optimizer.Problem, theta, dst []float32)) {
 	data := noise(b, 10000, 100)
 	for _, layers := range []int{1, 2} {

@@ -12,9 +12,8 @@ import (
 // DataDirEnv is the environment variable that names the data folder.
 const DataDirEnv = "METAOPT_DATA"
 
-// DataDir returns the folder that holds the data sets, each in a folder of its
-// name: the flag if it is not empty, else the environment variable
-// METAOPT_DATA, else metaopt/data in the user's cache folder.
+// DataDir returns the folder of the data sets: the flag if it is not empty, else the environment variable
+// METAOPT_DATA, else metaopt/data in the user's cache folder. Each data set lies in a subfolder of its name.
 func DataDir(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
@@ -29,10 +28,10 @@ func DataDir(flag string) (string, error) {
 	return filepath.Join(cache, "metaopt", "data"), nil
 }
 
-// A MissingDataError says that a data set is not where it was looked for.
+// A MissingDataError says that a file of a data set does not exist.
 type MissingDataError struct {
-	// Dataset is the data set's name, Path the file that is not there
-	// (neither as Path nor as Path.gz).
+	// Dataset is the data set's name. Path is the missing file: neither
+	// Path nor Path.gz exists.
 	Dataset, Path string
 }
 
@@ -42,36 +41,35 @@ func (e *MissingDataError) Error() string {
 		e.Dataset, e.Path, e.Dataset, e.Dataset, DataDirEnv)
 }
 
-// Unwrap makes the error an fs.ErrNotExist.
+// Unwrap returns fs.ErrNotExist.
 func (e *MissingDataError) Unwrap() error { return fs.ErrNotExist }
 
-// The two files of images and labels, for training and for testing.
+// The parts of a data set in IDX files; each part has a file of images and a file of labels.
 const (
 	idxTrain = "train"
 	idxTest  = "t10k"
 )
 
-// idxFiles returns the path of the images and of the labels, without .gz.
+// idxFiles returns the paths of a part's images and labels, without .gz.
 func idxFiles(dir, part string) (images, labels string) {
 	return filepath.Join(dir, part+"-images-idx3-ubyte"), filepath.Join(dir, part+"-labels-idx1-ubyte")
 }
 
-// idxValid is the size of the validation split: the last images of the
-// training file. MNIST's usual 55,000 and 5,000.
+// idxValid is the size of the validation split, which is the last images of the
+// training file. It gives MNIST's usual split of 55,000 and 5,000.
 const idxValid = 5000
 
-// LoadMNIST returns MNIST (LeCun, Cortes, Burges), 28×28 in 10 classes, from
+// LoadMNIST returns MNIST (LeCun, Cortes, Burges), images of 28×28 in 10 classes, from
 // dir/mnist: see LoadIDXDataset.
 func LoadMNIST(dir string) (*Dataset, error) { return LoadIDXDataset(dir, "mnist") }
 
-// LoadIDXDataset returns the data set dir/name in MNIST's four files
-// {train,t10k}-{images-idx3,labels-idx1}-ubyte, each raw or gzip-compressed
-// with .gz appended, as MNIST and Fashion-MNIST (Xiao et al. 2017) have them.
-// The last 5,000 images of the training file are Valid, those before them
-// Train, the t10k file is Test.
+// LoadIDXDataset returns the data set in the folder dir/name. It must have the four files of MNIST and
+// Fashion-MNIST (Xiao et al. 2017), {train,t10k}-{images-idx3,labels-idx1}-ubyte, each raw or
+// gzip-compressed with .gz appended. Valid is the last 5,000 images of the training file,
+// Train the images before them, and Test the t10k file.
 //
-// A data set is read once a process and folder, and shared. A file that is not
-// there is a *MissingDataError, a malformed one a *FormatError.
+// Each folder is read once in a process, and the data set is shared. A missing file
+// is a *MissingDataError, a malformed one a *FormatError.
 func LoadIDXDataset(dir, name string) (*Dataset, error) {
 	folder, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
@@ -84,7 +82,7 @@ func LoadIDXDataset(dir, name string) (*Dataset, error) {
 		loaded.entries[folder] = entry
 	}
 	loaded.Unlock()
-	// Failures are not kept: the user may fetch the data and try again.
+	// An error is not remembered: the user may fetch the data and try again.
 	entry.Lock()
 	defer entry.Unlock()
 	if entry.data == nil {
@@ -93,7 +91,7 @@ func LoadIDXDataset(dir, name string) (*Dataset, error) {
 	return entry.data, err
 }
 
-// loaded shares data sets between all who load the same folder.
+// loaded holds the data sets that have been read, by folder.
 var loaded = struct {
 	sync.Mutex
 	entries map[string]*loadEntry
@@ -142,7 +140,7 @@ func readIDXPart(folder, name, part string) (p Part, rows, cols int, err error) 
 	return Part{images.Data, labels.Data}, images.Dims[1], images.Dims[2], nil
 }
 
-// readIDXFile reads path or path.gz and wants the given rank.
+// readIDXFile reads path or path.gz. An array of another rank is a *FormatError.
 func readIDXFile(name, path string, rank int) (IDX, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

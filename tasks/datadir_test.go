@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// writeIDX writes a data set of n+idxValid training and 3 test images of 2×2.
+// writeIDX writes a data set of n+idxValid training images and 3 test images of 2×2 pixels.
 func writeIDX(t *testing.T, dir string, zip bool) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -56,8 +56,8 @@ func TestLoadIDXDataset(t *testing.T) {
 	}
 }
 
-// The error of a missing file says what, where, and what to do; and it is
-// forgotten once the file is there.
+// The error of a missing file says what is missing, where, and what to do. It is
+// not remembered: once the file exists, loading works.
 func TestLoadMissing(t *testing.T) {
 	dir := t.TempDir()
 	_, err := LoadMNIST(dir)
@@ -78,7 +78,7 @@ func TestLoadMissing(t *testing.T) {
 
 func TestLoadMalformed(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) (string, []byte){
-		"labels": func(dir string) (string, []byte) { // as many as images are needed
+		"labels": func(dir string) (string, []byte) { // there must be one label for each image
 			_, path := idxFiles(dir, idxTest)
 			return path, idxBytes([]byte{1, 2}, 2)
 		},
@@ -141,7 +141,7 @@ func TestDataDir(t *testing.T) {
 	}
 }
 
-// The real files, where they are.
+// The real files, if they are on this machine.
 func TestMNIST(t *testing.T) {
 	dir, err := DataDir("")
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 type Split int
 
 const (
-	// Train is what optimizees are trained on.
+	// Train is the split on which optimizees are trained.
 	Train Split = iota
-	// Valid is what choices (learning rates, early stopping) are made on.
+	// Valid is the split on which choices (learning rates, early stopping) are made.
 	Valid
-	// Test is what is reported.
+	// Test is the split on which results are reported.
 	Test
 
 	splits = 3
@@ -42,7 +42,7 @@ type Part struct {
 }
 
 // A Dataset is a set of labelled images in three splits. It is immutable and
-// safe for concurrent use. Pixels are kept as bytes, a quarter of the memory,
+// safe for concurrent use. Pixels are stored as bytes, which takes a quarter of the memory of float32,
 // and delivered as float32 px/255 in [0, 1].
 type Dataset struct {
 	name                string

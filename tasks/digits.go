@@ -17,17 +17,17 @@ import (
 const digitSide = 28
 
 // Digits returns the data set "digits": 20,000 training, 2,000 validation and
-// 2,000 test images from NewDigits with seed 0, made once a process. It needs
+// 2,000 test images from NewDigits with seed 0. They are made once in a process. The data set needs
 // no files and no network, and has MNIST's shape.
 func Digits() (*Dataset, error) { return digitsOnce() }
 
 var digitsOnce = sync.OnceValues(func() (*Dataset, error) { return NewDigits(0, 20000, 2000, 2000) })
 
-// NewDigits draws a data set of 28×28 images of the digits 0 to 9: outlines of
-// ten of the Go fonts under a random size, aspect, rotation, shear, wobble and
-// shift, with strokes thickened or blurred and noise on every pixel. Image i of
+// NewDigits draws a data set of 28×28 images of the digits 0 to 9. An image is an outline from one of
+// ten Go fonts with a random size, aspect ratio, rotation, shear, wobble and
+// shift, with thickened or blurred strokes and with noise on every pixel. Image i of
 // a split depends on the seed, the split and i alone, so a larger set begins
-// with a smaller one. On one architecture the same seed gives the same bytes.
+// with the images of a smaller one. On one architecture the same seed gives the same bytes.
 func NewDigits(seed uint64, train, valid, test int) (*Dataset, error) {
 	counts := [splits]int{train, valid, test}
 	for s, n := range counts {
@@ -46,7 +46,7 @@ func NewDigits(seed uint64, train, valid, test int) (*Dataset, error) {
 	return NewDataset("digits", digitSide, digitSide, 10, parts[Train], parts[Valid], parts[Test])
 }
 
-// drawDigits draws one split on all processors.
+// drawDigits draws one split, spread over all processors.
 func drawDigits(outlines []digitFont, seed uint64, split Split, n int) Part {
 	const f = digitSide * digitSide
 	part := Part{Pixels: make([]byte, n*f), Labels: make([]byte, n)}
@@ -65,7 +65,7 @@ func drawDigits(outlines []digitFont, seed uint64, split Split, n int) Part {
 	return part
 }
 
-// digitPen draws digits; it belongs to one goroutine.
+// digitPen draws images of digits. It belongs to one goroutine.
 type digitPen struct {
 	outlines []digitFont
 	pcg      *rand.PCG
@@ -109,8 +109,8 @@ func (p *digitPen) draw(dst []byte) (label byte) {
 	return label
 }
 
-// ink turns the mask's coverage into pixels: blurred by a random amount, made
-// thicker or thinner by a gain, dimmed, and with noise.
+// ink turns the mask's coverage into pixels: it blurs the mask by a random amount, makes the strokes
+// thicker or thinner by a gain, dims them and adds noise.
 func (p *digitPen) ink(dst []byte) {
 	blur := float32(p.rng.Float64())
 	gain := float32(p.between(0.9, 1.9))

@@ -31,8 +31,8 @@ func TestDigits(t *testing.T) {
 	}
 }
 
-// An image depends on its seed, split and index, not on how many are drawn
-// beside it or by how many goroutines.
+// An image depends on its seed, split and index, but not on the number of images or
+// of goroutines.
 func TestDigitsAreDeterministic(t *testing.T) {
 	draw := func(seed uint64, n int) *Dataset {
 		d, err := NewDigits(seed, n, 10, 10)
@@ -54,7 +54,7 @@ func TestDigitsAreDeterministic(t *testing.T) {
 	if bytes.Equal(a.parts[Train].Pixels[:7840], a.parts[Valid].Pixels) || bytes.Equal(a.parts[Test].Pixels, a.parts[Valid].Pixels) {
 		t.Error("two splits are the same")
 	}
-	if runtime.GOARCH == "amd64" { // elsewhere multiplications and additions may be fused
+	if runtime.GOARCH == "amd64" { // on other architectures multiplications and additions may be fused
 		sum := sha256.Sum256(append(a.parts[Train].Pixels, a.parts[Train].Labels...))
 		if got := hex.EncodeToString(sum[:8]); got != "31d0503915ae7c19" {
 			t.Errorf("the images of seed 3 have changed (%s): so do all figures on digits", got)
@@ -62,7 +62,7 @@ func TestDigitsAreDeterministic(t *testing.T) {
 	}
 }
 
-// Every image shows something in its middle and its border is dark.
+// Every image has ink in its middle and a dark border.
 func TestDigitsAreVisible(t *testing.T) {
 	d, err := NewDigits(1, 500, 0, 0)
 	if err != nil {

@@ -1,6 +1,6 @@
 package tasks
 
-// Panics of callers' mistakes.
+// Panics after a caller's mistake.
 const (
 	errTheta  = "tasks: wrong length of theta"
 	errGrad   = "tasks: wrong length of grad"

@@ -14,7 +14,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// descend takes some steps of gradient descent.
+// descend takes the given number of steps of gradient descent.
 func descend(p optimizer.Problem, rate float32, steps int) (first, last float64) {
 	theta, grad := make([]float32, p.Dim()), make([]float32, p.Dim())
 	p.Init(theta)

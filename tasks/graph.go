@@ -24,16 +24,16 @@ type Expression struct {
 	// same function at every step.
 	Feed func(t int) error
 	// Start writes the starting point θ_0, the same at every call. nil means
-	// the values bound to Params when the graph was built, 0 where there is
-	// none. Gorgonia's own random initialisers are seeded from the clock.
+	// the values that were bound to Params when the graph was built, and 0 for a parameter without
+	// a value. Do not use Gorgonia's own random initialisers: they are seeded from the clock.
 	Start func(theta []float32)
-	// Tensors says what each of Params is, with the shapes of their nodes; nil means what their shapes suggest
-	// (optimizer.InferTensor).
+	// Tensors describes each of Params (matrix, bias and so on), with the shape of its node. nil means that the
+	// descriptions follow from the shapes by optimizer.InferTensor.
 	Tensors []optimizer.Tensor
 }
 
-// A Graph is an optimizer.Problem whose loss is a Gorgonia expression graph:
-// the gradient is Gorgonia's reverse-mode derivative of it. The graph is
+// A Graph is an optimizer.Problem whose loss is a Gorgonia expression graph
+// and whose gradient is Gorgonia's reverse-mode derivative of that graph. The graph is
 // compiled once. A Graph belongs to one goroutine; Close releases its machine.
 type Graph struct {
 	machine     gorgonia.VM
@@ -51,8 +51,8 @@ var (
 	_ optimizer.Seeker  = (*Graph)(nil)
 )
 
-// NewGraph has build write an expression into a fresh graph, differentiates it
-// with respect to its parameters and compiles the two. An expression that
+// NewGraph calls build to write an expression into a new graph, differentiates the expression
+// with respect to its parameters and compiles loss and gradient. An expression that
 // Gorgonia cannot differentiate or compile is an error.
 func NewGraph(build func(g *gorgonia.ExprGraph) (Expression, error)) (p *Graph, err error) {
 	defer func() { // Gorgonia reports some faults of a graph by panicking
@@ -97,18 +97,17 @@ func NewGraph(build func(g *gorgonia.ExprGraph) (Expression, error)) (p *Graph, 
 	return p, nil
 }
 
-// A scalarParam is a parameter of shape (): Gorgonia's scalar values cannot
-// alias a slice, so theirs is set before and read after each run.
+// A scalarParam is a parameter of shape (). Gorgonia's scalar values cannot
+// alias a slice, so the value is set before each run and the gradient read after it.
 type scalarParam struct {
 	node  *gorgonia.Node
 	index int
 	grad  *gorgonia.Value
 }
 
-// lay binds the parameters to tensors over p.theta and has the gradients
-// copied into tensors over p.grad at the end of each run, by the outputs that it
-// returns. They are read as ordinary nodes, not as dual values: those add up
-// from run to run.
+// lay binds the parameters to tensors over p.theta. It returns outputs that copy the gradients
+// into tensors over p.grad at the end of each run. The gradients are read as
+// ordinary nodes and not as dual values, because dual values add up from run to run.
 func (p *Graph) lay(params, gradients gorgonia.Nodes) (outputs []layers.Output, err error) {
 	at := 0
 	for i, node := range params {
@@ -221,7 +220,7 @@ func (p *Graph) LossGrad(theta, grad []float32) (float64, error) {
 		grad[s.index] = (*s.grad).Data().(float32)
 	}
 	p.step++
-	if f, ok := p.loss.(*gorgonia.F32); ok { // Data allocates
+	if f, ok := p.loss.(*gorgonia.F32); ok { // without Data, which allocates
 		return float64(*f), nil
 	}
 	return float64(p.loss.Data().(float32)), nil
@@ -239,12 +238,12 @@ func (p *Graph) Close() error {
 
 // A GraphFamily is a family of problems written as Gorgonia graphs.
 type GraphFamily struct {
-	// Label is the family's name. It must say everything that Build does not
-	// draw from its random source.
+	// Label is the family's name. It must name everything that a problem depends on besides
+	// Build's random source.
 	Label string
-	// Build writes one problem into g, as for NewGraph. All that is random
-	// about the problem must come from rng, which must not be used after Build
-	// returned; draw a seed from it for the data of later steps.
+	// Build writes one problem into g, as for NewGraph. All randomness
+	// of the problem must come from rng, which must not be used after Build
+	// returns; draw a seed from rng for the data of later steps.
 	Build func(g *gorgonia.ExprGraph, rng *rand.Rand) (Expression, error)
 }
 

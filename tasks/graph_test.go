@@ -26,8 +26,8 @@ func newVector(g *G.ExprGraph, name string, n int, opts ...G.NodeConsOpt) *G.Nod
 	return G.NewVector(g, G.Float32, append(opts, G.WithName(name), G.WithShape(n))...)
 }
 
-// The starting point is what the graph binds to its parameters, in their
-// order, and 0 for what it leaves unbound.
+// The starting point consists of the values that the graph binds to its parameters, in the order of the
+// parameters, and of 0 for parameters without a value.
 func TestGraphStartsAtBoundValues(t *testing.T) {
 	p := graphOf(t, func(g *G.ExprGraph) (Expression, error) { return scalarExpression(g, nil) })
 	theta := []float32{9, 9, 9, 9}
@@ -46,8 +46,8 @@ func TestGraphStartsAtBoundValues(t *testing.T) {
 	}
 }
 
-// Gradients that are constants, and two parameters that share one gradient
-// node: both are special to Gorgonia's compiler.
+// Constant gradients, and two parameters that share one gradient
+// node: Gorgonia's compiler treats both as special cases.
 func TestGraphLinear(t *testing.T) {
 	p := graphOf(t, func(g *G.ExprGraph) (Expression, error) {
 		a, b := newVector(g, "a", 2), newVector(g, "b", 2)
@@ -182,9 +182,9 @@ func plainMLP(xs, ys []float32, rows int, widths []int) func(g *G.ExprGraph) (Ex
 	}
 }
 
-// A user's classifier has the loss and gradient of an independent float64
-// implementation: matrix products and softmax are those of package layers. The examples' logits differ by
-// hundreds, which Gorgonia's own softmax does not survive. Bounds as for
+// The loss and gradient of a classifier as a user writes it agree with an independent float64
+// implementation. Its matrix products and softmax run in package layers. The logits of an example differ by
+// hundreds, which overflows Gorgonia's own softmax. The bounds are those of
 // TestClassifierMatchesFloat64.
 func TestGraphOfGorgoniasOperations(t *testing.T) {
 	const rows = 40

@@ -11,7 +11,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// sample draws the problem of a seed and closes it with the test.
+// sample draws the problem of a seed; the end of the test closes it.
 func sample(t testing.TB, f optimizer.Family, seed uint64) optimizer.Problem {
 	t.Helper()
 	p, err := f.Sample(rand.New(rand.NewPCG(seed, 0)))
@@ -72,8 +72,8 @@ func mustPanic(t testing.TB, want any, f func()) {
 	f()
 }
 
-// noise is a data set of MNIST's shape whose pixels, mostly 0 as MNIST's, and
-// labels are random: it costs what MNIST costs and needs no files.
+// noise returns a data set of MNIST's shape with random pixels, mostly 0 as in MNIST, and random
+// labels. It takes as much time as MNIST and needs no files.
 func noise(t testing.TB, train, other int) *Dataset {
 	t.Helper()
 	part := func(s Split, n int) Part {
@@ -110,7 +110,7 @@ func examples(x [][]float32, labels []int) (all []mlptest.Example) {
 	return all
 }
 
-// minibatch is minibatch t of a problem, drawn here a second time from the
+// minibatch returns minibatch t of a problem. It draws it independently, from the
 // stream that the documentation names.
 func minibatch(d *Dataset, split Split, seed uint64, t, size int) (x [][]float32, labels []int) {
 	rng := stream.New(seed, "batch", uint64(t))

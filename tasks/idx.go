@@ -10,13 +10,13 @@ import (
 	"io"
 )
 
-// A FormatError says where a data file is not what it should be.
+// A FormatError says where and why a data file is malformed.
 type FormatError struct {
 	// Name is the file's name.
 	Name string
-	// Offset is the place in bytes, after decompression.
+	// Offset is the position of the fault in bytes, after decompression.
 	Offset int64
-	// Reason is what was found and what was expected.
+	// Reason says what was found and what was expected.
 	Reason string
 }
 
@@ -26,26 +26,26 @@ func (e *FormatError) Error() string {
 }
 
 // An IDX is an array of unsigned bytes from a file in the IDX format of the
-// MNIST database (LeCun, Cortes, Burges): a magic number 0, 0, 8, rank; the
-// rank's dimensions as big-endian uint32; the bytes in row-major order.
+// MNIST database (LeCun, Cortes, Burges). The file holds a magic number 0, 0, 8, rank; then as many
+// dimensions as the rank says, as big-endian uint32; then the bytes in row-major order.
 type IDX struct {
 	// Dims are the dimensions, all at least 1.
 	Dims []int
-	// Data are the bytes; its length is the product of Dims.
+	// Data holds the bytes; its length is the product of Dims.
 	Data []byte
 }
 
 const (
 	idxUnsignedByte = 0x08
 	maxIDXRank      = 4
-	// maxIDXSize bounds the data of one file: EMNIST's largest has 547 MB.
+	// maxIDXSize bounds the data of one file. The largest file of EMNIST has 547 MB.
 	maxIDXSize = 640 << 20
 )
 
 // ReadIDX reads one IDX file of unsigned bytes, gzip-compressed or raw, to its
-// end. name is used in errors only. Memory grows with the bytes that are there,
-// not with the sizes that the header claims, up to 640 MiB. What is malformed is a
-// *FormatError; another error is the reader's own.
+// end. name is used in errors only. Memory grows with the bytes that were read,
+// not with the sizes that the header claims, up to 640 MiB. A malformed file is a
+// *FormatError; any other error comes from r.
 func ReadIDX(name string, r io.Reader) (IDX, error) {
 	buffered := bufio.NewReaderSize(r, 1<<16)
 	magic, err := buffered.Peek(2)
@@ -64,7 +64,7 @@ func ReadIDX(name string, r io.Reader) (IDX, error) {
 	return in.read()
 }
 
-// idxReader reads one decompressed file and knows how far it has got.
+// idxReader reads one decompressed file and counts the bytes read.
 type idxReader struct {
 	name   string
 	r      io.Reader
@@ -95,7 +95,7 @@ func (in *idxReader) read() (IDX, error) {
 		if d == 0 {
 			return IDX{}, in.failAt(at, "dimension %d is 0", i)
 		}
-		if total *= d; total > maxIDXSize { // both factors below 2^32
+		if total *= d; total > maxIDXSize { // no overflow: both factors are below 2^32
 			return IDX{}, in.failAt(at, "dimension %d is %d: more than %d bytes of data", i, d, maxIDXSize)
 		}
 		dims[i] = int(d)
@@ -114,7 +114,7 @@ func (in *idxReader) read() (IDX, error) {
 	return IDX{Dims: dims, Data: data}, nil
 }
 
-// data reads total bytes, doubling the buffer as they come.
+// data reads total bytes into a buffer that doubles as they come.
 func (in *idxReader) data(total int) ([]byte, error) {
 	data := make([]byte, 0, min(total, 1<<20))
 	for len(data) < total {
@@ -139,7 +139,7 @@ func (in *idxReader) full(p []byte, what string) error {
 	return nil
 }
 
-// wrap tells a malformed file from a reader that failed.
+// wrap returns a *FormatError if the file ends too early or its compression is damaged, and else wraps the reader's error.
 func (in *idxReader) wrap(err error, what string) error {
 	var corrupt flate.CorruptInputError
 	switch {

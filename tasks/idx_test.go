@@ -12,7 +12,7 @@ import (
 	"testing/iotest"
 )
 
-// idxBytes is an IDX file of unsigned bytes.
+// idxBytes returns an IDX file of unsigned bytes.
 func idxBytes[I int | uint32](data []byte, dims ...I) []byte {
 	out := []byte{0, 0, 8, byte(len(dims))}
 	for _, d := range dims {
@@ -94,7 +94,7 @@ func TestReadIDXRejects(t *testing.T) {
 	}
 }
 
-// A header may claim 640 MiB; nothing like it may be allocated before it is there.
+// A header may claim 640 MiB; that memory must not be allocated before the bytes have been read.
 func TestReadIDXAllocatesWhatIsThere(t *testing.T) {
 	file := idxBytes([]byte{1, 2, 3}, 640, 1<<20)
 	var before, after runtime.MemStats
@@ -109,7 +109,7 @@ func TestReadIDXAllocatesWhatIsThere(t *testing.T) {
 	}
 }
 
-// An error of the reader is not a fault of the file's format.
+// An error of the reader is not a *FormatError.
 func TestReadIDXPassesReadersError(t *testing.T) {
 	broken := errors.New("cable pulled")
 	for at := range 20 {
@@ -140,7 +140,7 @@ func FuzzIDX(f *testing.F) {
 			}
 			return
 		}
-		// What was accepted is canonical: written again, it is the file.
+		// An accepted file is canonical: the array written again gives the same bytes.
 		again := idxBytes(got.Data, got.Dims...)
 		if !bytes.HasPrefix(file, []byte{0x1f, 0x8b}) && !bytes.Equal(again, file) {
 			t.Fatalf("accepted %x, which means %x", file, again)

@@ -9,15 +9,15 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Joint is a family of problems of several families at once, laid side by side in
+// Joint is a family whose problems consist of one problem from each of several families, side by side in
 // one θ:
 //
 //	f(θ^1, …, θ^K) = Σ_k s_k f^k(θ^k),   ∇_k f = s_k ∇f^k(θ^k).
 //
-// s_k is part k's GradientScale, 1 where it is not Scaled: each part's gradient is what
-// it would be alone, and together they are that of the sum. For a coordinatewise rule
-// running the joint problem is running every part, and meta-training on it is
-// meta-training on the sum of their losses.
+// s_k is the GradientScale of part k, 1 if the part is not Scaled. Each part then has the gradient that
+// it has alone, and the parts' gradients together are the gradient of the sum. A coordinatewise rule
+// that runs on the joint problem does the same as on each part alone, and meta-training on the joint problem is
+// meta-training on the sum of the parts' losses.
 type Joint struct {
 	// Families are the parts, at least one, sampled in this order.
 	Families []optimizer.Family
@@ -25,7 +25,7 @@ type Joint struct {
 
 var _ optimizer.Family = Joint{}
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (j Joint) Validate() error {
 	if len(j.Families) == 0 {
 		return errors.New("tasks: a joint problem of no families")
@@ -47,7 +47,7 @@ func (j Joint) Name() string {
 	return strings.Join(names, " + ")
 }
 
-// Sample implements optimizer.Family. The problem's curvature is block diagonal: it offers
+// Sample implements optimizer.Family. The problem's curvature is block diagonal, and the problem offers
 // the metrics that all its parts offer.
 func (j Joint) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err := j.Validate(); err != nil {
@@ -115,7 +115,7 @@ func (p *joint) Layout() optimizer.Layout {
 	}
 	layout, err := optimizer.NewLayout(tensors...)
 	if err != nil {
-		panic("tasks: " + err.Error()) // each of them is of a layout
+		panic("tasks: " + err.Error()) // cannot happen: each tensor comes from a valid layout
 	}
 	return layout
 }
@@ -145,7 +145,7 @@ func (p *joint) Metrics() optimizer.Metric {
 	return all
 }
 
-// CurvatureProduct implements optimizer.Curvature, block by block. The blocks have the scales s_k.
+// CurvatureProduct implements optimizer.Curvature block by block. Block k has the scale s_k.
 func (p *joint) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	checkProduct(p, dst, theta, v, metric, step)
 	for _, part := range p.parts {

@@ -16,11 +16,11 @@ var (
 	_ optimizer.Laid = (*rosenbrock)(nil)
 )
 
-// Layout implements optimizer.Laid: the parameters, by their names and shapes in the graph.
+// Layout implements optimizer.Laid: the parameters with their names and shapes in the graph.
 func (p *Graph) Layout() optimizer.Layout { return p.layout }
 
-// layoutOf returns the layout of a graph's parameters. What a parameter is follows from its shape unless tensors says
-// it, which has then an entry for each parameter.
+// layoutOf returns the layout of a graph's parameters. If tensors is nil, the description of a parameter follows from its
+// shape; else tensors must describe every parameter.
 func layoutOf(params gorgonia.Nodes, tensors []optimizer.Tensor) (optimizer.Layout, error) {
 	if tensors != nil && len(tensors) != len(params) {
 		return optimizer.Layout{}, fmt.Errorf("tasks: the expression describes %d tensors for %d parameters; describe all of them or none", len(tensors), len(params))
@@ -55,7 +55,7 @@ func (p *rosenbrock) Layout() optimizer.Layout { return rows(p.batch, p.dims) }
 func rows(batch, dims int) optimizer.Layout {
 	layout, err := optimizer.NewLayout(optimizer.Tensor{Name: "theta", Shape: []int{batch, dims}})
 	if err != nil {
-		panic("tasks: " + err.Error()) // Validate has checked both
+		panic("tasks: " + err.Error()) // cannot happen: Validate has checked both sizes
 	}
 	return layout
 }

@@ -34,7 +34,7 @@ func TestLayouts(t *testing.T) {
 	if want := "W0 matrix b0 bias W1 matrix b1 bias W2 matrix b2 bias"; strings.Join(got, " ") != want {
 		t.Errorf("a classifier's tensors are %v, want %v", got, want)
 	}
-	pixels := (l.Len() - 1 - 1 - 1 - 10 - 10) // of W0, which has one unit
+	pixels := (l.Len() - 1 - 1 - 1 - 10 - 10) // the inputs of W0, which has one unit
 	if w := l.Tensors()[0]; w.Inputs() != pixels || w.Outputs() != 1 {
 		t.Errorf("%+v has %d inputs and %d outputs, want %d and 1", w, w.Inputs(), w.Outputs(), pixels)
 	}
@@ -50,7 +50,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// What is around a problem keeps its tensors.
+// A decorator keeps the layout of the problem that it wraps.
 func TestLayoutsOfDecorators(t *testing.T) {
 	c, err := NewClassifier(noise(t, 20, 5), ClassifierConfig{Units: 3, Batch: 2})
 	if err != nil {

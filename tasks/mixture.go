@@ -8,20 +8,20 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Mixture is a distribution over families: each sample is one of a family that
-// is drawn uniformly. A family that stands in it twice is drawn twice as often.
+// A Mixture is a distribution over families: each Sample draws one of its families uniformly and
+// samples from it. A family that is listed twice is drawn twice as often.
 type Mixture struct {
 	name string
 	n    uint64
-	at   func(i uint64) (optimizer.Family, error) // made when it is drawn: n may be very large
+	at   func(i uint64) (optimizer.Family, error) // makes family i when it is drawn, because n may be very large
 }
 
 var _ optimizer.Family = (*Mixture)(nil)
 
-// NewMixture returns the mixture of one family or more, under a name.
+// NewMixture returns the mixture of one family or more, with the given name.
 func NewMixture(name string, families ...optimizer.Family) (*Mixture, error) {
 	if len(families) == 0 {
-		return nil, errors.New("tasks: a mixture of no families; name one at least")
+		return nil, errors.New("tasks: a mixture of no families; name at least one")
 	}
 	families = slices.Clone(families)
 	return &Mixture{name, uint64(len(families)), func(i uint64) (optimizer.Family, error) { return families[i], nil }}, nil
@@ -30,8 +30,8 @@ func NewMixture(name string, families ...optimizer.Family) (*Mixture, error) {
 // Name implements optimizer.Family.
 func (m *Mixture) Name() string { return m.name }
 
-// Sample implements optimizer.Family. It draws the number of a family from rng and has the family
-// sample from it.
+// Sample implements optimizer.Family. It draws the index of a family from rng and then samples from that family
+// with the same rng.
 func (m *Mixture) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	f, err := m.at(rng.Uint64N(m.n))
 	if err != nil {

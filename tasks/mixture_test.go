@@ -25,9 +25,9 @@ func mixture(t testing.TB, text, dataDir string) optimizer.Family {
 	return f
 }
 
-// The entries of each list are drawn by their weights, and independently: the
+// Each value is drawn in proportion to how often its list names it, independently of the other lists. The
 // sizes d·B tell the combinations apart. The counts of 6,000 samples have
-// deviations below √(6000/4) < 40.
+// standard deviations below √(6000/4) < 40.
 func TestMixtureWeights(t *testing.T) {
 	f := mixture(t, "quadratic dims=2,3,3 batch=1,5", "")
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -50,8 +50,8 @@ func TestMixtureWeights(t *testing.T) {
 	}
 }
 
-// enumerated is how a mixture was made when all its families were: they stand in a list, by nested
-// loops over the options in the order of the table, and a sample is one of the list's.
+// enumerated makes a mixture as version 0.1 did: it lists the families of all combinations, by nested
+// loops over the options in the order of the table, and a sample comes from one family of the list.
 func enumerated(t testing.TB, s Spec, dataDir string) []optimizer.Family {
 	t.Helper()
 	all := []Options{{}}
@@ -81,7 +81,7 @@ func enumerated(t testing.TB, s Spec, dataDir string) []optimizer.Family {
 	return families
 }
 
-// A mixture draws what the list of all its families would: the same number from rng, and then the
+// A mixture draws as the list of all its families does: the same number from rng, and then the
 // same problem from the same family.
 func TestMixtureIsItsEnumeration(t *testing.T) {
 	dir := t.TempDir()
@@ -110,7 +110,7 @@ func TestMixtureIsItsEnumeration(t *testing.T) {
 	}
 }
 
-// digest is a hash of what 24 problems are and where they start.
+// digest returns a hash of 24 problems and their starting points.
 func digest(t *testing.T, f optimizer.Family) string {
 	h := fnv.New64a()
 	put := func(x uint64) { binary.Write(h, binary.LittleEndian, x) }
@@ -127,8 +127,8 @@ func digest(t *testing.T, f optimizer.Family) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// Old files name the task that they were trained on, and are trained again from that: what a
-// seed draws is pinned. The hashes are those of version 0.1, which enumerated.
+// The hashes pin the problems that a seed draws: a file names the task that it was trained on, and the training must
+// be repeatable from that name. They come from version 0.1, which listed all families.
 func TestMixturesArePinned(t *testing.T) {
 	for text, want := range map[string]string{
 		"quadratic-uniform dims=2,3,3 batch=1,5 loss-scale=1,10 gradient-noise=0,0.5,0.1":                "219fdd0ffb21ec6b",
@@ -147,7 +147,7 @@ func TestMixturesArePinned(t *testing.T) {
 	}
 }
 
-// Families are made when they are drawn, so their number costs nothing: here there are 10^8.
+// A mixture makes families only when it draws them, so their number costs nothing. This mixture has 10^8.
 func TestMixtureOfManyCombinations(t *testing.T) {
 	spec := MustParse("rosenbrock")
 	for _, key := range []string{"dims", "batch", "loss-scale", "gradient-noise"} {
@@ -174,17 +174,17 @@ func TestMixtureOfManyCombinations(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	// Of 10^4 sizes and scales, few are drawn twice.
+	// There are 10^4 combinations of sizes and scales, so few are drawn twice.
 	if len(sizes) < 250 || len(scales) < 250 {
 		t.Errorf("%d sizes and %d scales of gradients were drawn in 400 problems", len(sizes), len(scales))
 	}
-	// A family of each combination would be gigabytes.
+	// The families of all combinations would take gigabytes.
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 100<<20 {
 		t.Errorf("the heap has grown by %d bytes", grown)
 	}
 }
 
-// The components share the images and the idle networks, also with components that start elsewhere.
+// The components of a mixture share their images and idle networks, even if their starting points differ.
 func TestMixtureSharesDataAndNetworks(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)
@@ -215,7 +215,7 @@ func TestMixtureSharesDataAndNetworks(t *testing.T) {
 	if n := len(alone.pool.idle); n != 2 {
 		t.Errorf("%d idle networks in a pool of 2", n)
 	}
-	// The same shape from the mixture, which starts elsewhere.
+	// The same shape from the mixture, with another initial scale.
 	for seed := uint64(0); ; seed++ {
 		if p := sample(t, families[0], seed).(*classifier); p.Dim() == first.Dim() {
 			if p.net != net {
@@ -226,7 +226,7 @@ func TestMixtureSharesDataAndNetworks(t *testing.T) {
 	}
 }
 
-// What another option changes in the graph is another network.
+// An option that changes the graph needs another network.
 func TestPoolTellsShapesApart(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)
@@ -253,7 +253,7 @@ func TestPoolTellsShapesApart(t *testing.T) {
 	}
 }
 
-// What is kept of a mixture is bounded whatever the number of shapes.
+// The number of idle networks of a mixture is bounded, however many shapes it has.
 func TestPoolLimit(t *testing.T) {
 	cores := runtime.GOMAXPROCS(0)
 	for shapes, want := range map[uint64]int{1: cores, 9: cores + 8, 5000: cores + 64, 1 << 63: cores + 64} {
@@ -263,8 +263,8 @@ func TestPoolLimit(t *testing.T) {
 	}
 }
 
-// A problem follows from its stream, not from what was sampled, run or closed
-// before.
+// A problem depends on its stream alone, not on problems that were sampled, run or closed
+// before it.
 func TestMixtureOrderDoesNotMatter(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)
@@ -286,8 +286,8 @@ func TestMixtureOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// An initial scale changes the start by that factor and nothing else: the same
-// normals, the same minibatches.
+// An initial scale multiplies the starting point and changes nothing else: the
+// normal numbers and the minibatches stay the same.
 func TestInitScale(t *testing.T) {
 	data := noise(t, 200, 50)
 	start := func(scale float64) []float32 {
@@ -311,7 +311,7 @@ func TestInitScale(t *testing.T) {
 		}
 		sum += float64(large[i]) * float64(large[i])
 	}
-	// 2,395 coordinates: the deviation is known to 1.5 %.
+	// With 2,395 coordinates the standard deviation is known to 1.5 %.
 	if sigma := math.Sqrt(sum / float64(len(large))); math.Abs(sigma-0.08) > 0.008 {
 		t.Errorf("standard deviation %v, want 0.08", sigma)
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Older versions of the module panic at start on this Go. Versions before the
-// first tag are ordered by the time stamp in them.
+// Older versions of the module panic at start on this version of Go. Versions before the
+// first tag are ordered by the time stamp that they contain.
 const (
 	movingGC        = "go4.org/unsafe/assume-no-moving-gc"
 	movingGCOldest  = "v0.0.0-20231121144256-b99613f794b6"
@@ -25,7 +25,7 @@ func TestMovingGC(t *testing.T) {
 	}
 }
 
-// movingGCFault says what is wrong with a go.mod, "" if nothing is.
+// movingGCFault returns the fault of a go.mod, "" if it has none.
 func movingGCFault(mod string) string {
 	for line := range strings.Lines(mod) {
 		fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))

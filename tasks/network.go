@@ -12,8 +12,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// network is a compiled classifier and the buffers that its minibatches are
-// written into. One problem owns it at a time.
+// network is a compiled classifier with the buffers of its minibatches. One problem owns it at a time.
 type network struct {
 	graph     *Graph
 	curvature curvature
@@ -54,13 +53,13 @@ func newNetwork(data *Dataset, o Options, split Split, widths []int) (*network, 
 	return net, err
 }
 
-// begin makes the network a new problem's, at step 0.
+// begin prepares the network for a new problem, at step 0.
 func (net *network) begin(seed uint64) {
 	net.seed, net.fed, net.curvature.at = seed, -1, -1
 	net.graph.Seek(0)
 }
 
-// feed writes minibatch t. What it holds depends on the seed and t alone.
+// feed writes minibatch t into the buffers. The minibatch depends on the seed and t alone.
 func (net *network) feed(t int) error {
 	net.fed = t
 	stream.Reseed(net.pcg, net.seed, "batch", uint64(t))
@@ -82,7 +81,7 @@ type layerBuilder struct {
 	err     error
 }
 
-// try returns the node of an operation unless something has failed.
+// try returns the node of an operation. It keeps the error if the operation failed and no earlier one did.
 func (b *layerBuilder) try(node *gorgonia.Node, err error) *gorgonia.Node {
 	if b.err == nil {
 		b.err = err
@@ -90,13 +89,13 @@ func (b *layerBuilder) try(node *gorgonia.Node, err error) *gorgonia.Node {
 	return node
 }
 
-// input is a matrix over a buffer that is refilled at each step.
+// input returns a matrix over a buffer that is refilled at each step.
 func (b *layerBuilder) input(name string, backing []float32, rows, cols int) *gorgonia.Node {
 	value := tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(backing))
 	return gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(rows, cols), gorgonia.WithName(name), gorgonia.WithValue(value))
 }
 
-// dense is a(h W + b) with new parameters.
+// dense returns a(h W + b) with new parameters W and b.
 func (b *layerBuilder) dense(h *gorgonia.Node, layer, in, out int, activation string) *gorgonia.Node {
 	w := gorgonia.NewMatrix(b.g, tensor.Float32, gorgonia.WithShape(in, out), gorgonia.WithName(fmt.Sprintf("W%d", layer)))
 	bias := gorgonia.NewVector(b.g, tensor.Float32, gorgonia.WithShape(out), gorgonia.WithName(fmt.Sprintf("b%d", layer)))
@@ -110,7 +109,7 @@ func (b *layerBuilder) dense(h *gorgonia.Node, layer, in, out int, activation st
 	return b.try(layers.Dense(h, w, bias, activation))
 }
 
-// crossEntropy is −(1/B) Σ labels ∘ log softmax(z), row by row.
+// crossEntropy returns −(1/B) Σ labels ∘ log softmax(z), with the softmax over each row.
 func (b *layerBuilder) crossEntropy(z, labels *gorgonia.Node) *gorgonia.Node {
 	if b.err != nil {
 		return nil

@@ -9,24 +9,24 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A task is what a name stands for.
+// A task is an entry of the catalog: a name and how to make its families.
 type task struct {
 	name string
 	kind kindOfTask
-	// small makes a family that needs no data; nil of classifiers.
+	// small makes a family that needs no data; it is nil for classifiers.
 	small func(o Options) smallFamily
-	// images reads the data set of classifiers; files says that it lies in the folder dir.
+	// images reads the data set of a classifier; files says that it is read from the folder dir.
 	images func(dir, name string) (*Dataset, error)
 	files  bool
 }
 
-// A smallFamily is a family of small functions, with what is wrong with it.
+// A smallFamily is a family of small functions that can check itself.
 type smallFamily interface {
 	optimizer.Family
 	Validate() error
 }
 
-// catalog has the tasks in the order of Names.
+// catalog holds the tasks in the order of Names.
 var catalog = []task{
 	{name: "quadratic", kind: quadratics, small: func(o Options) smallFamily { return Quadratic{o.Dims, o.Batch, o.Condition} }},
 	{name: "quadratic-uniform", kind: quadratics, small: func(o Options) smallFamily { return QuadraticUniform{o.Dims, o.Batch, o.Condition} }},
@@ -36,7 +36,7 @@ var catalog = []task{
 	{name: "digits", kind: classifiers, images: func(string, string) (*Dataset, error) { return Digits() }},
 }
 
-// imagesIn reads a data set of files.
+// imagesIn reads a data set from files.
 func imagesIn(dir, name string) (*Dataset, error) {
 	dir, err := DataDir(dir)
 	if err != nil {
@@ -54,7 +54,7 @@ func Names() []string {
 	return names
 }
 
-// taskOf returns the task of a name. An unknown one is an error that lists the names.
+// taskOf returns the task of a name. An unknown name is an error that lists the known ones.
 func taskOf(name string) (task, error) {
 	i := slices.IndexFunc(catalog, func(t task) bool { return t.name == name })
 	switch {
@@ -66,7 +66,7 @@ func taskOf(name string) (task, error) {
 	return task{}, fmt.Errorf("tasks: no task %q, did you mean %q? The tasks are %s", name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 }
 
-// readerOf is what options a task reads; none if there is no such task.
+// readerOf returns the kind of a task, which says what options it reads; 0 if there is no such task.
 func readerOf(name string) kindOfTask {
 	t, err := taskOf(name)
 	if err != nil {
@@ -75,10 +75,10 @@ func readerOf(name string) kindOfTask {
 	return t.kind | losses
 }
 
-// dataDirKey is the name of Options.DataDir, which is no option of the table.
+// dataDirKey is the name of Options.DataDir, which has no row in the table.
 const dataDirKey = "data-dir"
 
-// reads returns an *OptionError if an option is set that the task does not read.
+// reads returns an *OptionError if the task does not read an option that is set.
 func (t task) reads(set lists, dataDir string) error {
 	var keys, wrong []string
 	for _, i := range naming {
@@ -99,9 +99,9 @@ func (t task) reads(set lists, dataDir string) error {
 	return &OptionError{wrong[0], t.name, keys}
 }
 
-// check says what is wrong with options that the task reads.
+// check reports the first mistake in the options that the task reads.
 func (t task) check(o Options) error {
-	// What is perturbed does not matter.
+	// The family does not matter here: only the scale and the noise are checked.
 	if _, err := o.perturb(Convex{}); err != nil {
 		return err
 	}
@@ -111,8 +111,8 @@ func (t task) check(o Options) error {
 	return o.validateClassifier()
 }
 
-// New returns the family of a task with one value of each option. An unknown name is an error
-// that lists the names, and an option that the task does not read is an *OptionError.
+// New returns the family of a task with one value for each option. An unknown name is an error
+// that lists the known ones. An option that the task does not read is an *OptionError.
 func New(name string, o Options) (optimizer.Family, error) {
 	t, err := taskOf(name)
 	if err != nil {
@@ -131,11 +131,11 @@ func New(name string, o Options) (optimizer.Family, error) {
 	return s.family(o)
 }
 
-// Families returns the family of each Spec, as Spec.Family does. Classifiers of one data set
-// among them share its images and their pool of compiled networks, so that many shapes need no more
-// memory than one, beside what is in use. dataDir is for those that read files.
+// Families returns the family of each Spec, as Spec.Family does. Classifiers on the same data set
+// share its images and a pool of idle compiled networks. Apart from networks in use, many shapes therefore
+// need hardly more memory than one. dataDir is the folder for tasks that read files.
 func Families(dataDir string, specs ...Spec) ([]optimizer.Family, error) {
-	total := map[string]uint64{} // combinations of a task
+	total := map[string]uint64{} // number of combinations of each task
 	for _, s := range specs {
 		if err := s.Validate(); err != nil {
 			return nil, err
@@ -166,14 +166,14 @@ func Families(dataDir string, specs ...Spec) ([]optimizer.Family, error) {
 	return families, nil
 }
 
-// A source makes families of one task, which share what a source has.
+// A source makes families of one task, which share its data set and its pool.
 type source struct {
 	task
-	data *Dataset // of classifiers
+	data *Dataset // nil unless the task is a classifier, as pool
 	pool *pool
 }
 
-// open reads the data for families of so many combinations of options.
+// open reads the task's data. Its pool has room for the given number of combinations of options.
 func (t task) open(dataDir string, combinations uint64) (*source, error) {
 	s := &source{task: t}
 	if t.images == nil {
@@ -200,7 +200,7 @@ func (s *source) family(o Options) (optimizer.Family, error) {
 // mixture makes the family of a valid Spec.
 func (s *source) mixture(spec Spec) (optimizer.Family, error) {
 	choices := spec.lists()
-	// What is wrong with the data shows here, and not in some later sample.
+	// Make the first family now: a mistake that depends on the data is then an error here and not in a later sample.
 	one, err := s.family(choices.at(0))
 	n, _ := choices.combinations()
 	if err != nil || n == 1 {
@@ -209,7 +209,7 @@ func (s *source) mixture(spec Spec) (optimizer.Family, error) {
 	return &Mixture{spec.String(), n, func(i uint64) (optimizer.Family, error) { return s.family(choices.at(i)) }}, nil
 }
 
-// perturb returns f as LossScale and GradientNoise want it: f itself where they are 1 and 0.
+// perturb returns f with LossScale and GradientNoise applied; it returns f itself if they are 1 and 0.
 func (o Options) perturb(f optimizer.Family) (optimizer.Family, error) {
 	p := Perturbed{Family: f, Scale: o.LossScale, Noise: o.GradientNoise}
 	if err := p.Validate(); err != nil {

@@ -13,14 +13,14 @@ import (
 	"learnedopt/internal/nearest"
 )
 
-// Options are the settings that New understands, one value each; each task reads some of
-// them. The zero value of a field is that task's documented default.
+// Options are the settings of New, with one value each. Each task reads some of
+// them. The zero value of a field means the task's documented default.
 type Options struct {
 	// Units, Layers and Activation shape classifiers: see ClassifierConfig.
 	Units, Layers int
 	Activation    string
-	// InitScale is the standard deviation of a classifier's initial weights and biases,
-	// WeightInit their distribution: see ClassifierConfig.
+	// InitScale is the standard deviation of a classifier's initial weights and biases. WeightInit
+	// is their distribution. See ClassifierConfig.
 	InitScale  float64
 	WeightInit string
 	// Batch is the size of a minibatch, or the number of functions optimized
@@ -30,21 +30,21 @@ type Options struct {
 	Dims int
 	// Condition is the condition number of quadratics: see Quadratic.
 	Condition float64
-	// LossScale and GradientNoise, of any task, make a Perturbed of it: what losses are
-	// multiplied by, and the standard deviation of what is added to gradients.
+	// LossScale is the factor on losses, and GradientNoise the standard deviation of the noise
+	// that is added to gradients. Every task has them: see Perturbed.
 	LossScale, GradientNoise float64
-	// DataDir is the folder of the data sets that are read from files; "" is
-	// looked up by DataDir. It says where this machine keeps its data, so no name has it.
+	// DataDir is the folder of data sets in files; "" means the folder that the function DataDir
+	// returns. It depends on the machine, so it is not part of a family's name.
 	DataDir string
 }
 
-// table is the one table of the options of tasks. Flags and their help and completion, axes of
-// sweeps, mixtures, canonical names, JSON and errors all follow from it. A new option is a
-// row here, a field of Options, and what the field means to the tasks that read it.
+// table is the one table of the options of tasks. Flags with their help and completion, axes of
+// sweeps, mixtures, canonical names, JSON and errors all follow from it. To add an option, add a
+// row here and a field to Options, and use the field in the tasks that read it.
 //
-// The order of the rows is the order of help, and that in which a mixture counts its
-// combinations, the last row fastest: two rows that one task reads must not change places,
-// or the seeds of old files draw other problems.
+// The order of the rows is the order in help texts. It is also the order in which a mixture counts its
+// combinations; the last row changes fastest. Two rows that one task reads must therefore not change places:
+// the seeds of old files would draw other problems.
 var table = []Option{
 	{"units", "units of each hidden layer, or a list, of which each instance draws one", 1, of(classifiers, "20"),
 		whole(func(o *Options) *int { return &o.Units })},
@@ -67,18 +67,18 @@ var table = []Option{
 		atLeast(0, func(o *Options) *float64 { return &o.GradientNoise })},
 }
 
-// asDrawn stands in help for a default that no value of the option gives.
+// asDrawn is the text in help for a default that is none of the option's values.
 const asDrawn = "as drawn"
 
 // An Option is a row of the table of the options of tasks.
 type Option struct {
-	// Key is the option's name, "init-scale": its flag is --init-scale, its word in canonical
-	// names init-scale=0.1.
+	// Key is the option's name. The option "init-scale" has the flag --init-scale and stands in canonical
+	// names as init-scale=0.1.
 	Key string
 
 	help string
-	// place, from 1, is where canonical names have the option, whatever its value. 0 stands for
-	// behind those, in the order of the table, and only if the value is not the default.
+	// place is the option's position in canonical names, from 1; such options are always named. 0 means that the
+	// option comes after them, in the order of the table, and is named only if its value is not the default.
 	place    int
 	defaults []defaultOf
 	kind
@@ -87,17 +87,17 @@ type Option struct {
 // OptionTable returns the options of all tasks, in the order of help.
 func OptionTable() []Option { return slices.Clone(table) }
 
-// Parse returns a value in canonical text: "0.1" for "1e-1". An error says what a
-// value must be, without naming the option.
+// Parse returns a value in canonical text, for example "0.1" for "1e-1". Its error says what
+// values are valid and does not name the option.
 func (o Option) Parse(text string) (string, error) { return o.parse(text) }
 
-// Values returns all values that the option can have, nil if it is a number.
+// Values returns all values that the option can have, nil if its values are numbers.
 func (o Option) Values() []string { return slices.Clone(o.names) }
 
-// Placeholder is what help calls a value: "N", "F" or "NAME".
+// Placeholder returns the word for a value in help texts: "N", "F" or "NAME".
 func (o Option) Placeholder() string { return o.placeholder }
 
-// Usage says in one line which tasks read the option, what it is, and its default.
+// Usage returns one line that says which tasks read the option, what it is, and its default.
 func (o Option) Usage() string {
 	var readers, defaults []string
 	all := kindOfTask(0)
@@ -117,7 +117,7 @@ func (o Option) Usage() string {
 	return strings.Join(readers, ", ") + ": " + usage
 }
 
-// A kindOfTask is a set of kinds of tasks: those that read the same options.
+// A kindOfTask is a set of kinds of tasks, one a bit. Tasks of one kind read the same options.
 type kindOfTask uint8
 
 const (
@@ -132,7 +132,7 @@ var taskKinds = []struct {
 	name string
 }{{classifiers, "classifiers"}, {quadratics, "quadratics"}, {rosenbrocks, "Rosenbrock"}}
 
-// A defaultOf says that tasks of some kinds read an option, and its value unless set.
+// A defaultOf says that tasks of some kinds read an option, and what its default is there.
 type defaultOf struct {
 	of    kindOfTask
 	value string
@@ -140,8 +140,8 @@ type defaultOf struct {
 
 func of(kinds kindOfTask, value string) []defaultOf { return []defaultOf{{kinds, value}} }
 
-// readBy returns the option's default for tasks of some kinds, "" if no value gives it,
-// and whether they read the option.
+// readBy reports whether tasks of some kinds read the option, and returns its default for them: "" if the
+// default is none of the option's values.
 func (o Option) readBy(kinds kindOfTask) (value string, reads bool) {
 	for _, d := range o.defaults {
 		if d.of&kinds == 0 {
@@ -155,16 +155,16 @@ func (o Option) readBy(kinds kindOfTask) (value string, reads bool) {
 	return "", false
 }
 
-// A kind is what an option's values are, as canonical text, and its field of Options.
+// A kind describes the values of an option as canonical text, and accesses its field in Options.
 type kind struct {
 	placeholder string
 	names       []string // nil for numbers
 	parse       func(text string) (string, error)
-	get         func(o *Options) string // "" for the field's zero value
+	get         func(o *Options) string // returns "" for the field's zero value
 	set         func(o *Options, value string)
 }
 
-// number says whether values are numbers rather than names.
+// number reports whether the values are numbers rather than names.
 func (k kind) number() bool { return k.names == nil }
 
 // whole is the kind of whole numbers of at least 1.
@@ -184,7 +184,7 @@ func whole(field func(o *Options) *int) kind {
 			}
 			return ""
 		},
-		set: func(o *Options, value string) { *field(o), _ = strconv.Atoi(value) }, // parsed before
+		set: func(o *Options, value string) { *field(o), _ = strconv.Atoi(value) }, // cannot fail: the value was parsed before
 	}
 }
 
@@ -193,7 +193,7 @@ func positive(field func(o *Options) *float64) kind {
 	return float(math.SmallestNonzeroFloat64, "it must be a positive number", field)
 }
 
-// atLeast is the kind of finite numbers from a bound on.
+// atLeast is the kind of finite numbers that are at least a bound.
 func atLeast(bound float64, field func(o *Options) *float64) kind {
 	return float(bound, fmt.Sprintf("it must be a number of at least %v", bound), field)
 }
@@ -206,7 +206,7 @@ func float(bound float64, rule string, field func(o *Options) *float64) kind {
 			if err != nil || !(x >= bound) || math.IsInf(x, 0) {
 				return "", errors.New(rule)
 			}
-			return formatScale(x + 0), nil // +0: and not -0
+			return formatScale(x + 0), nil // x + 0 turns -0 into 0
 		},
 		get: func(o *Options) string {
 			if x := *field(o); x != 0 {
@@ -214,7 +214,7 @@ func float(bound float64, rule string, field func(o *Options) *float64) kind {
 			}
 			return ""
 		},
-		set: func(o *Options, value string) { *field(o), _ = strconv.ParseFloat(value, 64) }, // parsed before
+		set: func(o *Options, value string) { *field(o), _ = strconv.ParseFloat(value, 64) }, // cannot fail: the value was parsed before
 	}
 }
 
@@ -225,7 +225,7 @@ func compareNumbers(a, b string) int {
 	return cmp.Compare(x, y)
 }
 
-// oneOf is the kind of names.
+// oneOf is the kind of values that are one of some names.
 func oneOf(names []string, field func(o *Options) *string) kind {
 	return kind{
 		placeholder: "NAME",
@@ -241,7 +241,7 @@ func oneOf(names []string, field func(o *Options) *string) kind {
 	}
 }
 
-// naming is the table in the order of canonical names.
+// naming holds the indices of the table's rows in the order of canonical names.
 var naming = func() []int {
 	var rows []int
 	for i := range table {
@@ -254,10 +254,10 @@ var naming = func() []int {
 	return rows
 }()
 
-// lists has the values of every option in the order of the table, nil where it is not set.
+// lists holds the values of every option in the order of the table, nil for an option that is not set.
 type lists [][]string
 
-// lists returns the options that are set, each as a list of one.
+// lists returns the options that are set, each as a list of one value.
 func (o Options) lists() lists {
 	all := make(lists, len(table))
 	for i, row := range table {
@@ -268,7 +268,7 @@ func (o Options) lists() lists {
 	return all
 }
 
-// withDefaults sets the options that tasks of some kinds read and that are not set.
+// withDefaults returns the options with defaults for those that tasks of some kinds read and that are not set.
 func (o Options) withDefaults(kinds kindOfTask) Options {
 	for _, row := range table {
 		if value, reads := row.readBy(kinds); reads && value != "" && row.get(&o) == "" {
@@ -278,7 +278,7 @@ func (o Options) withDefaults(kinds kindOfTask) Options {
 	return o
 }
 
-// validateNames refuses what is none of the names that an option can have.
+// validateNames returns an error if an option has a value that is none of its names.
 func (o Options) validateNames() error {
 	for _, row := range table {
 		if value := row.get(&o); !row.number() && value != "" && !slices.Contains(row.names, value) {
@@ -288,7 +288,7 @@ func (o Options) validateNames() error {
 	return nil
 }
 
-// named yields the options that the canonical names of tasks of some kinds have, in their order.
+// named yields the options in the canonical names of tasks of some kinds, in the order of the names.
 func (l lists) named(kinds kindOfTask) iter.Seq2[string, []string] {
 	return func(yield func(string, []string) bool) {
 		for _, i := range naming {
@@ -307,7 +307,7 @@ func (l lists) named(kinds kindOfTask) iter.Seq2[string, []string] {
 	}
 }
 
-// words appends what is named to the first word of a canonical name.
+// words returns a canonical name: its first word and then the options that it names.
 func (l lists) words(name string, kinds kindOfTask) string {
 	for key, values := range l.named(kinds) {
 		name += " " + key + "=" + strings.Join(values, ",")
@@ -315,11 +315,11 @@ func (l lists) words(name string, kinds kindOfTask) string {
 	return name
 }
 
-// An OptionError says that an option is set that the task does not read.
+// An OptionError says that the task does not read an option that is set.
 type OptionError struct {
-	// Option and Task are the key and the task's name.
+	// Option is the key of the option, Task the name of the task.
 	Option, Task string
-	// Options are the keys of those that the task reads.
+	// Options are the keys of the options that the task reads.
 	Options []string
 }
 
@@ -328,7 +328,7 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("tasks: %s does not apply to the task %s; its options are %s", e.Option, e.Task, strings.Join(e.Options, ", "))
 }
 
-// optionOf returns the index of a key in the table.
+// optionOf returns the index of an option's row in the table.
 func optionOf(key string) (int, error) {
 	i := slices.IndexFunc(table, func(o Option) bool { return o.Key == key })
 	if i < 0 {
@@ -346,7 +346,7 @@ func optionKeys() []string {
 	return keys
 }
 
-// anyOf is "a, b or c".
+// anyOf returns the names as "a, b or c".
 func anyOf(names []string) string {
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]

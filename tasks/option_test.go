@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Every row is one field of Options, and every field but DataDir, which is no option, has a row.
+// Every row has a field in Options, and every field has a row, except DataDir, which is no option.
 func TestEveryFieldHasARow(t *testing.T) {
 	rows := map[string]string{}
 	for _, row := range table {
@@ -41,10 +41,10 @@ func TestEveryFieldHasARow(t *testing.T) {
 	}
 }
 
-// What a row says fits everything that is made of it: flags, words of names, JSON, axes.
+// The text of a row is valid everywhere it is used: in flags, names, JSON and axes.
 func TestRowsAreSound(t *testing.T) {
 	plain := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
-	keys := []string{nameKey, dataDirKey, "task", "data", "steps"} // others' words
+	keys := []string{nameKey, dataDirKey, "task", "data", "steps"} // words with another meaning
 	places := map[int]string{}
 	for _, row := range table {
 		if !plain.MatchString(row.Key) || slices.Contains(keys, row.Key) {
@@ -117,7 +117,7 @@ func TestOptionValues(t *testing.T) {
 	}
 }
 
-// The pages that list options list all of them.
+// A page that lists the options lists all of them.
 func TestPagesHaveEveryOption(t *testing.T) {
 	for _, page := range []string{"sweeps.md", "training.md"} {
 		text, err := os.ReadFile("../docs/" + page)

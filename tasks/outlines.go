@@ -34,7 +34,7 @@ type segment struct {
 	to [3]point
 }
 
-// A digitFont holds the outlines of 0 to 9, each of height 1 and centred.
+// A digitFont holds the outlines of the digits 0 to 9, each centred and of height 1.
 type digitFont [10][]segment
 
 // loadOutlines reads the digits of ten of the Go fonts (Bigelow & Holmes 2016).
@@ -60,7 +60,7 @@ func loadOutlines() ([]digitFont, error) {
 
 // loadOutline reads one glyph, centres it and gives it height 1.
 func loadOutline(f *sfnt.Font, r rune) ([]segment, error) {
-	const size = 1024 // pixels an em, in 26.6 fixed point
+	const size = 1024 // pixels per em, in 26.6 fixed point
 	var buf sfnt.Buffer
 	glyph, err := f.GlyphIndex(&buf, r)
 	if err != nil {

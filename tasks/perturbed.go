@@ -10,23 +10,23 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Perturbed is a family whose losses are multiplied and whose gradients are noisy. An
-// optimizer reads
+// Perturbed is a family whose losses are scaled and whose gradients are noisy. An
+// optimizer receives the gradient
 //
 //	g_t = s ∇f_t(θ_t) + σ ε_t,   ε_t ~ N(0, 1) iid for each coordinate and step,
 //
-// which is the gradient of the loss s·f with noise. The loss that is reported stays
-// f_t(θ_t), divided back by s and without noise, so that losses can be compared between
-// scales and noises: s is the problem's GradientScale.
+// which is the gradient of the loss s·f plus noise. The reported loss stays
+// f_t(θ_t), without the factor s and without noise, so that losses can be compared between
+// scales and noises; s is the problem's GradientScale.
 //
-// The problem f is the one that Family would sample from the same rng; ε is
-// drawn from a seed that is read after it. Its Curvature, Seeker, io.Closer and, if it
-// has both, EvaluateSplit and Score are passed through: curvature times s, without noise.
+// The problem f is the one that Family would sample from the same rng; the noise ε comes from a
+// seed that is drawn after it. The methods of Curvature, Seeker and io.Closer are passed through, and
+// EvaluateSplit and Score if f has both. Curvature products are multiplied by s and have no noise.
 type Perturbed struct {
 	Family optimizer.Family
 	// Scale is s; 0 means 1.
 	Scale float64
-	// Noise is σ; 0 is no noise.
+	// Noise is σ; 0 means no noise.
 	Noise float64
 }
 
@@ -35,7 +35,7 @@ var _ optimizer.Family = Perturbed{}
 // maxPerturbation keeps s∇f and σε inside float32 for gradients of any reasonable size.
 const maxPerturbation = 1e12
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (p Perturbed) Validate() error {
 	switch {
 	case p.Family == nil:
@@ -56,8 +56,8 @@ func (p Perturbed) scale() float64 {
 }
 
 // Name implements optimizer.Family, for example
-// "quadratic dims=10 batch=128 loss-scale=100 gradient-noise=0.1". A scale of 1 and a noise of 0
-// are not named.
+// "quadratic dims=10 batch=128 loss-scale=100 gradient-noise=0.1". The name leaves out a scale of 1 and a
+// noise of 0.
 func (p Perturbed) Name() string {
 	return Options{LossScale: p.Scale, GradientNoise: p.Noise}.lists().words(p.Family.Name(), losses)
 }
@@ -82,7 +82,7 @@ func (p Perturbed) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	return q, nil
 }
 
-// perturbed is a problem with another gradient.
+// perturbed is a problem with a scaled and noisy gradient.
 type perturbed struct {
 	problem      optimizer.Problem
 	scale, noise float64
@@ -114,7 +114,7 @@ func (p *perturbed) LossGrad(theta, grad []float32) (float64, error) {
 	}
 	scaleBy(grad, p.scale)
 	if p.noise != 0 {
-		// By the step: the noise of step t is the same whoever asks for it, and when.
+		// The stream has the step as its index: the noise of step t does not depend on the steps before it.
 		stream.Reseed(p.pcg, p.seed, "gradient noise", uint64(p.step))
 		for i := range grad {
 			grad[i] += float32(p.noise * p.rng.NormFloat64())
@@ -133,7 +133,7 @@ func (p *perturbed) Seek(t int) {
 	p.step = t
 }
 
-// Metrics implements optimizer.Curvature: the problem's.
+// Metrics implements optimizer.Curvature: the metrics of the wrapped problem.
 func (p *perturbed) Metrics() optimizer.Metric { return optimizer.MetricsOf(p.problem) }
 
 // CurvatureProduct implements optimizer.Curvature: s M_t(θ)·v.
@@ -146,10 +146,10 @@ func (p *perturbed) CurvatureProduct(dst, theta, v []float32, metric optimizer.M
 // GradientScale implements Scaled.
 func (p *perturbed) GradientScale() float64 { return p.scale * gradientScale(p.problem) }
 
-// Close closes the problem.
+// Close closes the wrapped problem.
 func (p *perturbed) Close() error { return closeProblem(p.problem) }
 
-// scaleBy multiplies in float64 and rounds once.
+// scaleBy multiplies x by scale in float64 and rounds each product once.
 func scaleBy(x []float32, scale float64) {
 	if scale == 1 {
 		return

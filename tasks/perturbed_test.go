@@ -11,7 +11,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// The gradient is s∇f + σε and the loss f's own, at the same minibatch.
+// The gradient is s∇f + σε, and the loss is f, on the same minibatch.
 func TestPerturbedGradients(t *testing.T) {
 	f := smallClassifier(t)
 	plain, p := sample(t, f, 3), sample(t, Perturbed{Family: f, Scale: 8, Noise: 0.5}, 3)
@@ -29,7 +29,7 @@ func TestPerturbedGradients(t *testing.T) {
 		for i := range grad {
 			noise[i] = float64(noisy[i]) - 8*float64(grad[i])
 		}
-		// 3,190 coordinates: both are known to 2 %.
+		// With 3,190 coordinates both are known to 2 %.
 		if mean, deviation := stat.MeanStdDev(noise, nil); math.Abs(mean) > 0.04 || math.Abs(deviation-0.5) > 0.03 {
 			t.Errorf("step %d: the noise has mean %v and deviation %v, want 0 and 0.5", step, mean, deviation)
 		}
@@ -59,7 +59,7 @@ func TestPerturbedGradients(t *testing.T) {
 	}
 }
 
-// Without Seek the steps follow each other, in noise as in data.
+// Without Seek both noise and data advance by one step at each LossGrad.
 func TestPerturbedMovesOn(t *testing.T) {
 	f := Perturbed{Family: smallClassifier(t), Noise: 1}
 	p, q := sample(t, f, 1), sample(t, f, 1)
@@ -76,8 +76,7 @@ func TestPerturbedMovesOn(t *testing.T) {
 	}
 }
 
-// What a classifier offers beside gradients is passed through, and scale and noise are
-// judged.
+// The other methods of a classifier's problem are passed through, and Validate checks scale and noise.
 func TestPerturbedPassesThrough(t *testing.T) {
 	p := sample(t, Perturbed{Family: smallClassifier(t), Noise: 1}, 1)
 	if _, ok := p.(evaluated); !ok {
@@ -96,7 +95,7 @@ func TestPerturbedPassesThrough(t *testing.T) {
 	}
 }
 
-// The Hessians 2WᵀW have the condition number, W keeps its norm and, at κ of its own, itself.
+// The Hessians 2WᵀW have the condition number that was asked for, and W keeps its norm. With its own κ, W does not change.
 func TestCondition(t *testing.T) {
 	const d = 5
 	for _, f := range []func(condition float64) optimizer.Family{
@@ -119,7 +118,7 @@ func TestCondition(t *testing.T) {
 				if ratio := mat.Norm(w, 2) / mat.Norm(was, 2); math.Abs(ratio-1) > 1e-5 {
 					t.Errorf("%s, function %d: %v times the norm", f(want).Name(), b, ratio)
 				}
-				// The polar factor UVᵀ is the same: singular vectors stay.
+				// The polar factor UVᵀ is the same, so the singular vectors have not changed.
 				var polar, wasPolar mat.Dense
 				polarOf(t, &polar, w)
 				polarOf(t, &wasPolar, was)

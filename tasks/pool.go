@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// A pool keeps compiled networks of closed problems for the next ones of the same shape. The
-// classifiers of one data set share one, so that what is kept does not grow with
-// the number of shapes and processors.
+// A pool keeps the compiled networks of closed problems for later problems of the same shape. All
+// classifiers on one data set share a pool, so that the number of idle networks does not grow with
+// the number of shapes times the number of processors.
 type pool struct {
 	limit int
 
 	mu   sync.Mutex
-	idle []idle // the longest idle first
+	idle []idle // the network that has been idle longest comes first
 }
 
 type idle struct {
@@ -21,25 +21,25 @@ type idle struct {
 	net   *network
 }
 
-// A shape is all that a compiled network depends on, its data set aside.
+// A shape holds everything that a compiled network depends on, except its data set.
 type shape struct {
 	options Options
 	split   Split
 }
 
-// shape leaves out the options that only the start depends on.
+// shape returns the classifier's shape, without the options that only the starting point depends on.
 func (f *Classifier) shape() shape {
 	o := f.config
 	o.InitScale, o.WeightInit = 0, ""
 	return shape{o, f.split}
 }
 
-// sharedNetworks bounds the number of idle networks of a mixture beside one for
+// sharedNetworks bounds the number of idle networks in a mixture's pool, in addition to one for
 // each processor.
 const sharedNetworks = 64
 
-// newPool returns a pool for some shapes, one at least: a network for each processor is enough
-// for one shape.
+// newPool returns a pool for the given number of shapes, at least one. For one shape it holds a network for each
+// processor, and for every further shape one more, up to sharedNetworks.
 func newPool(shapes uint64) *pool {
 	return &pool{limit: runtime.GOMAXPROCS(0) + int(min(shapes-1, sharedNetworks))}
 }
@@ -57,7 +57,7 @@ func (p *pool) take(s shape) *network {
 	return nil
 }
 
-// put keeps a network, in place of the longest idle one if the pool is full.
+// put keeps a network. If the pool is full, it drops the network that has been idle longest.
 func (p *pool) put(s shape, net *network) error {
 	p.mu.Lock()
 	p.idle = append(p.idle, idle{s, net})

@@ -25,12 +25,12 @@ type Scaled interface {
 //
 // laid side by side in one θ of n = B·d coordinates, function after function.
 //
-// The loss is the mean (1/B) Σ_b f_b(θ_b), but the gradient of each coordinate
-// is that of its own function, 2 W_bᵀ(W_b θ_b − y_b), as if every function were
-// optimized alone: B times the gradient of the reported loss (see Scaled).
-// So what an optimizer reads does not depend on B.
+// The loss is the mean (1/B) Σ_b f_b(θ_b). The gradient is not the gradient of this mean: each function has
+// its own gradient, 2 W_bᵀ(W_b θ_b − y_b), as if it were
+// optimized alone. This is B times the gradient of the reported loss (see Scaled).
+// The gradients that an optimizer receives therefore do not depend on B.
 //
-// The paper does not state its starting point; θ_0 = 0 is that of Ecoffet's
+// The paper does not state its starting point; θ_0 = 0 is the starting point of Ecoffet's
 // reproduction, and E f(θ_0) = d.
 type Quadratic struct {
 	// Dims is d; 0 means 10.
@@ -45,12 +45,12 @@ type Quadratic struct {
 
 var _ optimizer.Family = Quadratic{}
 
-// options is the configuration with its defaults.
+// options returns the configuration with its defaults.
 func (q Quadratic) options() Options {
 	return Options{Dims: q.Dims, Batch: q.Batch, Condition: q.Condition}.withDefaults(quadratics)
 }
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (q Quadratic) Validate() error { return q.options().validateQuadratic("quadratic") }
 
 // Name implements optimizer.Family.
@@ -73,9 +73,9 @@ func (q Quadratic) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 }
 
 // QuadraticUniform is the quadratic task of the code that DeepMind published
-// with the paper (google-deepmind/learning-to-learn), which differs from the
-// text: W_b and y_b are iid uniform on [0, 1), the start is N(0, 0.01²), and
-// both loss and gradient are those of the mean,
+// with the paper (google-deepmind/learning-to-learn). It differs from the
+// paper's text: W_b and y_b are iid uniform on [0, 1), θ_0 is drawn from N(0, 0.01²), and
+// the gradient is the gradient of the mean loss,
 //
 //	f(θ) = (1/B) Σ_b ‖W_b θ_b − y_b‖²,   ∇_b f = (2/B) W_bᵀ(W_b θ_b − y_b).
 type QuadraticUniform struct {
@@ -91,12 +91,12 @@ type QuadraticUniform struct {
 
 var _ optimizer.Family = QuadraticUniform{}
 
-// options is the configuration with its defaults.
+// options returns the configuration with its defaults.
 func (q QuadraticUniform) options() Options {
 	return Options{Dims: q.Dims, Batch: q.Batch, Condition: q.Condition}.withDefaults(quadratics)
 }
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (q QuadraticUniform) Validate() error { return q.options().validateQuadratic("quadratic-uniform") }
 
 // Name implements optimizer.Family.
@@ -124,10 +124,10 @@ func (q QuadraticUniform) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 }
 
 // startDeviation is the standard deviation of starting points in the original
-// code, both of quadratics and of classifiers' weights and biases.
+// code, both for quadratics and for the weights and biases of classifiers.
 const startDeviation = 0.01
 
-// quadratic is B least-squares functions with a gradient of scale·∇mean.
+// quadratic is a problem of B least-squares functions. Its gradient is scale times the gradient of their mean.
 type quadratic struct {
 	dims, batch int
 	w           []float32 // B×d×d, row-major
@@ -150,7 +150,7 @@ func newQuadratic(o Options) *quadratic {
 	}
 }
 
-// conditioned returns the problem with the condition number that its family asks for.
+// conditioned returns the problem after setting the condition number of its matrices; 0 leaves them as they are.
 func (q *quadratic) conditioned(condition float64) (optimizer.Problem, error) {
 	if condition == 0 {
 		return q, nil
@@ -183,8 +183,8 @@ func (q *quadratic) LossGrad(theta, grad []float32) (float64, error) {
 // Metrics implements optimizer.Curvature.
 func (q *quadratic) Metrics() optimizer.Metric { return optimizer.Hessian | optimizer.Fisher }
 
-// CurvatureProduct implements optimizer.Curvature: 2 W_bᵀ W_b v_b times the gradient's
-// scale over B. With the outputs z_b = W_b θ_b, which are linear, Fisher is the Hessian.
+// CurvatureProduct implements optimizer.Curvature: block b is (scale/B)·2 W_bᵀ W_b v_b, with the gradient's scale.
+// The outputs z_b = W_b θ_b are linear in θ_b, so Fisher is the Hessian.
 func (q *quadratic) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	checkProduct(q, dst, theta, v, metric, step)
 	q.normal(dst, v, nil)
@@ -192,7 +192,7 @@ func (q *quadratic) CurvatureProduct(dst, theta, v []float32, metric optimizer.M
 }
 
 // normal writes scale·(2/B) Wᵀ(W x − y) into dst, which may be x, and returns the mean
-// of ‖W x − y‖²; a nil y counts as 0.
+// of ‖W x − y‖². If y is nil, it stands for 0.
 func (q *quadratic) normal(dst, x, y []float32) float64 {
 	d, factor := q.dims, float32(2*q.scale/float64(q.batch))
 	loss := 0.0

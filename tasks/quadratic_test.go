@@ -7,12 +7,12 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Loss and gradient of both quadratics against the formula in float64, from the
+// Loss and gradient of both quadratics agree with the formula in float64, computed from the
 // drawn W and y.
 func TestQuadraticValues(t *testing.T) {
 	for _, c := range []struct {
 		family optimizer.Family
-		factor float64 // of W_bᵀ(W_b θ_b − y_b)
+		factor float64 // the gradient is factor·W_bᵀ(W_b θ_b − y_b)
 	}{{Quadratic{Dims: 3, Batch: 4}, 2}, {QuadraticUniform{Dims: 3, Batch: 4}, 2. / 4}} {
 		q := sample(t, c.family, 9).(*quadratic)
 		theta, grad := make([]float32, 12), make([]float32, 12)
@@ -47,9 +47,9 @@ func TestQuadraticValues(t *testing.T) {
 	}
 }
 
-// Means and variances of what is drawn: with the 1,280 values of y the standard
-// errors are 0.03 of a deviation and 0.04 of a normal variance; the bounds are
-// four of them or more.
+// Means and variances of the drawn numbers. For the 1,280 values of y the standard
+// errors are 0.03 of a standard deviation and 0.04 of a normal variance; the bounds are
+// four standard errors or more.
 func TestQuadraticDistributions(t *testing.T) {
 	moments := func(x []float32) (mean, variance float64) {
 		for _, v := range x {

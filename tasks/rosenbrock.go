@@ -13,8 +13,8 @@ import (
 //	x_0 uniform on [−2, 2)^d,
 //
 // laid side by side in one θ of n = B·d coordinates. As in Quadratic the loss
-// is the mean over the batch and every coordinate's gradient is that of its own
-// function: B times the gradient of the loss (see Scaled).
+// is the mean over the batch, and each function has its own gradient:
+// B times the gradient of the loss (see Scaled).
 type Rosenbrock struct {
 	// Dims is d; 0 means 2.
 	Dims int
@@ -24,12 +24,12 @@ type Rosenbrock struct {
 
 var _ optimizer.Family = Rosenbrock{}
 
-// options is the configuration with its defaults.
+// options returns the configuration with its defaults.
 func (r Rosenbrock) options() Options {
 	return Options{Dims: r.Dims, Batch: r.Batch}.withDefaults(rosenbrocks)
 }
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (r Rosenbrock) Validate() error { return r.options().validateBatch("rosenbrock", 2) }
 
 // Name implements optimizer.Family.
@@ -71,15 +71,15 @@ func (p *rosenbrock) Init(theta []float32) {
 	copy(theta, p.start)
 }
 
-// LossGrad implements optimizer.Problem. It works in float64: near the valley
-// x_{i+1} − x_i² cancels.
+// LossGrad implements optimizer.Problem. It computes in float64, because x_{i+1} − x_i² cancels
+// near the valley.
 func (p *rosenbrock) LossGrad(theta, grad []float32) (float64, error) {
 	checkLengths(len(theta), p.Dim(), errTheta)
 	checkLengths(len(grad), p.Dim(), errGrad)
 	loss := 0.0
 	for b := 0; b < len(theta); b += p.dims {
 		x, g := theta[b:b+p.dims], grad[b:b+p.dims]
-		carry := 0.0 // ∂/∂x_i of the term that ends in x_i
+		carry := 0.0 // ∂/∂x_i of the term in x_{i−1} and x_i
 		for i := range len(x) - 1 {
 			xi := float64(x[i])
 			valley, slope := float64(x[i+1])-xi*xi, 1-xi
@@ -92,8 +92,8 @@ func (p *rosenbrock) LossGrad(theta, grad []float32) (float64, error) {
 	return loss / float64(p.batch), nil
 }
 
-// Metrics implements optimizer.Curvature. There is no Fisher: the function is the loss of
-// no model of data, and a sum of squares in more ways than one.
+// Metrics implements optimizer.Curvature. There is no Fisher: the function is not the loss of
+// a model of data, and it can be written as a sum of squares in more ways than one.
 func (p *rosenbrock) Metrics() optimizer.Metric { return optimizer.Hessian }
 
 // CurvatureProduct implements optimizer.Curvature. The Hessian is tridiagonal:

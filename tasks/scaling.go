@@ -11,17 +11,17 @@ import (
 	"learnedopt/optimizer"
 )
 
-// RandomScaling is a family with every problem's coordinates scaled at random
+// RandomScaling is a family that scales the coordinates of every problem at random
 // (Lv et al. 2017, section 4),
 //
-//	f_c(θ) = f(c ∘ θ),   ∇f_c(θ) = c ∘ ∇f(c ∘ θ),   c_i = exp(u_i), u_i ~ U[−R, R] iid,
+//	f_c(θ) = f(c ∘ θ),   ∇f_c(θ) = c ∘ ∇f(c ∘ θ),   c_i = exp(u_i), u_i ~ U[−R, R] iid.
 //
-// from θ_0 / c, with the same values as f on its way from θ_0. A rule that is to do well
-// for all c cannot rely on the size of a gradient. It is meant for meta-training.
+// It starts from θ_0 / c, where its loss is the loss of f at θ_0. A rule that has to do well
+// for all c cannot rely on the size of a gradient. RandomScaling is meant for meta-training.
 //
 // The problem f is the one that Family would sample from the same rng; c is
-// drawn for each sample anew. Its Curvature, Scaled, io.Closer and, if it has both,
-// EvaluateSplit and Score are passed through.
+// drawn anew for each sample. The methods of Curvature, Scaled, Seeker and io.Closer are passed through, and
+// EvaluateSplit and Score if f has both.
 type RandomScaling struct {
 	Family optimizer.Family
 	// Range is R; 0 means 3.
@@ -30,10 +30,10 @@ type RandomScaling struct {
 
 var _ optimizer.Family = RandomScaling{}
 
-// maxScalingRange keeps c inside float32.
+// maxScalingRange keeps c in the range of float32.
 const maxScalingRange = 20
 
-// Validate reports what is wrong with the configuration.
+// Validate reports the first mistake in the configuration.
 func (s RandomScaling) Validate() error {
 	switch {
 	case s.Family == nil:
@@ -121,7 +121,7 @@ func (r *rescaled) Layout() optimizer.Layout { return optimizer.LayoutOf(r.probl
 // Seek implements optimizer.Seeker.
 func (r *rescaled) Seek(t int) { seekTo(r.problem, t) }
 
-// Metrics implements optimizer.Curvature: the problem's.
+// Metrics implements optimizer.Curvature: the metrics of the wrapped problem.
 func (r *rescaled) Metrics() optimizer.Metric { return optimizer.MetricsOf(r.problem) }
 
 // CurvatureProduct implements optimizer.Curvature: c∘M_t(c∘θ)(c∘v).
@@ -137,7 +137,7 @@ func (r *rescaled) CurvatureProduct(dst, theta, v []float32, metric optimizer.Me
 // GradientScale implements Scaled.
 func (r *rescaled) GradientScale() float64 { return gradientScale(r.problem) }
 
-// Close closes the problem.
+// Close closes the wrapped problem.
 func (r *rescaled) Close() error { return closeProblem(r.problem) }
 
 // at returns c∘θ.
@@ -154,13 +154,13 @@ func (r *rescaled) scale(v []float32) {
 	}
 }
 
-// evaluated is what a classifier's problem offers beside its gradients.
+// evaluated holds the evaluations that a classifier's problem offers in addition to its gradients.
 type evaluated interface {
 	scored
 	Score(theta []float32) (validLoss, testAccuracy float64, err error)
 }
 
-// rescaledScore adds the scores, those of c∘θ.
+// rescaledScore adds the evaluations of the wrapped problem, at c∘θ.
 type rescaledScore struct {
 	r       *rescaled
 	problem evaluated
@@ -171,12 +171,12 @@ func (s rescaledScore) EvaluateSplit(theta []float32, split Split) (loss, accura
 	return s.problem.EvaluateSplit(s.r.at(theta), split)
 }
 
-// Score is the problem's.
+// Score returns the score of the wrapped problem at c∘θ.
 func (s rescaledScore) Score(theta []float32) (validLoss, testAccuracy float64, err error) {
 	return s.problem.Score(s.r.at(theta))
 }
 
-// seekTo seeks if there is anything to seek.
+// seekTo moves a problem to step t if it is an optimizer.Seeker.
 func seekTo(p optimizer.Problem, t int) {
 	if t < 0 {
 		panic(errStep)

@@ -25,8 +25,8 @@ func start(p optimizer.Problem) []float32 {
 	return theta
 }
 
-// The factors of 3,190 coordinates are log-uniform: u has mean 0 and variance R²/3,
-// each known to a few per cent.
+// The factors are log-uniform: u has mean 0 and variance R²/3. With 3,190 coordinates both
+// are known to a few per cent.
 func TestRandomScalingFactors(t *testing.T) {
 	f := smallClassifier(t)
 	plain := sample(t, f, 1)
@@ -55,7 +55,7 @@ func TestRandomScalingFactors(t *testing.T) {
 	}
 }
 
-// f_c(θ_0/c) is f(θ_0) of the same minibatch, and its gradient c∘∇f(θ_0).
+// f_c(θ_0/c) is f(θ_0) on the same minibatch, and its gradient is c∘∇f(θ_0).
 func TestRandomScalingValues(t *testing.T) {
 	f := smallClassifier(t)
 	plain, p := sample(t, f, 3), sample(t, RandomScaling{Family: f, Range: 2}, 3)
@@ -139,8 +139,8 @@ func (descent) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) 
 	return 0, nil
 }
 
-// A rule that scalings of coordinates commute with has the same losses with and
-// without; gradient descent has not.
+// A rule that commutes with scalings of coordinates has the same losses with and
+// without scaling. Gradient descent does not.
 func TestEquivariantRuleIgnoresScaling(t *testing.T) {
 	losses := func(f optimizer.Family, rule optimizer.Rule) []float64 {
 		out, err := optimizer.Run(context.Background(), rule, sample(t, f, 3), 20)
@@ -192,7 +192,7 @@ func TestConvexValues(t *testing.T) {
 	}
 }
 
-// For a coordinatewise rule a joint run is the parts' runs, bit for bit.
+// For a coordinatewise rule a run on a joint problem equals the runs on its parts, bit for bit.
 func TestJointIsItsParts(t *testing.T) {
 	first, second := Quadratic{Dims: 2, Batch: 3}, RandomScaling{Convex{Dims: 4}, 1}
 	joint := sample(t, Joint{[]optimizer.Family{first, second}}, 7)

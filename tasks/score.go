@@ -1,6 +1,6 @@
 package tasks
 
-// Score measures a final point on data that it was not optimized on: the mean
+// Score evaluates a final point on data that it was not optimized on: it returns the mean
 // loss on the Valid split and the accuracy, in [0, 1], on the Test split.
 func (p *classifier) Score(theta []float32) (validLoss, testAccuracy float64, err error) {
 	if validLoss, _, err = p.EvaluateSplit(theta, Valid); err != nil {

@@ -2,7 +2,7 @@ package tasks
 
 import "testing"
 
-// Score is the validation split's loss and the test split's accuracy.
+// Score returns the loss on the validation split and the accuracy on the test split.
 func TestScore(t *testing.T) {
 	f, err := NewClassifier(noise(t, 40, 90), ClassifierConfig{Units: 3})
 	if err != nil {

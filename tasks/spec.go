@@ -11,30 +11,30 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Spec says which family New or a Mixture is, without its data: the name of a task and the
-// values of options that are set, several values of one option making a mixture. It is a plain
-// value: two Specs are == if they have the same task and set the same options to the same values
-// in the same order. Two different ones may still say the same family, as one sets an option to
-// its default where the other does not; then their texts are equal:
+// A Spec describes a family, or a mixture of families, without its data: the name of a task and the
+// values of the options that are set. Several values of one option make a mixture. A Spec is a plain
+// value. Two Specs are == if they have the same task and set the same options to the same values
+// in the same order. Two different Specs may describe the same family, for example if only one of them sets
+// an option to its default; then their texts are equal:
 //
 //	a.String() == b.String()
 //
-// A Spec comes from Parse, from JSON or from With, which take any value that an option can have. What
-// a task does not read, or not in such a combination, is an error of Validate; Parse and JSON
-// validate. The zero Spec has no task.
+// A Spec comes from Parse, from JSON or from With, which accept every value that an option can have.
+// Validate returns an error if the task does not read an option or cannot combine its values; Parse and
+// JSON call it. The zero Spec has no task.
 type Spec struct {
 	task string
 	set  string // "units=8,16 activation=relu": the options that are set, in the order of the table
 }
 
-// Parse returns the Spec of a text, "mnist units=8,16 activation=relu": a task and options in any
-// order, each with a value or several joined by commas. It is the inverse of Name for every family
+// Parse returns the Spec of a text such as "mnist units=8,16 activation=relu": a task and options in any
+// order, each with one value or several joined by commas. It is the inverse of Name for every family
 // that New and Spec.Family return,
 //
 //	Parse(family.Name()).String() == family.Name(),
 //
-// except that options that the name has are set, if only to their defaults. A text that no
-// family can be made of, data aside, is an error.
+// except that the Spec sets every option that the name has, even to its default. A text that describes no
+// family is an error; the data are not looked at.
 func Parse(text string) (Spec, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -63,7 +63,7 @@ func Parse(text string) (Spec, error) {
 
 var errNoTask = errors.New("tasks: no task is named; the tasks are " + strings.Join(Names(), ", "))
 
-// MustParse is Parse of a text that is known to be right; it panics if it is not.
+// MustParse is Parse for a text that is known to be valid; it panics if it is not.
 func MustParse(text string) Spec {
 	s, err := Parse(text)
 	if err != nil {
@@ -72,7 +72,7 @@ func MustParse(text string) Spec {
 	return s
 }
 
-// Classifies says whether the task is one of classifiers: networks on labelled images.
+// Classifies reports whether the task trains classifiers: networks on labelled images.
 func (s Spec) Classifies() bool { return readerOf(s.task)&classifiers != 0 }
 
 // Task returns the name of the task, "" if there is none.
@@ -87,14 +87,14 @@ func (s Spec) Values(key string) []string {
 	return s.lists()[i]
 }
 
-// All yields the options of the canonical name with their values, in their order: those that are
-// set and those that the name always has.
+// All yields the options of the canonical name with their values, in the order of the name: the options that are
+// set to other values than their defaults, and the options that the name always has.
 func (s Spec) All() iter.Seq2[string, []string] {
 	return s.lists().named(readerOf(s.task))
 }
 
-// String returns the canonical name, Name of the family that the Spec says: the same text for
-// every way to say it.
+// String returns the canonical name, which is the Name of the family. All Specs of one family have the same
+// text.
 func (s Spec) String() string { return s.lists().words(s.task, readerOf(s.task)) }
 
 // Args returns s as flags of the command metaopt: --task mnist --units 8,16.
@@ -115,8 +115,8 @@ func (s Spec) WithTask(name string) (Spec, error) {
 	return s, nil
 }
 
-// With returns the Spec with an option set to one value or to several, in place of those that it
-// had; without values the option is not set. A key or a value that there is not is an error.
+// With returns the Spec with an option set to one or several values, in place of its old values. Without values
+// the option is unset. An unknown key or an invalid value is an error.
 func (s Spec) With(key string, values ...string) (Spec, error) {
 	i, err := optionOf(key)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s Spec) With(key string, values ...string) (Spec, error) {
 	return all.spec(s.task), nil
 }
 
-// Overlay returns the Spec with everything that over sets, the task included, in place of its own.
+// Overlay returns the Spec with its task and options replaced by those that over sets.
 func (s Spec) Overlay(over Spec) Spec {
 	all := s.lists()
 	for i, values := range over.lists() {
@@ -156,7 +156,7 @@ func (l lists) add(key string, values []string) error {
 		return fmt.Errorf("tasks: %s is there twice; give it all its values at once", key)
 	}
 	if len(values) == 0 {
-		return fmt.Errorf("tasks: %s has no value; name one at least, or leave it out", key)
+		return fmt.Errorf("tasks: %s has no value; give it at least one, or leave it out", key)
 	}
 	for _, text := range values {
 		value, err := table[i].parse(text)
@@ -168,7 +168,7 @@ func (l lists) add(key string, values []string) error {
 	return nil
 }
 
-// spec is the Spec of a task with these options.
+// spec returns the Spec of a task with these options.
 func (l lists) spec(task string) Spec {
 	var words []string
 	for i, values := range l {
@@ -190,7 +190,7 @@ func (s Spec) lists() lists {
 	return all
 }
 
-// combinations is the number of combinations of a value of each option that is set, ok false if
+// combinations returns the number of ways to choose one value for each option that is set; ok is false if
 // it is 2^64 or more.
 func (l lists) combinations() (n uint64, ok bool) {
 	n = 1
@@ -206,7 +206,7 @@ func (l lists) combinations() (n uint64, ok bool) {
 	return n, true
 }
 
-// at returns a combination. The last option of the table goes through its values fastest.
+// at returns combination number i, from 0. The last option of the table changes fastest.
 func (l lists) at(combination uint64) Options {
 	var o Options
 	for i, values := range slices.Backward(l) {
@@ -218,9 +218,9 @@ func (l lists) at(combination uint64) Options {
 	return o
 }
 
-// extremes keeps the least and the greatest of a list of numbers, and each name once. Whatever
-// Options a task takes, it takes numbers between them, so a task that takes all combinations
-// of extremes takes all combinations.
+// extremes keeps the least and the greatest of each list of numbers, and each name once. If a task accepts two
+// values of an option, it accepts all values between them. A task that accepts all combinations
+// of extremes therefore accepts all combinations.
 func (l lists) extremes() lists {
 	all := make(lists, len(l))
 	for i, values := range l {
@@ -236,9 +236,9 @@ func (l lists) extremes() lists {
 	return all
 }
 
-// Validate says what is wrong with the Spec: no task, an option that the task does not read
-// (an *OptionError), or a combination of values that is out of the task's bounds. What Validate
-// passes, Family makes, if the task's data are there.
+// Validate reports the first mistake in the Spec: no task, an option that the task does not read
+// (an *OptionError), or a combination of values that is out of the task's bounds. If Validate returns nil
+// and the task's data can be read, Family succeeds.
 func (s Spec) Validate() error {
 	t, err := taskOf(s.task)
 	if err != nil {
@@ -251,7 +251,7 @@ func (s Spec) Validate() error {
 	if _, ok := all.combinations(); !ok {
 		return errors.New("tasks: a mixture of 2^64 combinations or more; shorten the lists")
 	}
-	// Their number does not grow with the lists.
+	// The number of combinations of extremes does not grow with the lists.
 	few := all.extremes()
 	n, _ := few.combinations()
 	for i := range n {
@@ -262,10 +262,9 @@ func (s Spec) Validate() error {
 	return nil
 }
 
-// Family returns the family that the Spec says: what New returns if every option has one value,
-// else a *Mixture of all combinations of one value each. dataDir is the folder of the data sets
-// that are read from files, looked up by DataDir if it is ""; it is an error to name one for a
-// task that reads none.
+// Family returns the family that the Spec describes. If every option has one value it is the family that New returns;
+// else it is a *Mixture of all combinations of values. dataDir is the folder of data sets in files; "" means the folder
+// that the function DataDir returns. A dataDir for a task that reads no files is an error.
 func (s Spec) Family(dataDir string) (optimizer.Family, error) {
 	t, err := taskOf(s.task)
 	if err != nil {

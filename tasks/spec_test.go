@@ -84,7 +84,7 @@ func TestParseErrors(t *testing.T) {
 	MustParse("nothing")
 }
 
-// Two Specs are == if they set the same, and have the same text if they say the same.
+// Two Specs are == if they set the same values, and have the same text if they describe the same family.
 func TestSpecsAreComparable(t *testing.T) {
 	if a, b := MustParse("mnist units=8,16 batch=4"), MustParse("mnist batch=04  units=8,16"); a != b {
 		t.Errorf("%#v is not %#v", a, b)
@@ -119,7 +119,7 @@ func TestSpecIsChanged(t *testing.T) {
 	if _, err := s.With("dim", "7"); err == nil || !strings.Contains(err.Error(), `did you mean "dims"`) {
 		t.Errorf("error %v", err)
 	}
-	// What is set before the task is known, or is another's, is only refused at the end.
+	// An option that the task does not read is no error until Validate: the task may be set later.
 	flags := must(must(Spec{}.With("units", "5")).With("batch", "9"))
 	var option *OptionError
 	if err := s.Overlay(flags).Validate(); !errors.As(err, &option) ||
@@ -132,7 +132,7 @@ func TestSpecIsChanged(t *testing.T) {
 	if got := MustParse("mnist layers=2 batch=7").Overlay(flags); got != MustParse("mnist units=5 layers=2 batch=9") {
 		t.Errorf("the overlay is %q", got)
 	}
-	// A value that is the default, once set, wins over one that is not.
+	// A default that was set explicitly overrides another value.
 	if got := MustParse("mnist init-scale=0.5").Overlay(MustParse("mnist init-scale=0.01")); got.Values("init-scale")[0] != "0.01" {
 		t.Errorf("the overlay is %q", got)
 	}
@@ -153,7 +153,7 @@ func TestSpecIsChanged(t *testing.T) {
 	}
 }
 
-// A list of one value is that value, with all that New makes of it.
+// A list of one value means that value: it gives the same family as New.
 func TestListOfOneIsNoMixture(t *testing.T) {
 	f, err := New("quadratic", Options{Dims: 3, Batch: 2})
 	if err != nil {
@@ -164,7 +164,7 @@ func TestListOfOneIsNoMixture(t *testing.T) {
 	}
 }
 
-// Families gives what Family gives, whatever else is asked for with it.
+// Families returns the same family for a Spec as Family does, whatever the other Specs are.
 func TestFamilies(t *testing.T) {
 	specs := []Spec{MustParse("quadratic dims=3 batch=2"), MustParse("rosenbrock batch=2"), MustParse("quadratic dims=2,4"), MustParse("quadratic loss-scale=9")}
 	families, err := Families("", specs...)
@@ -209,8 +209,8 @@ func TestTooManyCombinations(t *testing.T) {
 	}
 }
 
-// anySpec draws a task and lists of up to three values of some of its options, out of values that
-// options can have, tasks' bounds left aside.
+// anySpec draws a task and lists of up to three values for some of its options. The values are valid for the
+// options, but may be out of the task's bounds.
 func anySpec(values func(o Option) []string) *rapid.Generator[Spec] {
 	return rapid.Custom(func(t *rapid.T) Spec {
 		s, err := Spec{}.WithTask(rapid.SampledFrom(Names()).Draw(t, "task"))
@@ -229,7 +229,7 @@ func anySpec(values func(o Option) []string) *rapid.Generator[Spec] {
 	})
 }
 
-// pick returns those of some texts that the option can be.
+// pick returns the texts that are valid values of the option.
 func pick(texts ...string) func(o Option) []string {
 	return func(o Option) []string {
 		if o.Values() != nil {
@@ -242,8 +242,8 @@ func pick(texts ...string) func(o Option) []string {
 	}
 }
 
-// What Validate finds in a few combinations is what is wrong with any: over values on both sides of
-// the bounds of all tasks it agrees with a check of every combination.
+// Validate checks only a few combinations. It agrees with a check of every combination, for values on both sides of
+// the bounds of all tasks.
 func TestValidateIsThatOfEveryCombination(t *testing.T) {
 	bad, good := 0, 0
 	values := pick("0", "0.5", "1", "2", "3", "100", "101", "1000", "1001", "16384", "16385", "65536", "65537", "268435456", "1e8", "2e8", "1e12", "2e12")
@@ -272,13 +272,13 @@ func TestValidateIsThatOfEveryCombination(t *testing.T) {
 	}
 }
 
-// Names and JSON say the whole of a Spec, and the families of a Spec have its name.
+// A Spec can be read back from its name and from its JSON, and its family has its name.
 func TestSpecsRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	sources := map[string]*source{}
 	for _, task := range catalog {
 		if task.images != nil {
-			task.images = imagesIn // digits too: small ones
+			task.images = imagesIn // small files, in place of digits too
 			writeIDX(t, dir+"/"+task.name, false)
 		}
 		var err error
@@ -308,7 +308,7 @@ func TestSpecsRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			read := MustParse("rosenbrock dims=7") // of which nothing is left
+			read := MustParse("rosenbrock dims=7") // UnmarshalJSON must overwrite all of it
 			if err := json.Unmarshal(data, &read); err != nil || read != s {
 				t.Fatalf("%s is read as %#v, want %#v: %v", data, read, s, err)
 			}
@@ -320,7 +320,7 @@ func TestSpecsRoundTrip(t *testing.T) {
 		if f.Name() != name {
 			t.Fatalf("%q makes the family %q", name, f.Name())
 		}
-		// All yields what the name has.
+		// All yields the options of the name.
 		text := s.task
 		for key, values := range s.All() {
 			text += " " + key + "=" + strings.Join(values, ",")
@@ -351,10 +351,10 @@ func TestSpecJSON(t *testing.T) {
 		`{"nam":"mnist"}`:                                   `a task has no key "nam", did you mean "name"?`,
 		`{"name":"mnist","Units":[5]}`:                      `no key "Units", did you mean "units"?`,
 		`{"name":"mnist","units":[5],"units":[6]}`:          "units is there twice",
-		`{"name":"mnist","units":5}`:                        `units is a list, if of one value: "units": [1]`,
-		`{"name":"mnist","activation":"relu"}`:              `activation is a list, if of one value: "activation": ["sigmoid"]`,
+		`{"name":"mnist","units":5}`:                        `units must be a list, even of one value: "units": [1]`,
+		`{"name":"mnist","activation":"relu"}`:              `activation must be a list, even of one value: "activation": ["sigmoid"]`,
 		`{"name":"mnist","units":[]}`:                       "units has no value",
-		`{"name":"mnist","units":null}`:                     "units is a list",
+		`{"name":"mnist","units":null}`:                     "units must be a list",
 		`{"name":"mnist","units":["5"]}`:                    `units has a value of another kind; write it as "units": [1]`,
 		`{"name":"mnist","activation":[5]}`:                 `activation has a value of another kind; write it as "activation": ["sigmoid"]`,
 		`{"name":"mnist","units":[5.5]}`:                    `units "5.5": it must be a whole number`,
@@ -380,7 +380,7 @@ func TestSpecJSON(t *testing.T) {
 	}
 }
 
-// Any text is a Spec whose name and JSON lead back to it, or an error.
+// Any text is either an error or a Spec that can be read back from its name and its JSON.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"mnist units=10,20 layers=1 activation=sigmoid,relu batch=128 init-scale=0.1,0.01", "quadratic dims=02 batch=3", "rosenbrock\tdims=2,\nbatch=1e1",
@@ -410,7 +410,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Any JSON is a Spec that writes what it was read from, or an error.
+// Any JSON is either an error or a Spec that can be written and read back.
 func FuzzSpecJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"mnist","units":[8,16],"activation":["relu"]}`, `{"dims":[2,2,2],"name":"quadratic","condition":[1e8],"gradient-noise":[-0.0]}`,

@@ -10,7 +10,7 @@ import (
 	"learnedopt/internal/nearest"
 )
 
-// nameKey is the key of the task in a Spec's JSON; no option has it.
+// nameKey is the key of the task's name in a Spec's JSON. No option has this key.
 const nameKey = "name"
 
 var (
@@ -22,7 +22,7 @@ var (
 //
 //	{"name":"mnist","units":[8,16],"activation":["relu"]}
 //
-// A Spec that Validate refuses is an error.
+// An invalid Spec is an error.
 func (s Spec) MarshalJSON() ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -44,12 +44,12 @@ func (s Spec) MarshalJSON() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, with keys in any order. It is strict: an unknown key
-// is an error that names the nearest one, and so is a key that is there twice, a value that
-// the option cannot have, and a Spec that Validate refuses. On an error s stays as it was.
+// UnmarshalJSON reads the JSON that MarshalJSON writes, with keys in any order. It is strict. An unknown key
+// is an error that names the nearest known one. A key that is there twice, a value that
+// the option cannot have, and an invalid Spec are errors too. After an error s is unchanged.
 func (s *Spec) UnmarshalJSON(data []byte) error {
 	if !json.Valid(data) {
-		return errors.New("tasks: a task is no JSON")
+		return errors.New("tasks: the text of a task is not valid JSON")
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -65,7 +65,7 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return fmt.Errorf("tasks: %w", err)
 		}
-		key, _ := token.(string) // of an object
+		key, _ := token.(string) // always a string: the text is a valid object
 		var value any
 		if err := dec.Decode(&value); err != nil {
 			return fmt.Errorf("tasks: %w", err)
@@ -95,7 +95,7 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// addJSON is add of a decoded list of numbers or of text, as the option has them.
+// addJSON sets an option to a decoded JSON list, of numbers or of strings as the option wants.
 func (l lists) addJSON(key string, value any) error {
 	keys := append([]string{nameKey}, optionKeys()...)
 	i, err := optionOf(key)
@@ -104,7 +104,7 @@ func (l lists) addJSON(key string, value any) error {
 	}
 	list, ok := value.([]any)
 	if !ok {
-		return fmt.Errorf("tasks: %s is a list, if of one value: %[1]q: [%s]", key, exampleJSON(table[i]))
+		return fmt.Errorf("tasks: %s must be a list, even of one value: %[1]q: [%s]", key, exampleJSON(table[i]))
 	}
 	var values []string
 	for _, v := range list {
@@ -122,10 +122,10 @@ func (l lists) addJSON(key string, value any) error {
 	return l.add(key, values)
 }
 
-// exampleJSON is a value of the option in JSON.
+// exampleJSON returns a valid value of the option in JSON.
 func exampleJSON(o Option) string {
 	if o.number() {
-		return "1" // which every option of numbers can be
+		return "1" // valid for every option of numbers
 	}
 	return `"` + o.names[0] + `"`
 }

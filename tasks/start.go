@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// WeightInits are the distributions that a classifier's layers start from. With n_in inputs and
-// n_out outputs of a layer the elements of its weights W are iid
+// WeightInits returns the names of the distributions of a classifier's initial weights. In a layer with n_in inputs and
+// n_out outputs the elements of W are iid:
 //
 //	he       N(0, 2/n_in)                            He et al. 2015, for ReLU
 //	glorot   uniform on ±√(6/(n_in + n_out))         Glorot and Bengio 2010
@@ -15,10 +15,10 @@ import (
 //	torch    uniform on ±1/√n_in                     torch.nn.Linear's default
 //	normal   N(0, InitScale²), whatever the layer    the code of Andrychowicz et al. 2016
 //
-// and its biases are 0, but for torch and normal, where they have the distribution of the weights.
+// The biases are 0, except with torch and normal: there they have the same distribution as the weights.
 func WeightInits() []string { return []string{"he", "glorot", "lecun", "torch", "normal"} }
 
-// validateStart refuses a scale that would change nothing.
+// validateStart returns an error for an initial scale that would have no effect.
 func (o Options) validateStart() error {
 	if o.InitScale != 0 && o.WeightInit != "" && o.WeightInit != "normal" {
 		return fmt.Errorf("tasks: init-scale %v with weight-init %s, which takes the scale of every layer from its width; leave init-scale out, or take weight-init normal",
@@ -27,8 +27,8 @@ func (o Options) validateStart() error {
 	return nil
 }
 
-// start writes the starting point of layers of the given widths, weights and then biases of one
-// layer after the other, all from one stream.
+// start writes the starting point of a network with layers of the given widths, one layer after the other, the weights
+// of a layer before its biases. All numbers come from rng.
 func (o Options) start(theta []float32, widths []int, rng *rand.Rand) {
 	normal := func(dst []float32, deviation float64) {
 		for i := range dst {

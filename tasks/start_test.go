@@ -10,7 +10,7 @@ import (
 	"learnedopt/internal/stream"
 )
 
-// layersOf splits parameters of layers of the given widths.
+// layersOf splits the parameters of a network into weights and biases of each layer.
 func layersOf(theta []float32, widths []int) (weights, biases [][]float32) {
 	for l := range len(widths) - 1 {
 		in, out := widths[l], widths[l+1]
@@ -20,7 +20,7 @@ func layersOf(theta []float32, widths []int) (weights, biases [][]float32) {
 	return weights, biases
 }
 
-// started returns the layers' starts of a seed.
+// started returns the starting point of a seed, layer by layer.
 func started(t *testing.T, data *Dataset, c ClassifierConfig, seed uint64) (weights, biases [][]float32) {
 	t.Helper()
 	f, err := NewClassifier(data, c)
@@ -30,20 +30,20 @@ func started(t *testing.T, data *Dataset, c ClassifierConfig, seed uint64) (weig
 	p := sample(t, f, seed)
 	theta := make([]float32, p.Dim())
 	for i := range theta {
-		theta[i] = float32(math.NaN()) // that all of it is written
+		theta[i] = float32(math.NaN()) // shows coordinates that are not written
 	}
 	p.Init(theta)
 	return layersOf(theta, f.widths)
 }
 
-// A distribution about 0: its standard deviation, E x⁴/(E x²)², and its bound, 0 if it has none.
+// A distribution with mean 0: its standard deviation, its kurtosis E x⁴/(E x²)², and its bound, 0 if it has none.
 type distribution struct{ deviation, kurtosis, bound float64 }
 
 func normally(deviation float64) distribution { return distribution{deviation, 3, 0} }
 func uniformly(bound float64) distribution    { return distribution{bound / math.Sqrt(3), 1.8, bound} }
 
-// check compares n numbers with a distribution. The deviations of the mean, of the second and of the fourth
-// moment are 1, √(κ−1) and at most √96 over √n, in units of the moments; five of them pass.
+// check compares n numbers with a distribution of kurtosis κ. The standard errors of the mean, the second and the fourth
+// moment are 1/√n, √(κ−1)/√n and at most √96/√n, in units of the moments; up to five standard errors pass.
 func (d distribution) check(t *testing.T, what string, x []float32) {
 	t.Helper()
 	n := float64(len(x))
@@ -60,8 +60,8 @@ func (d distribution) check(t *testing.T, what string, x []float32) {
 	}
 }
 
-// Each layer has the moments of the formulas for its own numbers of inputs and outputs, and
-// biases that are 0 where they are to be.
+// The weights of each layer have the moments that the formulas give for its numbers of inputs and outputs. Its
+// biases have the same moments or are 0, as the distribution says.
 func TestWeightInitMoments(t *testing.T) {
 	data := noise(t, 20, 10)
 	type byLayer func(in, out float64) distribution
@@ -79,7 +79,7 @@ func TestWeightInitMoments(t *testing.T) {
 		},
 	} {
 		widths := []int{784, 150, 150, 10}
-		var weights, biases [3][]float32 // of all seeds
+		var weights, biases [3][]float32 // of each layer, over all seeds
 		for seed := range uint64(10) {
 			w, b := started(t, data, ClassifierConfig{Units: 150, Layers: 2, Batch: 1, WeightInit: name}, seed)
 			for l := range w {
@@ -101,8 +101,8 @@ func TestWeightInitMoments(t *testing.T) {
 	}
 }
 
-// A start follows from the problem's seed alone, from one stream: he's weights of the first layer
-// are √2 times lecun's. Minibatches stay what they are.
+// The starting point depends on the problem's seed alone and comes from one stream, so that the first layer's weights
+// with he are √2 times its weights with lecun. The minibatches do not depend on the distribution.
 func TestWeightInitFollowsFromTheSeed(t *testing.T) {
 	data := noise(t, 60, 10)
 	start := func(name string, seed uint64) []float32 {
@@ -135,8 +135,8 @@ func TestWeightInitFollowsFromTheSeed(t *testing.T) {
 	}
 }
 
-// The start of old files is the one that it was, bit for bit, whether normal is named or not:
-// one number of the stream after the other.
+// Old files still have their starting points, bit for bit, with or without weight-init=normal: the coordinates are
+// consecutive numbers of the stream.
 func TestNormalStartIsAsItWas(t *testing.T) {
 	data := noise(t, 20, 10)
 	for _, c := range []ClassifierConfig{{Units: 3}, {Units: 3, WeightInit: "normal"}, {Units: 3, Layers: 2, InitScale: 0.25}} {
@@ -156,7 +156,7 @@ func TestNormalStartIsAsItWas(t *testing.T) {
 	}
 }
 
-// An init-scale that could change nothing is an error that says why, before any sample.
+// An init-scale without effect is an error that says why, before any sample.
 func TestInitScaleIsNormals(t *testing.T) {
 	const want = "init-scale 0.1 with weight-init he, which takes the scale of every layer from its width; leave init-scale out, or take weight-init normal"
 	_, fromNew := New("digits", Options{WeightInit: "he", InitScale: 0.1})
@@ -176,7 +176,7 @@ func TestInitScaleIsNormals(t *testing.T) {
 	}
 }
 
-// Names, JSON, mixtures and the pool of networks take the option up from its row.
+// The row of the option is enough for names, JSON, mixtures and the pool of networks to handle it.
 func TestWeightInitIsAnOption(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)

@@ -13,10 +13,10 @@ type histogram struct {
 	counts                      []float64
 }
 
-// buckets is the number of buckets of a histogram, that of TensorFlow's.
+// buckets is the number of buckets of a histogram, the same as in TensorFlow.
 const buckets = 30
 
-// newHistogram counts the finite values. Equal ones lie in one bucket of width 1 around them.
+// newHistogram counts the finite values. If all of them are equal, they lie in one bucket of width 1 around the value.
 func newHistogram(values []float32) histogram {
 	h := histogram{min: math.Inf(1), max: math.Inf(-1)}
 	for _, v := range values {
@@ -48,8 +48,8 @@ func newHistogram(values []float32) histogram {
 	return h
 }
 
-// The numbers of HistogramProto's fields: min, max, num, sum and sum_squares are doubles with numbers
-// from 1 on, bucket_limit and bucket packed rows of them.
+// The field numbers of HistogramProto. The fields min, max, num, sum and sum_squares are doubles with the field numbers
+// from 1 on; bucket_limit and bucket are packed lists of doubles.
 const (
 	histogramMin    = 1
 	histogramLimits = 6

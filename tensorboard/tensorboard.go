@@ -1,14 +1,13 @@
-// Package tensorboard writes event files, which TensorBoard shows: scalars and histograms
+// Package tensorboard writes event files for TensorBoard, with scalars and histograms
 // over the steps of a training.
 //
 //	w, err := tensorboard.Create("events/run1")
 //	w.Scalar(step, "loss", loss)
 //	w.Histogram(step, "weights", weights)
-//	err = w.Close() // has the first error of all
+//	err = w.Close() // returns the first error of all these calls
 //
-// An event file is a sequence of TFRecords, each an Event protobuf. TensorBoard publishes
-// both: tensorflow/tsl/lib/io/record_writer.h, and event.proto, summary.proto and histogram.proto
-// beside it.
+// An event file is a sequence of TFRecords, each with an Event protobuf. The sources of TensorBoard define
+// both, in tensorflow/tsl/lib/io/record_writer.h and in event.proto, summary.proto and histogram.proto.
 package tensorboard
 
 import (
@@ -27,20 +26,20 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A Writer writes one event file. Its first error is kept: what is written later is dropped, and
-// Flush and Close return it. It belongs to one goroutine.
+// A Writer writes one event file. It keeps its first error: after it, Scalar and Histogram write nothing, and
+// Flush and Close return it. A Writer belongs to one goroutine.
 type Writer struct {
 	f     io.WriteCloser
 	w     *bufio.Writer
 	now   func() time.Time
-	event []byte // reused
+	event []byte // buffer of one event, reused
 	err   error
 }
 
-// made counts the files of this process, which their names must tell apart.
+// made counts the files of this process. The count makes their names unique.
 var made atomic.Int64
 
-// Create makes an event file in a folder, and the folder if there is none. The name is the one that
+// Create makes an event file in a folder; it makes the folder if it does not exist. The file's name has the form that
 // TensorBoard looks for: events.out.tfevents.<seconds>.<host>.<process>.<number>.
 func Create(dir string) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -58,7 +57,7 @@ func Create(dir string) (*Writer, error) {
 	return NewWriter(f), nil
 }
 
-// plain replaces what a file's name must not have.
+// plain replaces characters that a file's name must not contain.
 func plain(host string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
@@ -68,7 +67,7 @@ func plain(host string) string {
 	}, host)
 }
 
-// NewWriter returns a writer of an event file to f, which Close closes.
+// NewWriter returns a Writer that writes an event file to f. Close closes f.
 func NewWriter(f io.WriteCloser) *Writer { return newWriter(f, time.Now) }
 
 func newWriter(f io.WriteCloser, now func() time.Time) *Writer {
@@ -77,8 +76,8 @@ func newWriter(f io.WriteCloser, now func() time.Time) *Writer {
 	return w
 }
 
-// Flush hands everything that was written to the operating system, where a TensorBoard that
-// is running finds it.
+// Flush hands everything that was written to the operating system, so that a running TensorBoard
+// can read it.
 func (w *Writer) Flush() error {
 	if err := w.w.Flush(); w.err == nil && err != nil {
 		w.err = fmt.Errorf("tensorboard: %w", err)
@@ -102,8 +101,8 @@ func (w *Writer) Scalar(step int64, tag string, value float64) {
 	w.summary(step, protowire.AppendFixed32(v, math.Float32bits(float32(value))))
 }
 
-// Histogram writes the distribution of values, those that are not finite left out, in 30 buckets
-// of the same width. Of no values nothing is written.
+// Histogram writes the distribution of the finite values in 30 buckets
+// of the same width. If there are no finite values it writes nothing.
 func (w *Writer) Histogram(step int64, tag string, values []float32) {
 	h := newHistogram(values)
 	if h.num == 0 {
@@ -113,7 +112,7 @@ func (w *Writer) Histogram(step int64, tag string, values []float32) {
 	w.summary(step, protowire.AppendBytes(v, h.proto()))
 }
 
-// The numbers of the protobufs' fields.
+// The field numbers of the protobufs.
 const (
 	eventTime    = 1 // double, seconds
 	eventStep    = 2 // int64
@@ -130,13 +129,13 @@ const (
 // fileVersion is the content of a file's first event.
 const fileVersion = "brain.Event:2"
 
-// version is a file's first event.
+// version returns the first event of a file.
 func (w *Writer) version() []byte {
 	b := protowire.AppendTag(w.stamp(), eventVersion, protowire.BytesType)
 	return protowire.AppendString(b, fileVersion)
 }
 
-// stamp begins an event with the time.
+// stamp begins an event with the current time.
 func (w *Writer) stamp() []byte {
 	b := protowire.AppendTag(w.event[:0], eventTime, protowire.Fixed64Type)
 	return protowire.AppendFixed64(b, math.Float64bits(float64(w.now().UnixNano())/1e9))
@@ -159,15 +158,15 @@ func (w *Writer) summary(step int64, value []byte) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// masked is the checksum of a TFRecord: a CRC-32C, rotated and moved since the sum of data
-// that holds sums would be weak.
+// masked returns the checksum of a TFRecord: a CRC-32C that is rotated and has a constant added. A plain CRC would be weak
+// for data that contain CRCs themselves.
 func masked(data []byte) uint32 {
 	const delta = 0xa282ead8
 	sum := crc32.Checksum(data, castagnoli)
 	return (sum>>15 | sum<<17) + delta
 }
 
-// record frames an event:
+// record writes an event in the frame of a TFRecord:
 //
 //	length uint64, masked(length) uint32, event, masked(event) uint32
 //

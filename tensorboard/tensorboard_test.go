@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// clock stands at 256.5 seconds.
+// clock always returns 256.5 seconds.
 func clock() time.Time { return time.Unix(256, 500_000_000) }
 
-// written returns the file that write makes with the clock above.
+// written returns the content of the file that write makes with the clock above.
 func written(t *testing.T, write func(*Writer)) []byte {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "events"))
@@ -39,7 +39,7 @@ func written(t *testing.T, write func(*Writer)) []byte {
 	return data
 }
 
-// TestGolden compares bytes with those of testdata/events.py, which has Google's protobuf and
+// TestGolden compares a file with the file that testdata/events.py wrote with Google's protobuf and
 // its own checksum.
 func TestGolden(t *testing.T) {
 	want, err := os.ReadFile(filepath.Join("testdata", "golden.tfevents"))
@@ -56,7 +56,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// An event as the parsers below see it.
+// An event as the parsers below read it.
 type event struct {
 	Time      float64
 	Step      int64
@@ -70,7 +70,7 @@ type event struct {
 	}
 }
 
-// parse reads a file as the format says, without the package's code: framing, CRC-32C bit
+// parse reads a file by the definition of the format, without the package's code: the frames, the CRC-32C bit
 // by bit, and the protobuf wire format.
 func parse(data []byte) (events []event, err error) {
 	defer func() {
@@ -148,7 +148,7 @@ func parse(data []byte) (events []event, err error) {
 	return events, nil
 }
 
-// fields calls f for each field of a protobuf: a number if it is a varint, else its bytes.
+// fields calls f for each field of a protobuf, with its number if it is a varint, else with its bytes.
 func fields(b []byte, f func(field int, number uint64, b []byte)) {
 	for len(b) > 0 {
 		key, n := binary.Uvarint(b)
@@ -173,7 +173,7 @@ func fields(b []byte, f func(field int, number uint64, b []byte)) {
 	}
 }
 
-// values has the mean 0.5 and, of 30 buckets over [-1, 2], 0.1 wide, some with two.
+// values has the mean 0.5. Its histogram has 30 buckets of width 0.1 over [-1, 2], some with two values.
 var values = []float32{-1, -0.95, 0, 0.05, float32(math.NaN()), 1.95, 2, 1.5, float32(math.Inf(1)), 0.45}
 
 func example(w *Writer) {
@@ -224,7 +224,7 @@ func TestFilesByAnIndependentParser(t *testing.T) {
 	if v := events[2].Value; v == nil || !math.IsInf(*v, -1) {
 		t.Errorf("value %v", v)
 	}
-	// The parser itself: it notices every damaged byte.
+	// The parser itself notices every damaged byte.
 	for i := range data {
 		data[i] ^= 0x10
 		if _, err := parse(data); err == nil {
@@ -234,7 +234,7 @@ func TestFilesByAnIndependentParser(t *testing.T) {
 	}
 }
 
-// The same by Google's protobuf.
+// Google's protobuf reads the same values.
 func TestFilesByPython(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "events")
@@ -297,7 +297,7 @@ func TestNamesAreWhatTensorBoardLooksFor(t *testing.T) {
 	}
 }
 
-// What was flushed is in the file while it is open.
+// Flushed events are in the file while it is still open.
 func TestFlush(t *testing.T) {
 	dir := t.TempDir()
 	w, err := Create(dir)
@@ -351,7 +351,7 @@ func TestErrorsAreKept(t *testing.T) {
 	}
 }
 
-// BenchmarkValidation writes and flushes what a validation of the paper's network has: 33 scalars, histograms of
+// BenchmarkValidation writes and flushes as many events as a validation of the paper's network: 33 scalars, and histograms of
 // six tensors and of 4,096 updates.
 func BenchmarkValidation(b *testing.B) {
 	w, err := Create(b.TempDir())

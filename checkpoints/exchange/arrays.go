@@ -11,13 +11,13 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// A dtype is a type of elements: what npz and safetensors call it, and its size in bytes.
+// A dtype is a type of elements: its name in npz, its name in safetensors, and its size in bytes.
 type dtype struct {
 	npy, safeTensors string
 	width            int
 }
 
-// The types that a checkpoints.Tensor can have, each in a field of its own.
+// The types that a checkpoints.Tensor can have, and the field that holds each.
 var (
 	float32s = dtype{"<f4", "F32", 4} // Data
 	float64s = dtype{"<f8", "F64", 8} // Data64
@@ -26,7 +26,7 @@ var (
 
 func dtypes() []dtype { return []dtype{float32s, float64s, uint8s} }
 
-// dtypeOf returns the type of a tensor that Check accepts.
+// dtypeOf returns the type of a valid tensor.
 func dtypeOf(t *checkpoints.Tensor) dtype {
 	switch {
 	case t.Data64 != nil:
@@ -48,8 +48,8 @@ func appendData(b []byte, t *checkpoints.Tensor) []byte {
 	return append(b, t.Bytes...)
 }
 
-// decode returns the tensor of the given bytes. It allocates as much as data has,
-// and says what is wrong where the shape asks for more or less.
+// decode returns the tensor of the given bytes. It allocates as much as data has.
+// wrong is the fault if the shape needs more or fewer bytes, else "".
 func decode(name string, shape []int, of dtype, data []byte) (t checkpoints.Tensor, wrong string) {
 	if len(shape) > maxRank {
 		return t, fmt.Sprintf("%d dimensions, at most %d are allowed", len(shape), maxRank)
@@ -82,8 +82,8 @@ func decode(name string, shape []int, of dtype, data []byte) (t checkpoints.Tens
 	return t, ""
 }
 
-// unsafeName says whether a name would be trouble as a path below a folder into
-// which someone unpacks an archive.
+// unsafeName reports whether a name would be dangerous as a path in an archive that someone
+// unpacks into a folder.
 func unsafeName(name string) bool {
 	return name == "." || !fs.ValidPath(name) || strings.ContainsAny(name, `\:`) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' })
 }

@@ -1,14 +1,14 @@
-// Package exchange carries the content of .mopt files to and from formats that
-// Python programs read: NumPy's npz, safetensors, and the msgpack of flax. Nothing
-// is lost: reading what was written gives the same File, bit for bit.
+// Package exchange converts .mopt files to and from formats that
+// Python programs read: NumPy's npz, safetensors, and the msgpack of flax. No information
+// is lost: a File that is written and read again is the same, bit for bit.
 //
-//   - npz: an entry for each tensor, and one more, "__metadata__", a uint8 array of
+//   - npz: an entry for each tensor, and the entry "__metadata__", a uint8 array that holds
 //     JSON in UTF-8.
-//   - safetensors: the same JSON as the string "mopt" of the header's "__metadata__".
-//   - flax-msgpack: the payload of a .mopt file as it is.
+//   - safetensors: the same JSON as the string "mopt" in the header's "__metadata__".
+//   - flax-msgpack: the unchanged payload of a .mopt file.
 //
 // The JSON is an object of config, kind and provenance, as in a .mopt file
-// (docs/format.md). A number with a point or an exponent is a float, any other an
+// (docs/format.md). A number with a point or an exponent is a float; any other number is an
 // integer.
 package exchange
 
@@ -30,7 +30,7 @@ const (
 	NPZ Format = "npz"
 	// SafeTensors is the format of the Python package safetensors.
 	SafeTensors Format = "safetensors"
-	// FlaxMsgpack is what flax.serialization.msgpack_serialize writes.
+	// FlaxMsgpack is the format that flax.serialization.msgpack_serialize writes.
 	FlaxMsgpack Format = "flax-msgpack"
 )
 
@@ -45,7 +45,7 @@ func (f Format) Extension() string {
 	return "." + string(f)
 }
 
-// Limits, so that a small file cannot ask for much.
+// Limits, so that a small file cannot make a reader allocate much memory.
 const (
 	maxFile     = 1<<30 + 1<<26 // bytes, of any format
 	maxMetadata = 4 << 20       // bytes of JSON
@@ -54,12 +54,12 @@ const (
 )
 
 // A FormatError says why bytes are not a file of a format, or why a File cannot be
-// one.
+// written in it.
 type FormatError struct {
 	Format Format
-	// Place is where: an entry, a tensor, a byte; "" if it is not at one place.
+	// Place is the entry, the tensor or the byte with the fault; "" if the fault is not at one place.
 	Place string
-	// Reason is what is wrong and, where there is one, the remedy.
+	// Reason names the fault and, if there is one, the remedy.
 	Reason string
 	// Err is the cause, nil if there is none.
 	Err error
@@ -80,7 +80,7 @@ func failf(format Format, place, reason string, args ...any) *FormatError {
 	return &FormatError{Format: format, Place: place, Reason: fmt.Sprintf(reason, args...)}
 }
 
-// refused is the FormatError of an error of package checkpoints.
+// refused returns an error of package checkpoints as a FormatError.
 func refused(format Format, err error) *FormatError {
 	e := &FormatError{Format: format, Reason: err.Error(), Err: err}
 	var fe *checkpoints.FormatError
@@ -93,14 +93,14 @@ func refused(format Format, err error) *FormatError {
 	return e
 }
 
-// Peek is how many bytes Detect looks at.
+// Peek is the number of bytes that Detect needs.
 const Peek = 9
 
-// Detect tells the format of a file by its first Peek bytes; ok is false if they
-// begin none of the three.
+// Detect returns the format of a file from its first Peek bytes; ok is false if they
+// begin none of the three formats.
 func Detect(head []byte) (format Format, ok bool) {
 	switch {
-	case bytes.HasPrefix(head, []byte("\x89MOPT")): // would be a msgpack map
+	case bytes.HasPrefix(head, []byte("\x89MOPT")): // a .mopt file, which also looks like a msgpack map
 		return "", false
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte(zipEnd)):
 		return NPZ, true
@@ -113,9 +113,9 @@ func Detect(head []byte) (format Format, ok bool) {
 }
 
 // Read reads a file of any of the formats from r, which must end where the file
-// ends, and tells which it was. Malformed content is a *FormatError; r's own errors
-// are passed on. Memory is bounded by a small multiple of what r delivers, 64 times
-// that and 1 MiB for compressed npz files, whatever the content claims.
+// ends, and returns its format too. Malformed content is a *FormatError; errors of r
+// are passed on. Whatever the content claims, memory is bounded by a small multiple of the bytes that r delivers;
+// for compressed npz files the bound is 64 times those bytes plus 1 MiB.
 func Read(r io.Reader) (*checkpoints.File, Format, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
@@ -158,7 +158,7 @@ func read(data []byte, format Format) (*checkpoints.File, error) {
 	return f, nil
 }
 
-// Write writes f to w in a format. What cannot be said in it is a *FormatError, and
+// Write writes f to w in a format. If the format cannot hold f, the error is a *FormatError and
 // nothing is written.
 func Write(w io.Writer, f *checkpoints.File, format Format) error {
 	data, err := Marshal(f, format)
@@ -171,7 +171,7 @@ func Write(w io.Writer, f *checkpoints.File, format Format) error {
 	return nil
 }
 
-// Marshal returns what Write writes. Equal files have equal bytes.
+// Marshal returns the bytes that Write writes. Equal files have equal bytes.
 func Marshal(f *checkpoints.File, format Format) (data []byte, err error) {
 	if wrong := f.Check(); wrong != nil {
 		return nil, fmt.Errorf("exchange: write: %w", refused(format, wrong))

@@ -16,7 +16,7 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// sample is a file that uses all that every format can say.
+// sample is a file that uses everything that all formats can hold.
 func sample(t testing.TB) *checkpoints.File {
 	t.Helper()
 	f := &checkpoints.File{
@@ -71,8 +71,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Whatever a tensor can hold, every format keeps it or refuses the file: a field of Tensor that exchange
-// does not know would vanish in silence.
+// Every format either keeps all that a tensor can hold, or refuses the file. The test finds fields of Tensor that exchange
+// does not know and would drop silently.
 func TestEveryTypeOfElementsIsKept(t *testing.T) {
 	types := 0
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[checkpoints.Tensor]()) {
@@ -104,7 +104,7 @@ func TestEveryTypeOfElementsIsKept(t *testing.T) {
 	}
 }
 
-// Bytes that Python wrote.
+// Files that Python wrote can be read.
 func TestBytesOfOthers(t *testing.T) {
 	want := []checkpoints.Tensor{
 		{Name: "state", Shape: []int{2, 3}, Bytes: []byte{0, 51, 102, 153, 204, 255}}, {Name: "w", Shape: []int{1}, Data: []float32{0.5}},

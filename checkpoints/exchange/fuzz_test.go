@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// seeds adds what the format's writer makes, the files of others, and what more says.
+// seeds adds a file from the format's writer, files from other programs, and the inputs in more.
 func seeds(f *testing.F, format Format, pattern string) {
 	data, err := Marshal(sample(f), format)
 	if err != nil {
@@ -31,7 +31,7 @@ func seeds(f *testing.F, format Format, pattern string) {
 	}
 }
 
-// readBack requires of any input: a FormatError, or a file that survives writing
+// readBack fails unless the input gives a FormatError, or a file that survives writing
 // and reading.
 func readBack(t *testing.T, format Format, data []byte) {
 	got, err := read(data, format)
@@ -54,8 +54,8 @@ func readBack(t *testing.T, format Format, data []byte) {
 	}
 }
 
-// FuzzNPZ reads its input as an archive, as an array within one, and as the text of
-// the metadata: fuzzing would not find checksums by itself.
+// FuzzNPZ reads its input as an archive, as an array in an archive, and as the text of
+// the metadata. The last two have correct checksums, which fuzzing would not find by itself.
 func FuzzNPZ(f *testing.F) {
 	seeds(f, NPZ, "*.npz")
 	f.Add(array("<f4", []int{2, 1}, "abcdefgh"))

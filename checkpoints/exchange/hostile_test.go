@@ -57,7 +57,7 @@ func array(descr string, shape []int, data string) []byte {
 	return append(npyHeader(descr, shape), data...)
 }
 
-// header is a .npy array with any text for a header.
+// header returns a .npy array with the given text as its header.
 func header(text string) []byte {
 	b := append([]byte(npyMagic), 1, 0)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(text)))
@@ -191,7 +191,7 @@ func TestHostileFlax(t *testing.T) {
 	rejects(t, FlaxMsgpack, "the payload has 1 keys", []byte("\x81\xa4kind\xa1k"))
 }
 
-// Numbers out of range, and metadata in other words.
+// Numbers out of range and metadata with other content are errors.
 func TestHostileMetadata(t *testing.T) {
 	good := string(metadataText(t))
 	for want, text := range map[string]string{
@@ -234,7 +234,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// What a file claims costs nothing; only what arrives does.
+// Memory grows with the bytes that arrive, not with the sizes that a file claims.
 func TestReadAllocatesByWhatArrives(t *testing.T) {
 	pad := strings.Repeat("x", 1000)
 	bomb := archive(t, zip.Deflate, entry{"w.npy", array("<f4", []int{8 << 20}, strings.Repeat("\x00", 32<<20))}, metadataEntry(t))
@@ -258,7 +258,7 @@ func TestReadAllocatesByWhatArrives(t *testing.T) {
 		}
 		formatError(t, err)
 		limit := uint64(2<<20 + 8*len(data))
-		if name == "overlapping" { // a buffer that grows has allocated several times its size
+		if name == "overlapping" { // a growing buffer allocates several times its final size in all
 			limit = 8 * (unpackBase + unpackRatio*uint64(len(data)))
 		}
 		if got > limit {
@@ -284,7 +284,7 @@ func lyingCount(data []byte) []byte {
 	return data
 }
 
-// overlapping is an archive in which n entries of the directory share the same
+// overlapping returns an archive in which n entries of the directory share the same
 // compressed zeros.
 func overlapping(t *testing.T, n int) []byte {
 	t.Helper()

@@ -15,13 +15,13 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// Limits of JSON: depth counts objects and arrays within each other.
+// Limits on JSON. The depth counts objects and arrays inside each other.
 const (
 	maxDepth  = 40
 	maxValues = 1 << 17
 )
 
-// metadataJSON returns all of f but its tensors.
+// metadataJSON returns everything in f except its tensors as JSON.
 func metadataJSON(f *checkpoints.File) ([]byte, error) {
 	m, err := f.Metadata()
 	if err != nil {
@@ -53,8 +53,8 @@ func setMetadata(f *checkpoints.File, text []byte) error {
 	return f.SetMetadata(m)
 }
 
-// appendJSON appends a value of File.Metadata: keys sorted, floats with a point or
-// an exponent, so that they are told from integers.
+// appendJSON appends a value of File.Metadata. Keys are sorted. Floats have a point or
+// an exponent, which distinguishes them from integers.
 func appendJSON(b []byte, path string, value any) ([]byte, error) {
 	switch x := value.(type) {
 	case nil:
@@ -107,8 +107,8 @@ func appendJSON(b []byte, path string, value any) ([]byte, error) {
 	return nil, fmt.Errorf("%s is a %T, %v: JSON has no word for it; use %s", path, value, value, FlaxMsgpack)
 }
 
-// parseJSON reads one value and nothing after it: nil, bool, uint64, int64
-// (negative), float64, string, []any, map[string]any. A key that comes twice is an
+// parseJSON reads one value, with nothing after it. It returns nil, bool, uint64, int64
+// (negative), float64, string, []any or map[string]any. A key that comes twice is an
 // error.
 func parseJSON(text []byte) (any, error) {
 	if !utf8.Valid(text) {
@@ -174,7 +174,7 @@ func (p *jsonParser) object(depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		key := token.(string) // or Token had failed
+		key := token.(string) // cannot panic: Token fails for any other key
 		if _, ok := m[key]; ok {
 			return nil, fmt.Errorf("the key %q comes twice", key)
 		}

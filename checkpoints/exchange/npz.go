@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// metadataName is the entry that is not a tensor, and the header's key in
+	// metadataName is the name of the entry that is not a tensor, and of the corresponding key in the header of
 	// safetensors.
 	metadataName = "__metadata__"
-	// zipEnd begins the record that ends a zip archive, of zipEndSize bytes
-	// without a comment.
+	// zipEnd begins the last record of a zip archive, which has zipEndSize bytes
+	// if there is no comment.
 	zipEnd     = "PK\x05\x06"
 	zipEndSize = 22
-	// An archive may unpack to unpackBase bytes and unpackRatio times its own size.
-	// Weights hardly compress; what does better is a bomb, or zeros.
+	// An archive may unpack to at most unpackBase bytes plus unpackRatio times its own size.
+	// Weights hardly compress; an archive with a higher ratio is a zip bomb or holds zeros.
 	unpackBase  = 1 << 20
 	unpackRatio = 64
-	// maxNPYHeader is what NumPy itself reads at most, unless told otherwise.
+	// maxNPYHeader is the longest header that NumPy itself reads by default.
 	maxNPYHeader = 10000
 	npyMagic     = "\x93NUMPY"
 )
@@ -40,7 +40,7 @@ func marshalNPZ(f *checkpoints.File) ([]byte, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	add := func(name string, array []byte) error {
-		// The earliest time that the format knows: nothing depends on the clock.
+		// The time is the earliest one in the format, so that the bytes do not depend on the clock.
 		w, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if err == nil {
 			_, err = w.Write(array)
@@ -65,7 +65,7 @@ func marshalNPZ(f *checkpoints.File) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// npyHeader returns what comes before an array's elements in version 1.0 of .npy.
+// npyHeader returns the header that precedes an array's elements in version 1.0 of .npy.
 func npyHeader(descr string, shape []int) []byte {
 	dims := ""
 	for _, d := range shape {
@@ -144,8 +144,8 @@ func readNPZ(data []byte) (*checkpoints.File, error) {
 	return f, nil
 }
 
-// unpack returns an entry's content, whose declared size is within bounds. The
-// buffer grows with what arrives.
+// unpack returns the content of an entry with a declared size within bounds. The
+// buffer grows with the bytes that arrive.
 func unpack(entry *zip.File) ([]byte, error) {
 	r, err := entry.Open()
 	if err != nil {
@@ -169,11 +169,11 @@ type npy struct {
 	data  []byte
 }
 
-// npyDict is the header as NumPy writes it, keys sorted.
+// npyDict matches the header as NumPy writes it, with sorted keys.
 var npyDict = regexp.MustCompile(`^\{'descr': '([<>|=]?[a-zA-Z][0-9]*)', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,100})\), ?\} *\n$`)
 
-// parseNPY takes a .npy file of version 1 to 3 apart; data aliases the input. wrong
-// says what is wrong, "" if nothing is.
+// parseNPY reads a .npy file of version 1 to 3; the data of a alias the input. wrong
+// is the fault of the file, "" if it has none.
 func parseNPY(file []byte) (a npy, wrong string) {
 	const versionEnd = len(npyMagic) + 2
 	if len(file) < versionEnd+4 || string(file[:len(npyMagic)]) != npyMagic {
@@ -200,7 +200,7 @@ func parseNPY(file []byte) (a npy, wrong string) {
 	dims := strings.Split(string(m[3]), ",")
 	for i, text := range dims {
 		text = strings.TrimSpace(text)
-		if text == "" && i == len(dims)-1 { // (), (5,)
+		if text == "" && i == len(dims)-1 { // the shapes () and (5,)
 			break
 		}
 		d, err := strconv.Atoi(text)

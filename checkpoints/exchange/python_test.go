@@ -13,8 +13,8 @@ import (
 	"learnedopt/internal/pythontest"
 )
 
-// What Go writes, Python reads: NumPy without pickles, and the other formats by their
-// own packages where there are any.
+// Python reads the files that Go writes: npz with NumPy, without pickles, and the other formats with their
+// own packages if those are installed.
 func TestPythonReads(t *testing.T) {
 	python := pythontest.Find(t, "msgpack, numpy", "python3-msgpack and python3-numpy")
 	f, dir := sample(t), t.TempDir()
@@ -77,7 +77,7 @@ func TestPythonReads(t *testing.T) {
 	}
 	for i, format := range Formats() {
 		g := got[i]
-		for _, row := range g.Tensors { // hexadecimal, and so exact
+		for _, row := range g.Tensors { // numbers are hexadecimal, and so exact
 			for k, text := range row[2].([]any) {
 				x, err := strconv.ParseFloat(text.(string), 64)
 				if err != nil {

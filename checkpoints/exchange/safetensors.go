@@ -10,11 +10,11 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// maxHeader bounds the JSON header of a safetensors file. That of the largest
-// network, with the longest provenance, is far below.
+// maxHeader bounds the JSON header of a safetensors file. The largest
+// network with the longest provenance has a much shorter header.
 const maxHeader = 8 << 20
 
-// metadataKey is the string of a header's __metadata__ that holds the JSON.
+// metadataKey is the key in a header's __metadata__ under which the JSON is stored.
 const metadataKey = "mopt"
 
 func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
@@ -22,7 +22,7 @@ func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 	if err != nil {
 		return nil, failf(SafeTensors, "", "%v", err)
 	}
-	// The header by hand, because tensors stand in it in the maker's order.
+	// The header is written by hand, because it must keep the maker's order of tensors.
 	key := func(b []byte, s string) []byte {
 		b, _ = appendJSON(b, "", s)
 		return append(b, ':')
@@ -48,7 +48,7 @@ func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 		size = next
 	}
 	head = append(head, '}')
-	for len(head)%8 != 0 { // as the original writer does, to align what follows
+	for len(head)%8 != 0 { // aligns the data that follow, as the original writer does
 		head = append(head, ' ')
 	}
 	if len(head) > maxHeader {
@@ -62,7 +62,7 @@ func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 	return b, nil
 }
 
-// A span is a tensor of a header: its bytes are data[begin:end].
+// A span is a tensor in a header; its bytes are data[begin:end].
 type span struct {
 	name       string
 	of         dtype
@@ -137,7 +137,7 @@ func readSafeTensors(data []byte) (*checkpoints.File, error) {
 	return f, nil
 }
 
-// parseSpan reads a tensor's entry of the header; its keys are exactly these three.
+// parseSpan reads a tensor's entry in the header, which must have exactly three keys.
 func parseSpan(name string, entry any) (s span, wrong string) {
 	m, _ := entry.(map[string]any)
 	of, ok1 := m["dtype"].(string)
@@ -157,7 +157,7 @@ func parseSpan(name string, entry any) (s span, wrong string) {
 	return s, ""
 }
 
-// integers returns an array of numbers from 0 to maxFile.
+// integers returns the numbers of an array; ok is false unless all are whole and from 0 to maxFile.
 func integers(value any) (all []uint64, ok bool) {
 	items, ok := value.([]any)
 	for _, item := range items {

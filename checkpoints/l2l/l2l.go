@@ -1,10 +1,10 @@
-// Package l2l reads .l2l files, in which learned optimizers of DeepMind's
-// learning-to-learn code and its descendants were published: pickles, made by
+// Package l2l reads .l2l files. DeepMind's learning-to-learn code and its descendants
+// published learned optimizers in such files. They are pickles, made by
 // dill, of a dict from module names to dicts from variable names to float32
 // arrays.
 //
-// A pickle is a program. This package runs none of it: the few instructions
-// and names that these files hold are recognized one by one, and everything
+// A pickle is a program. This package does not run it: it recognizes the few instructions
+// and names that these files hold, and everything
 // else is an error.
 package l2l
 
@@ -16,11 +16,11 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// maxFile bounds a file, in bytes. The published ones have 30 thousand.
+// maxFile bounds the size of a file, in bytes. The published files have 30 thousand bytes.
 const maxFile = 16 << 20
 
-// maxSteps bounds the instructions of a file, and so the values that a few
-// bytes each can make. The published ones have 300.
+// maxSteps bounds the number of instructions in a file, and with it the number of values, each of which
+// takes only a few bytes. The published files have 300 instructions.
 const maxSteps = 1 << 16
 
 // maxRank bounds an array's number of dimensions.
@@ -32,13 +32,13 @@ type Array struct {
 	Data  []float32 // finite; its length is the product of Shape
 }
 
-// Read reads a file from r, which must end where the file ends: the arrays by
-// module and variable, as m["lstm_1"]["w_gates"]. Content that is malformed,
-// or beyond what these files need, is a *checkpoints.FormatError; r's own
-// errors are passed on. Memory is bounded by a multiple of what r delivers.
+// Read reads a file from r, which must end where the file ends. It returns the arrays by
+// module and variable, as m["lstm_1"]["w_gates"]. Malformed content, and content
+// that these files do not need, is a *checkpoints.FormatError; errors of r
+// are passed on. Memory is bounded by a multiple of the bytes that r delivers.
 //
-// Names and shapes are not interpreted. In the published files they follow
-// Sonnet: y = [x, h]·W + b with gates in the order i, j, f, o, and 1 to be
+// Read does not interpret names and shapes. In the published files they follow
+// Sonnet: y = [x, h]·W + b with the gates in the order i, j, f, o, where 1 must be
 // added to f.
 func Read(r io.Reader) (map[string]map[string]Array, error) {
 	m, err := read(r)

@@ -19,7 +19,7 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// sample is what testdata/make.py writes.
+// sample is the content that testdata/make.py writes.
 func sample() map[string]map[string]Array {
 	count := func(n int, scale float32) []float32 {
 		x := make([]float32, n)
@@ -58,7 +58,7 @@ func TestReadSamples(t *testing.T) {
 	}
 }
 
-// The sums are NumPy's, from Python's own unpickler.
+// The sums come from NumPy, after Python's own unpickler.
 func TestReadPublished(t *testing.T) {
 	folder := os.Getenv("METAOPT_DATA")
 	if folder == "" {
@@ -124,7 +124,7 @@ lstm_2.w_gates [40 80] -2.8690557102454477
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first and last of a matrix, which a sum does not tell apart.
+	// The first and the last element of a matrix: a sum alone would not find a wrong order.
 	if w := got["lstm_1"]["w_gates"].Data; w[0] != -0.632064700126648 || w[len(w)-1] != -0.6706121563911438 {
 		t.Errorf("lstm_1.w_gates goes from %v to %v", w[0], w[len(w)-1])
 	}
@@ -250,7 +250,7 @@ func TestReadRejects(t *testing.T) {
 			t.Errorf("%.200q: got %v, want %q", c.data, err, c.want)
 		}
 	}
-	// The parts above are right, or the errors would prove little.
+	// The parts above are valid together; otherwise the errors would prove little.
 	if _, err := Read(strings.NewReader(p + "}" + x + "}" + y + array + "ss.")); err != nil {
 		t.Error(err)
 	}
@@ -290,14 +290,14 @@ func TestReadRejectsTruncation(t *testing.T) {
 	}
 }
 
-// zeros never ends.
+// zeros is a reader that never ends.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestReadIsBounded(t *testing.T) {
 	const dtype = "cnumpy\ndtype\nX\x02\x00\x00\x00f4K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-	// 1,000 arrays of the one byte string of 64 KiB.
+	// 1,000 arrays from the same byte string of 64 KiB.
 	shared := "\x80\x03" + dtype + "q\x00B\x00\x00\x01\x00" + strings.Repeat("\x00", 1<<16) + "q\x01}q\x02" +
 		strings.Repeat("cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01J\x00\x40\x00\x00\x85h\x00\x89h\x01tb", 1000)
 	for name, r := range map[string]io.Reader{

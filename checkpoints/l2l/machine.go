@@ -10,8 +10,8 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// The instructions of pickle protocol 3 that these files hold, by the names
-// of Python's pickletools.
+// The instructions of pickle protocol 3 that these files hold, with their names in
+// Python's pickletools.
 const (
 	opMark          = '('
 	opStop          = '.'
@@ -42,15 +42,15 @@ const (
 	opNewFalse      = 0x89
 )
 
-// A machine is the pickle machine, less everything that could run code: a
-// stack of values, a memo, and calls that are recognized and not made.
+// A machine is the pickle machine without everything that could run code. It has a
+// stack of values and a memo, and it recognizes calls instead of making them.
 type machine struct {
 	data  []byte
-	pos   int // next byte
-	at    int // the instruction that runs
+	pos   int // offset of the next byte
+	at    int // offset of the current instruction
 	stack []value
 	memo  map[uint32]value
-	bytes int // of arrays filled
+	bytes int // number of bytes in the arrays so far
 }
 
 // run runs a whole pickle and returns its value.
@@ -133,7 +133,7 @@ func (m *machine) step(op byte) error {
 		if !ok {
 			return m.failf("a call on %s, want a tuple", describe(pair[1]))
 		}
-		// Only a global can be called; the others cannot all be compared.
+		// Only a global can be called. Some of the other values could not even be compared.
 		f, ok := pair[0].(global)
 		if !ok {
 			return m.failf("a call of %s", describe(pair[0]))
@@ -266,7 +266,7 @@ func (m *machine) number(size int) (uint32, error) {
 	return binary.LittleEndian.Uint32(wide[:]), nil
 }
 
-// counted reads a number of the given size and then as many bytes; they alias
+// counted reads a number n of the given size and then n bytes; the bytes alias
 // the input.
 func (m *machine) counted(size int) ([]byte, error) {
 	n, err := m.number(size)

@@ -8,14 +8,14 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// A value is what a pickle can make here: nil, bool, int32, string, []byte,
+// A value is a value that a pickle can make here: nil, bool, int32, string, []byte,
 // tuple, *dict, *array, *dtype, module, global or mark.
 type value any
 
 type (
 	tuple  []value
 	mark   struct{}
-	module string // an imported module: only its name
+	module string // the name of an imported module
 	// A global is one of the names in globals, by its full name.
 	global string
 	dict   struct {
@@ -29,7 +29,7 @@ type (
 	}
 )
 
-// The names that a pickle may use. None stands for code.
+// The names that a pickle may use. None of them runs code here.
 const (
 	defaultdict  global = "collections.defaultdict"
 	loadType     global = "dill._dill._load_type"
@@ -38,11 +38,11 @@ const (
 	ndarray      global = "numpy.ndarray"
 	numpyDtype   global = "numpy.dtype"
 
-	// reconstruct is numpy's maker of empty arrays, under the three names
-	// that it has had.
+	// reconstruct is numpy's function that makes empty arrays. It has had three
+	// names.
 	reconstruct global = "numpy.core.multiarray._reconstruct"
 
-	dictType global = "builtins.dict" // what _load_type('dict') gives
+	dictType global = "builtins.dict" // the result of _load_type('dict')
 )
 
 var globals = map[string]global{
@@ -52,7 +52,7 @@ var globals = map[string]global{
 	"numpy._core.multiarray._reconstruct": reconstruct,
 }
 
-// reconstructModules hold _reconstruct for dill, which fetches it by
+// reconstructModules are the modules from which dill fetches _reconstruct, by
 // _get_attr(_import_module(…), '_reconstruct').
 var reconstructModules = map[string]bool{
 	"numpy.core._multiarray_umath": true, "numpy.core.multiarray": true,
@@ -84,7 +84,7 @@ func describe(v value) string {
 	return "a mark"
 }
 
-// call does what calling f on args would do, for the calls that these files
+// call returns the result of calling f on args, for the calls that these files
 // hold:
 //
 //	_load_type('dict')                          the type dict
@@ -144,7 +144,7 @@ func one[T any](args tuple) (x T, ok bool) {
 	return x, ok
 }
 
-// equal compares values where want is a scalar, a byte string or a tuple of
+// equal reports whether got equals want, which is a scalar, a byte string or a tuple of
 // scalars.
 func equal(got, want value) bool {
 	switch w := want.(type) {
@@ -163,7 +163,7 @@ func equal(got, want value) bool {
 		}
 		return true
 	}
-	return got == want // of different types if got cannot be compared
+	return got == want // does not panic: if got cannot be compared, the types differ
 }
 
 // build sets the state of a dtype or an array.
@@ -212,7 +212,7 @@ func (m *machine) fill(a *array, state value) error {
 		if !ok || d < 1 {
 			return m.failf("an array's dimension is %s, want an integer of at least 1", describe(v))
 		}
-		if n *= int64(d); n > maxFile { // d < 2^31: no overflow
+		if n *= int64(d); n > maxFile { // no overflow: d < 2^31
 			return m.failf("an array is larger than any file")
 		}
 		a.Shape = append(a.Shape, int(d))
@@ -220,7 +220,7 @@ func (m *machine) fill(a *array, state value) error {
 	if int64(len(raw)) != 4*n {
 		return m.failf("an array of shape %v has %d bytes, want %d", a.Shape, len(raw), 4*n)
 	}
-	// The memo could give one byte string to many arrays.
+	// The memo allows a pickle to give one byte string to many arrays.
 	if m.bytes += len(raw); m.bytes > len(m.data) {
 		return m.failf("the arrays are larger than the file: they share data")
 	}

@@ -1,5 +1,5 @@
-// Package archtest holds the tests of the module's shape: which package may
-// know which, and how long a file may be.
+// Package archtest tests the structure of the module: which packages a package may
+// import, and how long a file may be.
 package archtest
 
 import (
@@ -28,19 +28,19 @@ var module = func() string {
 	return strings.TrimPrefix(first, "module ") + "/"
 }()
 
-// A rule says what a package may import. Own packages are meant transitively:
-// whoever imports the package gets them all.
+// A rule says what a package may import. The packages of this module are listed transitively:
+// a program that imports the package gets all of them.
 type rule struct {
-	own    []string // of this module; "internal/" stands for all below it
-	others []string // import paths of other modules, or prefixes of them; nil for the standard library only
+	own    []string // packages of this module; "internal/" stands for all packages below it
+	others []string // import paths of other modules, or prefixes of such paths; nil allows only the standard library
 }
 
-// light are the internal packages that pull in no module worth the name: all
-// that someone gets who only loads an optimizer.
+// light are the internal packages with few dependencies on other modules. A program that only
+// loads an optimizer gets no other internal packages.
 var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"}
 
-// rules has an entry for every package of the module, except that packages
-// below internal/ that no one here can reach are their own business.
+// rules has an entry for every package of the module, except for packages
+// below internal/ that the other packages of the module cannot import.
 var rules = map[string]rule{
 	"optimizer": {},
 	// Wrappers around any rule.
@@ -63,12 +63,12 @@ var rules = map[string]rule{
 	},
 	// Downloads only on demand: tasks itself opens no connection.
 	"tasks/fetch": {},
-	// Whoever loads a finished optimizer gets neither Gorgonia nor plots nor flags.
+	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l",
 			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"},
 	},
-	// Comparing rules: nothing of how they came about.
+	// Comparing rules does not need the code that trains them.
 	"compare": {
 		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
@@ -109,7 +109,7 @@ var rules = map[string]rule{
 	"checkpoints/l2l": {
 		own: []string{"checkpoints", "internal/durable"},
 	},
-	// Formats of other programs: for whoever converts, not for whoever only loads.
+	// Formats of other programs: only a program that converts files needs them.
 	"checkpoints/exchange": {
 		own: []string{"checkpoints", "internal/durable"},
 	},
@@ -125,12 +125,12 @@ var rules = map[string]rule{
 	"tensorboard": {
 		others: []string{"google.golang.org/protobuf/encoding/protowire"},
 	},
-	// Pages are made of files, by what the library itself knows of them.
+	// Pages are made from files, which are read by the types that wrote them.
 	"htmlreport": {
 		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
 			light...),
 	},
-	// What a sweep wrote, for whoever reads it without its tasks.
+	// The records of a sweep, for programs that read them without the sweep's tasks.
 	"sweep/results": {
 		own: append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 	},
@@ -139,7 +139,7 @@ var rules = map[string]rule{
 		own:    []string{"sweep/results", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
-	// What its user has anyway: gonum.
+	// Only gonum, which its user has anyway.
 	"adapters/gonum": {
 		own:    []string{"optimizer"},
 		others: []string{"gonum.org/v1/gonum"},
@@ -154,7 +154,7 @@ var rules = map[string]rule{
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},
-	// A module of its own, below this one: nobody else pays for GoMLX.
+	// A separate module below this one, so that nobody else depends on GoMLX.
 	"adapters/gomlx": {
 		own:    append([]string{"lstm", "optimizer"}, light...),
 		others: []string{"github.com/gomlx/gomlx"},
@@ -169,7 +169,7 @@ var rules = map[string]rule{
 			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
-	// Whoever steps Gorgonia's nodes by a rule has Gorgonia already, and gets nothing else with it.
+	// Only Gorgonia, which its user has anyway.
 	"adapters/gorgonia": {
 		own:    []string{"optimizer", "internal/saved"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
@@ -189,7 +189,7 @@ var rules = map[string]rule{
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},
-	// Derivatives of classifiers that Gorgonia's graphs do not give.
+	// Derivatives of classifiers that Gorgonia's graphs do not provide.
 	"internal/gemm/mlp": {own: []string{"internal/gemm", "internal/simd"}},
 	"internal/gemm/layers": {
 		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"},
@@ -204,7 +204,7 @@ var rules = map[string]rule{
 	"internal/saved":   {},
 }
 
-// A tree maps a package's folder to what its files import, tests left out.
+// A tree maps a package's folder to the imports of its files, without tests.
 type tree map[string][]string
 
 func TestImportsRunDownward(t *testing.T) {
@@ -220,7 +220,7 @@ func TestImportsRunDownward(t *testing.T) {
 	}
 }
 
-// The test itself: each kind of mistake is found.
+// The test itself finds each kind of mistake.
 func TestViolationsAreFound(t *testing.T) {
 	table := map[string]rule{
 		"optimizer":     {},
@@ -281,8 +281,8 @@ func violations(packages tree, rules map[string]rule) (complaints []string) {
 	return complaints
 }
 
-// reach returns the packages of this module that a package imports, itself or
-// through others.
+// reach returns the packages of this module that a package imports, directly or
+// through other packages.
 func reach(packages tree, from string) (found []string) {
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
 		for _, path := range packages[queue[0]] {
@@ -294,7 +294,7 @@ func reach(packages tree, from string) (found []string) {
 	return found
 }
 
-// read parses the import clauses of every file, whatever system it is built for.
+// read parses the import clauses of every file, whatever platform it is built for.
 func read(root string) (tree, error) {
 	packages := tree{}
 	err := sources(root, func(name string, data []byte) error {
@@ -365,7 +365,7 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// generated tells files that carry the standard mark of generated code.
+// generated reports whether a file has the standard mark of generated code.
 func generated(data []byte) bool {
 	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
 		line := lines.Text()

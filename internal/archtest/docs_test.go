@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// files calls f with the path and content of every file of an extension, from the module's root.
+// files calls f with the path, from the module's root, and the content of every file with an extension.
 func files(t *testing.T, ext string, f func(path, content string)) {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -43,12 +43,12 @@ func files(t *testing.T, ext string, f func(path, content string)) {
 	}
 }
 
-// sketches are pages whose blocks may leave things out, by an ellipsis or by being half a line: their
-// reader has a tested example beside it.
+// sketches are pages whose blocks may be incomplete, with an ellipsis or half a line: each has a
+// tested example beside it.
 var sketches = []string{"README.md", "docs/using.md", "docs/guard.md", "docs/adapters/"}
 
-// Go code in the documentation is code that compiles and runs: every block of a page is a run of lines of
-// one Go file, indentation apart.
+// Go code in the documentation compiles and runs: every block of a page consists of consecutive lines of
+// one Go file, except for the indentation.
 func TestGoCodeOfPagesIsInTheSources(t *testing.T) {
 	normal := func(text string) string {
 		lines := strings.Split(text, "\n")
@@ -84,7 +84,7 @@ func TestGoCodeOfPagesIsInTheSources(t *testing.T) {
 	}
 }
 
-// Everything that other modules can name says what it is.
+// Every name that other modules can use has a comment.
 func TestExportedNamesAreDocumented(t *testing.T) {
 	named := 0
 	files(t, ".go", func(path, content string) {
@@ -137,7 +137,7 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 	}
 }
 
-// exportedReceiver is whether a function has no receiver, or one that other packages can name.
+// exportedReceiver reports whether a function has no receiver, or one that other packages can name.
 func exportedReceiver(d *ast.FuncDecl) bool {
 	if d.Recv == nil || len(d.Recv.List) == 0 {
 		return true
@@ -153,7 +153,7 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	return ok && name.IsExported()
 }
 
-// A promise is kept by a test that exists.
+// Every test that a page names exists.
 func TestTestsThatPagesNameExist(t *testing.T) {
 	var sources strings.Builder
 	files(t, ".go", func(path, content string) {
@@ -176,7 +176,7 @@ func TestTestsThatPagesNameExist(t *testing.T) {
 	}
 }
 
-// Links to files of the repository lead somewhere.
+// Links to files of the repository lead to existing files.
 func TestLinksOfPagesLeadSomewhere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)`)
 	count := 0

@@ -1,5 +1,5 @@
-// Package durable writes files so that whatever happens, a crash, a full disk or a
-// failing one, what was there before is intact until what is new is there as a whole.
+// Package durable writes files so that a crash, a full disk or a failing disk cannot damage
+// them: the old content stays intact until the new content is complete.
 package durable
 
 import (
@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 )
 
-// Replace writes data to the file at path: into a temporary file in the same folder, synced,
-// renamed, and the folder synced. A new file gets mode 0644 less the umask, an old one
-// keeps its mode. On an error path holds what it held before, unless the folder alone
-// could not be synced, and no temporary file is left; a process that is killed may leave one,
-// which Clean removes.
+// Replace writes data to the file at path: it writes a temporary file in the same folder, syncs it,
+// renames it, and syncs the folder. A new file gets mode 0644 less the umask; an old file
+// keeps its mode. After an error path holds its old content and no temporary file is left, unless only the
+// sync of the folder failed: then path holds the new content. A process that is killed may leave a temporary file;
+// Clean removes it.
 func Replace(path string, data []byte) (err error) {
 	t, err := create(path)
 	if err != nil {
@@ -57,7 +57,7 @@ func temporary(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
 
-// create makes a temporary file, whose mode the umask limits.
+// create makes a temporary file with mode 0644 less the umask.
 func create(path string) (f *os.File, err error) {
 	err = attempt(Create, path, func() error {
 		for n := 0; ; n++ {
@@ -83,7 +83,7 @@ func Clean(path string) error {
 	return err
 }
 
-// escape makes a path match itself alone.
+// escape returns a pattern for filepath.Glob that matches only the path itself.
 func escape(path string) string {
 	var b []byte
 	for i := range len(path) {
@@ -100,8 +100,8 @@ func escape(path string) string {
 // A Log is a file that grows line by line. It belongs to one goroutine.
 type Log struct{ f *os.File }
 
-// OpenLog opens the file at path for lines after its first size bytes, and cuts off what follows
-// them. With size 0 it makes the file if there is none; one that is shorter is an error.
+// OpenLog opens the file at path to append lines after its first size bytes; it cuts off everything after
+// them. If size is 0 it makes the file if there is none. A file that is shorter than size is an error.
 func OpenLog(path string, size int64) (*Log, error) {
 	var f *os.File
 	err := attempt(Create, path, func() (err error) {
@@ -127,10 +127,10 @@ func OpenLog(path string, size int64) (*Log, error) {
 	return &Log{f}, nil
 }
 
-// Append writes a line, which has its end, in one call.
+// Append writes a line, which must end with a newline, by one call.
 func (l *Log) Append(line []byte) error { return write(l.f, l.f.Name(), line) }
 
-// Sync makes what was written last.
+// Sync makes sure that the written lines survive a crash.
 func (l *Log) Sync() error { return attempt(Sync, l.f.Name(), l.f.Sync) }
 
 // Close closes the file.

@@ -21,11 +21,11 @@ const (
 	SyncFolder Op = "sync folder"
 )
 
-// A Fault decides whether an operation on the file at path fails: with the error that it
-// returns. A *ShortWrite of a write lets some bytes through first.
+// A Fault decides whether an operation on the file at path fails: if it returns an error, the operation fails with
+// that error. If it returns a *ShortWrite for a write, some bytes are written first.
 type Fault func(op Op, path string) error
 
-// A ShortWrite is an error after the first bytes of a write.
+// A ShortWrite is the error of a write that wrote only its first bytes.
 type ShortWrite struct {
 	Bytes int
 	Err   error
@@ -39,8 +39,8 @@ func (e *ShortWrite) Unwrap() error { return e.Err }
 
 var fault atomic.Pointer[Fault]
 
-// Break has every operation of this process ask f first, until mend is called. It is for tests of
-// what a broken disk does.
+// Break makes every operation of this process call f first, until mend is called. It is for tests with
+// a broken disk.
 func Break(f Fault) (mend func()) {
 	fault.Store(&f)
 	return func() { fault.Store(nil) }
@@ -60,7 +60,7 @@ func attempt(op Op, path string, do func() error) error {
 	return do()
 }
 
-// write writes all of data to f, which is on its way to path.
+// write writes data to f, the file at path or its temporary file.
 func write(f *os.File, path string, data []byte) error {
 	err := asked(Write, path)
 	if err == nil {

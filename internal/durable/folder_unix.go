@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// syncFolder makes a rename last. Not every file system can sync a folder.
+// syncFolder syncs a folder, so that a rename survives a crash. Not every file system can do it.
 func syncFolder(folder string) error {
 	d, err := os.Open(folder)
 	if err != nil {

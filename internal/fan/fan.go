@@ -8,28 +8,28 @@ import (
 )
 
 // A Fan runs iterations 0 … n-1 of one loop body on up to GOMAXPROCS
-// goroutines, which all have ended when Run returns. It belongs to one
-// goroutine; after the first use at a given GOMAXPROCS, Run does not allocate.
+// goroutines; all of them have ended when Run returns. A Fan belongs to one
+// goroutine. After the first use at a given GOMAXPROCS, Run does not allocate.
 type Fan struct {
 	body    func(worker, i int)
 	next    atomic.Int64
 	n       int64
 	wg      sync.WaitGroup
 	workers []func()
-	// nothing is started last: what this thread started last another takes from
-	// it only after a sleep of 3 µs, which Linux makes 50 and more.
+	// nothing does no iterations. Run starts it as the last goroutine: another thread takes over the goroutine that a
+	// thread started last only after a sleep of 3 µs, and Linux makes that 50 µs or more.
 	nothing func()
 }
 
-// New returns a fan of the given loop body. worker is below Workers() and
-// distinct for bodies that run at the same time: it may index scratch memory.
+// New returns a Fan for the given loop body. worker is below Workers() and
+// distinct for bodies that run at the same time, so it may index scratch memory.
 func New(body func(worker, i int)) *Fan {
 	f := &Fan{body: body}
 	f.nothing = f.wg.Done
 	return f
 }
 
-// Workers returns how many workers a Run started now would use at most.
+// Workers returns the largest number of workers that a Run started now would use.
 func Workers() int { return runtime.GOMAXPROCS(0) }
 
 // Run runs the body for every i < n, on at most workers goroutines, and waits

@@ -1,9 +1,9 @@
 // Package gemm multiplies float32 matrices of the sizes of small neural
-// networks: tall and thin ones, given by strides, so that a transposed operand
-// is read where it lies.
+// networks, which are tall and thin. Matrices are given by strides, so that a transposed operand
+// is read in place.
 //
 // A product is computed on one goroutine, and each of its elements is one sum
-// in the order of the inner index: the bits depend on the path alone.
+// in the order of the inner index. The bits therefore depend on the path alone.
 package gemm
 
 import (
@@ -52,7 +52,7 @@ type Kernel struct {
 	panel func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool)
 	width int
 
-	// pixels converts all but the last len(src)%16 bytes; nil means that there
+	// pixels converts all bytes except the last len(src)%16; nil means that there
 	// is no assembly for it.
 	pixels func(dst []float32, src []byte)
 }
@@ -71,11 +71,11 @@ func Select(path string) *Kernel {
 var Default = sync.OnceValue(func() *Kernel { return Select(simd.Float32().Path) })
 
 const (
-	// depth is the most rows of a panel of b that are used at a time: with
-	// them, a panel stays in the first-level cache.
+	// depth is the largest number of rows of a panel of b that are used at a time, so that
+	// a panel stays in the first-level cache.
 	depth = 320
-	// packedStride is the row stride in floats from which on a panel is copied
-	// before it is used: its rows would lie in too many pages.
+	// packedStride is the least row stride, in floats, at which a panel is copied
+	// before it is used: its rows would otherwise lie in too many pages.
 	packedStride = 512
 )
 
@@ -85,8 +85,8 @@ var scratch = sync.Pool{New: func() any { return new([depth * 32]float32) }}
 //
 //	C = A·B, or C += A·B if acc,
 //
-// with A of m×k, B of k×n and C of m×n elements, C with adjacent columns. It
-// panics where sizes do not agree or an operand is shorter than its shape
+// with A of m×k, B of k×n and C of m×n elements. The columns of C must be adjacent in memory. Mul
+// panics if sizes do not agree or an operand is shorter than its shape
 // says. C must not overlap A or B.
 func (k *Kernel) Mul(c, a, b Matrix, acc bool) {
 	if a.Rows != c.Rows || b.Cols != c.Cols || a.Cols != b.Rows || !a.Fits() || !b.Fits() || !c.Fits() || c.ColStride != 1 && c.Cols > 1 {
@@ -126,8 +126,8 @@ func (k *Kernel) Mul(c, a, b Matrix, acc bool) {
 	}
 }
 
-// copyPanel writes rows of n elements of a matrix of strides r and s, one
-// after the other, into dst.
+// copyPanel writes rows of n elements of a matrix with the strides r and s into dst, one row
+// after the other.
 func copyPanel(dst, src []float32, n, r, s int) {
 	for at := 0; len(dst) > 0; at += r {
 		row := dst[:n]

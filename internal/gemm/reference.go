@@ -1,7 +1,7 @@
 package gemm
 
-// panel is Kernel.panel in Go. It holds two rows by four columns in registers:
-// more would spill on amd64.
+// panel is Kernel.panel in Go. It holds two rows by four columns in registers; a
+// larger block would not fit in the registers of amd64.
 func panel(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {
 	i := 0
 	for ; i+2 <= m; i += 2 {
@@ -42,7 +42,7 @@ func panel(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {
 	}
 }
 
-// dot is one element of a panel.
+// dot returns one element of a panel.
 func dot(s float32, a, b []float32, ac, br, k int, acc bool) float32 {
 	if !acc {
 		s = 0

@@ -1,5 +1,5 @@
-// Package lock gives a folder to one process at a time. The system takes a lock back when
-// its process ends, however it ends: what a dead process leaves is a file that no one holds.
+// Package lock gives a folder to one process at a time. The system releases a lock when
+// its process ends, however it ends: a dead process only leaves a lock file that no process holds.
 package lock
 
 import (
@@ -23,7 +23,7 @@ type Holder struct {
 	Host string `json:"host"`
 }
 
-// A HeldError says who holds a folder. The zero Holder is one that could not be read, as on Windows.
+// A HeldError says which process holds a folder. The zero Holder means that this could not be read, as on Windows.
 type HeldError struct {
 	Folder string
 	Holder
@@ -59,7 +59,7 @@ func Take(folder string) (*Lock, error) {
 			}
 			return nil, held
 		}
-		if !l.current(path) { // the holder before removed the file in between
+		if !l.current(path) { // the previous holder removed the file in the meantime
 			l.f.Unlock()
 			continue
 		}
@@ -71,20 +71,20 @@ func Take(folder string) (*Lock, error) {
 	}
 }
 
-// Stale returns the process that held the folder until it was killed; nil if the last one
-// gave it back.
+// Stale returns the process that held the folder before and was killed; nil if the last process
+// released the folder.
 func (l *Lock) Stale() *Holder { return l.stale }
 
-// Release gives the folder back and removes the file.
+// Release releases the folder and removes the lock file.
 func (l *Lock) Release() error {
-	err := os.Remove(l.f.Path()) // first: whoever takes it then sees that the file is another one
+	err := os.Remove(l.f.Path()) // before unlocking: a process that takes the lock then sees that the file was replaced
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		err = nil // Windows does not remove what is open
+		err = nil // Windows does not remove open files
 	}
 	return errors.Join(err, l.f.Unlock())
 }
 
-// current says whether the locked file is the one at path.
+// current reports whether the locked file is still the file at path.
 func (l *Lock) current(path string) bool {
 	at, err := os.Stat(path)
 	if err != nil {
@@ -94,7 +94,7 @@ func (l *Lock) current(path string) bool {
 	return err == nil && os.SameFile(at, locked)
 }
 
-// sign writes who holds the folder.
+// sign writes this process as the holder into the lock file.
 func (l *Lock) sign(path string) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -107,7 +107,7 @@ func (l *Lock) sign(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// read returns who signed last.
+// read returns the holder in the lock file, nil if there is none.
 func read(path string) *Holder {
 	f, err := os.Open(path)
 	if err != nil {
@@ -115,7 +115,7 @@ func read(path string) *Holder {
 	}
 	defer f.Close()
 	var h Holder
-	data, err := io.ReadAll(io.LimitReader(f, 4096)) // it is a file of anybody's
+	data, err := io.ReadAll(io.LimitReader(f, 4096)) // anybody may have written the file
 	if err != nil || json.Unmarshal(data, &h) != nil || h.PID == 0 {
 		return nil
 	}

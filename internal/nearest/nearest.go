@@ -1,4 +1,4 @@
-// Package nearest finds the name that a misspelt one was meant to be.
+// Package nearest finds the known name that is most similar to a misspelt one.
 package nearest
 
 import (
@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Name returns the first of the names at the least edit distance to s, case left
-// aside. It panics if there are no names.
+// Name returns the name with the least edit distance to s, ignoring case; of several such names it is the
+// first. It panics if there are no names.
 func Name(s string, names []string) string {
 	s = strings.ToLower(s)
 	return slices.MinFunc(names, func(a, b string) int {

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// An Interpreter is a Python that has what a test needs.
+// An Interpreter is a Python that has the modules that a test needs.
 type Interpreter struct{ path string }
 
-// has exits with 0 if there are all modules. It imports none: that can take seconds.
+// has exits with 0 if all modules are installed. It does not import them, which can take seconds.
 const has = "import importlib.util as u, sys\nsys.exit(any(u.find_spec(m.strip()) is None for m in sys.argv[1].split(',')))"
 
-// Find returns a Python that has all of modules, as "msgpack, numpy". Where there is none
-// the test is skipped, and says that install is missing.
+// Find returns a Python that has all the modules, given as "msgpack, numpy". If there is none, it
+// skips the test with a message that install is missing.
 func Find(t testing.TB, modules, install string) Interpreter {
 	t.Helper()
 	for _, path := range []string{"python3", "/usr/bin/python3"} {
@@ -26,9 +26,9 @@ func Find(t testing.TB, modules, install string) Interpreter {
 	return Interpreter{}
 }
 
-// Run runs a program with arguments and returns what it prints; standard error is the
-// test's if it fails. The program may be "-c" and its text. No byte code is written
-// beside it.
+// Run runs a program with arguments and returns its standard output. If the program fails, the test fails and
+// shows its standard error. The program may be "-c" and its text. Python writes no byte code
+// files.
 func (i Interpreter) Run(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(i.path, append([]string{"-B"}, args...)...)

@@ -14,17 +14,17 @@ import (
 //
 //	path = value
 //
-// for each of its exported fields, and of the fields that these hold, in a fixed order. The text is the same in every
-// process: floats have all their digits, maps are sorted, and a pointer is what it points to. What an interface holds is
-// written with its type.
+// for each of its exported fields and, recursively, for the fields in them, in a fixed order. The text is the same in every
+// process: floats have all their digits, maps are sorted, and a pointer is written as the value that it points to. A value in
+// an interface is written with its type.
 //
-//   - Zero values are left out, so that a field that a later version adds changes nothing while it is not used.
-//   - Where a type has a method WithDefaults that returns the same type, the value with its defaults is written.
-//   - Where a type has a method Definition() any, what it returns is written: for settings that are not exported.
+//   - Zero values are left out, so that a field that a later version adds changes nothing as long as it is not used.
+//   - If a type has a method WithDefaults that returns the same type, the value with its defaults is written.
+//   - If a type has a method Definition() any, its result is written: this is for settings that are not exported.
 //   - Unexported fields, functions, channels and unsafe pointers are left out.
-//   - Of a long text or a long slice of numbers a checksum is written, and one of all lines after the first 32 KiB.
+//   - For a long text or a long slice of numbers a checksum is written, and one checksum for all lines after the first 32 KiB.
 //
-// Values that are nested deeper than 64 levels, and all after the first 65,536, are left out.
+// Values that are nested deeper than 64 levels are left out, and so are all values after the first 65,536.
 func Define(name string, x any) string {
 	var d definer
 	if v := reflect.ValueOf(x); v.IsValid() {
@@ -37,16 +37,16 @@ const (
 	maxDefinition = 32 << 10
 	maxDepth      = 64
 	maxValues     = 1 << 16
-	maxText       = 256 // bytes of a text, elements of a slice of numbers
+	maxText       = 256 // bytes in a text, or elements in a slice of numbers
 )
 
 // A definer writes lines.
 type definer struct {
 	text   strings.Builder
-	sum    hash.Hash64 // of the lines that are not in text
-	more   int         // how many they are
+	sum    hash.Hash64 // checksum of the lines that are not in text
+	more   int         // number of lines that are not in text
 	values int
-	path   []uintptr // the pointers on the way to the present value
+	path   []uintptr // the pointers on the way to the current value
 }
 
 func (d *definer) line(path, value string) {
@@ -69,7 +69,7 @@ func (d *definer) finish() string {
 	return d.text.String()
 }
 
-// held writes a value whose type does not follow from where it stands.
+// held writes a value with its type, because the type does not follow from the field that holds it.
 func (d *definer) held(path string, v reflect.Value, depth int) {
 	name := v.Type().String()
 	v = resolve(v)
@@ -122,7 +122,7 @@ func (d *definer) value(path string, v reflect.Value, depth int) {
 	}
 }
 
-// follow writes what a pointer points to, unless that is something it is part of.
+// follow writes the value that a pointer points to, unless the pointer is itself part of that value.
 func (d *definer) follow(path string, v reflect.Value, depth int) {
 	if v.IsNil() || slices.Contains(d.path, v.Pointer()) {
 		return
@@ -132,7 +132,7 @@ func (d *definer) follow(path string, v reflect.Value, depth int) {
 	d.path = d.path[:len(d.path)-1]
 }
 
-// list writes the length of a slice and its elements, or a checksum where they are many scalars.
+// list writes the length of a slice and its elements, or a checksum of the elements if they are many scalars.
 func (d *definer) list(path string, v reflect.Value, depth int) {
 	n := v.Len()
 	if n > maxText && scalar(reflect.Zero(v.Type().Elem())) != "" {
@@ -161,7 +161,7 @@ func (d *definer) mapped(path string, v reflect.Value, depth int) {
 			key.value("", it.Key(), depth+1)
 			name = strings.NewReplacer("\n", ", ", " = ", ": ").Replace(strings.TrimSpace(key.finish()))
 		}
-		// Each entry has the same number of values left, whichever comes first.
+		// Each entry begins with the same count of values, so that its text does not depend on the order of the entries.
 		entry := definer{path: d.path, values: d.values}
 		entry.line(path+"["+name+"]", "there")
 		entry.value(path+"["+name+"]", it.Value(), depth+1)
@@ -177,7 +177,7 @@ func (d *definer) mapped(path string, v reflect.Value, depth int) {
 
 type defined interface{ Definition() any }
 
-// resolve returns what a value's method Definition or WithDefaults returns, or the value.
+// resolve returns the result of a value's method Definition or WithDefaults, or the value itself if it has neither.
 func resolve(v reflect.Value) reflect.Value {
 	if v.Kind() == reflect.Interface || !v.IsValid() || !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return v
@@ -191,7 +191,8 @@ func resolve(v reflect.Value) reflect.Value {
 	return v
 }
 
-// embeds reports whether a type may have the method Definition from a field, whose other fields it does not know of.
+// embeds reports whether a type may have the method Definition from an embedded field. Such a method does not know the type's
+// other fields.
 func embeds(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -207,7 +208,7 @@ func embeds(t reflect.Type) bool {
 	return false
 }
 
-// scalar returns the text of a value that has no parts, "" for others.
+// scalar returns the text of a value without parts, "" for other values.
 func scalar(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Bool:

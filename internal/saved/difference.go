@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Difference says how a definition differs from the one that was saved, "" if it does not. It names the first three
-// settings, with both values.
+// Difference says how a definition differs from the saved one; it returns "" if they are equal. It names the first three
+// different settings with both values.
 func Difference(saved, now string) string {
 	if saved == now {
 		return ""
@@ -18,7 +18,7 @@ func Difference(saved, now string) string {
 	for _, path := range append(order, more...) {
 		a, before := was[path]
 		b, after := is[path]
-		delete(was, path) // each once
+		delete(was, path) // so that each path is named once
 		delete(is, path)
 		switch {
 		case before && after && a != b:
@@ -39,7 +39,7 @@ func Difference(saved, now string) string {
 	return strings.Join(all, ", ")
 }
 
-// settings takes a definition apart into its paths, in their order, and the value of each.
+// settings returns the paths of a definition, in order, and the values by path.
 func settings(definition string) (order []string, values map[string]string) {
 	values = map[string]string{}
 	for line := range strings.Lines(definition) {
@@ -54,7 +54,7 @@ func settings(definition string) (order []string, values map[string]string) {
 	return order, values
 }
 
-// printable makes what comes from a file fit for a message: short, and without characters that do something to a
+// printable makes a text from a file safe for a message: short, and without characters that control a
 // terminal.
 func printable(s string) string {
 	const longest = 200

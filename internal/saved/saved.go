@@ -1,6 +1,6 @@
-// Package saved is the binary form of what moves in a run where other states may be part of
-// it: fields one after the other, all little-endian, behind a name and a version and
-// before a checksum.
+// Package saved defines the binary form of the states of a run, which may contain other
+// states: a name and a version, then the fields one after the other, all little-endian, and then
+// a checksum.
 package saved
 
 import (
@@ -12,7 +12,7 @@ import (
 	"math"
 )
 
-// A Writer appends fields. Its errors show in Bytes.
+// A Writer appends fields. Bytes returns its first error.
 type Writer struct {
 	data []byte
 	err  error
@@ -27,10 +27,10 @@ func header(name string, version uint32) []byte {
 	return binary.LittleEndian.AppendUint32(h, version)
 }
 
-// NewWriter starts a form of the given name, of up to 8 bytes, and version.
+// NewWriter starts a form with the given name, of up to 8 bytes, and version.
 func NewWriter(name string, version uint32) *Writer { return &Writer{data: header(name, version)} }
 
-// Int appends a count, which is not negative.
+// Int appends a count, which must not be negative.
 func (w *Writer) Int(x int) { w.data = binary.LittleEndian.AppendUint64(w.data, uint64(x)) }
 
 // Float appends any float64.
@@ -82,20 +82,20 @@ func (w *Writer) Bytes() ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(w.data, crc32.Checksum(w.data, castagnoli)), nil
 }
 
-// A Reader takes fields off. After an error all of them are zero; the error shows in Close.
+// A Reader reads fields in order. After an error all further fields are zero; Close returns the error.
 type Reader struct {
 	data    []byte
 	err     error
 	changed bool
 }
 
-// A Changer is a state that also goes on from the data of a state with other settings, as far as they fit it. A state
-// that reads no settings from its data needs no such method.
+// A Changer is a state that can also continue from the data of a state with other settings, as far as the data fit. A state
+// that reads no settings from its data does not need this method.
 type Changer interface {
 	UnmarshalChanged(data []byte) error
 }
 
-// Changed says that the data may be of a state with other settings, and so may those of the states in it. It returns r.
+// Changed says that the data may come from a state with other settings. This also holds for the states in it. It returns r.
 func (r *Reader) Changed() *Reader {
 	r.changed = true
 	return r
@@ -104,7 +104,7 @@ func (r *Reader) Changed() *Reader {
 // MayDiffer reports whether Changed was called.
 func (r *Reader) MayDiffer() bool { return r.changed }
 
-// NewReader reads a form of this name and version.
+// NewReader returns a Reader of a form with this name and version.
 func NewReader(data []byte, name string, version uint32) *Reader {
 	r := &Reader{}
 	want := header(name, version)
@@ -129,7 +129,7 @@ func (r *Reader) fail(format string, args ...any) {
 	r.data = nil
 }
 
-// take returns the next n bytes, nil if there are not as many.
+// take returns the next n bytes, nil if fewer are left.
 func (r *Reader) take(n uint64) []byte {
 	if r.err != nil {
 		return nil
@@ -150,7 +150,7 @@ func (r *Reader) uint() uint64 {
 	return 0
 }
 
-// Int takes a count.
+// Int reads a count.
 func (r *Reader) Int() int {
 	x := r.uint()
 	if x > math.MaxInt {
@@ -160,20 +160,20 @@ func (r *Reader) Int() int {
 	return int(x)
 }
 
-// Same takes a count that has to be want.
+// Same reads a count, which must be want.
 func (r *Reader) Same(what string, want int) {
 	if got := r.Int(); r.err == nil && got != want {
 		r.fail("%s %d, want %d: start with the rule and the number of coordinates that it was saved with", what, got, want)
 	}
 }
 
-// Float takes a float64.
+// Float reads a float64.
 func (r *Reader) Float() float64 { return math.Float64frombits(r.uint()) }
 
-// Text takes a text.
+// Text reads a text.
 func (r *Reader) Text() string { return string(r.take(r.uint())) }
 
-// Floats32 takes n floats, or nil where there are none.
+// Floats32 reads n floats, or nil if the length in the data is 0.
 func (r *Reader) Floats32(n int) []float32 {
 	b := r.floats(n, 4)
 	if b == nil {
@@ -186,7 +186,7 @@ func (r *Reader) Floats32(n int) []float32 {
 	return x
 }
 
-// Floats64 takes n floats, or nil where there are none.
+// Floats64 reads n floats, or nil if the length in the data is 0.
 func (r *Reader) Floats64(n int) []float64 {
 	b := r.floats(n, 8)
 	if b == nil {
@@ -199,7 +199,7 @@ func (r *Reader) Floats64(n int) []float64 {
 	return x
 }
 
-// SomeFloats64 takes any number of floats, nil where there are none.
+// SomeFloats64 reads any number of floats; it returns nil if there are none.
 func (r *Reader) SomeFloats64() []float64 {
 	if n := len(r.data); r.err == nil && n >= 8 {
 		if got := binary.LittleEndian.Uint64(r.data); got <= uint64(n/8) {
@@ -224,8 +224,8 @@ func (r *Reader) floats(n, size int) []byte {
 	return r.take(uint64(n) * uint64(size))
 }
 
-// State takes the binary form of a state into s, which is fresh: after an error it is of no
-// use.
+// State reads the binary form of a state into s, which must be new. After an error s must not be
+// used.
 func (r *Reader) State(s any) {
 	b := r.take(r.uint())
 	if r.err != nil {
@@ -247,13 +247,13 @@ func (r *Reader) State(s any) {
 	}
 }
 
-// Fail makes Close return this error if there is none yet.
+// Fail makes Close return this error, unless there was an earlier one.
 func (r *Reader) Fail(err error) { r.fail("%w", err) }
 
 // Err returns the error so far.
 func (r *Reader) Err() error { return r.err }
 
-// Close returns the first error; that something is left is one.
+// Close returns the first error. Data that are left over are an error too.
 func (r *Reader) Close() error {
 	if r.err == nil && len(r.data) > 0 {
 		r.fail("%d bytes too many", len(r.data))

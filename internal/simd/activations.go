@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// tanh and sigmoid in T: math's in float64, the short forms below in float32.
+// tanh and sigmoid in T: they use package math in float64 and the short forms below in float32.
 
 func tanh[T Float](x T) T {
 	if unsafe.Sizeof(x) == 4 {
@@ -21,10 +21,10 @@ func sigmoid[T Float](x T) T {
 	return T(1 / (1 + math.Exp(-float64(x))))
 }
 
-// Tanh32 is the hyperbolic tangent, within 7 ulp of the true value; NaN gives
-// NaN. It is the odd rational function x·P(x²)/Q(x²), P and Q of degree 4, that
-// is nearest to it relatively, by 2.1e-8, on |x| ≤ 9 and among those of slope 1
-// at 0; beyond, the value is ±1 in float32.
+// Tanh32 returns the hyperbolic tangent, within 7 ulp of the true value; NaN gives
+// NaN. For |x| ≤ 9 it is a rational function x·P(x²)/Q(x²) with P and Q of degree 4 and slope 1
+// at 0. Of all such functions it has the least relative error, 2.1e-8.
+// For |x| > 9 the value is ±1 in float32.
 func Tanh32(x float32) float32 {
 	const clamp = 9
 	if x > clamp {
@@ -47,20 +47,20 @@ func Tanh32(x float32) float32 {
 	return x * p / d
 }
 
-// Sigmoid32 is 1/(1+e^-x), within 7 ulp of the true value where that is a
-// normal number, within 5 for |x| < 20; below the smallest normal number it is
-// wrong by less than that number, and 0 from -88.4 on. NaN gives NaN. e^-x is
-// 2^n·p(t) with n an integer and t = -x - n·ln2, |t| ≤ ln2/2. p has degree 5,
-// with the coefficients of XNNPACK's sigmoids. n·ln2 needs no second term: the
-// float32 that is nearest to ln2 misses it by 2e-9 only.
+// Sigmoid32 returns 1/(1+e^-x), within 7 ulp of the true value if that is a
+// normal number, and within 5 ulp for |x| < 20. Below the smallest normal number the error
+// is less than that number, and for x below -88.4 the result is 0. NaN gives NaN. e^-x is computed as
+// 2^n·p(t) with n an integer and t = -x - n·ln2, |t| ≤ ln2/2. p has degree 5
+// and the coefficients of XNNPACK's sigmoids. n·ln2 needs no second term, because the
+// float32 nearest to ln2 differs from it by only 2e-9.
 func Sigmoid32(x float32) float32 {
 	const (
-		low   = -89 // from here on 2^n is +Inf, and the result 0
-		high  = 87  // from here on 2^n is no normal number; the result is 1 since 17
+		low   = -89 // below it 2^n is +Inf and the result is 0
+		high  = 87  // above it 2^n is no normal number; the result is 1 from 17 on
 		log2e = 0x1.715476p+0
 		ln2   = 0x1.62e430p-1
-		// Added to a small number, shift rounds it to an integer; with the bias
-		// of the exponent added, the sum's lowest bits are 2^n's exponent.
+		// Adding shift to a small number rounds it to an integer n. Because shift also contains the bias
+		// of the exponent, the lowest bits of the sum are the exponent of 2^n.
 		shift = 3<<22 + 127
 	)
 	x = min(max(x, low), high)

@@ -1,7 +1,7 @@
 package simd
 
-// Panics: mistakes of the caller, not of data. Assembly does not see where a
-// slice ends, so every kernel checks before it starts.
+// Panics after a caller's mistake. Assembly does not see where a
+// slice ends, so every kernel checks the lengths before it starts.
 const (
 	errMatMul = "simd: MatMul: slice too short or negative size"
 	errCell   = "simd: Cell: slice too short or negative size"

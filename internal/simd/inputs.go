@@ -2,7 +2,7 @@ package simd
 
 import "math"
 
-// The pure-Go kernels of the features.
+// The pure-Go kernels for the features.
 
 func logAndSign[T Float](x, grad []T, p, large T) {
 	checkInputs(x, grad)

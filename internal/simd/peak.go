@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Peak measures how many float32 multiply-adds a machine makes at most with
-// the instructions of k's path, in GFLOP/s: each of the given number of workers
+// Peak measures the highest rate of float32 multiply-adds of this machine with
+// the instructions of k's path, in GFLOP/s. Each of the given number of workers
 // runs sixteen independent chains of FMAs in registers, without memory, for
-// about the time d. An FMA counts as two.
+// about the time d. An FMA counts as two operations.
 func Peak(k *Kernels[float32], workers int, d time.Duration) float64 {
 	const slice = 1 << 14
 	var wg sync.WaitGroup
@@ -34,8 +34,8 @@ func Peak(k *Kernels[float32], workers int, d time.Duration) float64 {
 	return sum
 }
 
-// fmaChains is the twin of the assembly's: a scalar multiplication and an
-// addition in place of an FMA.
+// fmaChains is the twin of the assembly: it uses a scalar multiplication and an
+// addition instead of an FMA.
 func fmaChains(n int) {
 	x := float32(-0.5)
 	a, b, c, d, e, f, g, h := x, x, x, x, x, x, x, x

@@ -15,8 +15,8 @@ func Reference[T Float]() *Kernels[T] {
 	}
 }
 
-// The pure-Go kernels. They hold two weight rows by four lanes in registers:
-// more would spill on amd64.
+// The pure-Go kernels. They hold two weight rows by four lanes in registers; a
+// larger block would not fit in the registers of amd64.
 
 func matMul[T Float](c, a, x, bias []T, lda, m, k int, acc bool) {
 	checkMatMul(c, a, x, bias, lda, m, k)

@@ -7,21 +7,21 @@ import (
 	"sync"
 )
 
-// EnvPath is the environment variable that names the path that Float32 takes;
-// unset or empty, it takes the fastest.
+// EnvPath is the environment variable that names the path of Float32. If it is
+// unset or empty, Float32 takes the fastest path.
 const EnvPath = "METAOPT_SIMD"
 
-// A PathError says that a path was asked for that is not there.
+// A PathError says that this CPU does not have the requested path.
 type PathError struct {
-	Name  string   // what was asked for
-	Paths []string // what there is on this CPU
+	Name  string   // the requested path
+	Paths []string // the paths of this CPU
 }
 
 func (e *PathError) Error() string {
 	return fmt.Sprintf("simd: no path %q on this CPU: use one of %s", e.Name, strings.Join(e.Paths, ", "))
 }
 
-// available is every path of this CPU, the fastest first.
+// available holds every path of this CPU, the fastest first.
 var available = sync.OnceValue(func() []*Kernels[float32] {
 	k := Reference[float32]()
 	k.chains, k.width = fmaChains, 1
@@ -58,16 +58,16 @@ var chosen = sync.OnceValues(func() (*Kernels[float32], error) {
 	return k, err
 })
 
-// Float32 returns the kernels that EnvPath names, as it was when Float32 or
-// EnvError was called first, and the fastest if it names none or one that is
-// not there. A command reports the latter, which EnvError tells.
+// Float32 returns the kernels that EnvPath names. If EnvPath names none, or a path that this CPU does not
+// have, it returns the fastest kernels; EnvError reports the latter case. EnvPath is read
+// once, when Float32 or EnvError is first called.
 func Float32() *Kernels[float32] {
 	k, _ := chosen()
 	return k
 }
 
-// EnvError returns what is wrong with the value of EnvPath: nil, or an error
-// that wraps a *PathError.
+// EnvError returns an error that wraps a *PathError if the value of EnvPath is invalid, else
+// nil.
 func EnvError() error {
 	_, err := chosen()
 	return err

@@ -1,7 +1,7 @@
 // Package stream splits one seed into independent named random streams.
 //
-// A unit of work's randomness depends on its name and its index, never on who
-// ran before it: that is what makes results independent of GOMAXPROCS, of the
+// The random numbers of a unit of work depend on the seed, its name and its index, never on the work that
+// ran before it. Results are therefore independent of GOMAXPROCS, of the
 // order of evaluation and of a resume.
 package stream
 
@@ -12,7 +12,7 @@ import (
 )
 
 // New returns the stream (seed, purpose, index). Distinct triples give
-// statistically independent PCG generators; equal triples give equal ones.
+// statistically independent PCG generators; equal triples give equal generators.
 // Every seed is valid, 0 included.
 func New(seed uint64, purpose string, index uint64) *rand.Rand {
 	pcg := &rand.PCG{}
@@ -20,8 +20,8 @@ func New(seed uint64, purpose string, index uint64) *rand.Rand {
 	return rand.New(pcg)
 }
 
-// Reseed puts an existing generator at the start of the stream
-// (seed, purpose, index), so that a hot loop need not allocate one.
+// Reseed sets an existing generator to the start of the stream
+// (seed, purpose, index), so that a hot loop need not allocate a generator.
 func Reseed(pcg *rand.PCG, seed uint64, purpose string, index uint64) {
 	var head [64]byte
 	binary.LittleEndian.PutUint64(head[0:], seed)

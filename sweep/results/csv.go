@@ -10,13 +10,13 @@ import (
 	"learnedopt/compare"
 )
 
-// WriteCSV writes a row for each optimizer, cell and instance, under a header: the value of every
-// axis, the task, what the rule is, and the losses on that instance, empty where it diverged.
+// WriteCSV writes a header and then a row for each optimizer, cell and instance. A row has the value of every
+// axis, the task, the rule and its losses on that instance; the losses are empty if the rule diverged there.
 func (res *Results) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	var axes []string
 	for _, a := range res.Axes {
-		if a.Key != StepsAxis { // a column of its own anyway
+		if a.Key != StepsAxis { // steps has its own column, with or without an axis
 			axes = append(axes, a.Key)
 		}
 	}

@@ -9,11 +9,12 @@ import (
 	"learnedopt/optimizer"
 )
 
-// intervals is into how many parts a stored curve divides the horizon, at most.
+// intervals is the largest number of parts into which a stored curve divides the horizon.
 const intervals = 200
 
-// NewRecord sums up the runs of a rule over a horizon T of steps; the runs may be longer. outcomes[i] is of instance i of a comparison
-// with the given seed. What the losses do not tell (Key, Rule, Cell and so on) is left to the caller.
+// NewRecord sums up the runs of one rule over a horizon T of the given number of steps; the runs may be longer. outcomes[i] is
+// the run on instance i of a comparison with the given seed. The caller fills in the fields that do not follow from the losses
+// (Key, Rule, Cell and so on).
 func NewRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, seed uint64) Record {
 	r := Record{Steps: steps, Runs: len(outcomes), Seed: seed}
 	outcomes = slices.Clone(outcomes)
@@ -30,7 +31,7 @@ func NewRecord(c compare.Contender, outcomes []optimizer.Outcome, steps int, see
 	return r
 }
 
-// curveSteps are at most intervals+1 steps from 0 to T, evenly spaced but for rounding.
+// curveSteps returns at most intervals+1 steps from 0 to T, both included, evenly spaced up to rounding.
 func curveSteps(steps int) []int {
 	n := min(steps, intervals)
 	at := make([]int, n+1)
@@ -40,11 +41,12 @@ func curveSteps(steps int) []int {
 	return at
 }
 
-// smoothing is over how many steps a curve is averaged before it is compared with a final
-// loss, which is such an average.
+// smoothing is the number of steps over which a curve is averaged before it is compared with a final
+// loss: a final loss is an average of as many losses.
 const smoothing = 5
 
-// SetReach fills in Reach and ReachEvery from the record's runs of up to longest steps; Reach ends where a run diverged.
+// SetReach fills in Reach and ReachEvery from the record's runs, which have up to longest steps. Reach ends at the first step
+// at which a run diverged.
 func (r *Record) SetReach(outcomes []optimizer.Outcome, longest int) {
 	every := (r.Steps + intervals - 1) / intervals
 	r.Reach, r.ReachEvery = nil, every
@@ -77,8 +79,8 @@ func (r *Record) SetReach(outcomes []optimizer.Outcome, longest int) {
 	}
 }
 
-// speedUp compares the final loss of a learned rule with the tuned rule r; ok is false if there is
-// nothing to compare.
+// speedUp compares the final loss of a learned rule with the curve of the tuned rule r. ok is false if the final loss is not
+// finite or r has no Reach.
 func (r *Record) speedUp(final compare.Number) (s SpeedUp, ok bool) {
 	if !final.Finite() || len(r.Reach) == 0 {
 		return s, false

@@ -13,7 +13,7 @@ import (
 	"learnedopt/compare"
 )
 
-// whole is a record that contradicts nothing.
+// whole is a valid record.
 func whole() Record {
 	return Record{
 		Key: "k", Steps: 1, Runs: 2, MeanLosses: []compare.Number{1, 2}, FinalLosses: []compare.Number{1, 2},
@@ -21,7 +21,7 @@ func whole() Record {
 	}
 }
 
-// A record must have as many numbers as it says; each part is looked at.
+// Each list of a record must have as many numbers as the record says.
 func TestRecordsThatContradictThemselves(t *testing.T) {
 	if err := new(whole()).Validate(); err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestManifestsThatContradictThemselves(t *testing.T) {
 	}
 }
 
-// What is shown of a record is the manifest's; its losses and its learning rate stay.
+// Place takes names and values from the manifest; the record keeps its losses and its learning rate.
 func TestPlace(t *testing.T) {
 	rate := 0.3
 	m := &Manifest{Runs: 2, Rules: []Rule{{Name: "l", Kind: compare.Learned}, {Name: "adam, now", Kind: compare.Baseline, Tuned: TuneCell}}}
@@ -126,7 +126,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Records are read as they were written, the last one of each key, up to the line that a crash cut.
+// Records are read as they were written. The last one of each key counts, and a line that a crash cut is ignored.
 func TestRecordsAreReadBack(t *testing.T) {
 	dir := t.TempDir()
 	if got, err := ReadRecords(dir); err != nil || len(got) != 0 {

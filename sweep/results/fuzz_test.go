@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A folder with any records and any manifest gives results or an error.
+// Any manifest with any records gives either results or an error.
 func FuzzFolder(f *testing.F) {
 	const manifest = `{"axes":[{"key":"steps","values":["1"]}],"rules":[{"name":"l","kind":"learned"},{"name":"adam","kind":"baseline"}],` +
 		`"cells":[{"values":{"steps":"1"},"steps":1,"keys":["a","b"]}],"runs":2,"seed":0}`

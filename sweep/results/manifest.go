@@ -12,37 +12,37 @@ import (
 
 // The files of a sweep's folder.
 const (
-	// ManifestFile holds the Manifest, CellsFile a Record a line.
+	// ManifestFile holds the Manifest. CellsFile holds one Record a line.
 	ManifestFile = "sweep.json"
 	CellsFile    = "cells.jsonl"
 )
 
-// On what the learning rates of hand-designed rules are tuned.
+// Where the learning rates of hand-designed rules are tuned.
 const (
-	// TuneBase is once, on the base task and horizon; TuneCell in every cell; TuneBoth makes
-	// two rules of each.
+	// TuneBase tunes each rule once, on the base task and horizon. TuneCell tunes it in every cell. TuneBoth does both and
+	// makes two rules of each.
 	TuneBase = "base"
 	TuneCell = "cell"
 	TuneBoth = "both"
 )
 
-// ReachRule is the hand-designed rule that speed-ups are measured by.
+// ReachRule is the hand-designed rule against which speed-ups are measured.
 const ReachRule = "adam"
 
-// StepsAxis is the key of the axis that is the horizon T.
+// StepsAxis is the key of the axis whose values are horizons T.
 const StepsAxis = "steps"
 
-// An Axis is a setting and the values that it takes, in canonical text.
+// An Axis is a setting and the values that it takes in the sweep, in canonical text.
 type Axis struct {
 	Key    string   `json:"key"`
 	Values []string `json:"values"`
 }
 
-// A Manifest is a sweep's resolved configuration: with it and the records the results can be
-// told without the optimizers and the data.
+// A Manifest is a sweep's resolved configuration. The manifest and the records are enough to compute the
+// results, without the optimizers and the data.
 type Manifest struct {
 	Version string `json:"version"`
-	// Task is the base task: its canonical name, or its plain one if the sweep does not need it.
+	// Task is the base task: its canonical name, or only the name of the task if the sweep does not run it.
 	Task     string `json:"task"`
 	Axes     []Axis `json:"axes"`
 	Steps    int    `json:"steps"`
@@ -58,16 +58,16 @@ type Manifest struct {
 
 // A Rule is an optimizer of a sweep.
 type Rule struct {
-	// Name is shown; it is unique among a sweep's rules.
+	// Name is the name that is shown; it is unique among a sweep's rules.
 	Name string `json:"name"`
 	// Kind is compare.Learned or compare.Baseline.
 	Kind string `json:"kind"`
-	// Source is a learned rule's file or pretrained:NAME, Digest the SHA-256 of its
+	// Source is a learned rule's file or pretrained:NAME. Digest is the SHA-256 of its
 	// parameters and configuration.
 	Source string `json:"source,omitempty"`
 	Digest string `json:"digest,omitempty"`
-	// Baseline is a hand-designed rule's plain name, Tuned TuneBase or TuneCell, LearningRate what it
-	// was tuned to: nil before that.
+	// Baseline is a hand-designed rule's name in package baselines. Tuned is TuneBase or TuneCell. LearningRate is the tuned
+	// learning rate: it is set in a Record and nil in a Manifest.
 	Baseline     string   `json:"baseline,omitempty"`
 	Tuned        string   `json:"tuned,omitempty"`
 	LearningRate *float64 `json:"learning_rate,omitempty"`
@@ -75,12 +75,12 @@ type Rule struct {
 
 // A Cell is one combination of the axes' values.
 type Cell struct {
-	// Values has the value of every axis by its key.
+	// Values holds the value of every axis by the axis' key.
 	Values map[string]string `json:"values"`
-	// Task is the canonical name, Steps the horizon T.
+	// Task is the canonical name of the cell's task. Steps is the horizon T.
 	Task  string `json:"task"`
 	Steps int    `json:"steps"`
-	// Keys are those of the records, one for each of Manifest.Rules.
+	// Keys are the keys of the cell's records, one for each of Manifest.Rules.
 	Keys []string `json:"keys"`
 }
 
@@ -96,12 +96,13 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// Validate says in what a manifest contradicts itself.
+// Validate reports the first contradiction in a manifest: a rule of unknown kind, two rules of one name, or a cell without
+// exactly one key a rule.
 func (m *Manifest) Validate() error {
 	names := map[string]bool{}
 	for _, r := range m.Rules {
 		if r.Kind != compare.Learned && r.Kind != compare.Baseline || names[r.Name] {
-			return fmt.Errorf("rule %q of kind %q, which is none or there twice", r.Name, r.Kind)
+			return fmt.Errorf("rule %q of kind %q: the kind is unknown, or the rule is there twice", r.Name, r.Kind)
 		}
 		names[r.Name] = true
 	}
@@ -113,7 +114,7 @@ func (m *Manifest) Validate() error {
 	return nil
 }
 
-// Write writes the manifest into a sweep's folder, in place of an older one.
+// Write writes the manifest into a sweep's folder; it replaces an older one.
 func (m *Manifest) Write(dir string) error {
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
@@ -142,7 +143,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 // Total counts the sweep's records.
 func (m *Manifest) Total() int { return len(m.Cells) * len(m.Rules) }
 
-// Missing counts the sweep's records that are not among some.
+// Missing counts the sweep's records that are not among the given ones.
 func (m *Manifest) Missing(records map[string]Record) int {
 	missing := 0
 	for _, cell := range m.Cells {
@@ -155,7 +156,7 @@ func (m *Manifest) Missing(records map[string]Record) int {
 	return missing
 }
 
-// Name is the cell's values in the order of the axes: "units=20 layers=2".
+// Name returns the cell's values in the order of the axes, as "units=20 layers=2"; without axes it returns the cell's task.
 func (m *Manifest) Name(c Cell) string {
 	text := ""
 	for _, a := range m.Axes {
@@ -170,9 +171,9 @@ func (m *Manifest) Name(c Cell) string {
 	return text
 }
 
-// Place returns a record as the sweep's, of rule k in a cell: what is shown, the rule's name and the cell's
-// values, may be called otherwise than when the record was made. ok is false if the record is of another number of instances than
-// the sweep's.
+// Place returns a record as the record of rule k in a cell of this sweep. The rule's name and the cell's values come from the
+// manifest: they may have changed since the record was made. ok is false if the record has another number of instances than
+// the sweep.
 func (m *Manifest) Place(r Record, c *Cell, k int) (_ Record, ok bool) {
 	if r.Runs != m.Runs {
 		return r, false

@@ -6,46 +6,46 @@ import (
 	"learnedopt/compare"
 )
 
-// Results are a sweep's records, compared. Its JSON is what metaopt sweep --json prints.
+// Results are the records of a sweep and their comparisons. metaopt sweep --json prints them as JSON.
 type Results struct {
 	*Manifest
 	Cells []CellResult `json:"cells"`
 	// Summaries has an entry for each learned rule.
 	Summaries []Summary `json:"summaries"`
-	// Missing counts the records that are not there: of cells to come, or of rules that no
-	// learning rate suited.
+	// Missing counts the records that do not exist: records of cells that have not run yet, and of rules that
+	// diverged at every learning rate.
 	Missing int `json:"missing"`
 }
 
-// A CellResult is what is known of a cell.
+// A CellResult holds the records of a cell and the comparisons between them.
 type CellResult struct {
 	Cell
-	// Records are in the order of Manifest.Rules, without those that are missing.
+	// Records are in the order of Manifest.Rules; missing records are left out.
 	Records []Record `json:"records"`
 	// Duels has an entry for each learned rule that has a record.
 	Duels []Duel `json:"duels"`
 }
 
-// A Duel compares a learned rule with the best tuned one of a cell.
+// A Duel compares a learned rule with the best tuned rule of a cell.
 type Duel struct {
 	Rule      string         `json:"rule"`
 	MeanLoss  compare.Number `json:"mean_loss"`
 	FinalLoss compare.Number `json:"final_loss"`
 	Diverged  int            `json:"diverged"`
-	// Best is the tuned rule of the fewest divergences and then the least mean loss, on these
-	// instances; "" if the cell has none. Choosing it after the fact favours it.
+	// Best is the tuned rule with the fewest divergences on these instances and, among equals, the least mean
+	// loss; "" if the cell has no tuned rule. It is chosen on the same instances that it is compared on, which favours it.
 	Best         string         `json:"best"`
 	BestMeanLoss compare.Number `json:"best_mean_loss"`
 	BestDiverged int            `json:"best_diverged"`
 	Ratio        Ratio          `json:"ratio"`
-	// SpeedUp is against SpeedUpAgainst, the ReachRule tuned in the cell, or else on the base
-	// task; nil if there is none, or the learned rule diverged.
+	// SpeedUp is measured against SpeedUpAgainst: ReachRule as tuned in the cell, or else as tuned on the base
+	// task. It is nil if there is no such rule, or if the learned rule diverged.
 	SpeedUp        *SpeedUp `json:"speed_up"`
 	SpeedUpAgainst string   `json:"speed_up_against"`
 }
 
-// Load reads the results of a sweep's folder, finished or not. It takes no lock: what is being
-// written meanwhile is left out.
+// Load reads the results of a sweep's folder, finished or not. It takes no lock: lines that a running sweep is still
+// writing are left out.
 func Load(dir string) (*Results, error) {
 	m, err := ReadManifest(dir)
 	if err != nil {
@@ -58,7 +58,7 @@ func Load(dir string) (*Results, error) {
 	return m.Results(records), nil
 }
 
-// Results compares the records of the sweep among some; others are left aside.
+// Results compares the records that belong to the sweep. It ignores all other records in the map.
 func (m *Manifest) Results(records map[string]Record) *Results {
 	res := &Results{Manifest: m, Missing: m.Missing(records)}
 	for _, cell := range m.Cells {
@@ -80,7 +80,8 @@ func (m *Manifest) Results(records map[string]Record) *Results {
 	return res
 }
 
-// Compare compares the records of a cell, in which it fills in SpeedUp and Paired: each learned rule with each hand-designed one.
+// Compare compares each learned rule of a cell with each hand-designed one. It fills in SpeedUp and Paired of the learned
+// rules' records.
 func Compare(cell Cell, records []Record) CellResult {
 	c := CellResult{Cell: cell, Records: records}
 	for i := range records {
@@ -91,7 +92,7 @@ func Compare(cell Cell, records []Record) CellResult {
 	return c
 }
 
-// Result returns the record as package compare knows it, with its losses averaged over instances. It has no intervals and no curve.
+// Result returns the record as a compare.Result, with its losses averaged over instances, without intervals and without a curve.
 func (r *Record) Result() compare.Result {
 	res := compare.Result{Name: r.Rule.Name, Kind: r.Rule.Kind, MeanLosses: r.MeanLosses, FinalLosses: r.FinalLosses, Diverged: r.Diverged}
 	for i := range r.MeanLosses {
@@ -101,8 +102,8 @@ func (r *Record) Result() compare.Result {
 	return res
 }
 
-// duel pairs a learned record with each tuned one of its cell, which it notes in the record, and with
-// the best of them.
+// duel compares a learned rule with each tuned rule of its cell, fills in SpeedUp and Paired of its record, and
+// returns the comparison with the best tuned rule.
 func duel(learned *Record, cell []Record) Duel {
 	own := learned.Result()
 	d := Duel{Rule: own.Name, MeanLoss: own.MeanLoss, FinalLoss: own.FinalLoss, Diverged: own.Diverged}
@@ -111,7 +112,7 @@ func duel(learned *Record, cell []Record) Duel {
 	for i := range cell {
 		r := &cell[i]
 		if r.Rule.Kind != compare.Baseline || r.Runs != learned.Runs || r.Seed != learned.Seed || r.Steps != learned.Steps {
-			continue // not of the same instances
+			continue // no tuned rule, or not the same instances and horizon
 		}
 		tuned = append(tuned, r.Result())
 		learned.Paired[r.Rule.Name] = ratioOf(compare.PairOf(own, tuned[len(tuned)-1], learned.Seed))
@@ -129,7 +130,8 @@ func duel(learned *Record, cell []Record) Duel {
 	return d
 }
 
-// badness orders duels: a ratio, 0 where the best tuned rule diverged and the learned one did not.
+// badness orders duels from good to bad for the learned rule: the ratio of mean losses, or 0 if the best tuned rule diverged
+// and the learned one did not.
 func (d *Duel) badness() compare.Number {
 	if d.Diverged == 0 && !d.BestMeanLoss.Finite() {
 		return 0
@@ -145,18 +147,18 @@ func ratioOf(p compare.Paired) Ratio {
 	return r
 }
 
-// A Summary counts what became of a learned rule's cells.
+// A Summary counts in how many cells a learned rule won and lost against the best tuned rule.
 type Summary struct {
 	Rule string `json:"rule"`
-	// Cells are those that were compared; Won, Lost and Open are their parts.
+	// Cells is the number of cells with a comparison. It is the sum of Won, Lost and Open.
 	Cells int `json:"cells"`
 	Won   int `json:"won"`
 	Lost  int `json:"lost"`
 	Open  int `json:"open"`
-	// Worst is the index, among Results.Cells, of the cell with the most divergences and then the
-	// largest ratio; -1 if there is none.
+	// Worst is the index in Results.Cells of the cell in which the learned rule diverged most often and, among equals, has
+	// the largest ratio; -1 if no cell was compared.
 	Worst int `json:"worst"`
-	// SpeedUps are those of the cells, by their factors, ascending. A lower bound sorts after an exact value
+	// SpeedUps are the speed-ups of the cells, sorted by ascending factor. A lower bound sorts after an exact value
 	// that equals it.
 	SpeedUps []SpeedUp `json:"speed_ups"`
 }

@@ -29,7 +29,7 @@ func TestCurveSteps(t *testing.T) {
 	}
 }
 
-// By hand: two instances whose mean is 10 at steps 0 … 4 and then 9, 8, 7 …
+// Computed by hand: two instances whose mean loss is 10 at steps 0 … 4 and then 9, 8, 7 …
 func TestSpeedUpByHand(t *testing.T) {
 	var a, b []float64
 	for s := range 31 {
@@ -54,7 +54,7 @@ func TestSpeedUpByHand(t *testing.T) {
 	if _, ok := r.speedUp(compare.Number(math.Inf(1))); ok {
 		t.Error("a diverged rule has a speed-up")
 	}
-	// What diverged at step 20 reached nothing beyond.
+	// The search ends where a run diverged, at step 20.
 	b = b[:20]
 	r.SetReach([]optimizer.Outcome{{Losses: a}, {Losses: b}}, 30)
 	if s, _ := r.speedUp(-10); !s.Censored || s.Steps != 19 {
@@ -63,13 +63,13 @@ func TestSpeedUpByHand(t *testing.T) {
 	if s, _ := r.speedUp(5); s.Censored || s.Steps != 11 {
 		t.Errorf("before a divergence: %+v, want 11 steps", s)
 	}
-	// A curve that rises again has been where it was.
+	// Reach keeps the lowest value even if the curve rises again.
 	r = Record{Steps: 3}
 	r.SetReach([]optimizer.Outcome{{Losses: []float64{5, 1, 9, 9}}}, 3)
 	if want := []compare.Number{5, 3, 3, 3}; !reflect.DeepEqual(r.Reach, want) {
 		t.Errorf("reach %v, want %v", r.Reach, want)
 	}
-	// Long horizons are looked at in 200 places.
+	// On long horizons Reach has a value every T/200 steps.
 	long := make([]float64, 4001)
 	r = Record{Steps: 1000}
 	if r.SetReach([]optimizer.Outcome{{Losses: long}}, 4000); r.ReachEvery != 5 || len(r.Reach) != 801 {
@@ -77,7 +77,7 @@ func TestSpeedUpByHand(t *testing.T) {
 	}
 }
 
-// hand is a manifest of two cells with records by hand: a learned rule, adam twice and sgd.
+// hand is a manifest of two cells with records written by hand: a learned rule, adam twice and sgd.
 func hand() (*Manifest, map[string]Record) {
 	m := &Manifest{Axes: []Axis{{"units", []string{"5", "10"}}}, Runs: 3, Tune: TuneBoth, Rules: []Rule{
 		{Name: "mine", Kind: compare.Learned}, {Name: "adam (tuned here)", Kind: compare.Baseline, Baseline: "adam", Tuned: TuneCell},
@@ -141,7 +141,7 @@ func TestResults(t *testing.T) {
 	}
 	// Without divergences the largest ratio is the worst, wherever it stands.
 	for k, losses := range [][2]compare.Number{{3, 2}, {2, 3}, {3, 3}} {
-		worst := k % 2 // of equals the first
+		worst := k % 2 // the first of equal ones
 		m, records := hand()
 		for cell, loss := range map[string]compare.Number{"5": losses[0], "10": losses[1]} {
 			r := records[cell+"mine"]
@@ -181,7 +181,7 @@ func TestMedianSpeedUp(t *testing.T) {
 		{exact(3), 3, false, "3.00×"}, {exact(1, 2, 9), 2, false, "2.00×"}, {exact(0.05, 0.05, 3, 4), 0.05, false, "0.05×"},
 		{append(exact(1, 2), bound), 2, false, "2.00×"}, {append(exact(1), bound, bound), 4, true, "at least 4×"},
 		{[]SpeedUp{{Factor: 1, Censored: true}, {Factor: 2}, {Factor: 3}}, 2, true, "at least 2×"},
-		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // a lower bound sorts after what equals it
+		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // the bound sorts second of the two 2
 		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}, {Factor: 3}}, 2, true, "at least 2×"},
 	} {
 		shuffled := slices.Clone(c.ups)
@@ -235,7 +235,7 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// What cannot be written is an error.
+// A failed write is an error.
 func TestCSVPassesErrorsOn(t *testing.T) {
 	m, records := hand()
 	full := errors.New("the disk is full")
@@ -248,7 +248,8 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// Best is the tuned rule of the fewest divergences; against one that diverged there is a verdict and no ratio, and such a cell is not the worst.
+// Best is the tuned rule with the fewest divergences. If it diverged there is a verdict but no finite ratio, and the cell does
+// not count as the worst.
 func TestABestRuleThatDiverged(t *testing.T) {
 	m, records := hand()
 	inf := compare.Number(math.Inf(1))
@@ -277,7 +278,8 @@ func TestABestRuleThatDiverged(t *testing.T) {
 	}
 }
 
-// A learned rule is paired with the hand-designed ones that ran on the same instances for as long, and with no other learned one.
+// A learned rule is paired with the hand-designed rules that ran on the same instances for the same number of steps, and with
+// no other learned rule.
 func TestOnlyTheSameInstancesArePaired(t *testing.T) {
 	record := func(name, kind string, change func(*Record)) Record {
 		r := whole()

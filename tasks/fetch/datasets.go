@@ -1,6 +1,6 @@
-// Package fetch downloads the public data sets that package tasks reads: over
-// https alone, from several mirrors, resumed where a download broke off, and
-// checked against known SHA-256 sums before anything is put in place.
+// Package fetch downloads the public data sets that package tasks reads. It uses
+// https alone, tries several mirrors, resumes interrupted downloads, and
+// checks each file against a known SHA-256 sum before it puts the file in place.
 package fetch
 
 import (
@@ -14,13 +14,13 @@ type File struct {
 	Name string
 	// Size is its exact length in bytes.
 	Size int64
-	// SHA256 is its sum in lower-case hexadecimal.
+	// SHA256 is its SHA-256 sum in lower-case hexadecimal.
 	SHA256 string
-	// URLs are where to get it, all https, tried in this order.
+	// URLs are its addresses, all https; they are tried in this order.
 	URLs []string
 }
 
-// A Dataset is a set of files in a folder of the data set's name.
+// A Dataset is a set of files, which lie in a folder of the data set's name.
 type Dataset struct {
 	Name  string
 	Files []File
@@ -32,8 +32,8 @@ func Names() []string { return []string{"mnist", "fashion-mnist", "cifar10"} }
 // Lookup returns the data set of a name.
 //
 // The sums of MNIST (LeCun, Cortes, Burges) and CIFAR-10 (Krizhevsky 2009) are
-// those that TensorFlow Datasets and others check; those of Fashion-MNIST (Xiao
-// et al. 2017) belong to the files of its repository, with the MD5 sums that its
+// the sums that TensorFlow Datasets and others check. The sums of Fashion-MNIST (Xiao
+// et al. 2017) belong to the files of its repository, whose MD5 sums are the ones that its
 // authors publish.
 func Lookup(name string) (Dataset, error) {
 	switch name {
@@ -69,7 +69,7 @@ func Lookup(name string) (Dataset, error) {
 	return Dataset{}, fmt.Errorf("tasks/fetch: no data set %q to fetch; there are %s", name, strings.Join(Names(), ", "))
 }
 
-// mirrored gives every file its address on every mirror.
+// mirrored returns the data set with the address of every file on every mirror.
 func mirrored(name string, mirrors []string, files []File) Dataset {
 	for i := range files {
 		for _, mirror := range mirrors {

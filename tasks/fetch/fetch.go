@@ -18,34 +18,34 @@ import (
 
 // A Fetcher downloads data sets. Its zero value is ready for use.
 type Fetcher struct {
-	// Client makes the requests; nil means http.DefaultClient. Whatever its
-	// own policy, redirects that leave https are refused.
+	// Client makes the requests; nil means http.DefaultClient. A redirect that leaves https is
+	// refused, whatever the client's own policy.
 	Client *http.Client
-	// Stall is how long a mirror may send nothing, or less than 16 KiB, before the
-	// next one is tried; 0 means 30 seconds.
+	// Stall is the time limit for each 16 KiB: if a mirror sends less in this time, the
+	// next mirror is tried. 0 means 30 seconds.
 	Stall time.Duration
-	// Progress, if set, is called with the bytes of a file that are there and
-	// those that there will be, often.
+	// Progress, if set, is called often, with the number of bytes of a file that have arrived and
+	// the file's size in bytes.
 	Progress func(file string, done, total int64)
 }
 
-// An Error says that a file could be had from no mirror.
+// An Error says that no mirror delivered a file.
 type Error struct {
-	// Path is where the file was to be.
+	// Path is the path where Fetch would have put the file.
 	Path string
-	// There says that a file with another sum is at Path: perhaps a good one, compressed otherwise.
+	// There says that a file with another sum exists at Path. It may be a good file with another compression.
 	There bool
-	// Mirrors are what each attempt ended with, in order.
+	// Mirrors holds the error of each attempt, in order.
 	Mirrors []MirrorError
 }
 
-// A MirrorError says what was wrong with one mirror.
+// A MirrorError says why a download from one mirror failed.
 type MirrorError struct {
 	URL string
 	Err error
 }
 
-// Error implements error, one line a mirror.
+// Error implements error, with one line for each mirror.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tasks/fetch: no mirror has %s:", e.Path)
@@ -68,12 +68,12 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// Fetch puts the files of a data set into the folder dir/d.Name. A file that is
-// there with the right sum is left alone; another one is replaced, but only
-// when the right one has come. An unfinished download stays beside it as
-// NAME.part and is continued by the next Fetch. One Fetch a folder at a time.
+// Fetch puts the files of a data set into the folder dir/d.Name. If a file with
+// the right sum exists, it is left alone. A file with another sum is replaced, but only
+// after the right one has arrived. An unfinished download stays in the folder as
+// NAME.part, and the next Fetch continues it. Only one Fetch may use a folder at a time.
 //
-// A file that no mirror delivers is an *Error; a cancelled context is ctx's error.
+// If no mirror delivers a file the error is an *Error. If ctx is cancelled the error wraps its cause.
 func (f Fetcher) Fetch(ctx context.Context, dir string, d Dataset) error {
 	folder := filepath.Join(dir, d.Name)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -100,7 +100,7 @@ func (f Fetcher) file(ctx context.Context, path string, file File) error {
 		resumed := sizeOf(path+".part") > 0
 		err := f.mirror(ctx, path, file, address)
 		if errors.Is(err, errSum) && resumed {
-			// The fault may be in what another mirror had sent before.
+			// The fault may be in the first part of the file, which another mirror may have sent.
 			err = f.mirror(ctx, path, file, address)
 		}
 		if err == nil {
@@ -114,7 +114,7 @@ func (f Fetcher) file(ctx context.Context, path string, file File) error {
 	return failed
 }
 
-// progress is how many bytes a mirror has to send to be given more time.
+// progress is the number of bytes that a mirror must send within Stall to get more time.
 const progress = 16 << 10
 
 var (
@@ -140,7 +140,7 @@ func (f Fetcher) mirror(ctx context.Context, path string, file File, address str
 	return os.Rename(part, path)
 }
 
-// download appends to part what is missing.
+// download appends the missing bytes to part.
 func (f Fetcher) download(ctx context.Context, part string, file File, address string) (err error) {
 	stall := f.Stall
 	if stall == 0 {
@@ -169,7 +169,7 @@ func (f Fetcher) download(ctx context.Context, part string, file File, address s
 			return fmt.Errorf("asked for the bytes from %d, was sent %q", offset, got)
 		}
 	case response.StatusCode == http.StatusOK:
-		offset, flags = 0, flags|os.O_TRUNC // the mirror does not resume
+		offset, flags = 0, flags|os.O_TRUNC // the mirror cannot resume: start from the beginning
 	case response.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		return errors.Join(fmt.Errorf("has fewer than %d bytes: %s", offset+1, response.Status), os.Remove(part))
 	default:
@@ -182,7 +182,7 @@ func (f Fetcher) download(ctx context.Context, part string, file File, address s
 	if err != nil {
 		return err
 	}
-	unwatched := 0 // bytes since the watchdog was last put off: a mirror that drips is no better than one that hangs
+	unwatched := 0 // bytes since the watchdog was last reset; single bytes do not reset it, so that a very slow mirror counts as stalled
 	body := &watchedReader{Reader: response.Body, seen: func(n int) {
 		if unwatched += n; unwatched >= progress {
 			watchdog.Reset(stall)
@@ -207,7 +207,7 @@ func (f Fetcher) download(ctx context.Context, part string, file File, address s
 	return nil
 }
 
-// get asks for an address from an offset on.
+// get requests the bytes of an address from an offset on.
 func (f Fetcher) get(ctx context.Context, address string, offset int64) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -216,7 +216,7 @@ func (f Fetcher) get(ctx context.Context, address string, offset int64) (*http.R
 	if err := httpsOnly(request.URL); err != nil {
 		return nil, err
 	}
-	// The sums are of the files as they lie there: no transparent unzipping.
+	// The sums belong to the compressed files, so the client must not unzip them.
 	request.Header.Set("Accept-Encoding", "identity")
 	if offset > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
@@ -232,7 +232,7 @@ func (f Fetcher) get(ctx context.Context, address string, offset int64) (*http.R
 		return httpsOnly(next.URL)
 	}
 	response, err := client.Do(request)
-	var wrapper *url.Error // it would repeat the address
+	var wrapper *url.Error // unwrapped, because it would repeat the address
 	if errors.As(err, &wrapper) {
 		err = wrapper.Err
 	}
@@ -252,7 +252,7 @@ func (f Fetcher) report(file File, done int64) {
 	}
 }
 
-// watchedReader tells how many bytes each Read brought.
+// watchedReader reports the number of bytes of each Read.
 type watchedReader struct {
 	io.Reader
 	seen func(n int)

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// content is what the honest mirrors serve.
+// content is the file that the honest mirrors serve.
 var content = bytes.Repeat([]byte("0123456789abcdef"), 20000)
 
 // site is a TLS server with one path for each kind of mirror.
@@ -46,20 +46,20 @@ func newSite(t *testing.T) *site {
 	}
 	serve("/honest", honest)
 	serve("/norange", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(content) })
-	serve("/cut", func(w http.ResponseWriter, r *http.Request) { // announces all, sends half, drops the line
+	serve("/cut", func(w http.ResponseWriter, r *http.Request) { // announces the whole length, sends half, drops the connection
 		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 		_, _ = w.Write(content[:len(content)/2])
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	serve("/short", func(w http.ResponseWriter, r *http.Request) { // ends half-way as if that were all
-		w.(http.Flusher).Flush() // chunked: no length
+	serve("/short", func(w http.ResponseWriter, r *http.Request) { // sends half as if it were the whole file
+		w.(http.Flusher).Flush() // makes the response chunked, without a length
 		_, _ = w.Write(content[:len(content)/2])
 	})
 	serve("/lying", func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(bytes.Repeat([]byte("x"), len(content))) })
 	serve("/endless", func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
-		for range 1000 { // bounded, should the client not be
+		for range 1000 { // bounded in case the client reads on
 			if _, err := w.Write(content); err != nil {
 				return
 			}
@@ -76,7 +76,7 @@ func newSite(t *testing.T) *site {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	serve("/dripping", func(w http.ResponseWriter, r *http.Request) { // a byte now and then
+	serve("/dripping", func(w http.ResponseWriter, r *http.Request) { // sends a byte now and then
 		for i := range content {
 			if _, err := w.Write(content[i : i+1]); err != nil || r.Context().Err() != nil {
 				return
@@ -103,7 +103,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// dataset has one file of content at the given paths of the site.
+// dataset returns a data set of one file, content, with the given paths of the site as its mirrors.
 func (s *site) dataset(paths ...string) Dataset {
 	sum := sha256.Sum256(content)
 	file := File{Name: "file.gz", Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}
@@ -115,7 +115,7 @@ func (s *site) dataset(paths ...string) Dataset {
 
 func (s *site) fetcher() Fetcher { return Fetcher{Client: s.Client(), Stall: 5 * time.Second} }
 
-// check looks for the right file and for leftovers.
+// check fails the test unless the right file exists and nothing else is left.
 func check(t *testing.T, dir string) {
 	t.Helper()
 	got, err := os.ReadFile(filepath.Join(dir, "set", "file.gz"))
@@ -165,7 +165,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// What a cut left is continued, by the same and by a later Fetch.
+// A download that was cut off is continued, by the same Fetch and by a later one.
 func TestFetchResumes(t *testing.T) {
 	s, dir := newSite(t), t.TempDir()
 	err := s.fetcher().Fetch(context.Background(), dir, s.dataset("/cut"))
@@ -182,7 +182,7 @@ func TestFetchResumes(t *testing.T) {
 	}
 }
 
-// A damaged beginning, from whomever, costs one more download and no mirror.
+// A damaged .part file costs one more download, but does not rule out the mirror.
 func TestFetchRestartsDamagedPart(t *testing.T) {
 	for _, size := range []int{1000, len(content), len(content) + 5} {
 		s, dir := newSite(t), t.TempDir()
@@ -254,7 +254,7 @@ func TestFetchCancel(t *testing.T) {
 	}
 }
 
-// Nothing but https, and the error says what every mirror said.
+// Only https is used, and the error holds the failure of every mirror.
 func TestFetchErrors(t *testing.T) {
 	s, dir := newSite(t), t.TempDir()
 	d := s.dataset("/nowhere", "/downgrade", "/loop", "/lying", "/endless", "/huge")
@@ -279,7 +279,7 @@ func TestFetchErrors(t *testing.T) {
 	if entries, _ := os.ReadDir(filepath.Join(dir, "set")); len(entries) != 0 {
 		t.Errorf("left in the folder: %v", entries)
 	}
-	// A file of the user's own, compressed otherwise, stays, and is spoken of.
+	// The user's own file with another compression stays, and the error mentions it.
 	own := filepath.Join(dir, "set", d.Files[0].Name)
 	if err := os.WriteFile(own, []byte("my own"), 0o600); err != nil {
 		t.Fatal(err)
@@ -290,12 +290,12 @@ func TestFetchErrors(t *testing.T) {
 	if data, err := os.ReadFile(own); err != nil || string(data) != "my own" {
 		t.Errorf("the file is now %q, %v", data, err)
 	}
-	if n := s.endless.Load(); n > 400 { // what fits into the connection's buffers
+	if n := s.endless.Load(); n > 400 { // a few more than one are normal: the connection has buffers
 		t.Errorf("the endless mirror could send %d times the file", n)
 	}
 }
 
-// A mirror that ignores the range, and one that sends another.
+// One mirror ignores the requested range, and one sends another range.
 func TestFetchRanges(t *testing.T) {
 	s, dir := newSite(t), t.TempDir()
 	if err := s.fetcher().Fetch(context.Background(), dir, s.dataset("/cut", "/norange")); err != nil || len(s.requests) != 2 {

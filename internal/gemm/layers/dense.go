@@ -14,9 +14,9 @@ import (
 //
 //	h = a(x W + b),
 //
-// with x of B×F, W of F×H, b of H and h of B×H elements, and a one of sigmoid,
+// with x of B×F, W of F×H, b of H and h of B×H elements. The activation a is sigmoid,
 // relu, tanh, elu, or "" for the identity. The layer can be differentiated
-// once, with respect to all three. The derivative of relu at 0 is 0.
+// once, with respect to x, W and b. The derivative of relu at 0 is 0.
 func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 	if x == nil || w == nil || b == nil {
 		return nil, fmt.Errorf("layers: dense: missing input")

@@ -1,6 +1,6 @@
 // Package layers makes Gorgonia graphs of small neural networks run at the
-// speed of their arithmetic: an engine whose matrix products are package
-// gemm's, and the layers of a classifier as single operations that own the
+// speed of their arithmetic. It has an engine whose matrix products run in package
+// gemm, and the layers of a classifier as single operations that own the
 // memory of their results.
 package layers
 
@@ -11,9 +11,9 @@ import (
 	"learnedopt/internal/gemm"
 )
 
-// An Engine is Gorgonia's engine except that it multiplies float32 matrices
-// with package gemm, transposed and sliced ones where they lie, and that its
-// softmax is right for rows of any size. It has no state: machines may share one. It is given to a machine by
+// An Engine is Gorgonia's engine with two changes. It multiplies float32 matrices
+// with package gemm, transposed and sliced ones in place, and its
+// softmax is right for logits of any size. It has no state, so machines may share one. Give it to a machine by
 // gorgonia.WithEngine.
 type Engine struct {
 	gorgonia.StandardEngine
@@ -24,8 +24,8 @@ var (
 	_ tensor.MatMuler = Engine{}
 )
 
-// MatMul implements tensor.MatMuler: prealloc = a·b. What is not a float32
-// matrix with strides is left to tensor.StdEng.
+// MatMul implements tensor.MatMuler: prealloc = a·b. If an operand is not a float32
+// matrix with strides, tensor.StdEng computes the product.
 func (e Engine) MatMul(a, b, prealloc tensor.Tensor) error {
 	x, okA := matrix(a)
 	y, okB := matrix(b)
@@ -40,7 +40,7 @@ func (e Engine) MatMul(a, b, prealloc tensor.Tensor) error {
 	return nil
 }
 
-// matrix returns a tensor as a matrix where it is one that gemm can read.
+// matrix returns a tensor as a matrix, if package gemm can read it.
 func matrix(t tensor.Tensor) (gemm.Matrix, bool) {
 	d, ok := t.(*tensor.Dense)
 	if !ok || d.Dtype() != tensor.Float32 || !d.IsNativelyAccessible() || d.IsMasked() {

@@ -15,8 +15,8 @@ import (
 //
 //	f = −(1/B) Σ_i Σ_j y_ij log softmax(z_i)_j,
 //
-// with labels y of B×C elements, each row of sum 1: one 1 and zeros, or
-// probabilities. It can be differentiated once, with respect to z.
+// with labels y of B×C elements. Each row of y has the sum 1: it holds one 1 and zeros, or
+// probabilities. The operation can be differentiated once, with respect to z.
 func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 	if z == nil || y == nil {
 		return nil, fmt.Errorf("layers: cross-entropy: missing input")

@@ -6,21 +6,21 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// An Output is a node whose value is wanted after each run. Into is where it is
-// copied to; if *Into is nil at the end of the first run, it becomes a copy.
+// An Output is a node whose value is wanted after each run. The value is copied to Into;
+// if *Into is nil at the end of the first run, it becomes a copy.
 type Output struct {
 	Node *gorgonia.Node
 	Into *gorgonia.Value
 }
 
-// NewMachine compiles what the outputs depend on, and no more: gorgonia.Grad
-// leaves in the graph the derivatives with respect to the data as well, for a
-// classifier's images a third of the arithmetic.
+// NewMachine compiles the part of the graph that the outputs depend on, and no more: gorgonia.Grad
+// also leaves the derivatives with respect to the data in the graph, which would be a third of the arithmetic
+// of a classifier of images.
 //
-// A graph of nothing but this package's layers runs as a list of calls on the
+// A graph that consists only of this package's layers runs as a list of calls on the
 // caller's goroutine. Any other graph runs on Gorgonia's tape machine with an
-// Engine: each of its runs starts a goroutine and locks the caller's to its
-// thread, so it costs two switches of threads.
+// Engine: each of its runs starts a goroutine and locks the caller's goroutine to its
+// thread, which costs two switches of threads.
 func NewMachine(g *gorgonia.ExprGraph, inputs gorgonia.Nodes, outputs []Output) (gorgonia.VM, error) {
 	if l := newList(g, outputs); l != nil {
 		return l, nil
@@ -36,11 +36,11 @@ func NewMachine(g *gorgonia.ExprGraph, inputs gorgonia.Nodes, outputs []Output) 
 	return gorgonia.NewTapeMachine(g, gorgonia.WithPrecompiled(program, locations), gorgonia.WithEngine(Engine{})), nil
 }
 
-// A list is a machine that does one step after the other.
+// A list is a machine that runs one step after the other.
 type list struct {
 	steps   []step
 	outputs []Output
-	results []*step // of the outputs
+	results []*step // the steps that compute the outputs
 }
 
 type step struct {
@@ -50,7 +50,7 @@ type step struct {
 	result gorgonia.Value
 }
 
-// A source is where an input of a step comes from: another step, or a leaf of
+// A source is the origin of an input of a step: another step, or a leaf of
 // the graph.
 type source struct {
 	step int // -1 for a leaf
@@ -59,7 +59,7 @@ type source struct {
 
 var _ gorgonia.VM = (*list)(nil)
 
-// newList returns nil where a node is no layer and no leaf.
+// newList returns nil if a node is neither a layer nor a leaf.
 func newList(g *gorgonia.ExprGraph, outputs []Output) *list {
 	l := &list{outputs: outputs}
 	at := map[*gorgonia.Node]int{}

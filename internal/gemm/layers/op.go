@@ -10,20 +10,20 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// An op is a gorgonia.Op over float32 arrays of fixed shapes. It keeps the
-// value that it returns and fills it anew at each run, so it belongs to one
+// An op is a gorgonia.Op over float32 arrays of fixed shapes. It owns the
+// value that it returns and overwrites it at each run, so it belongs to one
 // node of one graph.
 type op struct {
 	name  string
 	in    []tensor.Shape
 	shape tensor.Shape
 
-	// do computes out, of the size of shape, from the inputs.
+	// do computes out, which has the size of shape, from the inputs.
 	do func(out []float32, in [][]float32)
-	// diff returns the derivatives with respect to the inputs; nil means that
-	// there are none. Inputs without one have a nil.
+	// diff returns the derivatives with respect to the inputs, nil for an input without
+	// one. If diff is nil the op has no derivatives.
 	diff func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error)
-	// fixed is the number of inputs at the end that are not differentiable.
+	// fixed is the number of inputs, counted from the last, that are not differentiable.
 	fixed int
 
 	inputs  gorgonia.Nodes
@@ -105,7 +105,7 @@ func (o *op) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
 	return o.out, nil
 }
 
-// ReturnsPtr implements gorgonia.Op: the result has a register of its own.
+// ReturnsPtr implements gorgonia.Op: the result has its own register.
 func (o *op) ReturnsPtr() bool { return false }
 
 // CallsExtern implements gorgonia.Op.

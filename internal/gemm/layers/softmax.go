@@ -11,10 +11,10 @@ import (
 var _ tensor.SoftMaxer = Engine{}
 
 // SoftMax implements tensor.SoftMaxer. tensor.StdEng v0.9.24 shifts every row
-// along the last axis by the first element of the whole tensor in place of the
-// row's own: rows that differ by a hundred overflow or vanish. It also starts a
-// goroutine a row. What is not a contiguous float32 tensor, or has another
-// axis, is left to it.
+// along the last axis by the first element of the whole tensor instead of an element of the
+// row itself: rows that differ by a hundred overflow or vanish. It also starts a
+// goroutine for each row. Tensors that are not contiguous or not float32, and other
+// axes, are left to tensor.StdEng.
 func (e Engine) SoftMax(x tensor.Tensor, axis int, opts ...tensor.FuncOpt) (tensor.Tensor, error) {
 	r, ok := alongRows(axis, opts, x)
 	if !ok {
@@ -91,8 +91,8 @@ type rowwise struct {
 	width  int
 }
 
-// alongRows reports whether the operation can be done here. The result may be
-// one of the inputs.
+// alongRows returns the rows of the inputs and a result to write; ok is false if the operation has to be left to
+// tensor.StdEng. The result may be one of the inputs.
 func alongRows(axis int, opts []tensor.FuncOpt, inputs ...tensor.Tensor) (*rowwise, bool) {
 	r := &rowwise{}
 	shape := inputs[0].Shape()
@@ -135,7 +135,7 @@ func (r *rowwise) each(f func(dst []float32, rows [][]float32)) {
 	}
 }
 
-// plain returns a tensor as a float32 one whose elements lie in row-major
+// plain returns a tensor as a float32 tensor, if its elements are in row-major
 // order without gaps.
 func plain(t tensor.Tensor) (*tensor.Dense, bool) {
 	d, ok := t.(*tensor.Dense)

@@ -6,8 +6,8 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// An Activation is a non-linearity a, element by element, whose derivatives follow
-// from its value h = a(z). Slices of one call have one length.
+// An Activation is an elementwise non-linearity a whose derivatives follow
+// from its value h = a(z). All slices of one call have the same length.
 type Activation struct {
 	// Apply replaces z by a(z).
 	Apply func(h []float32)
@@ -17,8 +17,8 @@ type Activation struct {
 	Derivatives func(first, second, h []float32)
 }
 
-// ActivationOf returns the activation of a name: sigmoid, tanh, relu or elu. The first
-// derivative of relu at 0 is 0, and so are the second derivatives of relu and elu there.
+// ActivationOf returns the activation of a name: sigmoid, tanh, relu or elu. At 0 the first
+// derivative of relu is 0, and the second derivatives of relu and elu are 0.
 func ActivationOf(name string) (Activation, bool) {
 	a, ok := activations[name]
 	return a, ok
@@ -106,8 +106,8 @@ var activations = map[string]Activation{
 	},
 }
 
-// Exponentials writes exp(z − max z) and returns the sum of these and the maximum. It
-// needs at least one z, and p must be as long.
+// Exponentials writes exp(z − max z) into p and returns the sum of p and the maximum of z. z
+// needs at least one element, and p must be as long as z.
 func Exponentials(p []float64, z []float32) (sum float64, top float32) {
 	top = z[0]
 	for _, v := range z {

@@ -1,5 +1,5 @@
 // Package mlp multiplies the curvature of multilayer perceptrons with vectors, exactly
-// and for little more than what a gradient costs.
+// and for little more than the cost of a gradient.
 //
 // A network with L hidden layers maps a minibatch x of B rows to logits z,
 //
@@ -7,40 +7,40 @@
 //	f(θ) = mean over rows of −Σ_j y_j log softmax(z)_j,
 //
 // with labels y whose rows have sum 1. θ holds the W (inputs×outputs, row-major) and then
-// the b of each layer, layer after layer. L may be 0: softmax regression.
+// the b of each layer, layer after layer. L = 0 is softmax regression.
 package mlp
 
 import "learnedopt/internal/gemm"
 
-// Panics of callers' mistakes.
+// Panics after a caller's mistake.
 const (
 	errShape  = "mlp: New: a network needs two positive widths and a positive batch"
 	errPoint  = "mlp: Move: wrong length of theta, x or y"
 	errVector = "mlp: product: wrong length of a vector"
 )
 
-// A Curvature computes curvature products of networks of one shape. Move says where;
-// any number of products may follow. It holds the memory that it needs, allocates
-// none after New, and belongs to one goroutine. All sums are in a fixed order on that
-// goroutine: the bits depend on the kernels' path alone.
+// A Curvature computes curvature products of networks of one shape. Move sets the point;
+// any number of products at that point may follow. A Curvature allocates no memory after New
+// and belongs to one goroutine. All sums are in a fixed order on that
+// goroutine, so that the bits depend on the kernels' path alone.
 type Curvature struct {
 	batch      int
 	activation Activation
 	kernel     *gemm.Kernel
 	layers     []layer
-	// The point.
+	// The point that Move set.
 	theta, x []float32
 	p        []float64 // softmax(z), B×C
 }
 
-// A layer has the memory of one layer, B×out each.
+// A layer holds the arrays of one layer, with B×out elements each.
 type layer struct {
 	in, out int
-	weights int // where W starts in θ; b ends the layer
-	// Of the point: h, and for hidden layers a'(z) and ∂f/∂h ∘ a''(z).
+	weights int // index in θ where W starts; b follows it
+	// At the point: h, and for hidden layers a'(z) and ∂f/∂h ∘ a''(z).
 	h, slope, bend []float32
 	delta          []float32 // ∂f/∂z
-	// Of the direction v: derivatives along v of z, h and ∂f/∂z.
+	// For the direction v: the derivatives of z, h and ∂f/∂z along v.
 	rz, rh, rdelta []float32
 }
 
@@ -74,12 +74,12 @@ func New(widths []int, a Activation, batch int) *Curvature {
 	return c
 }
 
-// Theta returns the parameters that Move was given last, 0 before. They must not be changed.
+// Theta returns the parameters of the last Move; before the first Move they are 0. They must not be changed.
 func (c *Curvature) Theta() []float32 { return c.theta }
 
-// Move makes θ and the minibatch x (B×F) with labels y (B×C) the point of the products that
-// follow: one forward and one backward pass without gradients of the weights. theta is
-// copied. x is not: products read it, and it must then hold the same numbers.
+// Move sets the point of the products that follow: θ and the minibatch x (B×F) with labels y (B×C). It takes one forward
+// pass, and one backward pass without gradients of the weights. theta is
+// copied. x is not copied: products read it, so it must keep its numbers.
 func (c *Curvature) Move(theta, x, y []float32) {
 	last := &c.layers[len(c.layers)-1]
 	if len(theta) != len(c.theta) || len(x) != c.batch*c.layers[0].in || len(y) != c.batch*last.out {
@@ -122,12 +122,12 @@ func (c *Curvature) Hessian(dst, v []float32) { c.product(dst, v, true) }
 //
 //	F = 1/B Σ_i J_iᵀ Λ_i J_i,   J_i = ∂z_i/∂θ,   Λ_i = diag(p_i) − p_i p_iᵀ,   p_i = softmax(z_i),
 //
-// which is also the generalized Gauss-Newton matrix of f: J v forward, Λ at the logits, the
-// gradient's backward pass (Schraudolph 2002; Martens 2020, arXiv:1412.1193). It does not
+// which is also the generalized Gauss-Newton matrix of f. The product is computed as J v by a forward pass, Λ at the logits,
+// and Jᵀ by the gradient's backward pass (Schraudolph 2002; Martens 2020, arXiv:1412.1193). F does not
 // depend on the labels. dst may be v.
 func (c *Curvature) Fisher(dst, v []float32) { c.product(dst, v, false) }
 
-// product is Hessian, or Fisher: that is the Hessian without the terms that have ∂f/∂z or
+// product computes Hessian or Fisher. Fisher is the Hessian without the terms that have ∂f/∂z or
 // ∂f/∂h as a factor.
 func (c *Curvature) product(dst, v []float32, hessian bool) {
 	if len(dst) != len(c.theta) || len(v) != len(c.theta) {
@@ -188,7 +188,7 @@ func (c *Curvature) product(dst, v []float32, hessian bool) {
 	}
 }
 
-// below returns h_{l−1}, where the layers count from 0: x for the first.
+// below returns the input h_{l−1} of layer l, which is x for the first layer. The index counts layers from 0.
 func (c *Curvature) below(l int) []float32 {
 	if l == 0 {
 		return c.x
@@ -205,15 +205,15 @@ func (c *Curvature) affine(out, h, params []float32, k *layer) {
 	c.kernel.Mul(c.rows(out, k.out), c.rows(h, k.in), k.matrix(params), true)
 }
 
-// rows is data as a matrix of B rows.
+// rows returns data as a matrix of B rows.
 func (c *Curvature) rows(data []float32, cols int) gemm.Matrix { return gemm.Of(data, c.batch, cols) }
 
-// matrix is the layer's W in params.
+// matrix returns the layer's W in params.
 func (k *layer) matrix(params []float32) gemm.Matrix {
 	return gemm.Of(params[k.weights:k.weights+k.in*k.out], k.in, k.out)
 }
 
-// bias is the layer's b in params.
+// bias returns the layer's b in params.
 func (k *layer) bias(params []float32) []float32 {
 	at := k.weights + k.in*k.out
 	return params[at : at+k.out]

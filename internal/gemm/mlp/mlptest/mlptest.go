@@ -1,11 +1,11 @@
-// Package mlptest is a multilayer perceptron in float64, written example by example and
-// without kernels: what tests hold the float32 implementations to.
+// Package mlptest implements a multilayer perceptron in float64, example by example and
+// without kernels. Tests compare the float32 implementations with it.
 package mlptest
 
 import "math"
 
 // A Network is the shape of a classifier: widths F, H_1, …, H_L, C and the hidden layers'
-// activation, one of sigmoid, tanh, relu and elu. θ has its layout in package mlp.
+// activation, one of sigmoid, tanh, relu and elu. θ has the same layout as in package mlp.
 type Network struct {
 	Widths     []int
 	Activation string
@@ -17,7 +17,7 @@ type Example struct {
 	Label int
 }
 
-// Widen returns float32 numbers in float64.
+// Widen converts float32 numbers to float64.
 func Widen(x []float32) []float64 {
 	wide := make([]float64, len(x))
 	for i, v := range x {
@@ -26,7 +26,7 @@ func Widen(x []float32) []float64 {
 	return wide
 }
 
-// Size is the number of coordinates of θ.
+// Size returns the number of coordinates of θ.
 func (n Network) Size() int {
 	size := 0
 	for l, in := range n.Widths[:len(n.Widths)-1] {
@@ -58,7 +58,7 @@ func (n Network) value(z float64) (h, slope float64) {
 	panic("mlptest: activation " + n.Activation)
 }
 
-// A pass is what a forward pass of one example leaves.
+// A pass holds the values and slopes of a forward pass of one example.
 type pass struct{ h, slope [][]float64 }
 
 // forward runs the network; the last h are the logits.
@@ -81,7 +81,7 @@ func (n Network) forward(theta []float64, x []float32) pass {
 	return p
 }
 
-// pull adds Jᵀδ to grad: δ is the derivative with respect to the logits.
+// pull adds Jᵀδ to grad; δ is the derivative with respect to the logits.
 func (n Network) pull(grad, theta []float64, p pass, delta []float64) {
 	end := len(theta)
 	for l := len(n.Widths) - 2; l >= 0; l-- {
@@ -133,8 +133,8 @@ func (n Network) LossGrad(theta []float64, batch []Example) (loss float64, grad 
 	return loss, grad
 }
 
-// step is how far differences go along v: 10⁻⁵ of the larger of 1 and ‖θ‖∞ in the largest coordinate. In
-// float64 truncation then makes 10⁻¹⁰ of a derivative, and rounding as much.
+// step returns the step of central differences along v. It changes the largest coordinate by 10⁻⁵ times the larger of 1 and ‖θ‖∞. In
+// float64 the truncation error is then about 10⁻¹⁰ of a derivative, and the rounding error is about the same.
 func step(theta, v []float64) float64 {
 	size, largest := 1.0, 0.0
 	for i, x := range theta {
