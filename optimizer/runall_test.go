@@ -30,7 +30,7 @@ type noisy struct {
 	data   []float32 // ξ_{t,0} as they were used
 }
 
-// noisyFamily counts what is open and fails where it is told to.
+// noisyFamily counts open problems, and fails where a test tells it to.
 type noisyFamily struct {
 	sampled, closed                  atomic.Int64
 	failSample, failLoss, failClose  error

@@ -1,5 +1,5 @@
-// Package classifier is the classifiers of package tasks as a model of GoMLX: the same
-// starting points and the same minibatches, so that a run in GoMLX's training loop can be held to the library's own.
+// Package classifier has the classifiers of package tasks as models of GoMLX, with the same
+// starting points and minibatches, so that a run in GoMLX's training loop can be compared with the library's own loop.
 package classifier
 
 import (
@@ -59,10 +59,10 @@ func instanceRand(instance uint64) *rand.Rand { return rand.New(rand.NewPCG(inst
 // Twin returns the instance as a problem of the library.
 func (p *Problem) Twin() (optimizer.Problem, error) { return p.family.Sample(instanceRand(p.instance)) }
 
-// Name implements train.Dataset; it is the family's.
+// Name implements train.Dataset. It returns the family's name.
 func (p *Problem) Name() string { return p.family.Name() }
 
-// Reset implements train.Dataset: back to the first minibatch.
+// Reset implements train.Dataset. It goes back to the first minibatch.
 func (p *Problem) Reset() { p.t = 0 }
 
 // Yield implements train.Dataset: images [128,F] and labels [128,1].
@@ -114,9 +114,9 @@ func (p *Problem) Trainer(backend backends.Backend, ctx *context.Context, opt op
 	return train.NewTrainer(backend, ctx, p.Model, losses.SparseCategoricalCrossEntropyLogits, opt, nil, nil)
 }
 
-// Run trains for the given number of steps in GoMLX's training loop, from the starting point with minibatches
-// from the first, and returns the losses f(θ_0) … f(θ_T), which are T+1, and the processor time of a step,
-// without the first, which compiles.
+// Run trains for T steps in GoMLX's training loop, from the starting point and the first minibatch. It returns the
+// T+1 losses f(θ_0) … f(θ_T), and the mean processor time of a step. The first step is not counted in that time,
+// because it compiles.
 func (p *Problem) Run(backend backends.Backend, opt optimizers.Interface, steps int) (losses []float64, step time.Duration, err error) {
 	p.Reset()
 	loop := train.NewLoop(p.Trainer(backend, context.New(), opt))

@@ -1,11 +1,11 @@
 //go:build !unix
 
-// Package cputime tells the processor time of this program, which other programs on the machine do not lengthen.
+// Package cputime returns the processor time of this program, which does not grow while other programs run.
 package cputime
 
 import "time"
 
 var began = time.Now()
 
-// Used returns the time on the wall since the program began: processor time is not known here.
+// Used returns the wall time since the program began, because processor time is not available here.
 func Used() time.Duration { return time.Since(began) }

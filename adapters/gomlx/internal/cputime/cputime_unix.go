@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package cputime tells the processor time of this program, which other programs on the machine do not lengthen.
+// Package cputime returns the processor time of this program, which does not grow while other programs run.
 package cputime
 
 import (
@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Used returns the time that all processors together have worked for this program so far. On
-// systems that are no Unix it is the time on the wall since the program began.
+// Used returns the processor time of this program so far, summed over all processors. On systems other
+// than Unix it is the wall time since the program began.
 func Used() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		panic("cputime: " + err.Error()) // it has no errors but for a wrong argument
+		panic("cputime: " + err.Error()) // fails only for a wrong argument
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

@@ -1,5 +1,5 @@
-// The command testfunctions prints how learned rules do beside gonum's own methods: on gonum's test functions, and on a
-// classifier's minibatches. docs/adapters/gonum.md holds what it prints.
+// The command testfunctions compares learned rules with gonum's own methods, on gonum's test functions and on a
+// classifier with minibatches. docs/adapters/gonum.md shows its output.
 //
 //	go run ./adapters/gonum/examples/testfunctions
 package main
@@ -73,11 +73,11 @@ func plain(rule optimizer.Rule) func() optimize.Method {
 	return func() optimize.Method { return &gonumopt.Method{Rule: rule, ReturnBest: true} }
 }
 
-// budget is the number of evaluations of Func; of Grad there are never more.
+// budget is the number of evaluations of Func. Grad is never evaluated more often.
 const budget = 1000
 
-// minimize returns the result of a run that ends after budget evaluations, at a gradient below
-// threshold where it is not 0, or in a failure: a line search without progress, a divergence.
+// minimize returns the result of a run. The run ends after budget evaluations, at a gradient below
+// threshold unless threshold is 0, or in a failure: a line search without progress, a divergence.
 func minimize(p optimize.Problem, start []float64, m method, threshold float64) (*optimize.Result, error) {
 	result, err := optimize.Minimize(p, start, &optimize.Settings{
 		Converger: optimize.NeverTerminate{}, FuncEvaluations: budget, GradientThreshold: threshold,
@@ -88,7 +88,7 @@ func minimize(p optimize.Problem, start []float64, m method, threshold float64) 
 	return result, nil
 }
 
-// printValues prints the part of the excess over the minimum that is left.
+// printValues prints the fraction of the initial excess over the minimum that is left.
 func printValues(w io.Writer, all []method, problems []problem) error {
 	fmt.Fprintf(w, "Part of f(x₀) − f* that is left at the best point in %d evaluations:\n\n", budget)
 	header(w, all)
@@ -108,7 +108,7 @@ func printValues(w io.Writer, all []method, problems []problem) error {
 	return nil
 }
 
-// part prints a part of one: its rounding to one digit, 0 below that of float64.
+// part prints a fraction of 1, rounded to one digit; 0 if it is below the rounding of float64.
 func part(x float64) string {
 	switch {
 	case x < 1e-16:
@@ -119,7 +119,7 @@ func part(x float64) string {
 	return fmt.Sprintf("%.2f", x)
 }
 
-// printEvaluations prints how soon a gradient is small.
+// printEvaluations prints the number of evaluations until the gradient is small.
 func printEvaluations(w io.Writer, all []method, problems []problem) error {
 	const small = 1e-3
 	fmt.Fprintf(w, "Evaluations until ‖∇f‖ < %v ‖∇f(x₀)‖, infinity norms; – not in %d:\n\n", small, budget)

@@ -13,7 +13,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// Each function's start, gradient and least value belong together.
+// Each function's start, gradient and smallest value fit together.
 func TestProblems(t *testing.T) {
 	for _, p := range problems {
 		gradient := make([]float64, len(p.start))
@@ -29,7 +29,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// A table has a line a function, with a cell a method. bfgs solves Wood's function; a learned rule comes near.
+// A table has one line per function and one cell per method. bfgs solves Wood's function; a learned rule comes near.
 func TestTables(t *testing.T) {
 	all, err := methods()
 	if err != nil {
@@ -44,7 +44,7 @@ func TestTables(t *testing.T) {
 	if err := printEvaluations(&text, chosen, wood); err != nil {
 		t.Fatal(err)
 	}
-	// Some 1e-04, and 11 and 41; digits, and on a flat function even the power of ten, are the processor's.
+	// About 1e-04, and 11 and 41. The digits, and on a flat function even the power of ten, depend on the processor.
 	cells := regexp.MustCompile(`\| \| bfgs \| quadratic \|\n\|---\|---\|---\|\n\| Wood \| 0 \| \de-0\d \|\n\n` +
 		`(?s:.*)\| \| bfgs \| quadratic \|\n\|---\|---\|---\|\n\| Wood \| 1\d \| [34]\d \|\n`)
 	if !cells.MatchString(text.String()) {
@@ -52,7 +52,8 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// Func draws a minibatch, or always the same one, and Grad has that of Func; elsewhere it draws its own.
+// Func draws a minibatch, or always uses the same one. Grad at the same point uses Func's minibatch; at another point it
+// draws its own.
 func TestAsGonum(t *testing.T) {
 	data, err := tasks.NewDigits(0, 64, 8, 8)
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	batches = 200
 )
 
-// printNoise prints what the methods make of a classifier of digits when each evaluation has a minibatch of its own.
+// printNoise prints the methods' results on a classifier of digits when each evaluation has its own minibatch.
 func printNoise(w io.Writer) error {
 	o, err := metaopt.Pretrained("mlp")
 	if err != nil {
@@ -82,8 +82,8 @@ func printNoise(w io.Writer) error {
 	return nil
 }
 
-// asGonum returns a problem of this module as one of gonum's, and its start. Every call of Func has the next minibatch,
-// or always the first, and Grad at the same x has that of Func.
+// asGonum returns a problem of this module as a problem of gonum, and its start. Every call of Func uses the next
+// minibatch, or always the first. Grad at the same x uses Func's minibatch.
 func asGonum(p optimizer.Problem, fixed bool) (optimize.Problem, []float64) {
 	n := p.Dim()
 	theta, grad, at := make([]float32, n), make([]float32, n), make([]float64, n)

@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/optimize/functions"
 )
 
-// A function is what a test function of gonum's offers.
+// A function is the interface of gonum's test functions.
 type function interface {
 	Func(x []float64) float64
 	Grad(grad, x []float64)
@@ -26,7 +26,7 @@ func (p problem) optimize() optimize.Problem {
 	return optimize.Problem{Func: p.function.Func, Grad: p.function.Grad}
 }
 
-// least is the least value that gonum knows in as many dimensions as the start has.
+// least returns the smallest value that gonum knows for the start's number of dimensions.
 func (p problem) least() float64 {
 	least := math.Inf(1)
 	for _, m := range p.function.Minima() {

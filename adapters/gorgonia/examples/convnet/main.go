@@ -1,11 +1,11 @@
-// Command convnet trains a small convolutional network written in Gorgonia, of the kind of Gorgonia's own example of
-// that name, with the learned optimizer mlp and with Gorgonia's Adam.
+// Command convnet trains a small convolutional network written in Gorgonia with the learned optimizer mlp and with
+// Gorgonia's Adam. The network is similar to Gorgonia's own example convnet.
 //
 //	go run ./adapters/gorgonia/examples/convnet
 //	go run ./adapters/gorgonia/examples/convnet -data mnist -runs 10 -tune-runs 3
 //
-// Against Gorgonia's example it has fewer and smaller layers, so that it ends within half a minute, and no dropout, whose
-// masks Gorgonia seeds from the clock, so that both solvers see the same.
+// Compared with Gorgonia's example it has fewer and smaller layers, so that it ends within half a minute. It has no
+// dropout, because Gorgonia seeds the masks from the clock and the two solvers would see different networks.
 package main
 
 import (
@@ -17,8 +17,8 @@ import (
 
 const batch = 32
 
-// build writes two layers of convolution 3×3, ReLU and max-pooling 2×2, with 4 and 8 filters, a layer of 32 ReLU units and
-// one of 10, none with biases, as in Gorgonia's example.
+// build writes two layers of convolution 3×3, ReLU and max-pooling 2×2, with 4 and 8 filters, then a layer of 32 ReLU
+// units and a layer of 10 outputs. No layer has biases, as in Gorgonia's example.
 func build(g *gorgonia.ExprGraph) (*compare.Network, error) {
 	x := gorgonia.NewTensor(g, tensor.Float32, 4, gorgonia.WithShape(batch, 1, 28, 28), gorgonia.WithName("x"))
 	y := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(batch, 10), gorgonia.WithName("y"))
@@ -51,7 +51,7 @@ func build(g *gorgonia.ExprGraph) (*compare.Network, error) {
 	return &compare.Network{X: x, Y: y, Learnables: gorgonia.Nodes{w0, w1, w2, w3}, Logits: logits}, err
 }
 
-// convolve is a convolution that keeps the size, ReLU, and pooling that halves it.
+// convolve applies a convolution that keeps the size, ReLU, and a pooling that halves the size.
 func convolve(x, w *gorgonia.Node) (*gorgonia.Node, error) {
 	c, err := gorgonia.Conv2d(x, w, tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1})
 	if err != nil {

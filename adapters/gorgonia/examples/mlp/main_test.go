@@ -9,8 +9,7 @@ import (
 	"learnedopt/adapters/gorgonia/examples/internal/compare"
 )
 
-// Both solvers train the network: from a loss of ln 10 to one that is well below it, on the
-// mean cross-entropy.
+// Both solvers train the network: the mean cross-entropy falls from ln 10 to well below it.
 func TestBothTrain(t *testing.T) {
 	var out bytes.Buffer
 	c := compare.Config{Data: "digits", Rule: "mlp", Start: "small", Steps: 40, Runs: 1, TuneRuns: 1, Rates: []float64{0.01}, Out: &out}

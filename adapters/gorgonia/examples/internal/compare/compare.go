@@ -1,5 +1,5 @@
 // Package compare trains a Gorgonia network of an example by a rule of this library and by Gorgonia's Adam,
-// from the same starting points on the same minibatches, and prints how they did.
+// from the same starting points on the same minibatches, and prints their results.
 package compare
 
 import (
@@ -30,7 +30,7 @@ type Network struct {
 	Logits *gorgonia.Node
 }
 
-// Config says what is compared on what.
+// Config says which rule is compared with Adam, and on which data and starts.
 type Config struct {
 	// Data is "digits", which needs no files, or "mnist", from the folder that METAOPT_DATA names.
 	Data string
@@ -39,8 +39,8 @@ type Config struct {
 	// Start is "glorot": matrices and filters Glorot-normal, vectors 0; or "small": all N(0, 0.01²), as in the tasks that
 	// the pretrained optimizers were trained on.
 	Start string
-	// Steps is the length of a run; Runs and TuneRuns are the instances to compare on, and
-	// others to tune Adam's learning rate on.
+	// Steps is the length of a run. Runs is the number of instances for the comparison, and TuneRuns the
+	// number of other instances, on which Adam's learning rate is tuned.
 	Steps, Runs, TuneRuns int
 	// Rates are the learning rates to try.
 	Rates []float64
@@ -59,7 +59,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// testImages is how many images of the test split accuracies are measured on.
+// testImages is the number of images of the test split on which accuracy is measured.
 const testImages = 2000
 
 // A trainer is a compiled network.
@@ -73,10 +73,10 @@ type trainer struct {
 	small   bool
 }
 
-// An outcome is what one run did.
+// An outcome is the result of one run.
 type outcome struct {
 	mean, last, accuracy float64
-	graph, solver        time.Duration // a step, of processor time where the system tells it
+	graph, solver        time.Duration // per step; processor time if the system provides it
 }
 
 // Run compares on the network that build makes and writes the table to c.Out.
@@ -230,7 +230,7 @@ func load(name string) (*tasks.Dataset, error) {
 	return nil, fmt.Errorf("compare: data %q; there are digits and mnist", name)
 }
 
-// run takes an instance from its starting point: the same for every solver.
+// run trains on an instance from its starting point, which is the same for every solver.
 func (t *trainer) run(solver gorgonia.Solver, purpose string, instance, steps int) (outcome, error) {
 	rng := stream.New(0, "gorgonia "+purpose, uint64(instance))
 	t.start(rng)
@@ -263,7 +263,7 @@ func (t *trainer) run(solver gorgonia.Solver, purpose string, instance, steps in
 	return o, nil
 }
 
-// scored is run on an instance to compare on, with the accuracy at its end.
+// scored is run on an instance of the comparison, with the accuracy at its end.
 func (t *trainer) scored(solver gorgonia.Solver, instance, steps int) (outcome, error) {
 	o, err := t.run(solver, "run", instance, steps)
 	if err == nil {
@@ -294,7 +294,7 @@ func (t *trainer) start(rng *rand.Rand) {
 			w[i] = float32(deviation * rng.NormFloat64())
 		}
 	}
-	// There are none yet before the first run.
+	// Before the first run there are no gradients.
 	_ = gorgoniaopt.ZeroGrads(gorgonia.NodesToValueGrads(t.net.Learnables))
 }
 
@@ -306,7 +306,7 @@ func (t *trainer) fill(row int, split tasks.Split, i int) {
 	t.y[row*classes+t.data.Label(split, i)] = 1
 }
 
-// accuracy returns the part of the first test images that the network gets right.
+// accuracy returns the fraction of the first test images that the network classifies correctly.
 func (t *trainer) accuracy() (float64, error) {
 	batch, classes, right, seen := t.net.X.Shape()[0], t.data.Classes(), 0, 0
 	for first := 0; first+batch <= min(testImages, t.data.Len(tasks.Test)); first += batch {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// clock returns the processor time that the process has used, which other work of the machine
-// does not lengthen.
+// clock returns the processor time that the process has used, which does not grow while other
+// programs run.
 func clock() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
