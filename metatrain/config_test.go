@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Zero values of estimators and objectives give the same bits as the documented defaults written out.
+// Unset fields of estimators and objectives give the same bits as the documented defaults written out.
 func TestDefaultsOfEstimators(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
@@ -59,7 +59,7 @@ func TestDefaultsOfEstimators(t *testing.T) {
 			{metatrain.TruncatedBackprop{}, metatrain.TruncatedBackprop{Objective: metatrain.Sum{}}},
 			{metatrain.ES{}, metatrain.ES{Perturbation: 0.01, Pairs: 1, Objective: metatrain.Sum{}}},
 			{metatrain.PES{}, metatrain.PES{Perturbation: 0.01, Pairs: 1, Objective: metatrain.Sum{}}},
-			{metatrain.Imitation{}, metatrain.Imitation{Teacher: adam, Probability: 0.5, Estimator: metatrain.TruncatedBackprop{}}},
+			{metatrain.Imitation{Probability: 0.5}, metatrain.Imitation{Teacher: adam, Probability: 0.5, Estimator: metatrain.TruncatedBackprop{}}},
 			{metatrain.TruncatedBackprop{Objective: metatrain.Relative{}}, metatrain.TruncatedBackprop{Objective: metatrain.Relative{Rule: adam}}},
 		} {
 			if !slices.Equal(estimate(pair[0], seed), estimate(pair[1], seed)) {
