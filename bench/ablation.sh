@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What each option of the trainer does on MNIST, alone and together: the table of docs/training.md.
+# Measures the effect of each option of the trainer on MNIST, alone and together: the table of docs/training.md.
 #
 #   METAOPT_DATA=… bench/ablation.sh [META-STEPS [OUT]]
 #
-# One training a row, each of META-STEPS meta-steps (1,500 unless said), one after another, seed 2. The optimizee has 5 hidden units, so that a row takes a minute or
-# two of a core and not seven. A row is the best validation loss that came by then: mean over the run's steps, and mean of the last five. OUT keeps the run folders.
+# Each row is one training of META-STEPS meta-steps (default 1,500) with seed 2. The rows are trained one after another. The optimizee has 5 hidden units, so
+# that a row takes one or two minutes of a core instead of seven. A row shows the best validation loss: mean over the run's steps, and mean of the last five.
+# The folder OUT keeps the run folders.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The comparison with PyTorch in one command and one sitting: bench/compare.sh
+# Compares the library with PyTorch in one command: bench/compare.sh
 # Needs Go, and PyTorch for Python (Debian: apt-get install python3-torch libopenblas0-pthread).
-# Runs both in turn, twice, nothing else should run meanwhile; prints the table of docs/performance.md.
+# Runs both programs alternately, twice each, and prints the table of docs/performance.md. Nothing else should run meanwhile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -27,7 +27,7 @@ import glob, json, sys
 load = lambda pattern: [json.load(open(f)) for f in sorted(glob.glob(f"{sys.argv[1]}/{pattern}.json"))]
 ours, torch = load("ours.*"), load("torch.*.*")
 
-def pick(reports, path, better):  # the better of the rounds, and of PyTorch's thread counts
+def pick(reports, path, better):  # the better of the two rounds, and of PyTorch's thread counts
     values = []
     for r in reports:
         for key in path.split("."):

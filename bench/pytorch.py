@@ -118,7 +118,7 @@ def main():
     out["update_coordinates_per_s"] = n / median(update, a.each)
     del held["state"]
 
-    # In a process of its own, so that the peak is this window's alone.
+    # Runs in its own process, so that the peak is only this window's.
     subprocess.run([sys.executable, __file__, "--threads", str(a.threads), "--memory"], check=True)
     out["memory_bytes"] = {"mnist_unroll_100": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024}
     print(json.dumps(out))

@@ -13,7 +13,7 @@ import (
 	"learnedopt/metatrain"
 )
 
-// The defaults are those that the fields' comments say, and a field that is set keeps its value.
+// The defaults are the values in the fields' comments. A field that is set keeps its value.
 func TestDefaults(t *testing.T) {
 	got := metatrain.TrainConfig{}.WithDefaults()
 	if got.Steps != 100 || got.Unroll != 20 || got.Batch != 1 || got.ValidEvery != 50 || got.ValidRuns != 8 || got.SkipLimit != 20 ||
@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Estimators and objectives at their zero values are those with the documented defaults written out, bit for bit.
+// Unset fields of estimators and objectives give the same bits as the documented defaults written out.
 func TestDefaultsOfEstimators(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
@@ -59,7 +59,7 @@ func TestDefaultsOfEstimators(t *testing.T) {
 			{metatrain.TruncatedBackprop{}, metatrain.TruncatedBackprop{Objective: metatrain.Sum{}}},
 			{metatrain.ES{}, metatrain.ES{Perturbation: 0.01, Pairs: 1, Objective: metatrain.Sum{}}},
 			{metatrain.PES{}, metatrain.PES{Perturbation: 0.01, Pairs: 1, Objective: metatrain.Sum{}}},
-			{metatrain.Imitation{}, metatrain.Imitation{Teacher: adam, Probability: 0.5, Estimator: metatrain.TruncatedBackprop{}}},
+			{metatrain.Imitation{Probability: 0.5}, metatrain.Imitation{Teacher: adam, Probability: 0.5, Estimator: metatrain.TruncatedBackprop{}}},
 			{metatrain.TruncatedBackprop{Objective: metatrain.Relative{}}, metatrain.TruncatedBackprop{Objective: metatrain.Relative{Rule: adam}}},
 		} {
 			if !slices.Equal(estimate(pair[0], seed), estimate(pair[1], seed)) {
@@ -69,7 +69,7 @@ func TestDefaultsOfEstimators(t *testing.T) {
 	}
 }
 
-// Each number of a configuration is refused on the wrong side of its bound, by an error that names it, and accepted on it.
+// Each number of a configuration is accepted at its bound. Beyond the bound it is refused by an error that names it.
 func TestBoundsOfAConfiguration(t *testing.T) {
 	for _, c := range []struct {
 		word         string

@@ -16,7 +16,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A fault is a quartic above zero whose call of LossGrad number at does what happens.
+// A fault is a positive quartic with a fault in call number at of LossGrad.
 type fault struct {
 	positive
 	calls   *int
@@ -48,8 +48,8 @@ var everyEstimator = map[string]metatrain.Estimator{
 	"imitation":          metatrain.Imitation{Probability: 1},
 }
 
-// Whichever gradient of two windows fails, the error comes back; whichever is not finite, the window has diverged
-// and dphi is as it was, or, where only Hessian products are spoilt, dphi is not finite, for a trainer to see.
+// If any gradient in two windows fails, Estimate returns the error. If any gradient is not finite, the window diverges and
+// dphi stays unchanged. If only Hessian products are not finite, dphi is not finite, and the trainer must see it.
 func TestAFaultInAnyGradientIsSeen(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
@@ -91,7 +91,7 @@ func finite(x []float64) bool {
 	return !slices.ContainsFunc(x, func(v float64) bool { return v-v != 0 })
 }
 
-// spoilt is truncated backprop whose estimates have one component put in.
+// spoilt is truncated backprop that replaces one component of its estimates.
 type spoilt struct {
 	metatrain.TruncatedBackprop
 	value float64
@@ -103,7 +103,7 @@ func (s spoilt) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Epis
 	return w, err
 }
 
-// A meta-gradient that is not finite in float32 is a divergence, at the step where the window ended.
+// A meta-gradient that is not finite in float32 is a divergence at the step where the window ended.
 func TestANonFiniteMetaGradientIsADivergence(t *testing.T) {
 	for value, diverges := range map[float64]bool{math.Inf(1): true, math.Inf(-1): true, 1e39: true, -1e39: true, math.MaxFloat32: false, -math.MaxFloat32: false} {
 		cfg := small()
@@ -134,7 +134,7 @@ type unclosable struct{ bowl }
 
 func (unclosable) Close() error { return errors.New("cannot be closed") }
 
-// An error of a problem that is closed ends the training: at an episode's end, after a divergence, in a rollback.
+// If closing a problem fails, the training ends: at an episode's end, after a divergence, and in a rollback.
 func TestAProblemThatCannotBeClosedEndsTheTraining(t *testing.T) {
 	for _, policy := range []string{metatrain.SkipNonFinite, metatrain.RollbackNonFinite} {
 		for _, diverges := range []bool{false, true} {
@@ -160,7 +160,7 @@ func mustTrainer(t *testing.T, cfg metatrain.TrainConfig) *metatrain.Trainer {
 	return tr
 }
 
-// What AtRest returns ends the training, whenever it is called.
+// An error of AtRest ends the training, whenever AtRest is called.
 func TestAnErrorAtRestEndsTheTraining(t *testing.T) {
 	for at := range 4 {
 		cfg := small()
@@ -179,7 +179,7 @@ func TestAnErrorAtRestEndsTheTraining(t *testing.T) {
 	}
 }
 
-// A training says of each episode what its windows were: held to the results of the units.
+// The event of each episode sums up its windows. It is compared with the results of the units.
 func TestEventsOfEpisodes(t *testing.T) {
 	cfg := small()
 	cfg.Steps, cfg.Unroll, cfg.Batch, cfg.MetaSteps, cfg.ValidEvery = 6, 2, 2, 12, 5
@@ -249,7 +249,7 @@ func TestEventsOfEpisodes(t *testing.T) {
 	}
 }
 
-// seeing is an executor with an onlooker.
+// seeing is an executor that shows its results to a function.
 type seeing struct {
 	metatrain.Executor
 	see func([]metatrain.Unit, []metatrain.Result)
@@ -263,7 +263,7 @@ func (s seeing) Estimate(ctx context.Context, net *lstm.Network, units []metatra
 	return results, err
 }
 
-// Of many windows that are not finite a diagnosis has the first five.
+// Among many windows with non-finite values, a diagnosis lists the first five.
 func TestADiagnosisListsTheFirstFive(t *testing.T) {
 	cfg := small()
 	cfg.Valid, cfg.MetaSteps, cfg.ValidEvery, cfg.Batch = family(bowls), 7, 7, 2
@@ -295,7 +295,7 @@ func TestADiagnosisListsTheFirstFive(t *testing.T) {
 	}
 }
 
-// The message of a loss that an objective cannot weigh says at which step of the episode it was.
+// If an objective cannot use a loss, the error says at which step of the episode the loss was.
 func TestObjectivesSayAtWhichStep(t *testing.T) {
 	ep := metatrain.NewEpisode(zeroNet(t), &sunk{})
 	for name, c := range map[string]struct {
@@ -311,7 +311,7 @@ func TestObjectivesSayAtWhichStep(t *testing.T) {
 			t.Errorf("%s: error %v, want one that says %q", name, err, c.word)
 		}
 	}
-	// A meta-loss that is no number is a divergence at the window's end.
+	// A non-finite meta-loss is a divergence at the window's end.
 	for _, value := range []float64{math.NaN(), math.Inf(1)} {
 		ep := metatrain.NewEpisode(zeroNet(t), square{})
 		for range 2 {
@@ -323,7 +323,7 @@ func TestObjectivesSayAtWhichStep(t *testing.T) {
 	}
 }
 
-// constantly is a meta-loss of one value.
+// constantly is an objective with a constant value.
 type constantly float64
 
 func (c constantly) Weigh(context.Context, []float64, *metatrain.Episode, int, []float64) (float64, error) {
@@ -348,7 +348,7 @@ func TestAWindowOfNoStepsPanics(t *testing.T) {
 	_, _ = ep.Unroll(t.Context(), make([][]float32, 1), nil)
 }
 
-// PES begins anew where somebody else took the episode's last steps, or with another number of pairs.
+// PES begins anew if another estimator took the episode's last steps, or if the number of pairs changed.
 func TestPESBeginsAnewWhereItDidNotStand(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"learnedopt/lstm"
 )
 
-// Counts that no training can have come to are refused, one by one; those at the bounds are not.
+// Each count that is impossible for a training is refused. Counts at the bounds are accepted.
 func TestCountsThatContradictEachOther(t *testing.T) {
 	cfg := TrainConfig{Family: dishes{}, MetaSteps: 1, Batch: 2, Horizons: []int{20, 40}}.WithDefaults()
 	sound := func() *savedTraining {
@@ -68,8 +68,8 @@ func TestCountsThatContradictEachOther(t *testing.T) {
 	}
 }
 
-// A file of another kind, of a later form, with an array too many, or whose episode stands beyond its end is refused; the time
-// of training goes on.
+// A file of another kind, of a later form, with an extra array, or with an episode beyond its end is refused. The time of
+// training continues from the saved time.
 func TestStatesThatAreNotThisOnes(t *testing.T) {
 	cfg := TrainConfig{Family: dishes{}, Network: lstm.Config{Hidden: 4, Inputs: lstm.Raw}, Steps: 8, Unroll: 2, MetaSteps: 9, ValidRuns: 1}
 	first := begin(t, cfg)
@@ -125,7 +125,7 @@ func TestStatesThatAreNotThisOnes(t *testing.T) {
 	}
 }
 
-// What an episode's form must refuse, though its checksum is right.
+// An episode's bytes of the wrong length are refused, even if the checksum is right.
 func TestEpisodesOfTheWrongLength(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw}, rand.New(rand.NewPCG(1, 2)))
 	if err != nil {
@@ -168,7 +168,7 @@ func TestEpisodesOfTheWrongLength(t *testing.T) {
 			t.Errorf("an episode with another %s is taken", name)
 		}
 	}
-	// PES: ξ of the wrong length, another number of pairs, a side elsewhere.
+	// For PES: a ξ of the wrong length, another number of pairs, and a side at another step.
 	ep := NewEpisode(net, p)
 	side := func(step int) *Episode {
 		s := ep.fork()
@@ -196,7 +196,7 @@ func TestEpisodesOfTheWrongLength(t *testing.T) {
 	}
 }
 
-// PES takes the memory of an episode that was closed over, if it fits, as new.
+// PES reuses the memory of a closed episode, if it fits, and resets it.
 func TestPESUsesMemoryAgain(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw}, rand.New(rand.NewPCG(1, 2)))
 	if err != nil {
@@ -236,7 +236,7 @@ func TestPESUsesMemoryAgain(t *testing.T) {
 		again bool
 	}{{PES{Pairs: 3}, net, false}, {PES{Pairs: 2}, other, false}, {PES{Pairs: 2}, net, true}, {PES{Pairs: 2}, net, false}} {
 		ep := episode(c.net)
-		memory, got := window(c.pes, ep) // not closed: its memory is nobody else's
+		memory, got := window(c.pes, ep) // the episode is not closed, so its memory must not be reused
 		if (memory == first) != c.again {
 			t.Errorf("%d pairs: memory used again %v", c.pes.Pairs, !c.again)
 		}

@@ -90,7 +90,7 @@ func (r Recipe) config() (metatrain.TrainConfig, error) {
 	}
 	decaySteps := r.DecaySteps
 	if *r.MetaLRDecay == 0 && decaySteps == 0 {
-		// In a TrainConfig both fields 0 mean a constant rate; here a decay to 0 was asked for.
+		// In a TrainConfig, 0 in both fields means a constant rate. But here the recipe asks for a decay to 0.
 		if decaySteps = r.MetaSteps; decaySteps == 0 {
 			return metatrain.TrainConfig{}, errors.New("recipe: the meta learning rate decays to 0, but only time limits the training; set meta_steps or decay_steps")
 		}

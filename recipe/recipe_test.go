@@ -395,7 +395,7 @@ func TestThePageHasTheDefaults(t *testing.T) {
 		}
 		for i, c := range cells {
 			if c == "" {
-				cells[i] = "that of --p"
+				cells[i] = "same as --p"
 			}
 		}
 		if want := "| `--" + d.name + "` | " + strings.Join(cells, " | ") + " |\n"; !strings.Contains(string(page), want) {

@@ -12,8 +12,8 @@ import (
 	"learnedopt/report/comparison"
 )
 
-// architectures runs and draws the last loss against the number of units, with a panel for
-// each number of layers.
+// architectures runs the figure of architectures. It draws the last loss against the number of units, with a panel for each
+// number of layers.
 func (r *Reproduction) architectures(ctx context.Context, f Figure) (*Drawn, error) {
 	entrants, err := r.learned(f.task)
 	if err != nil {
@@ -69,9 +69,9 @@ func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
 	return &c.Rules[i]
 }
 
-// plotGrid draws the last losses of comparisons, one for each of f.grid.
+// plotGrid draws the last losses of comparisons. There is one comparison for each entry of f.grid.
 func (f Figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*report.Plot, error) {
-	layers := map[int]int{} // to the panel
+	layers := map[int]int{} // from the number of layers to the index of the panel
 	var panels []report.Panel
 	published := slices.ContainsFunc(f.grid, func(a architecture) bool { return a.paper.LSTM != 0 })
 	for i, a := range f.grid {

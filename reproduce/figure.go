@@ -33,7 +33,7 @@ type FigureResult struct {
 	Commands    []string              `json:"commands"`
 	Comparisons []*compare.Comparison `json:"comparisons"`
 	Tuning      [][]baselines.Tuned   `json:"tuning"`
-	// Paper are the paper's values, one list for each comparison.
+	// Paper holds the paper's values, one list for each comparison.
 	Paper [][]PaperStep `json:"paper"`
 }
 
@@ -143,7 +143,7 @@ func writeJSON(path string, v any) error {
 	return durable.Replace(path, append(data, '\n'))
 }
 
-// scale is what a result's losses are divided by.
+// scale returns the number by which a result's losses are divided.
 func (f Figure) scale(r compare.Result) compare.Number {
 	if f.ratio {
 		return r.Curve[0]
@@ -256,7 +256,7 @@ func pairedTexts(c *compare.Comparison) []string {
 	return all
 }
 
-// lastRatios says how far the learned rules are below the best hand-designed one at the last step.
+// lastRatios compares the learned rules with the best hand-designed rule at the last step.
 func (f Figure) lastRatios(c *compare.Comparison, paper []PaperStep) []string {
 	at := func(r compare.Result) float64 { return float64(r.Curve[c.Steps]) }
 	least, name := math.Inf(1), ""

@@ -15,7 +15,7 @@ type Figure struct {
 	Name string
 	// Number is the paper's: "Fig. 4, left".
 	Number, Title string
-	// task and options are words of tasks.Parse; the data set's name stands for any.
+	// task and options are words for tasks.Parse. The task mnist stands for the data set of --data.
 	task    string
 	options string
 	steps   int
@@ -25,7 +25,7 @@ type Figure struct {
 	// the curves.
 	yMin, yMax float64
 	paper      []PaperStep
-	// grid is for the figure of many architectures; else nil.
+	// grid is set only for the figure of many architectures.
 	grid []architecture
 }
 
@@ -40,7 +40,7 @@ type PaperStep struct {
 	SGD  float64 `json:"sgd,omitempty"`
 }
 
-// of returns the value of one of this program's rules, NaN if the paper has none.
+// of returns the paper's value for one of this program's rules, or NaN if the paper has none.
 func (p PaperStep) of(rule string) float64 {
 	value := map[string]float64{"adam": p.ADAM, "rmsprop": p.RMS, "nesterov": p.NAG, "sgd": p.SGD}[rule]
 	if value == 0 {
@@ -49,7 +49,7 @@ func (p PaperStep) of(rule string) float64 {
 	return value
 }
 
-// best returns the least value of a hand-designed rule, and the rule.
+// best returns the hand-designed rule with the lowest value, and the value.
 func (p PaperStep) best() (rule string, value float64) {
 	value = math.NaN()
 	for _, name := range defaultRules {
@@ -72,7 +72,7 @@ type architecture struct {
 // mnistTask is the data set that --data replaces.
 const mnistTask = DefaultData
 
-// figures are all that metaopt reproduce draws, in the paper's order.
+// figures are all figures that metaopt reproduce draws, in the paper's order.
 var figures = []Figure{
 	{
 		Name: "quadratics", Number: "Fig. 4, left", Title: "ten-dimensional quadratics", task: "quadratic", steps: 100, ratio: true,

@@ -90,9 +90,9 @@ type Reproduction struct {
 	Config
 	listener Listener
 	store    *store
-	entrants []entrant // that were named
+	entrants []entrant // the optimizers named by the user
 	shipped  map[string]entrant
-	one      bool // only one target
+	one      bool // whether there is only one target
 }
 
 // New prepares a reproduction. It finds out ahead of a long computation whether there are data and optimizers
@@ -131,7 +131,7 @@ func makeFolder(dir string) error {
 	return nil
 }
 
-// check finds out ahead of a long computation whether there are data and optimizers.
+// check returns an error if data or optimizers are missing. It is called before a long computation.
 func (r *Reproduction) check(target string) error {
 	one := func(task, options string) error {
 		if _, err := r.family(task, options); err != nil {
@@ -158,7 +158,7 @@ func (r *Reproduction) check(target string) error {
 	return nil
 }
 
-// family returns a task with some options, on the data set that was asked for.
+// family returns a task with options. The task mnist is on the data set of --data.
 func (r *Reproduction) family(task, options string) (optimizer.Family, error) {
 	if task == mnistTask {
 		task = r.Data
@@ -174,12 +174,12 @@ func (r *Reproduction) family(task, options string) (optimizer.Family, error) {
 	return families[0], nil
 }
 
-// asPublished says whether the paper's values are of this task.
+// asPublished says whether the paper's values apply to this task: its data set must be the paper's.
 func (r *Reproduction) asPublished(task string) bool { return task != mnistTask || r.Data == mnistTask }
 
-// learned returns the optimizers to run on a task: of those that were named the ones that were
-// meta-trained on the task, else on its kind, and else the pretrained one. If
-// only one figure is drawn it is all that were named.
+// learned returns the optimizers to run on a task. If there is only one target, these are all optimizers named by the user.
+// Otherwise these are the named optimizers that were meta-trained on the task, else on its kind of task, else the pretrained
+// optimizer.
 func (r *Reproduction) learned(task string) ([]entrant, error) {
 	if r.one && len(r.entrants) > 0 {
 		return r.entrants, nil
@@ -222,7 +222,7 @@ func (r *Reproduction) learned(task string) ([]entrant, error) {
 	return nil, &NoOptimizerError{task}
 }
 
-// versus returns the comparison on a task; long ones are tuned with less.
+// versus returns the comparison on a task. Tuning for long runs uses fewer instances and learning rates.
 func (r *Reproduction) versus(task, options string, steps int) (versus.Config, error) {
 	family, err := r.family(task, options)
 	v := versus.Config{Family: family, Steps: steps, Runs: r.Runs, Seed: r.Seed, Rules: defaultRules}
@@ -230,7 +230,7 @@ func (r *Reproduction) versus(task, options string, steps int) (versus.Config, e
 	return v, err
 }
 
-// compareCommand is the command line that prints the comparison of an entrant.
+// compareCommand returns the command line that prints the comparison of an entrant.
 func compareCommand(v versus.Config, path string) string {
 	args := append([]string{"metaopt", "compare", path}, tasks.MustParse(v.Family.Name()).Args()...)
 	args = append(args, "--steps", fmt.Sprint(v.Steps), "--runs", fmt.Sprint(v.Runs), "--tune-runs", fmt.Sprint(v.TuneRuns))

@@ -11,7 +11,7 @@ import (
 	"learnedopt/report"
 )
 
-// The paper's values, as its figures have them: learned below the best hand-designed rule by these ratios.
+// The paper's values have these ratios of the learned rule to the best hand-designed rule, as in its figures.
 func TestPapersRatios(t *testing.T) {
 	for name, want := range map[string]float64{"quadratics": 0.765, "mnist": 0.766, "mnist-200": 0.808, "units-40": 0.645, "two-layers": 0.471, "relu": 6.944} {
 		f := figures[slices.Index(FigureNames(), name)]
@@ -22,7 +22,7 @@ func TestPapersRatios(t *testing.T) {
 	}
 }
 
-// Each kind of bound, met and missed.
+// Each kind of bound is tested with a value that meets it and a value that misses it.
 func TestBounds(t *testing.T) {
 	result := func(mean, final, last float64) compare.Result {
 		return compare.Result{MeanLoss: compare.Number(mean), FinalLoss: compare.Number(final), Curve: []compare.Number{1, compare.Number(last)}}
@@ -68,7 +68,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Of several targets each gets its own optimizers.
+// With several targets, each target gets its own optimizers.
 func TestOptimizersForTheirTasks(t *testing.T) {
 	made := func(name, task string) entrant {
 		return entrant{name: name, optimizer: &metaopt.Optimizer{Provenance: metaopt.Provenance{Task: task}}}
@@ -90,7 +90,7 @@ func TestOptimizersForTheirTasks(t *testing.T) {
 	}
 }
 
-// gridComparisons are made-up results: 1/units, more with more layers.
+// gridComparisons are invented results: 1/units, and more with more layers.
 func gridComparisons(f Figure) []*compare.Comparison {
 	var all []*compare.Comparison
 	for _, a := range f.grid {

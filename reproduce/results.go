@@ -34,7 +34,7 @@ type RowResult struct {
 var resultHeader = []string{"row", "steps", "best tuned hand-designed", "best published learned", "ours: mean [95%] / last five [95%]",
 	"mean, ours / best tuned [95%]", "target", "reached?", "command"}
 
-// chosenRows are those of --rows, in the order of the table.
+// chosenRows returns the rows of --rows, or all rows, in the order of the table.
 func (r *Reproduction) chosenRows() []resultRow {
 	return slices.DeleteFunc(resultRows(), func(row resultRow) bool { return len(r.Rows) > 0 && !slices.Contains(r.Rows, row.name) })
 }
@@ -118,7 +118,7 @@ and, over more than 1000, at most 3 learning rates a decade: as the commands say
 	return err
 }
 
-// result puts a row together.
+// result makes the result of a row.
 func (row resultRow) result(v versus.Config, e entrant, res versus.Result, several, published bool) RowResult {
 	c := res.Comparison
 	ours := *gridRule(c, e.name, compare.Learned)

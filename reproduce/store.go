@@ -131,7 +131,7 @@ func (s *store) compare(ctx context.Context, v versus.Config, entrants []entrant
 		if err != nil {
 			return res, err
 		}
-		c.Rules[0].Name = e.name // a file may be called otherwise today
+		c.Rules[0].Name = e.name // the file's name may have changed since
 		res.Comparison.Rules = append(res.Comparison.Rules, c.Rules...)
 	}
 	if contenders := versus.Contenders(res.Tuned); len(contenders) > 0 {

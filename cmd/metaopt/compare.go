@@ -181,7 +181,7 @@ func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error)
 	return canonical, nil
 }
 
-// loadAll loads the files, each once.
+// loadAll loads the files. A file that is named twice is an error.
 func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
 	var optimizers []*metaopt.Optimizer
 	seen := map[string]bool{}
@@ -200,7 +200,7 @@ func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
 	return optimizers, nil
 }
 
-// parseRules checks the names of rules; "none" is no rule.
+// parseRules checks the names of rules. The single name "none" means no rules.
 func parseRules(names []string) ([]string, error) {
 	if len(names) == 1 && names[0] == "none" {
 		return nil, nil

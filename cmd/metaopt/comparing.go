@@ -2,7 +2,7 @@ package main
 
 import "learnedopt/versus"
 
-// comparing shows how far a comparison is.
+// comparing shows the progress of a comparison.
 type comparing struct {
 	*app
 	meter *meter
@@ -10,7 +10,7 @@ type comparing struct {
 
 var _ versus.Listener = (*comparing)(nil)
 
-// Hear shows what happens.
+// OnEvent implements versus.Listener: it shows the event on the terminal.
 func (c *comparing) OnEvent(event versus.Event) {
 	switch e := event.(type) {
 	case versus.Started:
@@ -21,7 +21,7 @@ func (c *comparing) OnEvent(event versus.Event) {
 		c.meter = c.app.meter(int64(e.Runs), text).of("runs")
 	case versus.Progress:
 		if c.meter.set(int64(e.Done)); e.Phase == versus.Evaluating && e.Done == e.Total {
-			c.meter.describe("confidence intervals of every step") // a second for a few thousand of them
+			c.meter.describe("confidence intervals of every step") // takes a second for a few thousand steps
 		}
 	case versus.Ended:
 		c.meter.close()

@@ -10,10 +10,10 @@ import (
 const (
 	defaultTask = "quadratic-uniform"
 
-	// Of a comparison: fresh instances, and those that learning rates are tuned on.
+	// Numbers of instances of a comparison: fresh ones, and those on which learning rates are tuned.
 	defaultRuns     = versus.DefaultRuns
 	defaultTuneRuns = versus.DefaultTuneRuns
-	// Learning rates a decade that are tried: baselines.DefaultGrid.
+	// Number of learning rates tried per decade: baselines.DefaultGrid.
 	defaultGrid = versus.DefaultGrid
 )
 

@@ -43,7 +43,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// writeJSON writes v to a file, "-" being standard output.
+// writeJSON writes v to a file. "-" is standard output.
 func (a *app) writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

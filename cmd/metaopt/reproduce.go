@@ -29,10 +29,10 @@ type reproduceFlags struct {
 	quiet          bool
 }
 
-// listName is what lists the targets, as no target does.
+// listName is the argument that lists the targets. No argument does the same.
 const listName = "list"
 
-// What --quick reduces.
+// The reduced values under --quick.
 const (
 	quickRuns     = 4
 	quickTuneRuns = 2
@@ -120,7 +120,7 @@ func listFigures(w io.Writer) error {
 	return report.Table(w, []string{"figure", "in the paper", "what"}, rows)
 }
 
-// config is what the flags ask for.
+// config returns the configuration that the flags describe.
 func (f *reproduceFlags) config(target string) (reproduce.Config, error) {
 	c := reproduce.Config{
 		Target: target, Runs: f.runs, TuneRuns: f.tuneRuns, Grid: f.grid, Seed: f.seed, Data: f.data, DataDir: f.dataDir,
@@ -195,7 +195,7 @@ func (a *app) table(ctx context.Context, r *reproduce.Reproduction) error {
 	return nil
 }
 
-// reproduceError is an error of package reproduce with the flags that help.
+// reproduceError adds to an error of package reproduce the flags that help.
 func reproduceError(err error) error {
 	var (
 		task   *reproduce.TaskError
@@ -213,12 +213,12 @@ func reproduceError(err error) error {
 	return err
 }
 
-// reproducing shows how far a reproduction is.
+// reproducing shows the progress of a reproduction.
 type reproducing struct{ comparing }
 
 var _ reproduce.Listener = (*reproducing)(nil)
 
-// Hear shows what happens.
+// OnEvent implements reproduce.Listener: it shows the event on the terminal.
 func (r *reproducing) OnEvent(event reproduce.Event) {
 	switch e := event.(type) {
 	case reproduce.FigureStarted:

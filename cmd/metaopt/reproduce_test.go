@@ -125,7 +125,7 @@ func TestReproduceRefuses(t *testing.T) {
 	}
 }
 
-// The figures of MNIST on the digits, which need no download and have no values of the paper.
+// The figures of MNIST are drawn on the digits, which need no download and for which the paper has no values.
 func TestReproduceOnDigits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("renders the digits; not with -short")

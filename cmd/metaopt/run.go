@@ -121,7 +121,7 @@ func asUsage(err error) error {
 	return &usageError{err}
 }
 
-// packagePrefix is how the packages of this module begin their errors.
+// packagePrefix matches the package name at the beginning of an error of this module.
 var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|reproduce|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep): )+`)
 
 // An interruptedError says what an interrupted command leaves behind.

@@ -192,7 +192,7 @@ func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.
 	return s.Overlay(f.task.options), err
 }
 
-// plan checks everything ahead of a long computation.
+// plan makes the plan of the sweep and checks everything before the long computation.
 func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, error) {
 	rules, err := parseRules(f.rules)
 	if err != nil {

@@ -90,8 +90,8 @@ func (t *taskFlags) familyOf(canonical string) (optimizer.Family, error) {
 	return newFamily(s.Overlay(t.options), t.dataDir)
 }
 
-// newFamily is Spec.Family, with errors that speak of flags. Missing or broken
-// data are a failure, all else is the command line's fault.
+// newFamily is Spec.Family with errors that name flags. Missing or broken data are a failure. All other errors are mistakes
+// in the command line.
 func newFamily(s tasks.Spec, dataDir string) (optimizer.Family, error) {
 	family, err := s.Family(dataDir)
 	return family, taskError(err)

@@ -13,7 +13,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// A file's task is read back exactly, for every task that needs no data.
+// A task's name in a file is read back as exactly the same task, for every task that needs no data.
 func TestTaskNamesRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"quadratic dims=3 batch=7", "quadratic-uniform", "rosenbrock batch=2,4,2 dims=3,2", "quadratic condition=1,5 loss-scale=1,2",
@@ -42,8 +42,8 @@ func TestTaskNamesRoundTrip(t *testing.T) {
 	}
 }
 
-// Every option of the table is a flag, a line of help, a key of a sweep's settings and, of
-// names, completed.
+// Every option in the table of tasks is a flag, a line of help, and a key of a sweep's settings. The shell completes options
+// whose values are names.
 func TestEveryOptionIsAFlag(t *testing.T) {
 	help := succeed(t, "sweep", "--help").stdout
 	long, _, _ := strings.Cut(help, "Usage:")
@@ -65,7 +65,7 @@ func TestEveryOptionIsAFlag(t *testing.T) {
 	}
 }
 
-// A flag takes the place of a file's list.
+// A flag replaces a file's list.
 func TestTaskFlagsOverrideLists(t *testing.T) {
 	var flags taskFlags
 	cmd := &cobra.Command{}
