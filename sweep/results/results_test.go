@@ -282,7 +282,7 @@ func TestABestRuleThatDiverged(t *testing.T) {
 // no other learned rule.
 func TestOnlyTheSameInstancesArePaired(t *testing.T) {
 	record := func(name, kind string, change func(*Record)) Record {
-		r := whole()
+		r := validRecord()
 		r.Rule = Rule{Name: name, Kind: kind}
 		change(&r)
 		return r
