@@ -181,7 +181,7 @@ func TestMedianSpeedUp(t *testing.T) {
 		{exact(3), 3, false, "3.00×"}, {exact(1, 2, 9), 2, false, "2.00×"}, {exact(0.05, 0.05, 3, 4), 0.05, false, "0.05×"},
 		{append(exact(1, 2), bound), 2, false, "2.00×"}, {append(exact(1), bound, bound), 4, true, "at least 4×"},
 		{[]SpeedUp{{Factor: 1, Censored: true}, {Factor: 2}, {Factor: 3}}, 2, true, "at least 2×"},
-		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // the bound sorts second of the two 2
+		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // 2 before the bound 2
 		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}, {Factor: 3}}, 2, true, "at least 2×"},
 	} {
 		shuffled := slices.Clone(c.ups)
