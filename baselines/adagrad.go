@@ -16,8 +16,8 @@ import (
 type AdaGrad struct {
 	// LearningRate is α. It must be set: torch.optim's default is 0.01.
 	LearningRate float64 `json:"learning_rate"`
-	// Epsilon is ε; 0 means 1e-10, torch.optim's default. With no ε at all a coordinate
-	// without a gradient so far would be 0/0; 1e-30 is as good as none elsewhere.
+	// Epsilon is ε; 0 means 1e-10, torch.optim's default. Without ε the update of a coordinate
+	// with no gradient so far would be 0/0. Use 1e-30 for an ε with no other effect.
 	Epsilon float64 `json:"epsilon"`
 }
 

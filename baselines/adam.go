@@ -8,7 +8,7 @@ import (
 )
 
 // Adam divides a running mean of gradients by the root of a running mean of
-// their squares, both corrected for their start at zero:
+// their squares. Both means are corrected for their start at zero:
 //
 //	m_t = β₁ m_{t−1} + (1−β₁) g_t,    m_0 = 0
 //	v_t = β₂ v_{t−1} + (1−β₂) g_t²,   v_0 = 0
@@ -19,11 +19,11 @@ import (
 type Adam struct {
 	// LearningRate is α. It must be set: torch.optim's default is 0.001.
 	LearningRate float64 `json:"learning_rate"`
-	// Betas are β₁ and β₂ in [0, 1). The zero pair means (0.9, 0.999), torch.optim's
-	// default; in any other pair 0 has its meaning: {0, 0.999} is Adam without momentum.
+	// Betas are β₁ and β₂ in [0, 1). The pair (0, 0) means (0.9, 0.999), torch.optim's
+	// default. In any other pair 0 means 0: {0, 0.999} is Adam without momentum.
 	Betas [2]float64 `json:"betas"`
-	// Epsilon is ε; 0 means 1e-8, torch.optim's default. With no ε at all a coordinate
-	// without a gradient so far would be 0/0; 1e-30 is as good as none elsewhere.
+	// Epsilon is ε; 0 means 1e-8, torch.optim's default. Without ε the update of a coordinate
+	// with no gradient so far would be 0/0. Use 1e-30 for an ε with no other effect.
 	Epsilon float64 `json:"epsilon"`
 }
 

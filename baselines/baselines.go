@@ -1,10 +1,10 @@
-// Package baselines holds the hand-designed update rules that learned
-// optimizers are compared with, and the tuning of their learning rates.
+// Package baselines holds the hand-designed update rules with which learned
+// optimizers are compared, and the tuning of their learning rates.
 //
-// Each rule computes what torch.optim computes, in float32 and in the same
-// order of operations; every operation is rounded on its own, so the bits are
-// the same on every architecture. Fields in which 0 would be a setting of its own
-// must be set: the learning rate, momentum and RMSProp's smoothing. Others have
+// Each rule computes the updates of torch.optim, in float32 and in the same
+// order of operations. Every operation is rounded separately, so the bits are
+// the same on every architecture. Fields in which 0 would be a meaningful setting
+// must be set: the learning rate, momentum and RMSProp's smoothing. Other fields have
 // torch.optim's defaults. Every State implements encoding.BinaryMarshaler and
 // encoding.BinaryUnmarshaler: a run that is saved and resumed continues bit for
 // bit. Update does not allocate.
@@ -12,8 +12,8 @@
 //	rule := baselines.Adam{LearningRate: 0.01}
 //	tuned, err := baselines.TuneAll(ctx, []string{"sgd", "adam"}, baselines.TuneConfig{Family: family, Steps: 100})
 //
-// As in PyTorch a squared gradient that overflows float32 (|g| above 1.8e19)
-// makes RMSProp, Adam and AdaGrad update that coordinate by zero from then on.
+// If a squared gradient overflows float32 (|g| above 1.8e19), RMSProp, Adam and
+// AdaGrad update that coordinate by zero from then on, as in PyTorch.
 package baselines
 
 import (
@@ -26,7 +26,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A validator is a rule that can say what is wrong with its fields.
+// A validator is a rule that can check its fields.
 type validator interface {
 	optimizer.Rule
 	Validate() error
@@ -37,9 +37,9 @@ func Names() []string {
 	return []string{"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"}
 }
 
-// DefaultLearningRate returns torch.optim's default learning rate of the named rule, for callers
-// that want it: 0.01 for adagrad and rmsprop, 0.001 for the others (sgd's since PyTorch 2).
-// It is 0 for a name that New does not understand.
+// DefaultLearningRate returns torch.optim's default learning rate for the named rule: 0.01 for
+// adagrad and rmsprop, 0.001 for the others (for sgd since PyTorch 2). It returns 0 for a name
+// that New does not understand.
 func DefaultLearningRate(name string) float64 {
 	switch name {
 	case "adagrad", "rmsprop":
@@ -59,8 +59,8 @@ func CheckName(name string) error {
 		name, nearest.Name(name, Names()), strings.Join(Names(), ", "))
 }
 
-// New returns the rule of the given name with the given learning rate, a momentum of 0.9 where it has
-// one, and torch.optim's defaults otherwise. It is an error if the name is unknown or the learning rate is not positive.
+// New returns the rule of the given name with the given learning rate. Rules with momentum get 0.9; all other
+// fields have torch.optim's defaults. It is an error if the name is unknown or the learning rate is not positive.
 func New(name string, learningRate float64) (optimizer.Rule, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func New(name string, learningRate float64) (optimizer.Rule, error) {
 	return rule, nil
 }
 
-// or returns value, or the default where value is zero.
+// or returns value, or the fallback if value is zero.
 func or(value, fallback float64) float64 {
 	if value == 0 {
 		return fallback
@@ -94,6 +94,6 @@ func or(value, fallback float64) float64 {
 	return value
 }
 
-// sqrt is correctly rounded: the double rounding of a square root from float64
-// to float32 is innocuous.
+// sqrt is correctly rounded: rounding a square root first to float64 and then to
+// float32 gives the same result as rounding once.
 func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }

@@ -13,8 +13,8 @@ import (
 	"learnedopt/optimizer/optimizertest"
 )
 
-// The shared suite, with the defaults and with learning rates at which each
-// rule descends a quadratic.
+// Every rule passes the shared suite, with its defaults and with a learning rate at
+// which it descends a quadratic.
 func TestConform(t *testing.T) {
 	descending := map[string]float64{
 		"sgd": 0.3, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.5, "rmsprop": 0.02, "adam": 0.05,
@@ -34,7 +34,7 @@ func TestConform(t *testing.T) {
 	}
 }
 
-// What New makes of a name, the zero fields that stand for a default, and the documented defaults are one rule.
+// New's rule, a rule with zero fields for the defaults, and a rule with the documented defaults are equal.
 func TestDefaults(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -139,8 +139,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// A β of 0 in a pair that is not zero has its meaning: no mean of gradients, or none of their squares. The updates
-// are computed by hand; ε is too small to show.
+// A β of 0 beside a nonzero β means 0: no mean of gradients, or no mean of their squares. The updates are computed by
+// hand; ε is too small to show.
 func TestBetasOfZero(t *testing.T) {
 	for _, c := range []struct {
 		betas [2]float64
@@ -161,8 +161,8 @@ func TestBetasOfZero(t *testing.T) {
 	}
 }
 
-// A saved state is refused by another rule's state, by one of another size
-// and in another version, with ErrState, and changes nothing.
+// Saved data are refused by another rule's state, by a state of another size and
+// in another version. The error wraps ErrState, and the state does not change.
 func TestStatesRefuse(t *testing.T) {
 	type saver interface {
 		optimizer.State

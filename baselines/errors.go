@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Panics of callers' mistakes.
+// Panic texts for callers' mistakes.
 const (
 	errLength    = "baselines: slice length differs from the number of coordinates"
 	errDimension = "baselines: number of coordinates is not positive"
@@ -17,14 +17,14 @@ const (
 // ErrState is wrapped by every error of a state's UnmarshalBinary.
 var ErrState = errors.New("baselines: bad state")
 
-// What else than a positive number a field may be, for inRange.
+// Texts for inRange: what 0 means in a field that accepts it.
 const (
 	forDefault = ", or 0 for the default"
 	orZero     = ", or 0"
 )
 
-// inRange returns an error unless value is in [low, high) and survives the
-// conversion to float32 that the rules compute in. zero says what 0 is, if it is anything.
+// inRange returns an error unless value is in [low, high) and a value other than
+// 0 stays so in float32, in which the rules compute. zero says what 0 means, or is empty.
 func inRange(rule, field string, value, low, high float64, zero string) error {
 	if !(low <= value && value < high) {
 		least := "at least"
@@ -39,8 +39,8 @@ func inRange(rule, field string, value, low, high float64, zero string) error {
 	return nil
 }
 
-// learningRate returns an error unless a rule's learning rate is positive. It has no default: a rate of 0 that is
-// computed or swept over must not move.
+// learningRate returns an error unless a rule's learning rate is positive. It has no default: a computed or swept rate
+// of 0 must not silently become another one.
 func learningRate(rule string, value float64) error {
 	if value == 0 {
 		return unset(rule, "learning rate", "would not move", fmt.Sprintf("LearningRate, torch.optim's default is %v", DefaultLearningRate(rule)))
@@ -48,10 +48,10 @@ func learningRate(rule string, value float64) error {
 	return inRange(rule, "learning rate", value, 0, limit, "")
 }
 
-// unset is the error of a field that is 0 and has no default.
+// unset returns the error for a field that is 0 and has no default.
 func unset(rule, field, zero, remedy string) error {
 	return fmt.Errorf("baselines: %s: %s 0 %s; set %s", rule, field, zero, remedy)
 }
 
-// limit is above every learning rate and epsilon: the largest float32.
+// limit is the upper bound of learning rates and epsilons: the largest float32.
 const limit = math.MaxFloat32

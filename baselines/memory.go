@@ -11,8 +11,8 @@ import (
 // stateVersion is the version of the binary form of all states.
 const stateVersion = 1
 
-// A memory is all that moves in a state: the number of updates and the
-// rule's vectors of n coordinates. It carries the binary form of every state.
+// A memory holds everything that changes in a state: the number of updates and
+// the rule's vectors of n coordinates. It implements the binary form of every state.
 type memory struct {
 	rule    string // at most 8 bytes
 	n       int
@@ -36,7 +36,7 @@ func newMemory(rule validator, name string, layout optimizer.Layout, vectors int
 	return m
 }
 
-// step counts an update, after a look at the lengths.
+// step checks the lengths and counts an update.
 func (m *memory) step(dst, grad []float32) {
 	if len(dst) != m.n || len(grad) != m.n {
 		panic(errLength)
@@ -75,8 +75,8 @@ func (m *memory) MarshalBinary() ([]byte, error) {
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come
-// from a state of the same kind of rule and the same number of coordinates. On
-// an error, which wraps ErrState, the state is unchanged.
+// from a state with the same kind of rule and number of coordinates. Errors wrap
+// ErrState and leave the state unchanged.
 func (m *memory) UnmarshalBinary(data []byte) error {
 	if len(data) < headerSize {
 		return fmt.Errorf("%w: %d bytes are too few for a header", ErrState, len(data))

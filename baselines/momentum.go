@@ -11,8 +11,8 @@ import (
 //	b_t = μ b_{t−1} + g_t,   b_0 = 0
 //	u_t = −α b_t
 //
-// as in torch.optim.SGD with momentum, which puts the learning rate outside of
-// the sum (Polyak 1964, equation 9, has it inside; Sutskever et al. 2013).
+// as in torch.optim.SGD with momentum (Sutskever et al. 2013). The learning rate is
+// outside the sum; in Polyak 1964, equation 9, it is inside.
 type Momentum struct {
 	// LearningRate is α. It must be set: torch.optim's default is 0.001.
 	LearningRate float64 `json:"learning_rate"`
@@ -68,7 +68,7 @@ func (r Nesterov) Start(layout optimizer.Layout) optimizer.State {
 	return (*nesterovState)(newVelocity(r, "nesterov", layout, r.LearningRate, r.Momentum))
 }
 
-// A velocity is the state of both rules: b_t is the only vector.
+// A velocity is the state of both rules. Its only vector is b_t.
 type velocity struct {
 	memory
 	scale, momentum float32

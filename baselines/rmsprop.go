@@ -11,7 +11,7 @@ import (
 //	v_t = ρ v_{t−1} + (1−ρ) g_t²,   v_0 = 0
 //	u_t = −α g_t / (√v_t + ε)
 //
-// as in torch.optim.RMSprop, neither centred nor with momentum (Tieleman and
+// as in torch.optim.RMSprop, not centred and without momentum (Tieleman and
 // Hinton 2012, lecture 6e).
 type RMSProp struct {
 	// LearningRate is α. It must be set: torch.optim's default is 0.01.
@@ -19,8 +19,8 @@ type RMSProp struct {
 	// Alpha is the smoothing constant ρ in (0, 1), which PyTorch calls
 	// alpha. It must be set: torch.optim's default is 0.99, and 0 would keep no mean.
 	Alpha float64 `json:"alpha"`
-	// Epsilon is ε; 0 means 1e-8, torch.optim's default. With no ε at all a coordinate
-	// without a gradient so far would be 0/0; 1e-30 is as good as none elsewhere.
+	// Epsilon is ε; 0 means 1e-8, torch.optim's default. Without ε the update of a coordinate
+	// with no gradient so far would be 0/0. Use 1e-30 for an ε with no other effect.
 	Epsilon float64 `json:"epsilon"`
 }
 

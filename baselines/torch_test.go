@@ -11,8 +11,8 @@ import (
 	"learnedopt/optimizer"
 )
 
-// fromOptions returns the rule that a case of the fixture describes. What the case leaves out is torch.optim's default:
-// the learning rates that DefaultLearningRate promises, and Alpha as RMSProp's doc has it; but a momentum of 0.9.
+// fromOptions returns the rule that a case of the fixture describes. For options that the case leaves out it uses
+// torch.optim's defaults: DefaultLearningRate, and the Alpha in RMSProp's doc. Momentum is 0.9 instead.
 func fromOptions(t *testing.T, name string, options json.RawMessage) optimizer.Rule {
 	t.Helper()
 	decode := func(rule any) {
@@ -65,10 +65,10 @@ func ulps(a, b float32) int64 {
 	return max(order(a)-order(b), order(b)-order(a))
 }
 
-// The updates are those of torch.optim, bit for bit. The rules round every
-// operation on its own in PyTorch's order, as do the kernels that computed the
-// fixture. PyTorch's AVX2 kernels fuse some and are up to 97 ULP away from
-// these where Adam's m cancels, so that is no better than PyTorch is to itself.
+// The updates equal torch.optim's, bit for bit. The rules round every operation
+// separately and in PyTorch's order, like the kernels that computed the fixture.
+// PyTorch's AVX2 kernels fuse some operations. They differ from the fixture by up to
+// 97 ULP where Adam's m cancels: PyTorch's own kernels agree no better than that.
 func TestTorch(t *testing.T) {
 	const tolerance = 0
 	data, err := os.ReadFile("testdata/torch_optim.json")

@@ -11,7 +11,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A TuneConfig says on what learning rates are tuned.
+// A TuneConfig says on which problems, and from which grid, learning rates are tuned.
 type TuneConfig struct {
 	// Family draws the tuning instances. It must be set.
 	Family optimizer.Family
@@ -25,17 +25,17 @@ type TuneConfig struct {
 	// Seed fixes the instances: instance i is drawn from the stream
 	// (Seed, "tune", i), which no evaluation uses.
 	Seed uint64
-	// New makes the rule of a name at a learning rate; nil means New of this package.
-	// With one of their own, callers tune their own rules.
+	// New makes the rule of a name at a learning rate; nil means this package's New.
+	// Set it to tune your own rules.
 	New func(name string, learningRate float64) (optimizer.Rule, error)
-	// Progress, if set, is called after each run with the number finished.
+	// Progress, if set, is called after each run with the number of finished runs.
 	Progress func(done, total int)
 }
 
-// DefaultGrid is GridOf(4): 21 learning rates.
+// DefaultGrid returns GridOf(4), 21 learning rates.
 func DefaultGrid() []float64 { return GridOf(4) }
 
-// GridOf returns n learning rates a decade from 1e-4 to 10, 5n+1 in all:
+// GridOf returns n learning rates per decade from 1e-4 to 10, 5n+1 in total:
 //
 //	10^(e/n),   e = −4n … n
 //
@@ -51,10 +51,10 @@ func GridOf(n int) []float64 {
 	return grid
 }
 
-// Effort is what the tuning of a long horizon may be reduced to where nothing else is affordable:
-// runs·500/steps instances over more than 500 steps, but not fewer than 2, and 3 learning rates
-// a decade, 16 in all, over more than 1,000. It takes and returns the instances and the
-// learning rates a decade.
+// Effort returns a cheaper tuning for runs of many steps: the number of instances and of learning rates
+// per decade, from the numbers that a short run would use. For more than 500 steps it reduces the
+// instances to runs·500/steps, but not below 2; for more than 1,000 steps it reduces the grid to at most
+// 3 learning rates per decade, 16 in total. It never raises either number.
 func Effort(steps, runs, grid int) (int, int) {
 	if steps > 1000 {
 		grid = min(grid, 3)
@@ -65,7 +65,7 @@ func Effort(steps, runs, grid int) (int, int) {
 	return runs, grid
 }
 
-// Validate returns an error if no tuning can be done as the config says.
+// Validate returns an error if a field is out of its range, or if there is no family.
 func (c TuneConfig) Validate() error {
 	var errs []error
 	if c.Family == nil {
@@ -91,11 +91,11 @@ func (c TuneConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Tune finds the learning rate of the named rule at which the mean of
+// Tune finds the best learning rate of the named rule: the one with the smallest mean of
 //
 //	f(θ_0) … f(θ_T)
 //
-// averaged over the tuning instances, is least.
+// averaged over the tuning instances.
 func Tune(ctx context.Context, name string, cfg TuneConfig) (Tuned, error) {
 	tuned, err := TuneAll(ctx, []string{name}, cfg)
 	if len(tuned) == 0 {
@@ -104,11 +104,11 @@ func Tune(ctx context.Context, name string, cfg TuneConfig) (Tuned, error) {
 	return tuned[0], err
 }
 
-// TuneAll tunes several rules, all learning rates of all rules on the same
-// instances, minibatches and starting points. Each instance is sampled once; they are spread
-// over GOMAXPROCS goroutines, on which the result does not depend. A rule that
-// diverges at every learning rate gives an *UntunableError, joined with those
-// of other rules; the results are complete nevertheless.
+// TuneAll tunes several rules. All learning rates of all rules run on the same
+// instances, minibatches and starting points. Each instance is sampled once. Instances are spread
+// over GOMAXPROCS goroutines; the result does not depend on their number. A rule that
+// diverges at every learning rate gives an *UntunableError. The errors of several rules
+// are joined, and the results are complete nevertheless.
 func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -170,10 +170,10 @@ func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, erro
 	return all, errors.Join(errs...)
 }
 
-// lastLosses is over how many of the last losses FinalLoss is the mean.
+// lastLosses is the number of last losses whose mean is FinalLoss.
 const lastLosses = 5
 
-// score sums up the runs of one learning rate, in their order.
+// score averages the losses of one learning rate's runs, in their order.
 func score(learningRate float64, runs []optimizer.Outcome) GridPoint {
 	p := GridPoint{LearningRate: learningRate}
 	for _, out := range runs {

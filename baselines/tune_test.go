@@ -46,9 +46,9 @@ func (f parabolas) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 
 func curvature(rng *rand.Rand) float64 { return []float64{0.5, 2}[rng.IntN(2)] }
 
-// Gradient descent on a parabola is f_t = ½ c (1−αc)^{2t}, so the whole grid is
-// known. At α = 3 the flat parabolas converge and the steep ones leave the
-// finite numbers: 5^t > 3.4e38 at t = 56.
+// Gradient descent on a parabola has f_t = ½ c (1−αc)^{2t}, so the results of the
+// whole grid are known. At α = 3 the flat parabolas converge and the steep parabolas
+// overflow: 5^t > 3.4e38 at t = 56.
 func TestTuneClosedForm(t *testing.T) {
 	const steps, runs, seed = 70, 12, 3
 	grid := []float64{0.01, 0.1, 0.3, 0.5, 0.8, 0.95, 3, 10}
@@ -96,8 +96,8 @@ func TestTuneClosedForm(t *testing.T) {
 		if wantMean < least {
 			best, least = i, wantMean
 		}
-		// One step is a few roundings of 2^-24; seventy of them, squared, are
-		// below 1e-4 for the last losses. The mean is of the first ones.
+		// One step has a few roundings of 2^-24; seventy steps, squared, have an error
+		// below 1e-4 in the last losses. The mean is dominated by the first losses.
 		if relative(p.MeanLoss, wantMean) > 1e-5 || relative(p.FinalLoss, wantFinal) > 1e-4 || p.Diverged != 0 {
 			t.Errorf("learning rate %v: %+v, closed form %v and %v", lr, p, wantMean, wantFinal)
 		}
@@ -121,9 +121,9 @@ func TestTuneFlagsTheEdge(t *testing.T) {
 		{"low", 1, []float64{0.8, 0.99, 3}, 0.8, true},
 		{"high", 1, []float64{0.01, 0.1, 0.8}, 0.8, true},
 		{"one", 1, []float64{0.8}, 0.8, true},
-		// All losses are 0: the lowest learning rate of equals.
+		// All losses are 0: of equal learning rates the lowest wins.
 		{"equal", 0, []float64{0.1, 0.2, 0.3}, 0.1, true},
-		// Everything above the best diverges: that is no edge of the grid.
+		// All rates above the best diverge; the best is not at an edge of the grid.
 		{"cliff", 1, []float64{0.1, 0.8, 50}, 0.8, false},
 	} {
 		got, err := Tune(t.Context(), "sgd", TuneConfig{Family: parabolas{scale: c.scale}, Steps: 70, Runs: 6, Grid: c.grid})
@@ -133,8 +133,8 @@ func TestTuneFlagsTheEdge(t *testing.T) {
 	}
 }
 
-// Tuning rules together or one by one, on one processor or two, is the same;
-// the seed matters.
+// Tuning rules together or one by one, on one processor or two, gives the same
+// results; another seed gives others.
 func TestTuneAll(t *testing.T) {
 	cfg := TuneConfig{Family: parabolas{scale: 1}, Seed: 5}
 	last := 0
@@ -202,7 +202,7 @@ func TestTuneErrors(t *testing.T) {
 	}
 }
 
-// A rule that diverges everywhere is an error that names it; the others are tuned.
+// A rule that diverges at every rate gives an error that names it; the other rules are tuned.
 func TestUntunable(t *testing.T) {
 	grid := []float64{20, 40}
 	got, err := TuneAll(t.Context(), []string{"sgd", "adam"}, TuneConfig{Family: parabolas{scale: 1}, Steps: 70, Runs: 4, Grid: grid})
@@ -218,7 +218,7 @@ func TestUntunable(t *testing.T) {
 	}
 }
 
-// What is written is read back: infinite losses and rules, too.
+// A Tuned is read back as it was written, with its infinite losses and its rule.
 func TestTunedJSON(t *testing.T) {
 	cfg := TuneConfig{Family: parabolas{scale: 1}, Steps: 70, Runs: 4, Grid: []float64{0.1, 3, 20}, Seed: math.MaxUint64}
 	want, err := TuneAll(t.Context(), []string{"sgd", "rmsprop"}, cfg)
@@ -259,7 +259,7 @@ func ExampleTune() {
 	// Output: nesterov: best of 21 learning rates 0.316, at the edge: false
 }
 
-// The grid that files of results name by its learning rates a decade.
+// Files of results name a grid by its number of learning rates per decade.
 func TestGridOf(t *testing.T) {
 	if got := GridOf(1); len(got) != 6 || got[0] != 1e-4 || got[3] != 0.1 || got[5] != 10 {
 		t.Errorf("one a decade: %v", got)
@@ -282,7 +282,7 @@ func TestGridOf(t *testing.T) {
 }
 
 func TestEffort(t *testing.T) {
-	for _, c := range [][5]int{ // steps, instances and rates asked for, and what is done
+	for _, c := range [][5]int{ // steps, requested instances and rates, used instances and rates
 		{100, 10, 4, 10, 4}, {500, 10, 4, 10, 4}, {1000, 10, 4, 5, 4}, {10000, 10, 4, 2, 3}, {10000, 1, 1, 1, 1}, {10000, 100, 2, 5, 2},
 	} {
 		if runs, grid := Effort(c[0], c[1], c[2]); runs != c[3] || grid != c[4] {

@@ -8,20 +8,21 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Tuned is a rule at its best learning rate, with the grid that says so. Its
-// JSON form is complete: Rule is made anew from Name and LearningRate.
+// A Tuned is a rule at its best learning rate, with the results for the whole grid. Its
+// JSON form is complete: reading it makes Rule anew from Name and LearningRate.
 type Tuned struct {
 	// Name is one of Names().
 	Name string `json:"name"`
 	// Rule is the rule at LearningRate, with its defaults otherwise; nil if
 	// every learning rate diverged.
 	Rule optimizer.Rule `json:"-"`
-	// LearningRate is the best of the grid, the lowest of equals; 0 if every one diverged.
+	// LearningRate is the best rate of the grid, and the lowest of several equally good rates.
+	// It is 0 if every rate diverged.
 	LearningRate float64 `json:"learning_rate"`
-	// AtEdge reports that the best is the first or the last of the grid: a
-	// better one may lie outside, and the grid should be wider.
+	// AtEdge reports that the best rate is the first or the last of the grid. A
+	// better rate may then lie outside, and the grid should be wider.
 	AtEdge bool `json:"at_edge"`
-	// Family is the family's name; Steps, Runs and Seed are as they were used.
+	// Family is the family's name; Steps, Runs and Seed are the values that were used.
 	Family string `json:"family"`
 	Steps  int    `json:"steps"`
 	Runs   int    `json:"runs"`
@@ -30,20 +31,20 @@ type Tuned struct {
 	Grid []GridPoint `json:"grid"`
 }
 
-// A GridPoint is what one learning rate gave.
+// A GridPoint is the result for one learning rate.
 type GridPoint struct {
 	LearningRate float64
 	// MeanLoss is the mean of f(θ_0) … f(θ_T), averaged over all instances;
-	// +Inf if any run diverged. It is what is minimized.
+	// +Inf if any run diverged. Tuning minimizes it.
 	MeanLoss float64
-	// FinalLoss is the mean of the last five of these losses, averaged
-	// likewise; +Inf if any run diverged.
+	// FinalLoss is the mean of the last five of these losses, averaged over all
+	// instances; +Inf if any run diverged.
 	FinalLoss float64
 	// Diverged is the number of runs that diverged.
 	Diverged int
 }
 
-// best returns the index of the usable point of least mean loss, -1 if there is none.
+// best returns the index of the point with the smallest finite mean loss, -1 if there is none.
 func (t Tuned) best() int {
 	best, least := -1, math.Inf(1)
 	for i, p := range t.Grid {

@@ -1,5 +1,5 @@
-// Package bench measures what this machine makes of the library: the figures
-// that `metaopt bench` prints and docs/performance.md explains.
+// Package bench measures the speed and the memory of the library on this machine. `metaopt bench` prints the figures, and
+// docs/performance.md explains them.
 package bench
 
 import (
@@ -16,12 +16,11 @@ import (
 	"learnedopt/tasks"
 )
 
-// A Report is what Run measured. Its JSON is read by other programs. Times are
-// medians, in seconds.
+// A Report is the result of Run. Other programs read its JSON. Times are medians, in seconds.
 type Report struct {
-	// MetaStep is the time of a meta-step: 20 inner steps, the adjoint, and
-	// Adam on φ; on 128 quadratics of 10 dimensions (1,280 coordinates), and on an
-	// MLP 784-20-10 with batches of 128 images (15,910).
+	// MetaStep is the time of a meta-step: 20 inner steps, the backward pass, and Adam on φ. Quadratic is for 128
+	// quadratics of 10 dimensions (1,280 coordinates). MNIST is for an MLP 784-20-10 with batches of 128 images (15,910
+	// coordinates).
 	MetaStep struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
@@ -31,21 +30,20 @@ type Report struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
 	} `json:"meta_step_one_core_s"`
-	// UpdateRate is how many coordinates a second are updated, without
-	// training, in a run over a million.
+	// UpdateRate is the number of coordinates updated per second, without training, for a million coordinates.
 	UpdateRate float64 `json:"update_coordinates_per_s"`
-	// LossGrad is the time of one loss and gradient of the MLP.
+	// LossGrad is the time of one evaluation of the MLP's loss and gradient.
 	LossGrad struct {
 		MNIST float64 `json:"mnist"`
 	} `json:"loss_grad_s"`
-	// FMAPeak is what all cores together make of independent multiply-adds in
-	// registers; Forward and LSTM are what updates, and the whole network's part of a
-	// meta-step on 15,910 coordinates, make of those that they need.
+	// FMAPeak is the rate, in billions of floating-point operations per second, of independent multiply-adds in registers
+	// on all cores together. Forward is the rate of updates, and LSTM the rate of the network's part of a meta-step, both on
+	// 15,910 coordinates. Both count only the operations that flops counts.
 	FMAPeak float64 `json:"fma_peak_gflops"`
 	Forward float64 `json:"forward_gflops"`
 	LSTM    float64 `json:"lstm_gflops"`
-	// Memory is by how many bytes the heap grew for meta-training on the MLP in
-	// one window of 100 steps, and for the state of a million coordinates.
+	// Memory is the growth of the heap in bytes. Unroll100 is for meta-training on the MLP with windows of 100 steps. Update
+	// is for the state of a million coordinates.
 	Memory struct {
 		Unroll100 uint64 `json:"mnist_unroll_100"`
 		Update    uint64 `json:"update_1000000"`
@@ -54,18 +52,16 @@ type Report struct {
 	Cores int    `json:"cores"`
 }
 
-// Coordinates of the MLP, inner steps of a window.
+// The number of coordinates of the MLP, the inner steps of a window, and a large number of coordinates.
 const (
 	coordinates = 15910
 	unroll      = 20
 	million     = 1000000
 )
 
-// Run measures everything; each measurement goes on for about the time each, and
-// for five rounds at least. Report is called ahead of each with its name,
-// how many are done and how many there are. The
-// images are drawn from fonts: there, only their size matters. GOMAXPROCS is
-// changed and restored.
+// Run measures everything. Each measurement takes about the time each, and at least five rounds. Before each measurement,
+// report is called with its name, the number done and the number of all measurements. The images are drawn from fonts,
+// because only their size matters. Run changes GOMAXPROCS and restores it.
 func Run(ctx context.Context, each time.Duration, report func(what string, done, total int)) (*Report, error) {
 	b := &bench{ctx: ctx, each: each}
 	kernels := simd.Float32()
@@ -112,7 +108,7 @@ type bench struct {
 	each time.Duration
 }
 
-// median is the median time of op, in seconds, after a first time not counted.
+// median returns the median time of op, in seconds. The first call is not counted.
 func (b *bench) median(op func() error) (float64, error) {
 	var times []float64
 	for start := time.Now(); len(times) < 6 || time.Since(start) < b.each; {
@@ -193,14 +189,14 @@ func (b *bench) update(r *Report, net *lstm.Network) {
 	runtime.KeepAlive(update)
 }
 
-// flops counts the multiplications and additions in matrix products, for one coordinate and step: of a
-// forward pass, and of all that an unroll does, its forward pass, the replay, the
-// adjoint of what lies below and before, and the weight gradients.
+// flops counts the multiplications and additions in matrix products, per coordinate and step. forward is for a forward pass.
+// whole is for an unroll: its forward pass, the replay of the forward pass, the adjoints of lower layers and of earlier steps,
+// and the weight gradients.
 func flops(net *lstm.Network) (forward, whole float64) {
 	cfg := net.Config()
 	params := float64(len(net.Params()))
 	h := float64(cfg.Hidden)
-	back := h // of the read-out
+	back := h // through the read-out
 	for l := range cfg.Layers {
 		back += 4 * h * h // into the layer's own past
 		if l > 0 {
@@ -210,7 +206,7 @@ func flops(net *lstm.Network) (forward, whole float64) {
 	return 2 * params, 2 * (3*params + back)
 }
 
-// gradients are rows of n gradients of many magnitudes.
+// gradients returns rows of n gradients of many magnitudes.
 func gradients(rows, n int) [][]float32 {
 	rng := stream.New(0, "bench", 2)
 	g := make([][]float32, rows)

@@ -11,9 +11,8 @@ import (
 	"learnedopt/lstm"
 )
 
-// TestFlops counts the paper's network by hand: per coordinate and step, layer 1
-// multiplies 2+20 inputs and a bias by 80, layer 2 40 and a bias by 80, the
-// read-out 20 and a bias by 1.
+// TestFlops counts the operations of the paper's network by hand. Per coordinate and step, layer 1 multiplies 2+20 inputs and a
+// bias by 80, layer 2 multiplies 40 inputs and a bias by 80, and the read-out multiplies 20 inputs and a bias by 1.
 func TestFlops(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{}, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
@@ -23,14 +22,14 @@ func TestFlops(t *testing.T) {
 	if want := 2.0 * (23*80 + 41*80 + 21); forward != want {
 		t.Errorf("forward %v, want %v", forward, want)
 	}
-	// The replay and the weight gradients cost the same again; of the adjoint,
-	// layer 2 goes to 40 inputs, layer 1 to its own past, the read-out to 20.
+	// The replay and the weight gradients each cost the same again. The adjoint of layer 2 goes to 40 inputs, of layer 1 to its
+	// own past, and of the read-out to 20 inputs.
 	if want := 3*forward + 2*(40*80+20*80+20); whole != want {
 		t.Errorf("whole %v, want %v", whole, want)
 	}
 }
 
-// TestRun measures for a moment and expects figures that fit together.
+// TestRun measures for a moment and expects consistent figures.
 func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a few seconds; not with -short")
@@ -53,10 +52,11 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s is %v", name, v)
 		}
 	}
-	// 80 floats of state a coordinate; one gradient a step, and the state twice.
+	// The state has 80 floats per coordinate.
 	if m := float64(r.Memory.Update); m < 320e6 || m > 340e6 {
 		t.Errorf("the state of a million coordinates takes %v bytes", m)
 	}
+	// A window of 100 steps holds a gradient per step, and the state twice.
 	if m := float64(r.Memory.Unroll100); m < 4*coordinates*(100+160) || m > 120e6 {
 		t.Errorf("a window of 100 steps takes %v bytes", m)
 	}

@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// heap is how many bytes of heap are in use after a collection.
+// heap returns the number of heap bytes in use after a garbage collection.
 func heap() uint64 {
 	runtime.GC()
 	return inUse()
@@ -20,8 +20,7 @@ func inUse() uint64 {
 	return m.HeapInuse
 }
 
-// memory is by how much the heap in use grows, garbage included, while two meta-steps
-// with windows of 100 steps are taken.
+// memory returns the growth of the heap in use, garbage included, during two meta-steps with windows of 100 steps.
 func (b *bench) memory(family optimizer.Family) (uint64, error) {
 	before := heap()
 	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{Family: family, Steps: 100, Unroll: 100, MetaSteps: 1})

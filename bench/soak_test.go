@@ -28,9 +28,9 @@ import (
 	"learnedopt/tasks"
 )
 
-// TestSoak does everything that the library does, side by side and over and over, for as long as METAOPT_SOAK says
-// (30m, say; two seconds without it), and expects that no goroutine is left and, of a minute and more, that after the first
-// third neither heap, goroutines nor open files grow. Before a minute caches may still fill.
+// TestSoak does everything that the library does, in parallel and repeatedly, for the time in METAOPT_SOAK, such as 30m
+// (default: two seconds). It expects that no goroutine is left at the end. In a test of a minute or more, it also expects that
+// heap, goroutines and open files do not grow after the first third. In a shorter test, caches may still fill.
 func TestSoak(t *testing.T) {
 	duration := 2 * time.Second
 	if text := os.Getenv("METAOPT_SOAK"); text != "" {
@@ -106,14 +106,14 @@ func TestSoak(t *testing.T) {
 		if third == 0 {
 			continue
 		}
-		// What is alive at a moment goes up and down with what is under way: the medians of the second and the last third.
+		// The values at single moments vary with the running work. So compare the medians of the second and the last third.
 		before, after := median(x[third:2*third]), median(x[2*third:])
 		t.Logf("%s: median %.4g, then %.4g; at most %.4g", what, before, after, slices.Max(x))
 		if duration >= time.Minute && after > 1.1*before+5 {
 			t.Errorf("%s grow: from %.4g to %.4g", what, before, after)
 		}
 	}
-	// Nothing stays behind.
+	// No goroutine must be left.
 	http.DefaultClient.CloseIdleConnections()
 	deadline := time.Now().Add(10 * time.Second)
 	for runtime.NumGoroutine() > 10 && time.Now().Before(deadline) {
@@ -132,7 +132,7 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// soakTraining trains for some meta-steps, and goes on from a saved state for as many.
+// soakTraining trains for some meta-steps, saves the state, and resumes it for as many more.
 func soakTraining(ctx context.Context, family optimizer.Family, estimator metatrain.Estimator) error {
 	cfg := metatrain.TrainConfig{
 		Family: family, Network: lstm.Config{Hidden: 4, Inputs: lstm.LogAndSign | lstm.RNNProp, Scale: 0.01}, Steps: 20, Unroll: 5,
@@ -173,7 +173,7 @@ func soakEvaluation(ctx context.Context, family optimizer.Family, opt *metaopt.O
 	return err
 }
 
-// soakRuns takes steps in a loop of one's own, saves and resumes, gradients that are not finite among them.
+// soakRuns takes steps in its own loop, some with non-finite gradients, and saves and resumes the run.
 func soakRuns(opt *metaopt.Optimizer) error {
 	const n = 2000
 	theta, grad := make([]float32, n), make([]float32, n)

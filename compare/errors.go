@@ -1,4 +1,4 @@
 package compare
 
-// Panics of callers' mistakes.
+// Panic values for mistakes of the caller.
 const errPairs = "compare: a rule has not one mean loss for each run"

@@ -23,30 +23,29 @@ type Contender struct {
 	// Kind is Learned or Baseline.
 	Kind string
 	Rule optimizer.Rule
-	// LearningRate is the one the rule was tuned to; 0 if it has none.
+	// LearningRate is the rule's tuned learning rate; 0 if the rule has none.
 	LearningRate float64
 }
 
-// A Scorer is a Problem that can measure a final point on other data than it was
-// optimized on: the loss on the validation split and the accuracy in [0, 1] on the test
-// split.
+// A Scorer is a Problem that can measure a final point on data that was not used to optimize it. Score returns
+// the loss on the validation split and the accuracy, in [0, 1], on the test split.
 type Scorer interface {
 	Score(theta []float32) (validLoss, testAccuracy float64, err error)
 }
 
-// EvalConfig is a comparison to be made.
+// EvalConfig describes a comparison for Evaluate.
 type EvalConfig struct {
 	Family     optimizer.Family
 	Contenders []Contender
-	// Steps is the length T of a run, Runs the number of instances. Instance i gets
-	// the stream (Seed, "test", i), which neither training nor tuning uses.
+	// Steps is the length T of a run, and Runs is the number of instances. Instance i is drawn from the
+	// stream (Seed, "test", i). Training and tuning never use these streams.
 	Steps, Runs int
 	Seed        uint64
 	// Progress, if set, is called after each run.
 	Progress func(done, total int)
 }
 
-// A Comparison is the result of Evaluate. Its JSON is read by other programs.
+// A Comparison is the result of Evaluate. Other programs read its JSON.
 type Comparison struct {
 	Task  string   `json:"task"`
 	Steps int      `json:"steps"`
@@ -61,34 +60,33 @@ type Comparison struct {
 type Result struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"`
-	// LearningRate is the tuned one, nil where there is none.
+	// LearningRate is the tuned learning rate, nil if the rule has none.
 	LearningRate *float64 `json:"learning_rate"`
-	// MeanLoss is the mean of f(θ_0) … f(θ_T), FinalLoss that of the last five, averaged
-	// over instances, MeanLossCI95 and FinalLossCI95 bootstrap intervals over instances. A
-	// run that diverged makes them infinite, null in JSON.
+	// MeanLoss is the mean of f(θ_0) … f(θ_T), and FinalLoss is the mean of the last five losses. Both are
+	// averaged over instances. MeanLossCI95 and FinalLossCI95 are their 95 % bootstrap intervals over instances.
+	// If any run diverged, all of them are infinite, which is null in JSON.
 	MeanLoss      Number    `json:"mean_loss"`
 	MeanLossCI95  [2]Number `json:"mean_loss_ci95"`
 	FinalLoss     Number    `json:"final_loss"`
 	FinalLossCI95 [2]Number `json:"final_loss_ci95"`
 	Diverged      int       `json:"diverged"`
-	// HandedOver is the number of runs that a Guard handed over, nil if there is none.
+	// HandedOver is the number of runs that the rule's Guard handed over; nil if the rule has no Guard.
 	HandedOver *int `json:"handed_over,omitempty"`
-	// MeanLosses are the mean losses of each instance, in order: what rules are paired by.
+	// MeanLosses holds the mean loss of each instance, in order. Rules are paired by these losses.
 	MeanLosses []Number `json:"mean_losses"`
-	// FinalLosses are the final losses of each instance.
+	// FinalLosses holds the final loss of each instance, in order.
 	FinalLosses []Number `json:"final_losses"`
-	// ValidLoss and TestAccuracy are measured after the last step where the
-	// problem is a Scorer and no run diverged; else nil.
+	// ValidLoss and TestAccuracy are measured after the last step. They are nil if the problem is no Scorer
+	// or if a run diverged.
 	ValidLoss    *float64 `json:"valid_loss,omitempty"`
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"`
-	// Curve is the mean over instances of f(θ_t), t = 0 … T; CurveCI95 its
-	// bootstrap interval.
+	// Curve is the mean over instances of f(θ_t), t = 0 … T. CurveCI95 is its 95 % bootstrap interval.
 	Curve     []Number    `json:"curve"`
 	CurveCI95 [2][]Number `json:"curve_ci95"`
 }
 
-// Evaluate runs every contender on the same fresh instances, from the same
-// starting points, with the same minibatches and a fresh state.
+// Evaluate runs every contender on the same fresh instances, from the same starting points, on the same
+// minibatches, each with a fresh state.
 func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	switch {
 	case cfg.Family == nil:
@@ -141,8 +139,8 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	return cmp, nil
 }
 
-// validRule says what is wrong with a rule. To start an invalid one panics, in a goroutine whose panics
-// nobody can recover.
+// validRule returns an error if the rule is nil or invalid. Starting an invalid rule panics, and Evaluate starts
+// rules in goroutines, where the caller cannot recover the panic.
 func validRule(rule optimizer.Rule) error {
 	if rule == nil {
 		return errors.New("no rule")
@@ -153,14 +151,13 @@ func validRule(rule optimizer.Rule) error {
 	return nil
 }
 
-// split is a run's measure on other data.
+// split holds a run's results on the validation and test splits.
 type split struct {
 	known                   bool
 	validLoss, testAccuracy float64
 }
 
-// Instances returns the random sources of the instances that Evaluate compares on: the streams
-// (seed, "test", i).
+// Instances returns the random sources from which Evaluate draws its instances: the streams (seed, "test", i).
 func Instances(seed uint64) func(i int) *rand.Rand { return Streams(seed, "test") }
 
 func allSteps(steps int) []int {
@@ -171,9 +168,9 @@ func allSteps(steps int) []int {
 	return at
 }
 
-// NewResult sums up the runs of a contender as Evaluate does, with the curve at the given steps
-// alone: a bootstrap at each of 10,000 steps takes longer than a small task's runs. seed is that of the
-// comparison. HandedOver, ValidLoss and TestAccuracy, which losses do not tell, are left nil.
+// NewResult sums up the runs of a contender as Evaluate does, but computes the curve only at the steps in at.
+// A bootstrap at each of 10,000 steps would take longer than the runs of a small task. seed is the seed of the
+// comparison. HandedOver, ValidLoss and TestAccuracy do not follow from the outcomes and stay nil.
 func NewResult(c Contender, outcomes []optimizer.Outcome, at []int, seed uint64) Result {
 	score := NewScore(outcomes)
 	res := Result{Name: c.Name, Kind: c.Kind, MeanLoss: score.MeanLoss, FinalLoss: score.FinalLoss, Diverged: score.Diverged}
@@ -186,7 +183,7 @@ func NewResult(c Contender, outcomes []optimizer.Outcome, at []int, seed uint64)
 		res.MeanLosses = append(res.MeanLosses, Number(means[i]))
 		res.FinalLosses = append(res.FinalLosses, Number(finals[i]))
 	}
-	// The same resamples for every rule and step: intervals differ by the data alone.
+	// Every rule and step uses the same resamples, so intervals differ only because the data differ.
 	lo, hi := bootstrap(means, stream.New(seed, "bootstrap", 0))
 	res.MeanLossCI95 = [2]Number{Number(lo), Number(hi)}
 	lo, hi = bootstrap(finals, stream.New(seed, "bootstrap", 0))

@@ -117,9 +117,9 @@ func TestComparisonJSON(t *testing.T) {
 	}
 }
 
-// TestBootstrapCovers draws many samples of ten of a skewed distribution, of which
-// the mean is 1, and counts how often the interval holds it. The percentile bootstrap of
-// ten is known to be narrow: it covers in about 86 % of the cases.
+// TestBootstrapCovers draws many samples of ten values from a skewed distribution with mean 1, and counts how often
+// the interval holds the mean. The percentile bootstrap of ten values is known to be narrow: it covers the mean in
+// about 86 % of the cases.
 func TestBootstrapCovers(t *testing.T) {
 	covered := 0
 	const trials = 200
@@ -165,7 +165,7 @@ func TestEvaluateRejects(t *testing.T) {
 	}
 }
 
-// A run that diverged has no mean loss, though each of its losses is finite: its last update was not.
+// A run that diverged has no mean loss, even if all its losses are finite: here its last update is not finite.
 func TestADivergenceCountsWhateverTheLosses(t *testing.T) {
 	out := []optimizer.Outcome{{Losses: []float64{1, 2}, Diverged: &optimizer.DivergedError{Step: 1, What: "update"}}, {Losses: []float64{1, 2, 3}}}
 	r := compare.NewResult(compare.Contender{Name: "x", Kind: compare.Learned}, out, []int{0, 1, 2}, 0)
@@ -178,8 +178,8 @@ func TestADivergenceCountsWhateverTheLosses(t *testing.T) {
 	}
 }
 
-// A curve at some steps alone is those places of the whole curve, and all else is the same; the final
-// losses of the instances are what FinalLoss is the mean of.
+// A curve at chosen steps equals the whole curve at these steps, and the rest of the result is the same. FinalLoss is
+// the mean of FinalLosses.
 func TestNewResultAtSomeSteps(t *testing.T) {
 	f := family(func(rng *rand.Rand) (optimizer.Problem, error) { return &line{c: float64(1 + rng.IntN(9))}, nil })
 	whole := compareLines(t).Rules[0]

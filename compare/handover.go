@@ -10,17 +10,17 @@ import (
 // A handoverCount counts the handovers of a rule's runs.
 type handoverCount struct{ n atomic.Int64 }
 
-// countHandovers returns rule, and if it is guarded a count of its handovers; else nil.
+// countHandovers returns rule and a count of its handovers. If rule has no guard, the count is nil.
 func countHandovers(rule optimizer.Rule) (optimizer.Rule, *handoverCount) {
 	g, ok := rule.(metaopt.Guarded)
 	if !ok {
 		return rule, nil
 	}
-	count, hear := new(handoverCount), g.Guard.OnHandover
+	count, onHandover := new(handoverCount), g.Guard.OnHandover
 	g.Guard.OnHandover = func(h metaopt.Handover) {
 		count.n.Add(1)
-		if hear != nil {
-			hear(h)
+		if onHandover != nil {
+			onHandover(h)
 		}
 	}
 	return g, count

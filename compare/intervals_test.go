@@ -8,9 +8,9 @@ import (
 	"learnedopt/optimizer"
 )
 
-// wantInterval holds an interval, as the mean over many seeds, to mean ± 1.96 σ/√n: that of 95 % of the samples. An end is a quantile of 2,000
-// resamples, whose standard deviation is 3 % of the half-width, and over 16 seeds 0.8 %. An interval of 90 % is narrower by 16 %,
-// one of 99 % wider by 31 %.
+// wantInterval checks an interval, averaged over many seeds, against the 95 % interval mean ± 1.96 σ/√n. Each end is a
+// quantile of 2,000 resamples. Its standard deviation is 3 % of the half-width, and 0.8 % after averaging 16 seeds. A
+// 90 % interval would be 16 % narrower, and a 99 % interval 31 % wider.
 func wantInterval(t *testing.T, what string, mean, sigma float64, n int, of func(seed uint64) [2]compare.Number) {
 	t.Helper()
 	const seeds = 16
@@ -28,8 +28,8 @@ func wantInterval(t *testing.T, what string, mean, sigma float64, n int, of func
 	}
 }
 
-// Half of the instances lie above, half below: by 2 at step 0, by 0 at steps 1 to 5, by 3 at the last five. So every interval has
-// another width, and its ends are known.
+// Half of the instances lie above the mean and half below: by 2 at step 0, by 0 at steps 1 to 5, by 3 at the last five
+// steps. So every interval has a different width, and its ends are known.
 func TestIntervalsAreOf95Percent(t *testing.T) {
 	const n, steps = 400, 10
 	outcomes := make([]optimizer.Outcome, n)

@@ -5,12 +5,15 @@ import (
 	"math"
 )
 
-// A Number is a float64 that JSON can hold where it is not finite. Null stands for +Inf: the loss of
-// runs of which one diverged. NaN, a quotient that does not exist, is null too and is read as +Inf, which no
-// comparison takes for a low loss either. −Inf would be the lowest of all: it is the text "-Inf", never null.
+// A Number is a float64 that JSON can hold even if it is not finite:
+//
+//   - +Inf, the loss when a run diverged, is written as null.
+//   - NaN, an undefined quotient, is also written as null and read back as +Inf. No comparison takes +Inf for a
+//     low loss.
+//   - −Inf is written as the text "-Inf". It is the lowest of all losses and must not be read back as +Inf.
 type Number float64
 
-// minusInf is −Inf in JSON.
+// minusInf is how JSON spells −Inf.
 const minusInf = `"-Inf"`
 
 // MarshalJSON implements json.Marshaler.

@@ -8,7 +8,7 @@ import (
 	"learnedopt/compare"
 )
 
-// No number becomes another one in JSON but NaN, which is read as +Inf: nothing takes it for a low loss.
+// Every number survives JSON except NaN. NaN is read back as +Inf, which nothing takes for a low loss.
 func TestNumbersInJSON(t *testing.T) {
 	for _, c := range []struct {
 		x    float64

@@ -16,36 +16,35 @@ const (
 	Undecided = "undecided"
 )
 
-// A Paired compares a learned rule with the best hand-designed one instance by
-// instance. Both ran on the same instances, so that what makes one instance
-// harder than another cancels out of the difference, but not out of two intervals
-// that are laid side by side.
+// A Paired compares a learned rule with the best hand-designed rule, instance by instance. Both ran on the same
+// instances. So the differences in difficulty between instances cancel out of a paired difference. They would
+// not cancel out of two separate intervals.
 type Paired struct {
-	// Name is the learned rule, Against the hand-designed one of the fewest divergences
-	// and then the least mean loss on these instances.
+	// Name is the learned rule. Against is the best hand-designed rule: the one with the fewest divergences,
+	// then with the lowest mean loss on these instances.
 	Name    string `json:"name"`
 	Against string `json:"against"`
 	// With the mean losses a_i of Name and b_i of Against on instance i,
 	//
 	//	Ratio = Σ a_i / Σ b_i,   Difference = (1/n) Σ (a_i − b_i),
 	//
-	// and their 95 % bootstrap intervals, of instances drawn with replacement as pairs.
-	// A run that diverged has no mean loss. Where a rule has such a run, none of the four is
-	// known: they are +Inf, null in JSON. So is a ratio unless Σ b_i is positive.
+	// The 95 % bootstrap intervals draw instances with replacement and keep each pair together.
+	// A run that diverged has no mean loss. If either rule has such a run, all four are unknown: they are
+	// +Inf, which is null in JSON. A ratio is also +Inf if Σ b_i is not positive.
 	Ratio          Number    `json:"ratio"`
 	RatioCI95      [2]Number `json:"ratio_ci95"`
 	Difference     Number    `json:"difference"`
 	DifferenceCI95 [2]Number `json:"difference_ci95"`
-	// Verdict is Won or Lost if one of the two diverged on fewer instances, or if neither diverged and
-	// the difference's interval excludes zero; else Undecided. Comparison.Diverged has the numbers.
+	// Verdict is Won or Lost if one of the two rules diverged on fewer instances, or if neither diverged and
+	// the interval of the difference excludes zero. Otherwise it is Undecided. Comparison.Diverged returns
+	// the numbers of divergences.
 	Verdict string `json:"verdict"`
 }
 
-// Pair fills in c.Paired from c.Rules: one Paired for each learned rule, none if there is
-// no hand-designed one. Rules of comparisons on the same task, steps,
-// runs and seed may have been put together in c.Rules: Evaluate gives a rule the same result
-// whatever it is compared with. It panics if a rule has not a mean loss for each of
-// c.Runs instances.
+// Pair fills in c.Paired from c.Rules: one Paired for each learned rule, or none if there is no hand-designed
+// rule. c.Rules may hold rules from several comparisons with the same task, steps, runs and seed, because
+// Evaluate gives a rule the same result whatever it is compared with. Pair panics if a rule does not have
+// c.Runs mean losses.
 func (c *Comparison) Pair() {
 	c.Paired = nil
 	for i := range c.Rules {
@@ -64,8 +63,8 @@ func (c *Comparison) Pair() {
 	}
 }
 
-// Best returns the index of the hand-designed rule of the fewest divergences and then the least mean loss, the first one of
-// equals; -1 if there is none.
+// Best returns the index of the hand-designed rule with the fewest divergences, then with the lowest mean loss.
+// Among equal rules it returns the first. It returns -1 if there is no hand-designed rule.
 func Best(rules []Result) int {
 	best := -1
 	for i := range rules {
@@ -80,8 +79,8 @@ func (r *Result) score() Score {
 	return Score{MeanLoss: r.MeanLoss, FinalLoss: r.FinalLoss, Diverged: r.Diverged}
 }
 
-// Diverged returns on how many instances the rules Name and Against of a pair have no mean loss: they diverged there. Where
-// it is any, the verdict goes by these numbers alone.
+// Diverged returns the number of instances on which each rule of the pair, Name and Against, diverged and so has no
+// mean loss. If either number is above zero, these two numbers alone decide the verdict.
 func (c *Comparison) Diverged(p Paired) (name, against int) {
 	for i := range c.Rules {
 		switch r := &c.Rules[i]; {
@@ -105,8 +104,8 @@ func (r *Result) withoutLoss() int {
 	return n
 }
 
-// PairOf compares the learned rule a with the hand-designed rule b, which ran on the same instances of a comparison
-// of this seed. It panics if one has mean losses on more instances than the other.
+// PairOf compares the learned rule a with the hand-designed rule b. Both must have run on the same instances, in a
+// comparison with this seed. It panics if a and b have different numbers of mean losses.
 func PairOf(a, b Result, seed uint64) Paired {
 	if len(a.MeanLosses) != len(b.MeanLosses) {
 		panic(errPairs)
@@ -122,7 +121,7 @@ func PairOf(a, b Result, seed uint64) Paired {
 		return p.unknown()
 	}
 	n := len(a.MeanLosses)
-	rng := stream.New(seed, "bootstrap", 0) // the resamples of the other intervals
+	rng := stream.New(seed, "bootstrap", 0) // the same resamples as for the other intervals
 	ratios, differences := make([]float64, resamples), make([]float64, resamples)
 	for k := range resamples {
 		var sumA, sumB float64
@@ -146,7 +145,7 @@ func PairOf(a, b Result, seed uint64) Paired {
 	return p
 }
 
-// unknown returns p without its numbers.
+// unknown returns p with all four numbers set to +Inf.
 func (p Paired) unknown() Paired {
 	inf := Number(math.Inf(1))
 	p.Ratio, p.RatioCI95, p.Difference, p.DifferenceCI95 = inf, [2]Number{inf, inf}, inf, [2]Number{inf, inf}

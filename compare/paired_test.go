@@ -25,8 +25,8 @@ func result(name, kind string, losses ...float64) compare.Result {
 	return r
 }
 
-// Instances differ tenfold, the rules by a tenth on each: the two intervals of means
-// overlap, and yet every pair says the same.
+// Instances differ tenfold, and the rules differ by a tenth on each instance. The two intervals of the means overlap,
+// yet every pair says the same.
 func TestPairingDecidesWhatIntervalsCannot(t *testing.T) {
 	inf := math.Inf(1)
 	hard := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
@@ -82,8 +82,8 @@ func TestPairingDecidesWhatIntervalsCannot(t *testing.T) {
 	}
 }
 
-// A run that diverged has no mean loss: the numbers are unknown, and the numbers of divergences decide. Nothing of it changes on
-// the way through JSON.
+// A run that diverged has no mean loss. So ratio and difference are unknown, and the numbers of divergences decide. The
+// verdict survives JSON.
 func TestDivergencesDecide(t *testing.T) {
 	inf := math.Inf(1)
 	for _, c := range []struct {
@@ -97,7 +97,7 @@ func TestDivergencesDecide(t *testing.T) {
 		{[]float64{inf, 1, 1, 1}, []float64{inf, 3, 3, 3}, 1, 1, compare.Undecided},
 		{[]float64{inf, 1, 1, 1}, []float64{3, inf, 3, 3}, 1, 1, compare.Undecided},
 		{[]float64{inf, inf, inf, inf}, []float64{inf, inf, inf, inf}, 4, 4, compare.Undecided},
-		{[]float64{1e308, 1e308, 1e308, 1e308}, []float64{1, 1, 1, 1}, 0, 0, compare.Undecided}, // their sum is no float64
+		{[]float64{1e308, 1e308, 1e308, 1e308}, []float64{1, 1, 1, 1}, 0, 0, compare.Undecided}, // the sum overflows float64
 	} {
 		cmp := compare.Comparison{Runs: 4, Rules: []compare.Result{
 			result("same name", compare.Learned, c.learned...), result("same name", compare.Baseline, c.baseline...),
@@ -126,7 +126,8 @@ func TestDivergencesDecide(t *testing.T) {
 	}
 }
 
-// The best rule is the one of the fewest divergences and then the least mean loss, the first of equals, wherever it stands.
+// The best rule has the fewest divergences, then the lowest mean loss. Among equal rules the first one wins. The order of
+// the rules does not matter otherwise.
 func TestBest(t *testing.T) {
 	inf := math.Inf(1)
 	of := func(name string, losses ...float64) compare.Result { return result(name, compare.Baseline, losses...) }
@@ -145,7 +146,7 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// Of several rules the divergences are those of the two that are paired.
+// Among several rules, Diverged counts the divergences of the two rules in the pair.
 func TestDivergedCountsTheTwoRules(t *testing.T) {
 	inf := math.Inf(1)
 	c := compare.Comparison{Runs: 2, Rules: []compare.Result{
@@ -162,7 +163,8 @@ func TestDivergedCountsTheTwoRules(t *testing.T) {
 	}
 }
 
-// The resamples of pairs are those of the other intervals: a difference from nothing is the mean loss itself.
+// Pairs use the same resamples as the other intervals: the difference from a rule with zero losses is the mean loss
+// itself, with the same interval.
 func TestPairsAreResampledLikeMeans(t *testing.T) {
 	own := compareLines(t).Rules[0]
 	p := compare.PairOf(own, result("nothing", compare.Baseline, make([]float64, len(own.MeanLosses))...), 3)
@@ -176,7 +178,7 @@ func TestPairsAreResampledLikeMeans(t *testing.T) {
 	}
 }
 
-// Where the losses' sum is not positive there is no ratio, and the difference decides.
+// If the sum of the losses is not positive, there is no ratio, and the difference decides.
 func TestLossesThatAreNotPositiveHaveNoRatio(t *testing.T) {
 	cmp := compare.Comparison{Runs: 3, Rules: []compare.Result{result("a", compare.Learned, -5, -4, -3), result("b", compare.Baseline, -2, 0, 2)}}
 	cmp.Pair()
@@ -201,7 +203,7 @@ func TestNothingToPair(t *testing.T) {
 	cmp.Pair()
 }
 
-// Results that were evaluated apart and put together are those of one evaluation.
+// Results of separate evaluations, put together, equal the results of one evaluation.
 func TestResultsPutTogether(t *testing.T) {
 	contenders := []compare.Contender{
 		{Name: "sgd", Kind: compare.Baseline, Rule: baselines.SGD{LearningRate: 0.1}, LearningRate: 0.1},

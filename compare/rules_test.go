@@ -9,7 +9,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A rule that is not valid panics when it is started, in a goroutine: whoever takes rules says so before.
+// Starting an invalid rule panics in a goroutine. So every function that takes rules validates them first.
 func TestInvalidRulesAreErrors(t *testing.T) {
 	for word, rule := range map[string]optimizer.Rule{
 		"no rule":         nil,
@@ -30,7 +30,7 @@ func TestInvalidRulesAreErrors(t *testing.T) {
 	}
 }
 
-// A validation that lacks something says so.
+// A validation with a missing field returns an error.
 func TestAValidationThatLacksSomethingSaysSo(t *testing.T) {
 	whole := Validation{Family: dishes{}, Instance: Streams(1, "valid"), Runs: 2, Horizons: []int{2}, Selection: SelectMean}
 	if _, _, err := whole.Score(t.Context(), baselines.SGD{LearningRate: 0.1}); err != nil {

@@ -11,20 +11,19 @@ import (
 	"learnedopt/optimizer"
 )
 
-// lastSteps is how many losses at a run's end make its final loss.
+// lastSteps is the number of last losses of a run whose mean is the final loss.
 const lastSteps = 5
 
-// A Score sums up runs of one rule on several instances. A run that diverged
-// counts: it makes both losses +Inf.
+// A Score sums up runs of one rule on several instances. One run that diverged makes both losses +Inf.
 type Score struct {
-	// MeanLoss is the mean of f(θ_0) … f(θ_T), FinalLoss the mean of the last
-	// five, both averaged over instances.
+	// MeanLoss is the mean of f(θ_0) … f(θ_T), and FinalLoss is the mean of the last five losses. Both are
+	// averaged over instances.
 	MeanLoss  Number `json:"mean_loss"`
 	FinalLoss Number `json:"final_loss"`
-	// Geometric is the geometric mean over instances that SelectGeometric or
-	// SelectGeometricBoth asked for, above 0; else 0.
+	// Geometric is the geometric mean over instances, always above 0, if the selection was SelectGeometric or
+	// SelectGeometricBoth. Otherwise it is 0.
 	Geometric Number `json:"geometric,omitzero"`
-	// Diverged is the number of runs that left the finite numbers.
+	// Diverged is the number of runs that met a non-finite value.
 	Diverged int `json:"diverged"`
 }
 
@@ -41,7 +40,7 @@ func NewScore(outcomes []optimizer.Outcome) Score {
 	return s
 }
 
-// Loss is what networks are selected by: Geometric if there is one, else MeanLoss.
+// Loss is the number by which networks are selected: Geometric if it is set, else MeanLoss.
 func (s Score) Loss() Number {
 	if s.Geometric != 0 {
 		return s.Geometric
@@ -49,8 +48,7 @@ func (s Score) Loss() Number {
 	return s.MeanLoss
 }
 
-// BetterThan orders scores by their loss, and those of runs that diverged by how
-// many did.
+// BetterThan reports whether s has fewer diverged runs than t or, if the numbers are equal, a lower Loss.
 func (s Score) BetterThan(t Score) bool {
 	if s.Diverged != t.Diverged {
 		return s.Diverged < t.Diverged
@@ -62,8 +60,7 @@ func meanLoss(out optimizer.Outcome) float64 { return mean(out, len(out.Losses))
 
 func finalLoss(out optimizer.Outcome) float64 { return mean(out, min(lastSteps, len(out.Losses))) }
 
-// mean is the mean of the last n losses, +Inf after a divergence and where one of them is
-// not finite.
+// mean is the mean of the last n losses. It is +Inf if the run diverged or the mean is not finite.
 func mean(out optimizer.Outcome, n int) float64 {
 	if out.Diverged != nil {
 		return math.Inf(1)
@@ -74,12 +71,12 @@ func mean(out optimizer.Outcome, n int) float64 {
 	return math.Inf(1)
 }
 
-// resamples is how many bootstrap samples an interval is read from.
+// resamples is the number of bootstrap samples behind each interval.
 const resamples = 2000
 
-// bootstrap returns the 95 % interval of the mean of x over instances: the 2.5 and 97.5 %
-// quantiles of the means of samples drawn from x with replacement (Efron and
-// Tibshirani 1993, section 13.3). It is infinite where x is.
+// bootstrap returns the 95 % interval of the mean of x over instances: the 2.5 and 97.5 % quantiles of the means
+// of samples drawn from x with replacement (Efron and Tibshirani 1993, section 13.3). An infinite x can make an
+// end of the interval infinite.
 func bootstrap(x []float64, rng *rand.Rand) (lo, hi float64) {
 	means := make([]float64, resamples)
 	for i := range means {
@@ -92,8 +89,8 @@ func bootstrap(x []float64, rng *rand.Rand) (lo, hi float64) {
 	return stat.Quantile(0.025, stat.Empirical, means, nil), stat.Quantile(0.975, stat.Empirical, means, nil)
 }
 
-// Streams returns the random sources (seed, purpose, i) of instances i: a purpose of its own for
-// training, validation, selection and comparison keeps their instances apart.
+// Streams returns the random source of each instance i: the stream (seed, purpose, i). Training, validation,
+// selection and comparison each have their own purpose, so they never share instances.
 func Streams(seed uint64, purpose string) func(i int) *rand.Rand {
 	return func(i int) *rand.Rand { return stream.New(seed, purpose, uint64(i)) }
 }

@@ -7,32 +7,30 @@ import (
 	"learnedopt/optimizer"
 )
 
-// SelectConfig says how Select chooses. Of its fields only Selection and Seed have a
-// default.
+// SelectConfig says how Select chooses. Family, Runs and Horizons must be set.
 type SelectConfig struct {
-	// Family draws the instances: i gets the stream (Seed, "select", i), which nothing
-	// else uses.
+	// Family draws the instances. Instance i is drawn from the stream (Seed, "select", i), which nothing else
+	// uses. Runs is the number of instances.
 	Family optimizer.Family
 	Runs   int
-	// Horizons are those that count, ascending.
+	// Horizons are the numbers of steps that are scored, ascending.
 	Horizons []int
-	// Selection is the score that is compared. Default SelectMean.
+	// Selection says which score is compared: one of Selections. Default SelectMean.
 	Selection string
 	Seed      uint64
 	// Progress, if set, is called after each run.
 	Progress func(done, total int)
 }
 
-// A RuleScore is a rule's score over all horizons, and that of each.
+// A RuleScore holds a rule's score over all horizons, and its score at each horizon.
 type RuleScore struct {
 	Score
 	Horizons []HorizonScore `json:"horizons"`
 }
 
-// Select scores rules, such as networks that were trained from several seeds, on the same
-// instances, and returns the index of the best, the first of equal ones. The best of
-// many scores is lower than what that rule would get elsewhere: report what Evaluate
-// measures.
+// Select scores rules on the same instances and returns the index of the best rule; among equal rules, of the
+// first. The rules may be networks trained from several seeds. The best of many scores is optimistic: on fresh
+// instances the same rule would score worse on average. So report what Evaluate measures, not this score.
 func Select(ctx context.Context, cfg SelectConfig, rules []optimizer.Rule) (best int, scores []RuleScore, err error) {
 	if cfg.Selection == "" {
 		cfg.Selection = SelectMean

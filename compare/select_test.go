@@ -13,7 +13,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A descent of rate r on ½‖θ - y‖² has the losses ½‖y‖² (1-r)^2t.
+// Gradient descent with learning rate r on ½‖θ - y‖² from θ_0 = 0 has the losses ½‖y‖² (1-r)^2t.
 func TestSelect(t *testing.T) {
 	rates := []float64{0.1, 1e30, 0.5, 0.4}
 	var rules []optimizer.Rule

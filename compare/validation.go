@@ -11,35 +11,31 @@ import (
 	"learnedopt/optimizer"
 )
 
-// The selections: the number by which one of several rules is chosen. Each is computed
-// from every run's mean loss m = mean f(θ_0) … f(θ_T), over instances and horizons.
+// The selections. A selection is the number by which one of several rules is chosen. It is computed from the mean
+// loss m = mean f(θ_0) … f(θ_T) of every run, over instances and horizons.
 const (
-	// SelectMean is the mean of m. Where losses differ in size, the instances
-	// with the largest rule it.
+	// SelectMean is the mean of m. If losses differ in size, the instances with the largest losses dominate it.
 	SelectMean = "mean"
-	// SelectGeometric is the geometric mean of m: a loss that falls by a tenth
-	// counts the same wherever it does. So a mixture of tasks, or of short and long
-	// horizons, can be judged by one number.
+	// SelectGeometric is the geometric mean of m. A loss that falls by a tenth counts the same at any size.
+	// So one number can judge a mixture of tasks, or of short and long horizons.
 	SelectGeometric = "geometric"
-	// SelectGeometricBoth is the geometric mean of √(m l), where l is the mean of
-	// the run's last five losses.
+	// SelectGeometricBoth is the geometric mean of √(m l), where l is the mean of the run's last five losses.
 	SelectGeometricBoth = "geometric-both"
 )
 
 // Selections returns all selections.
 func Selections() []string { return []string{SelectMean, SelectGeometric, SelectGeometricBoth} }
 
-// A HorizonScore is the score of the first Steps steps of some runs.
+// A HorizonScore is the score of the first Steps steps of each run.
 type HorizonScore struct {
 	Steps int `json:"steps"`
 	Score
 }
 
-// A Validation scores a rule by its runs on fixed instances. Every field but Seen and Progress
-// must be set.
+// A Validation scores a rule by its runs on fixed instances. Every field except OnOutcomes and Progress must be set.
 type Validation struct {
 	Family optimizer.Family
-	// Instance returns the random source of instance i; it is called from several goroutines.
+	// Instance returns the random source of instance i. It is called from several goroutines.
 	Instance func(i int) *rand.Rand
 	// Runs is the number of instances.
 	Runs int
@@ -47,14 +43,14 @@ type Validation struct {
 	Horizons []int
 	// Selection is one of Selections.
 	Selection string
-	// Seen, if set, gets the outcomes of all runs.
-	Seen func([]optimizer.Outcome)
+	// OnOutcomes, if set, is called once with the outcomes of all runs.
+	OnOutcomes func([]optimizer.Outcome)
 	// Progress, if set, is called after each run.
 	Progress func(done, total int)
 }
 
-// Validate returns an error if the horizons do not ascend from 1 or the selection is unknown. It does not
-// look at the other fields.
+// Validate returns an error if the horizons are not positive and ascending, or if the selection is unknown. It does
+// not look at the other fields.
 func (v Validation) Validate() error {
 	for i, steps := range v.Horizons {
 		if steps < 1 || i > 0 && steps <= v.Horizons[i-1] {
@@ -67,9 +63,9 @@ func (v Validation) Validate() error {
 	return nil
 }
 
-// Score returns the score over all horizons and the score of each. It runs the longest horizon
-// only: the shorter runs are its beginnings. The error is the context's or the problem's, or says what is wrong
-// with the validation or the rule, or that a loss is negative where a geometric mean is asked for.
+// Score returns the score over all horizons, and the score at each horizon. It runs only the longest horizon: the
+// first steps of that run are the shorter runs. It returns an error if the context ends, if a problem fails, if the
+// validation or the rule is invalid, or if a geometric mean is asked for and a loss is negative.
 func (v Validation) Score(ctx context.Context, rule optimizer.Rule) (Score, []HorizonScore, error) {
 	if v.Family == nil || v.Instance == nil || v.Runs < 1 || len(v.Horizons) == 0 {
 		return Score{}, nil, errors.New("compare: a validation needs a family of problems, their random sources, runs and horizons")
@@ -89,18 +85,18 @@ func (v Validation) Score(ctx context.Context, rule optimizer.Rule) (Score, []Ho
 	if err != nil {
 		return Score{}, nil, err
 	}
-	if v.Seen != nil {
-		v.Seen(outcomes[0])
+	if v.OnOutcomes != nil {
+		v.OnOutcomes(outcomes[0])
 	}
 	var parts []HorizonScore
 	for _, steps := range v.Horizons {
-		begun := make([]optimizer.Outcome, len(outcomes[0]))
+		prefixes := make([]optimizer.Outcome, len(outcomes[0]))
 		for i, out := range outcomes[0] {
-			begun[i] = out.Prefix(steps)
+			prefixes[i] = out.Prefix(steps)
 		}
-		score := NewScore(begun)
+		score := NewScore(prefixes)
 		if v.Selection != SelectMean {
-			if score.Geometric, err = geometric(begun, v.Selection == SelectGeometricBoth); err != nil {
+			if score.Geometric, err = geometric(prefixes, v.Selection == SelectGeometricBoth); err != nil {
 				return Score{}, nil, fmt.Errorf("compare: validation on %s: %w", v.Family.Name(), err)
 			}
 		}
@@ -109,8 +105,8 @@ func (v Validation) Score(ctx context.Context, rule optimizer.Rule) (Score, []Ho
 	return combine(parts), parts, nil
 }
 
-// combine is the score over horizons: means of the losses, the geometric mean of
-// geometric means. The longest horizon's number of diverged runs is that of all.
+// combine returns the score over all horizons: the arithmetic means of the losses, and the geometric mean of the
+// geometric means. A run that diverged at any horizon also diverged at the longest, whose count is the total.
 func combine(parts []HorizonScore) Score {
 	total := Score{Diverged: parts[len(parts)-1].Diverged}
 	sumLog, n := 0.0, float64(len(parts))
@@ -128,11 +124,11 @@ func combine(parts []HorizonScore) Score {
 	return total
 }
 
-// smallest stands for a loss of 0 in a geometric mean.
-const smallest = 0x1p-1022
+// leastLoss replaces a loss of 0 in a geometric mean. It is the smallest normal float64.
+const leastLoss = 0x1p-1022
 
-// geometric is the geometric mean over outcomes of mean losses, or, if both is set, of
-// those and final losses. It is +Inf if a run diverged.
+// geometric is the geometric mean over outcomes of the mean losses or, if both is set, of the mean losses and the
+// final losses. It is +Inf if a run diverged.
 func geometric(outcomes []optimizer.Outcome, both bool) (Number, error) {
 	sum, n := 0.0, 0
 	for i, out := range outcomes {
@@ -144,7 +140,7 @@ func geometric(outcomes []optimizer.Outcome, both bool) (Number, error) {
 			if v < 0 {
 				return 0, fmt.Errorf("instance %d has a loss of %g, and a geometric mean is one of positive numbers; select by the mean", i, v)
 			}
-			sum += math.Log(max(v, smallest))
+			sum += math.Log(max(v, leastLoss))
 			n++
 		}
 	}

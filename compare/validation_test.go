@@ -10,8 +10,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A script is a problem of one coordinate whose loss at step t is given; past the
-// end it is NaN.
+// A script is a problem of one coordinate with a given loss for each step t. After the last one the loss is NaN.
 type script struct {
 	losses []float64
 	t      int
@@ -36,12 +35,12 @@ func (f scripts) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	return &script{losses: f[rng.Uint64()]}, nil
 }
 
-// at is a source that draws i.
+// at is a random source that always returns i.
 type at uint64
 
 func (i at) Uint64() uint64 { return uint64(i) }
 
-// still never moves.
+// still is a rule that never moves.
 type still struct{}
 
 func (still) Needs() optimizer.Needs                 { return optimizer.Needs{} }
@@ -57,8 +56,8 @@ func (f scripts) validate(ctx context.Context, selection string, horizons ...int
 	}.Score(ctx, still{})
 }
 
-// Two instances at horizons 1 and 3. Their mean losses are 3 and 2, and 300 and 200; the
-// last five are all there are.
+// Two instances at horizons 1 and 3. The mean losses of the first are 3 and 2, of the second 300 and 200. The runs
+// have fewer than five losses, so final and mean loss are equal.
 func TestValidationOfSeveralHorizons(t *testing.T) {
 	f := scripts{{4, 2, 1, 1}, {400, 200, 100, 100}}
 	for _, c := range []struct {
@@ -87,8 +86,7 @@ func TestValidationOfSeveralHorizons(t *testing.T) {
 	}
 }
 
-// With seven losses, the last five are not all: 1 once more than 8 is a mean of
-// (1+1+5·8)/7 = 6 and a final loss of 8.
+// A run of seven losses has a mean loss of (1+1+5·8)/7 = 6 and, over its last five losses, a final loss of 8.
 func TestGeometricBothReadsTheEnd(t *testing.T) {
 	score, _, err := scripts{{1, 1, 8, 8, 8, 8, 8}}.validate(t.Context(), SelectGeometricBoth, 6)
 	if err != nil || math.Abs(float64(score.Loss())-math.Sqrt(48)) > 1e-12 || score.MeanLoss != 6 || score.FinalLoss != 8 {
@@ -96,7 +94,7 @@ func TestGeometricBothReadsTheEnd(t *testing.T) {
 	}
 }
 
-// The geometric mean of mean losses alone does not look at the end.
+// The geometric mean of the mean losses does not depend on the final losses.
 func TestGeometricDoesNotReadTheEnd(t *testing.T) {
 	score, _, err := scripts{{1, 1, 8, 8, 8, 8, 8}, {24, 24, 24, 24, 24, 24, 24}}.validate(t.Context(), SelectGeometric, 6)
 	if err != nil || math.Abs(float64(score.Loss())-12) > 1e-12 {
@@ -104,8 +102,8 @@ func TestGeometricDoesNotReadTheEnd(t *testing.T) {
 	}
 }
 
-// What scales one instance's losses by a factor scales every network's geometric mean
-// by the same: the order stays. The order of means does not.
+// Scaling the losses of one instance by a factor scales the geometric mean of every network by the same factor, so
+// their order stays. The order of arithmetic means can change.
 func TestGeometricSelectionIsScaleFree(t *testing.T) {
 	loss := func(selection string, scale, easy, hard float64) Number {
 		score, _, err := scripts{{easy, easy}, {scale * hard, scale * hard}}.validate(t.Context(), selection, 1)
@@ -121,11 +119,11 @@ func TestGeometricSelectionIsScaleFree(t *testing.T) {
 		}
 	}
 	if loss(SelectMean, 1e6, 0.5, 1) < loss(SelectMean, 1e6, 1, 0.9) {
-		t.Error("the mean is not ruled by the hard Instance: this test shows nothing")
+		t.Error("the hard instance does not dominate the mean: this test shows nothing")
 	}
 }
 
-// A run that diverges at step 2 has a score at horizon 1, none at 2 or 3.
+// A run that diverges at step 2 has a finite score at horizon 1, and +Inf at horizons 2 and 3.
 func TestDivergenceCountsFromWhereItIs(t *testing.T) {
 	for _, selection := range Selections() {
 		score, parts, err := scripts{{4, 2}, {4, 2, 1, 1}}.validate(t.Context(), selection, 1, 2, 3)
@@ -151,7 +149,7 @@ func TestGeometricMeanOfWhatHasNone(t *testing.T) {
 	if score, _, err := f.validate(t.Context(), SelectMean, 1); err != nil || score.Loss() != -1.5 {
 		t.Errorf("%v, %v", score, err)
 	}
-	// A solved problem is better than any other, and finite.
+	// The score of a solved problem is finite and lower than any other.
 	score, _, err := scripts{{0, 0}, {1, 1}}.validate(t.Context(), SelectGeometric, 1)
 	if err != nil || !(score.Geometric > 0 && score.Geometric < 1e-150) {
 		t.Errorf("%v, %v", score, err)

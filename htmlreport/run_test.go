@@ -3,6 +3,7 @@ package htmlreport
 import (
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -277,6 +278,22 @@ func TestFoldersThatHoldNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTexts(t, s, "result.json: could not be read: unexpected end of JSON input")
+}
+
+// A document is read up to 64 MiB, and not beyond.
+func TestDocumentsAreBounded(t *testing.T) {
+	for size, want := range map[int64]string{maxDocument: "could not be read: invalid character", maxDocument + 1: "could not be read: result.json is longer than 64 MiB"} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, resultFile), "")
+		if err := os.Truncate(filepath.Join(dir, resultFile), size); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantTexts(t, s, "result.json: "+want)
+	}
 }
 
 func TestThin(t *testing.T) {

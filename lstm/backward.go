@@ -5,42 +5,42 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// maxSlots bounds the partial sums of the meta-gradient. Their number and their
-// blocks depend on n alone, so the sum's order, and with it every bit, is the
-// same for any number of cores.
+// maxSlots is the largest number of partial sums of the meta-gradient. The number of
+// sums and their blocks depend on n alone. The order of addition, and so every bit,
+// is therefore the same for any number of cores.
 const maxSlots = 64
 
-// slotsFor is the number of partial sums of n coordinates. Adding one up costs a
-// few per cent of a block: two blocks at least share it.
+// slotsFor returns the number of partial sums for n coordinates. Adding up one sum
+// costs a few per cent of the work on a block, so there is one sum for two blocks or more.
 func slotsFor(n int) int { return min(maxSlots, (blocks(n)+1)/2) }
 
-// adjoint computes meta-gradients by block replay: a block's K steps are run
-// again from the state at the window's start, recorded, and gone through
-// backwards, while everything stays in cache.
+// adjoint computes meta-gradients by block replay. For each block it runs the K steps
+// again from the state at the window's start, records them, and goes through the
+// record backwards, while everything is still in the cache.
 type adjoint[T simd.Float] struct {
 	c     *core[T]
-	trans [][]T // of each affine map, its weights with rows and columns exchanged
+	trans [][]T // the transposed weights of each affine map
 	fan   *fan.Fan
 	work  []*workspace[T]
 	slots [][]float64
 
-	// The call in progress.
+	// Arguments of the call in progress.
 	start *state[T]
 	grads [][]T
 	seeds [][]T
 	w     []float64
 	mu    *state[T]
 	dgrad []T
-	one   [2][1][]T // a window of one step, kept here to spare allocations
+	one   [2][1][]T // gradient and seed of a window of one step, kept here so that Step does not allocate
 }
 
 // workspace is one worker's memory.
 type workspace[T simd.Float] struct {
-	rec  []T // of the window's steps
+	rec  []T // records of the window's steps
 	mu   []T // adjoint of a block's state
 	dx   []T // adjoint of a map's input
-	dphi []T // blocks' share of the meta-gradient, in partial sums
-	row  []T // of a block's gradients or seeds
+	dphi []T // the blocks' part of the meta-gradient, in partial sums
+	row  []T // gradients or seeds of a block
 }
 
 func (a *adjoint[T]) bind(c *core[T]) {
@@ -68,10 +68,10 @@ func (a *adjoint[T]) bind(c *core[T]) {
 //
 //	Σ_{t=1..K} w_t ⟨seeds[t-1], θ_t⟩ + ⟨mu, s_K⟩,   θ_t = θ_0 + Σ_{k<t} u_k
 //
-// where the updates u_k come from start's state and the gradients grads[k],
-// taken as given. w nil means 1 everywhere, mu nil means 0. Otherwise mu is
-// overwritten with the adjoint of start's state. If dgrad is not nil, K must be
-// 1, and it is overwritten with the adjoint of grads[0].
+// The network makes the updates u_k from state start and the gradients grads[k],
+// which count as constants. A nil w means 1 everywhere; a nil mu means 0. Otherwise
+// mu is overwritten with the adjoint of start. If dgrad is not nil, K must be
+// 1, and dgrad is overwritten with the adjoint of grads[0].
 func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w []float64, mu *state[T], dgrad []T) {
 	steps := len(grads)
 	switch {
@@ -115,7 +115,7 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 	a.start, a.grads, a.seeds, a.w, a.mu, a.dgrad = nil, nil, nil, nil, nil, nil
 }
 
-// slot computes the share of slot i's blocks.
+// slot computes partial sum i: the meta-gradient of its blocks.
 func (a *adjoint[T]) slot(worker, i int) {
 	n, slots := blocks(a.start.n), slotsFor(a.start.n)
 	sum, ws := a.slots[i], a.work[worker]
@@ -130,12 +130,12 @@ func (a *adjoint[T]) slot(worker, i int) {
 	}
 }
 
-// drainAfter is after how many steps of blocks the partial sums go over to
-// float64: their rounding is then no worse than that of one block in a window of
-// so many steps.
+// drainAfter is the number of steps of blocks after which the float32 sums are added to
+// the float64 sums. Their rounding error is then no larger than the error of one block
+// in a window of this many steps.
 const drainAfter = 160
 
-// block adds block b's share of the meta-gradient to ws.dphi.
+// block adds block b's part of the meta-gradient to ws.dphi.
 func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	c, steps := a.c, len(a.grads)
 	record := func(t int) []T { return ws.rec[t*c.recSize:] }
@@ -148,7 +148,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	for t := range steps {
 		prev, from := before(t)
 		c.forward(record(t), prev, from, record(t), &c.rec, gather(ws.row, a.grads[t], b), a.tick(t))
-		if c.cfg.Readout != Linear { // else the adjoint does not need y
+		if c.cfg.Readout != Linear { // the adjoint of Linear does not need y
 			c.readOut(record(t))
 		}
 	}
@@ -190,10 +190,10 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 
 func (a *adjoint[T]) tick(t int) tick[T] { return a.c.tick(a.start.steps + t + 1) }
 
-// step goes backwards through one recorded step of one block, which began in
-// the state before. λ is the adjoint of θ after the step, ws.mu that of the state,
-// before and after the call, scale that of the read-out at the step. It returns the adjoint of the features; nil if nobody
-// needs it.
+// step goes backwards through one recorded step of one block. The step began in the state
+// before, and scale is its read-out's scale. lambda is the adjoint of θ after the step.
+// ws.mu is the adjoint of the state: on entry after the step, on return before it. step
+// returns the adjoint of the features, or nil if no caller needs it.
 func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T, scale T) []T {
 	c := a.c
 	outs := c.read.out
@@ -234,7 +234,7 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 		dz, out := rec[d.recOut:][:d.out*lanes], rec[c.afterDense().recIn:]
 		for i := range dz {
 			dz[i] = dx[i]
-			if out[i] < 0 { // ELU: e^x = 1 + its value
+			if out[i] < 0 { // ELU's slope for x < 0 is e^x, which is 1 + out
 				dz[i] *= 1 + out[i]
 			}
 		}
@@ -248,7 +248,7 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 	return dx
 }
 
-// widest is the largest number of inputs of a map.
+// widest returns the largest number of inputs of a map.
 func (g *geometry) widest() int {
 	n := 0
 	for _, m := range g.maps {

@@ -1,15 +1,15 @@
 // Package lstm is the coordinatewise recurrent network of learned optimizers:
-// one small LSTM, its parameters φ shared by all coordinates, reads each
-// coordinate's gradient and writes its update (Andrychowicz et al. 2016,
-// arXiv:1606.04474). The package holds its forward pass as an optimizer.Rule,
-// and its adjoint over an unroll.
+// one small LSTM reads each coordinate's gradient and writes its update, with
+// parameters φ that all coordinates share (Andrychowicz et al. 2016,
+// arXiv:1606.04474). The package has the forward pass, as an optimizer.Rule,
+// and the adjoint over an unroll.
 //
 //	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 20}, rng)
 //	state := net.NewState(n)        // or net.Start(layout), as any optimizer.Rule's
-//	state.Advance(update, gradient) // 80 floats a coordinate are carried on
+//	state.Advance(update, gradient) // the state holds 80 floats per coordinate
 //
 // A Config says what the network reads (Inputs), how large it is, and how its output becomes an
-// update (Readout, Scale). A Reference computes the same in float64, for tests.
+// update (Readout, Scale). A Reference is the same network in float64, for tests.
 package lstm
 
 import (
@@ -19,13 +19,13 @@ import (
 	"strings"
 )
 
-// Inputs is the set of features that the network reads of each gradient; sets
-// combine with |. Features enter in the order of the constants.
+// Inputs is the set of features that the network reads. Sets combine with |.
+// Features enter the network in the order of the constants.
 type Inputs uint8
 
 const (
-	// Raw is the gradient g itself: one feature. The original code uses it
-	// on quadratics.
+	// Raw is the gradient g itself, one feature. The code of Andrychowicz et al.
+	// uses it on quadratics.
 	Raw Inputs = 1 << iota
 	// LogAndSign is the preprocessing of Andrychowicz et al. 2016,
 	// Appendix A, two features:
@@ -37,9 +37,9 @@ const (
 	//
 	//	(m̂/(√v̂+ε), g/(√v̂+ε)),   β1 = β2 = 0.95, ε = 1e-8
 	RNNProp
-	// Clock is the time in the run, t ≥ 1 at the first step, the same for all
-	// coordinates, two features after the time inputs of Metz et al. 2020
-	// (arXiv:2009.11243):
+	// Clock is the time t in the run, 1 at the first step, the same for all
+	// coordinates. It has two features, modelled on the time inputs of Metz et al.
+	// 2020 (arXiv:2009.11243):
 	//
 	//	(ln(t)/5 - 1, 1/t)
 	Clock
@@ -77,7 +77,7 @@ func ParseInputs(s string) (Inputs, error) {
 	return in, nil
 }
 
-// outputs returns the width of the map that ends the network.
+// outputs returns the number of outputs of the network's last map.
 func (r Readout) outputs() int {
 	if r == Exp {
 		return 2
@@ -105,8 +105,8 @@ const (
 	// Tanh is u = scale·tanh(w·h + b), as in Lv et al. 2017, equation 5.
 	Tanh
 	// Exp is u = scale·d·exp(m) with (d, m) = w·h + b: a direction and the logarithm
-	// of its length, as in Metz et al. 2020 (arXiv:2009.11243). Updates of very
-	// different sizes are equally easy to express.
+	// of its length, as in Metz et al. 2020 (arXiv:2009.11243). Small and large
+	// updates are equally easy to express.
 	Exp
 	readoutEnd
 )
@@ -137,16 +137,15 @@ func ParseReadout(s string) (Readout, error) {
 type Config struct {
 	// Inputs is the set of features. Default LogAndSign.
 	Inputs Inputs
-	// P is the p of LogAndSign. Default 5, as in the original code (the paper has
-	// 10, with which the optimizers on quadratics came out worse here).
+	// P is the p of LogAndSign. Default 5, as in the code of Andrychowicz et al. Their
+	// paper has 10; here that gave worse optimizers on quadratics.
 	P float64
-	// SignP is the p of LogAndSign's second feature where it is not that of the first: the
-	// features are then
+	// SignP is the p of LogAndSign's second feature. The features are then
 	//
 	//	max(-1, ln|g|/P), clip(e^SignP·g, ±1)
 	//
-	// A large P sees small gradients, a small SignP keeps their order of size.
-	// Default P.
+	// With a large P the network can distinguish small gradients; with a small SignP
+	// the second feature stays proportional to g over a wider range. Default P.
 	SignP float64
 	// Dense is the width of a fully connected layer with ELU activation
 	// between the features and the first LSTM layer, as in the code of Lv et
@@ -156,17 +155,17 @@ type Config struct {
 	Hidden int
 	// Layers is the number of LSTM layers. Default 2.
 	Layers int
-	// NoLSTM leaves the LSTM layers out: the update is the read-out of the
-	// features. Hidden and Layers must then be 0.
+	// NoLSTM leaves out the LSTM layers: the read-out reads the features, or the
+	// dense layer if there is one. Hidden and Layers must then be 0.
 	NoLSTM bool
-	// Readout is the function that ends the network. Default Linear.
+	// Readout is the network's last function. Default Linear.
 	Readout Readout
 	// Scale multiplies the read-out. Default 0.1.
 	Scale float64
-	// Anneal is the step after which updates shrink: that of step t, t ≥ 1, is multiplied
-	// by min(1, √(Anneal/t)). A run longer than those that the network was trained
-	// on then still comes to rest, under the noise of its minibatches (Robbins and
-	// Monro 1951; the exponent ½ is that of Polyak and Juditsky 1992). Default 0: never.
+	// Anneal is the step after which updates shrink: the update of step t, t ≥ 1, is
+	// multiplied by min(1, √(Anneal/t)). A run longer than the training runs then still
+	// comes to rest despite the noise of its minibatches (Robbins and Monro 1951; the
+	// exponent ½ follows Polyak and Juditsky 1992). Default 0: updates never shrink.
 	Anneal int
 }
 
@@ -202,7 +201,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// Validate says what is wrong with c, after its defaults are filled in.
+// Validate returns an error if c, with its defaults filled in, is not valid.
 func (c Config) Validate() error {
 	c = c.WithDefaults()
 	switch {

@@ -6,8 +6,8 @@ import (
 	"learnedopt/optimizer/optimizertest"
 )
 
-// TestConformance runs the suite that every rule passes; it includes that
-// permuting coordinates permutes updates, exactly.
+// TestConformance runs the suite for rules. It includes the check that permuting
+// the coordinates permutes the updates, exactly.
 func TestConformance(t *testing.T) {
 	for _, cfg := range append(configs, Config{}) {
 		net, _ := pair(t, cfg, 2)

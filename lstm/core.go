@@ -6,7 +6,7 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// core is a network in number type T: float32 for use, float64 to check it.
+// core is a network in number type T: float32 for use, float64 for checks.
 // It is immutable.
 type core[T simd.Float] struct {
 	*geometry
@@ -24,8 +24,8 @@ func (c *core[T]) weights(m affine) (w, bias []T) {
 	return w[:m.in*m.out], w[m.in*m.out:]
 }
 
-// newRecord returns the records of the given number of steps of one block, and
-// one more, for the h after the last.
+// newRecord returns the records for the given number of steps of one block, and
+// one more record, for the h after the last step.
 func (c *core[T]) newRecord(steps int) []T {
 	rec := make([]T, (steps+1)*c.recSize)
 	for t := range steps + 1 {
@@ -41,8 +41,8 @@ func (c *core[T]) newRecord(steps int) []T {
 
 // forward runs the hidden layers of one step of one block: it reads the lanes'
 // gradients g and the block's state prev, fills the record and writes the state
-// after the step to next, which may be prev. If prev is the step before's
-// record, its h is in this one already.
+// after the step to next, which may be prev. If prev is the record of the step
+// before, that step has already written its h into this record.
 func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g []T, now tick[T]) {
 	var mPrev, vPrev, m, v []T
 	if c.cfg.Inputs&RNNProp != 0 {
@@ -71,8 +71,8 @@ func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g [
 	}
 }
 
-// readOut completes a step: the update is scale times the record's row y. Exp keeps
-// exp(m) in the row below.
+// readOut completes a step: it computes the record's row y. The update is scale times y.
+// For Exp the row after y holds exp(m).
 func (c *core[T]) readOut(rec []T) {
 	w, bias := c.weights(c.read)
 	out := c.read.out
@@ -92,7 +92,7 @@ func (c *core[T]) readOut(rec []T) {
 	}
 }
 
-// afterDense is the map that reads the dense layer's output.
+// afterDense returns the map that reads the dense layer's output.
 func (c *core[T]) afterDense() affine {
 	if len(c.layers) > 0 {
 		return c.layers[0]
@@ -100,7 +100,7 @@ func (c *core[T]) afterDense() affine {
 	return c.read
 }
 
-// above is the map that reads the output of LSTM layer i.
+// above returns the map that reads the output of LSTM layer i.
 func (c *core[T]) above(i int) affine {
 	if i+1 < len(c.layers) {
 		return c.layers[i+1]

@@ -1,6 +1,6 @@
 package lstm
 
-// Panics of callers' mistakes.
+// Panic texts for callers' mistakes.
 const (
 	errCoordinates = "lstm: number of coordinates is not positive"
 	errLength      = "lstm: slice length is not the number of coordinates"

@@ -6,22 +6,21 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// Annealed returns the network with the given Config.Anneal.
+// Annealed returns the network with Config.Anneal set to steps.
 func (net *Network) Annealed(steps int) (*Network, error) {
 	cfg := net.Config()
 	cfg.Anneal = steps
 	return NewNetwork(cfg, net.core.phi)
 }
 
-// Extend returns a network that reads more: the inputs are those of net and
-// others, whose weights start at 0. So it computes what net computes, and training
-// can go on from there with more to see. Inputs that leave one of net's out are an
-// error.
+// Extend returns a network with the given inputs: net's inputs and new ones. The weights of
+// the new inputs are 0, so the network computes what net computes, and training can
+// continue with more information. It is an error if an input of net is missing.
 func (net *Network) Extend(inputs Inputs) (*Network, error) {
 	old := net.core.geometry
 	cfg := old.cfg
 	if inputs&cfg.Inputs != cfg.Inputs {
-		return nil, fmt.Errorf("lstm: a network of inputs %v cannot become one of %v: name all it has, and more", cfg.Inputs, inputs)
+		return nil, fmt.Errorf("lstm: a network with inputs %v cannot be extended to %v: name all its inputs and the new ones", cfg.Inputs, inputs)
 	}
 	cfg.Inputs = inputs
 	if err := cfg.Validate(); err != nil {

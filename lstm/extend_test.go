@@ -9,8 +9,8 @@ import (
 	"learnedopt/optimizer"
 )
 
-// TestExtend expects a network that reads more to do the same at first, and to
-// differ once the new weights do.
+// TestExtend expects an extended network to give the same updates at first, and
+// other updates after its new weights have changed.
 func TestExtend(t *testing.T) {
 	for _, cfg := range []Config{
 		{Hidden: 3},
@@ -65,7 +65,7 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// TestAnneal expects updates as ever up to step Anneal, and √(Anneal/t) of them later.
+// TestAnneal expects unchanged updates up to step Anneal, and updates times √(Anneal/t) after it.
 func TestAnneal(t *testing.T) {
 	const n, anneal = 20, 3
 	cfg := Config{Hidden: 3, Inputs: LogAndSign | Clock, Scale: 0.125}

@@ -1,24 +1,25 @@
 package lstm
 
-// Follow adds to dphi the gradient with respect to φ of a function of the updates
-// themselves, of which slopes are the derivatives ∂L/∂u_t at the K updates that the network
-// makes from state start on reading grads, which are taken as given:
+// Follow adds to dphi the gradient with respect to φ of a function L(u_0, …, u_{K−1}) of the
+// updates themselves:
 //
 //	dphi += Σ_{t<K} du_t/dφᵀ ∂L/∂u_t
 //
-// with what an earlier update's state does to a later one counted in. grads and slopes
-// are K slices of n coordinates each. slopes is overwritten.
+// The network makes the updates from state start when it reads grads, which count as
+// constants. slopes are the derivatives ∂L/∂u_t at these updates. du_t/dφ includes the
+// effect of φ through the states of earlier steps. grads and slopes are K slices of n
+// coordinates each; wrong lengths panic. slopes is overwritten.
 func (a *Adjoint) Follow(dphi []float64, start *State, grads, slopes [][]float32) {
 	a.a.follow(dphi, &start.s, grads, slopes)
 }
 
-// Follow is Adjoint.Follow.
+// Follow is Adjoint.Follow in float64.
 func (a *ReferenceAdjoint) Follow(dphi []float64, start *ReferenceState, grads, slopes [][]float64) {
 	a.a.follow(dphi, &start.s, grads, slopes)
 }
 
-// follow is run with λ_{t+1} = slopes[t]: run adds seeds up from the window's end,
-// so the seeds are differences.
+// follow calls run so that λ_{t+1} = slopes[t]. run sums the seeds from the window's end
+// to get λ, so the seeds are differences of slopes.
 func (a *adjoint[T]) follow(dphi []float64, start *state[T], grads, slopes [][]T) {
 	if len(grads) == 0 || len(slopes) != len(grads) {
 		panic(errWindow)

@@ -8,36 +8,38 @@ import (
 
 const lanes = simd.Lanes
 
-// affine is one affine map of the network: φ[off:] holds its weights, in rows
-// row-major of out columns each, then its bias of out.
+// affine is one affine map of the network. φ[off:] holds its in × out weights,
+// row-major, and then its out biases.
 type affine struct {
 	name    string
 	off     int
 	in, out int
-	// Where a step's record keeps the map's input, with a row of ones below
-	// it, and the adjoint of its output.
+	// recIn is where a step's record keeps the map's input, followed by a row of
+	// ones. recOut is where it keeps the adjoint of the map's output; there an LSTM
+	// layer first keeps its gates.
 	recIn, recOut int
 }
 
 func (m affine) size() int { return (m.in + 1) * m.out }
 
-// geometry is where things are: in φ, in a block of state, in the record of one
-// step of one block. The latter two count in floats and are made of rows of lanes.
+// geometry says where everything lies in φ, in a block of state, and in the record of
+// one step of one block. Positions count floats; a block of state and a record consist
+// of rows of lanes floats.
 type geometry struct {
 	cfg      Config
 	features int
 
-	dense  affine // out = 0 if there is none
+	dense  affine // out = 0 if there is no dense layer
 	layers []affine
 	read   affine
-	maps   []affine // all of them, in the order of φ
-	size   int      // of φ
+	maps   []affine // all maps, in the order of φ
+	size   int      // number of parameters in φ
 
 	state     places
 	stateSize int
 
-	// Record: for each layer tanh(c); the output y; the state after the step, of
-	// which h is part of the next step's record, as the input that it will be.
+	// A record also holds tanh(c) of each layer, the output y, and the state after
+	// the step. The h of that state lies in the next step's record, as its input.
 	recTanh []int
 	recY    int
 	rec     places
@@ -46,7 +48,7 @@ type geometry struct {
 	ones []int
 }
 
-// places is where the rows of a state are: h and c of each layer, m and v of RNNProp.
+// places says where the rows of a state lie: h and c of each layer, m and v of RNNProp.
 type places struct {
 	h, c []int
 	m, v int
@@ -95,8 +97,8 @@ func newGeometry(cfg Config) *geometry {
 		g.rec.m, g.rec.v = rec(1), rec(1)
 	}
 	if g.recSize/lanes%2 == 0 {
-		// A row of every step is in use at the same time: an odd distance
-		// spreads them over the sets of a cache.
+		// The same row of every step's record is in use at the same time. An odd
+		// distance, in rows, spreads these rows over the sets of a cache.
 		rec(1)
 	}
 	for _, l := range g.layers {
@@ -105,11 +107,11 @@ func newGeometry(cfg Config) *geometry {
 	return g
 }
 
-// ownInput is where a record keeps the h that a layer reads, below its other inputs.
+// ownInput returns where a record keeps the h that a layer reads, after its other inputs.
 func (g *geometry) ownInput(l affine) int { return l.recIn + (l.in-g.cfg.Hidden)*lanes }
 
-// recFeatures is where a record keeps the features.
+// recFeatures returns where a record keeps the features.
 func (g *geometry) recFeatures() int { return g.maps[0].recIn }
 
-// blocks returns how many blocks hold n coordinates.
+// blocks returns the number of blocks that hold n coordinates.
 func blocks(n int) int { return (n + lanes - 1) / lanes }

@@ -12,10 +12,10 @@ import (
 )
 
 // graphUnroll is the unrolled computation as a Gorgonia graph in float64, written
-// from the papers' formulas; of the package's code it uses only where φ and the
-// state are laid out. Coordinates are the rows of every matrix. There is no
-// broadcast, slice or concatenation: Gorgonia has to know no derivatives but
-// those of products, sums and functions of one variable.
+// from the papers' formulas. It shares only the layout of φ and of the state with
+// the package's code. Coordinates are the rows of every matrix. There is no
+// broadcast, slice or concatenation: the only derivatives that Gorgonia needs are
+// the derivatives of products, sums and functions of one variable.
 type graphUnroll struct {
 	cfg   Config
 	n     int
@@ -29,7 +29,7 @@ type graphUnroll struct {
 	read   graphGate      // one column
 	hidden [][2]*G.Node   // h and c of each layer, n×H
 	mv     [2]*G.Node     // the moving averages of RNNProp, n×1
-	// How many gradients log-and-sign took for large and for small.
+	// Number of gradients that log-and-sign treated as large, and as small.
 	large, small int
 }
 
@@ -40,8 +40,8 @@ type graphGate struct {
 	bias    *G.Node
 }
 
-// matrix is a leaf of the graph. Gorgonia takes two leaves of one name and shape
-// for one, so it is named by a number.
+// matrix is a leaf of the graph. Its name has a number, because Gorgonia treats two
+// leaves with the same name and shape as one.
 func (u *graphUnroll) matrix(rows, cols int, at func(i, j int) float64) *G.Node {
 	data := make([]float64, rows*cols)
 	for k := range data {
@@ -65,9 +65,9 @@ func sub(a, b *G.Node) *G.Node { return G.Must(G.Sub(a, b)) }
 func mul(a, b *G.Node) *G.Node { return G.Must(G.HadamardProd(a, b)) }
 func dot(a, b *G.Node) *G.Node { return G.Must(G.Mul(a, b)) }
 
-// cut makes the affine maps between inputs of the given widths and several
-// outputs of the same width out of the next elements of φ: a row of all the
-// outputs' weights for each input, and a row of biases.
+// cut makes affine maps from the next elements of φ. The maps lead from inputs of the
+// given widths to several outputs of one width. φ holds for each input a row with the
+// weights of all outputs, and then a row of biases.
 func (u *graphUnroll) cut(phi []float64, widths []int, outputs, width int) []graphGate {
 	gates := make([]graphGate, outputs)
 	stride := outputs * width
@@ -122,8 +122,8 @@ func newGraphUnroll(c *core[float64], start *state[float64]) *graphUnroll {
 	return u
 }
 
-// features are what the network reads of gradient g, a column each. g's value,
-// without a 0, says which branch of log-and-sign each coordinate takes.
+// features returns the network's features of gradient g, one column for each. The values of g,
+// which must not be 0, decide which branch of log-and-sign each coordinate takes.
 func (u *graphUnroll) features(g *G.Node, value []float64) (x G.Nodes) {
 	if u.cfg.Inputs&Raw != 0 {
 		x = append(x, g)
@@ -157,7 +157,7 @@ func (u *graphUnroll) features(g *G.Node, value []float64) (x G.Nodes) {
 	return x
 }
 
-// update is the network's update on reading x.
+// update returns the network's update when it reads x.
 func (u *graphUnroll) update(x G.Nodes) *G.Node {
 	for l, gates := range u.layers {
 		x = append(x, u.hidden[l][0])
@@ -226,13 +226,13 @@ func (u *graphUnroll) run(q torchQuadratic, theta0, w []float64, grads [][]float
 	return values[k].Data().(float64), values[k+1].Data().([]float64), dphi, nil
 }
 
-// TestMetaGradientAgainstGorgonia holds loss, end point and both meta-gradients
-// of a window to those of a graph that Gorgonia differentiated symbolically. Both
+// TestMetaGradientAgainstGorgonia compares loss, end point and both meta-gradients
+// of a window with a graph that Gorgonia differentiated symbolically. Both
 // sides sum the same few hundred products of O(1), rounded by 1e-16 each, in
-// different orders, and four steps with weights of 0.4 magnify that little: they
-// are 5e-16 of the largest component apart. 1e-12 leaves room for other machines'
-// exp and tanh, and a wrong derivative is off by far more. Each map of φ is held to
-// its own largest component, so that the read-out's does not excuse layer 1.
+// different orders. Four steps with weights of 0.4 magnify the rounding little: the
+// results differ by 5e-16 of the largest component. 1e-12 leaves room for other machines'
+// exp and tanh; a wrong derivative is off by far more. Each map of φ is compared on the
+// scale of its own largest component, so that a large read-out cannot hide an error in layer 1.
 func TestMetaGradientAgainstGorgonia(t *testing.T) {
 	for _, cfg := range []Config{
 		{Hidden: 3, P: 0.5}, // p so that both branches are taken

@@ -9,7 +9,7 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// configs are shapes that between them use every branch of the network.
+// configs are shapes that together use every branch of the network.
 var configs = []Config{
 	{Hidden: 3},
 	{Hidden: 3, Inputs: RNNProp, Readout: Tanh},
@@ -50,7 +50,7 @@ func (q bowl) hessian(dst, v []float64) {
 	}
 }
 
-// objective is a function of which the tests know two derivatives.
+// objective is a function whose first two derivatives the tests know.
 type objective interface {
 	lossGrad(theta, grad []float64) float64
 	hessian(dst, v []float64) // the same everywhere
@@ -73,7 +73,7 @@ type unrolled struct {
 	loss   float64   // Σ_{t=1..K} w_t f(θ_t)
 }
 
-// clone returns a copy of s that goes on with c.
+// clone returns a copy of s that continues with c.
 func clone(c *core[float64], s *state[float64]) *state[float64] {
 	d := &state[float64]{}
 	d.init(c, s.n)

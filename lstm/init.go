@@ -8,26 +8,27 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// An Init says how the parameters of a new network are drawn. The zero value is
-// PyTorch's way with LSTM cells: every parameter uniform on ±1/√H, with H the hidden
-// units of an LSTM layer. A network without LSTM layers has the number of its features
-// in place of H.
+// An Init says how the parameters of a new network are drawn. The zero value draws them
+// as PyTorch does for LSTM cells: every parameter is uniform on ±1/√H, where H is the
+// number of hidden units of an LSTM layer. For a network without LSTM layers, H is the
+// number of features instead.
 //
-// Optimizers that were trained for long end with weights ten times as large
-// and forget gates near 1, which thousands of meta-steps have to build up. To begin there
-// saves them: docs/training.md has the figures.
+// After long training, optimizers have weights ten times as large and forget gates near 1.
+// Thousands of meta-steps go into building these up. Starting there saves them:
+// docs/training.md has the figures.
 type Init struct {
 	// Gain multiplies weights and biases of the LSTM layers. Default 1.
 	Gain float64
-	// InputGain multiplies, beside Gain, the weights of the features. Default 1.
+	// InputGain multiplies the weights of the features, in addition to Gain. Default 1.
 	InputGain float64
-	// Memory is the longest memory T, in steps, of a layer's units: forget biases
+	// Memory is the longest memory T, in steps, of a layer's units. Forget biases
 	// are drawn as
 	//
 	//	b_f = ln u,   u ~ U[1, T−1]
 	//
 	// so that units forget after about u steps (chrono initialization, Tallec and
-	// Ollivier 2018, arXiv:1804.11188, without its input biases). Default 0: biases like the others.
+	// Ollivier 2018, arXiv:1804.11188, without its input biases). Default 0: forget
+	// biases are drawn like the other biases.
 	Memory float64
 }
 
@@ -42,7 +43,7 @@ func (in Init) WithDefaults() Init {
 	return in
 }
 
-// Validate says what is wrong with in, after its defaults are filled in.
+// Validate returns an error if in, with its defaults filled in, is not valid.
 func (in Init) Validate() error {
 	in = in.WithDefaults()
 	bad := func(x float64) bool { return !(x > 0 && x <= maxGain) }

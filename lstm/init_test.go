@@ -72,7 +72,7 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// Without LSTM layers the bound is 1/√features, of all parameters: with 4,000 of them the largest comes near it.
+// Without LSTM layers the bound of all parameters is 1/√features. With 4,000 parameters the largest comes near it.
 func TestInitWithoutLSTM(t *testing.T) {
 	for _, c := range []struct {
 		cfg   Config

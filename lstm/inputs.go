@@ -16,11 +16,11 @@ const (
 // unbiased, t ≥ 1.
 func correction(t int) float64 { return 1 / (1 - math.Pow(rnnpropBeta, float64(t))) }
 
-// A tick is what the time of a step is to the network.
+// A tick holds the values of one step that depend on the time alone.
 type tick[T simd.Float] struct {
-	corr  T    // correction
-	clock [2]T // the features
-	scale T    // of the read-out
+	corr  T    // correction(t)
+	clock [2]T // the features of Clock
+	scale T    // the scale of the read-out
 }
 
 // tick returns the tick of the t-th step of a run, t ≥ 1.
@@ -41,7 +41,7 @@ type preprocessor[T simd.Float] struct {
 	inputs Inputs
 	p      T
 	small  T // e^-p
-	large  T // e^q, q being SignP
+	large  T // e^q, where q is SignP
 	close  T // e^-q
 }
 
@@ -75,9 +75,9 @@ func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, now tick[T]) {
 	}
 }
 
-// adjoint adds to dg the adjoint of the gradients, given that of the features,
-// dx, and turns the adjoints dm, dv of the new moving averages m, v into those
-// of the old ones.
+// adjoint adds the adjoint of the gradients to dg. It gets dx, the adjoint of the
+// features, and dm, dv, the adjoints of the new moving averages m, v. It overwrites
+// dm and dv with the adjoints of the old moving averages.
 func (p *preprocessor[T]) adjoint(dg, dx, g, m, v, dm, dv []T, corr T) {
 	if p.inputs&Raw != 0 {
 		for l, d := range dx[:lanes] {

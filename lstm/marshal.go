@@ -16,7 +16,7 @@ var ErrState = errors.New("lstm: bad state")
 //	"lstm" and four zeros, version (uint32), floats a coordinate (uint32),
 //	steps (uint64), coordinates n (uint64), the network's fingerprint (uint64)
 //
-// and for each of the floats of a coordinate a row of n float32: of each layer h, then c,
+// and then, for each float of a coordinate, a row of n float32: h and then c of each layer,
 // and with RNNProp inputs m and v.
 const (
 	stateVersion = 1
@@ -25,7 +25,7 @@ const (
 	printOffset  = 32
 )
 
-// rows is the number of floats that a state holds of each coordinate.
+// rows returns the number of floats that a state holds for each coordinate.
 func (s *State) rows() int { return s.s.c.stateSize / lanes }
 
 // header returns the header of the state's binary form.
@@ -39,10 +39,10 @@ func (s *State) header(steps uint64) []byte {
 	return binary.LittleEndian.AppendUint64(h, s.s.c.fingerprint())
 }
 
-// fingerprint tells networks of other configuration or parameters apart (FNV-1a).
+// fingerprint returns a checksum (FNV-1a) of configuration and parameters.
 func (c *core[T]) fingerprint() uint64 {
 	h := fnv.New64a()
-	// Field by field: another field of Config must not make saved runs useless.
+	// Each field is named: a new field of Config must not change the fingerprints in saved runs.
 	fmt.Fprintln(h, c.cfg.Inputs, c.cfg.P, c.cfg.SignP, c.cfg.Dense, c.cfg.Hidden, c.cfg.Layers, c.cfg.Readout, c.cfg.Scale, c.cfg.Anneal)
 	var b [8]byte
 	for _, x := range c.phi {
@@ -52,8 +52,8 @@ func (c *core[T]) fingerprint() uint64 {
 	return h.Sum64()
 }
 
-// Definition returns the configuration and a checksum of the parameters: what tells networks apart where a run of one
-// is saved.
+// Definition returns the configuration and a checksum of the parameters. A saved run keeps them, so that it is not
+// continued with another network.
 func (net *Network) Definition() any {
 	return struct {
 		Config     Config
@@ -61,9 +61,9 @@ func (net *Network) Definition() any {
 	}{net.core.cfg, fmt.Sprintf("%016x", net.core.fingerprint())}
 }
 
-// MarshalBinary implements encoding.BinaryMarshaler: 40 bytes and four for each float of
-// the state. The network is not part of it. A run that goes on from it in
-// UnmarshalBinary makes the same updates, bit for bit.
+// MarshalBinary implements encoding.BinaryMarshaler: 40 bytes, and four more for each float of
+// the state. The network is not saved. A state that UnmarshalBinary restores makes the
+// same updates, bit for bit.
 func (s *State) MarshalBinary() ([]byte, error) {
 	head := s.header(uint64(s.s.steps))
 	data := make([]byte, s.marshalled())
@@ -77,11 +77,11 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	return data, nil
 }
 
-// Size returns the number of floats in the state: those of a coordinate times n.
+// Size returns the number of floats in the state: n times the floats per coordinate.
 func (s *State) Size() int { return s.rows() * s.s.n }
 
-// Values returns the floats of the state, in the rows of its binary form. With Steps they are
-// all that moves in a run, whatever the network's parameters: meta-training keeps them while φ changes.
+// Values returns the floats of the state, in the rows of its binary form. Values and Steps are everything
+// that changes in a run. They do not depend on the network's parameters: meta-training keeps them while φ changes.
 func (s *State) Values() []float32 {
 	values := make([]float32, 0, s.Size())
 	for row := range s.rows() {
@@ -92,8 +92,7 @@ func (s *State) Values() []float32 {
 	return values
 }
 
-// SetValues puts s where a state with these Steps and Values stood. It panics unless there are Size
-// values.
+// SetValues sets the Steps and Values of s. It panics unless there are Size values.
 func (s *State) SetValues(steps int, values []float32) {
 	if len(values) != s.Size() {
 		panic(errLength)
@@ -109,18 +108,18 @@ func (s *State) SetValues(steps int, values []float32) {
 
 func (s *State) marshalled() int { return stateHeader + 4*s.rows()*s.s.n }
 
-// place is where row of coordinate i is in the state's blocks.
+// place returns where the state's blocks hold a row of coordinate i.
 func (s *State) place(row, i int) int {
 	return i/lanes*s.s.c.stateSize + row*lanes + i%lanes
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of
-// the same network and as many coordinates. On an error, which wraps ErrState, the
-// state is unchanged.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state with
+// the same network and number of coordinates. Errors wrap ErrState and leave the state
+// unchanged.
 func (s *State) UnmarshalBinary(data []byte) error { return s.unmarshal(data, false) }
 
-// UnmarshalChanged is UnmarshalBinary of the state of another network, with as many floats a coordinate: one with another
-// Scale or Anneal, or with other parameters.
+// UnmarshalChanged is UnmarshalBinary for data from another network with the same number of floats per coordinate, such
+// as a network with another Scale or Anneal, or with other parameters.
 func (s *State) UnmarshalChanged(data []byte) error { return s.unmarshal(data, true) }
 
 func (s *State) unmarshal(data []byte, changed bool) error {

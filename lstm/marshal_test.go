@@ -46,7 +46,7 @@ func TestStateOfAnotherNetworkIsRefused(t *testing.T) {
 
 func first[A, B any](a A, _ B) A { return a }
 
-// FuzzState expects an error that leaves the state as it was, or a state that can go on.
+// FuzzState expects either an error that leaves the state unchanged, or a state that can continue.
 func FuzzState(f *testing.F) {
 	const n = 3
 	net, err := Init{}.Random(Config{Hidden: 3, Inputs: LogAndSign | RNNProp}, rand.New(rand.NewPCG(1, 2)))

@@ -7,7 +7,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Network is a configuration and its parameters φ: an update rule. It is
+// A Network is an update rule: a configuration and its parameters φ. It is
 // immutable and safe for concurrent use.
 type Network struct {
 	core *core[float32]
@@ -16,7 +16,7 @@ type Network struct {
 var _ optimizer.Rule = (*Network)(nil)
 
 // NewNetwork returns the network of the given shape with parameters φ, which are
-// copied. φ has Size(cfg) elements in the order of Tensors; a wrong length and
+// copied. φ has Size(cfg) elements in the order of Tensors. A wrong length and
 // non-finite elements are errors.
 func NewNetwork(cfg Config, phi []float32) (*Network, error) {
 	if err := cfg.Validate(); err != nil {
@@ -49,7 +49,8 @@ func (net *Network) Params() []float32 { return append([]float32(nil), net.core.
 // Size returns the number of parameters.
 func (net *Network) Size() int { return len(net.core.phi) }
 
-// With returns the network of the same shape with other parameters.
+// With returns the network of the same shape with other parameters, which are
+// copied. It panics if their number is wrong.
 func (net *Network) With(phi []float32) *Network {
 	if len(phi) != net.core.size {
 		panic(errPhi)
@@ -68,7 +69,7 @@ type Tensor struct {
 // them: "dense/w" [X,E] and "dense/b" [E] if there is a dense layer; for each
 // LSTM layer k = 1… "lstmk/w" [D+H,4H], which multiplies the layer's D inputs and
 // then its H previous outputs, and "lstmk/b" [4H], gates in the order i, f, g, o;
-// "readout/w" [H,R] and "readout/b" [R], R being 2 for Exp and else 1.
+// "readout/w" [H,R] and "readout/b" [R], where R is 2 for Exp and 1 otherwise.
 func (net *Network) Tensors() []Tensor {
 	tensors := net.core.tensors()
 	at := 0
@@ -102,7 +103,7 @@ func (g *geometry) tensors() []Tensor {
 	return all
 }
 
-// A State is the memory of a run over n coordinates: 2·H·layers floats a
+// A State is the memory of a run over n coordinates: 2·H·layers floats per
 // coordinate, and two more with RNNProp inputs.
 type State struct {
 	s state[float32]
@@ -129,8 +130,8 @@ func (s *State) Update(dst []float32, p optimizer.Point) (optimizer.Move, error)
 	return 0, nil
 }
 
-// Advance is Update for callers that know the state's type: it writes the update that follows from
-// grad into dst, which may be grad.
+// Advance is Update for callers that know the state's type: it writes the update for
+// grad into dst, which may be grad. Wrong lengths panic.
 func (s *State) Advance(dst, grad []float32) { s.s.update(dst, grad) }
 
 // Steps returns the number of updates so far.
@@ -142,8 +143,8 @@ func (s *State) Len() int { return s.s.n }
 // Network returns the network that the state belongs to.
 func (s *State) Network() *Network { return &Network{s.s.c} }
 
-// SetNetwork makes the run go on with other parameters, as meta-training does at
-// every meta-step. net must have the shape of the state's network.
+// SetNetwork continues the run with another network's parameters, as meta-training does at
+// every meta-step. It panics unless net has the shape of the state's network.
 func (s *State) SetNetwork(net *Network) {
 	if net.core.cfg != s.s.c.cfg {
 		panic(errShape)
@@ -152,7 +153,7 @@ func (s *State) SetNetwork(net *Network) {
 }
 
 // Fits says whether the two states can be copied to each other: they belong to
-// networks of the same shape and have as many coordinates.
+// networks of the same shape and have the same number of coordinates.
 func (s *State) Fits(other *State) bool {
 	return s.s.n == other.s.n && s.SameNetwork(other)
 }
@@ -160,7 +161,7 @@ func (s *State) Fits(other *State) bool {
 // SameNetwork says whether the two states belong to networks of the same shape.
 func (s *State) SameNetwork(other *State) bool { return s.s.c.cfg == other.s.c.cfg }
 
-// CopyFrom makes s a copy of a state that fits it.
+// CopyFrom makes s a copy of from. It panics unless from fits s.
 func (s *State) CopyFrom(from *State) {
 	if !s.Fits(from) {
 		panic(errShape)
@@ -177,9 +178,9 @@ func (s *State) Clone() *State {
 	return c
 }
 
-// Gather makes s the part of from that belongs to the given coordinates, in
-// their order; s has as many coordinates as there are. It panics unless the
-// networks have the same shape and every coordinate is one of from's.
+// Gather copies the given coordinates of from, in their order, into s, which has
+// len(coordinates) coordinates. It panics unless the networks have the same shape and
+// every coordinate is one of from's.
 func (s *State) Gather(from *State, coordinates []int) {
 	switch {
 	case s.s.n != len(coordinates):
@@ -200,7 +201,7 @@ func (s *State) Gather(from *State, coordinates []int) {
 	}
 }
 
-// Zero puts s where a fresh run starts.
+// Zero resets s to the start of a fresh run.
 func (s *State) Zero() {
 	clear(s.s.data)
 	s.s.steps = 0

@@ -49,10 +49,10 @@ func widen(rows [][]float32) [][]float64 {
 	return w
 }
 
-// TestFloat32AgainstFloat64 holds the float32 path to the float64 one over
-// twenty steps: updates and meta-gradient. Every step rounds sums of at most 42
-// terms below 1, so 1e-5 of the largest component is generous to rounding and
-// deaf to nothing else.
+// TestFloat32AgainstFloat64 compares updates and meta-gradient of the float32 path
+// with the float64 path over twenty steps. Every step rounds sums of at most 42
+// terms below 1, so a tolerance of 1e-5 of the largest component allows for rounding,
+// and any other error exceeds it.
 func TestFloat32AgainstFloat64(t *testing.T) {
 	for _, cfg := range append(configs, Config{}, Config{Inputs: RNNProp, Readout: Tanh, Dense: 20}, Config{Hidden: 64, Layers: 4}, Config{Hidden: 5, Layers: 4}) {
 		t.Run(name(cfg), func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestFloat32AgainstFloat64(t *testing.T) {
 	}
 }
 
-// compare fails where got differs from want by more than tol of want's largest
+// compare fails if got differs from want by more than tol times want's largest
 // component.
 func compare[A, B simd.Float](t *testing.T, what string, got []A, want []B, tol float64) {
 	t.Helper()
@@ -286,8 +286,8 @@ func BenchmarkUnroll(b *testing.B) {
 	}
 }
 
-// TestPartsAddUpToWhole goes backwards through each half of the coordinates and
-// expects the sum to be the meta-gradient of all, up to the order of additions.
+// TestPartsAddUpToWhole goes backwards through each half of the coordinates. It
+// expects the sum to equal the meta-gradient of all, up to the order of additions.
 func TestPartsAddUpToWhole(t *testing.T) {
 	const n, steps = 75, 6
 	net, _ := pair(t, Config{Inputs: LogAndSign | RNNProp}, 5)

@@ -2,25 +2,26 @@ package lstm
 
 import "math"
 
-// An Activity is what a network did at some steps, added up over the coordinates
-// that were looked at: see Probe. The zero value is of none.
+// An Activity counts what a network did at the steps and coordinates that a Probe
+// looked at. The zero value is the activity at no coordinate.
 type Activity struct {
-	// Coordinates is the number looked at; one that was looked at in two steps
-	// counts twice.
+	// Coordinates is the number of coordinates looked at. A coordinate looked at in
+	// two steps counts twice.
 	Coordinates int
 	// Grad2 and Update2 are the sums of squares of their gradients and updates.
 	Grad2, Update2 float64
-	// Zero gradients are exactly 0, Small ones others with |g| < e^-P: LogAndSign's
-	// first feature is -1 for both. Clipped ones have |g| ≥ e^-SignP: its second feature
-	// is ±1. Without LogAndSign there are neither Small nor Clipped ones.
+	// Zero counts gradients that are exactly 0, and Small counts other gradients with
+	// |g| < e^-P: LogAndSign's first feature is -1 for both. Clipped counts gradients
+	// with |g| ≥ e^-SignP: LogAndSign's second feature is then ±1. Without LogAndSign,
+	// Small and Clipped are 0.
 	Zero, Small, Clipped int
 	// Saturated[k] counts the gates of LSTM layer k+1 that are nearly constant, in
 	// the order i, f, g, o: |σ-½| > 0.45 for i, f and o, |tanh| > 0.95 for g. Each
-	// is one of Coordinates·Hidden.
+	// count is out of Coordinates·Hidden.
 	Saturated [][4]int
 }
 
-// Add adds up what two activities of networks of the same shape found.
+// Add adds b to a. Both must be activities of networks of the same shape.
 func (a *Activity) Add(b Activity) {
 	a.Coordinates += b.Coordinates
 	a.Grad2 += b.Grad2
@@ -42,8 +43,8 @@ func (a *Activity) reserve(layers int) {
 	}
 }
 
-// A Probe looks at steps of runs: it computes what the network does with a gradient
-// and leaves the run's state alone. It holds working memory and belongs to one
+// A Probe looks at steps of runs: it computes what the network does with a gradient,
+// without changing the run's state. It holds working memory and belongs to one
 // goroutine.
 type Probe struct {
 	c      *core[float32]
@@ -53,20 +54,21 @@ type Probe struct {
 	looks  int
 }
 
-// Looks returns how many times the probe looked: where it will look next depends on it.
+// Looks returns the number of looks so far. It determines the coordinates of the next look.
 func (p *Probe) Looks() int { return p.looks }
 
-// Resume makes a probe go on where another one had looked so many times.
+// Resume sets the number of looks so far, to continue where another probe stopped.
 func (p *Probe) Resume(looks int) { p.looks = looks }
 
-// probeBlocks is the largest number of blocks that one look computes, 256 coordinates:
-// a look costs about what it costs to update twice as many.
+// probeBlocks is the largest number of blocks that one look computes: 256 coordinates.
+// A look costs about as much as updating twice as many coordinates.
 const probeBlocks = 8
 
 // Look adds to a what the network does with grad in state s, and returns the updates
-// that it would write: of all coordinates in their order, or of at most 256 of them, blocks spread
-// evenly, others at the next look. What it returns is valid until then. It panics
-// unless grad has as many coordinates as s.
+// that the network would write. With more than 256 coordinates it looks at 256 of them or
+// fewer, in blocks that are spread evenly; the next look takes other blocks. The returned
+// updates are in the order of the coordinates, and are valid until the next look. It
+// panics unless grad has as many coordinates as s.
 func (p *Probe) Look(a *Activity, s *State, grad []float32) []float32 {
 	st := &s.s
 	if len(grad) != st.n {
@@ -103,7 +105,7 @@ func (p *Probe) Look(a *Activity, s *State, grad []float32) []float32 {
 	return p.update
 }
 
-// addGradients counts the gradients of one block. Its thresholds are those of the adjoint.
+// addGradients counts the gradients of one block. It uses the adjoint's thresholds.
 func (a *Activity) addGradients(pre *preprocessor[float32], g []float32) {
 	a.Coordinates += len(g)
 	logs := pre.inputs&LogAndSign != 0
@@ -135,8 +137,8 @@ func (a *Activity) addGates(layer int, z []float32, live int) {
 		n := uint32(0)
 		for rows := z[gate*size:][:size]; len(rows) > 0; rows = rows[lanes:] {
 			for _, v := range rows[:live] {
-				// Bits of positive floats are ordered as these are: without a branch, which
-				// would often be guessed wrong.
+				// The bits of positive floats have the order of the floats. This compares them
+				// without a branch, which would often be mispredicted.
 				n += (limit - math.Float32bits(v-middle)&^signBit) >> 31
 			}
 		}

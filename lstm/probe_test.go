@@ -9,8 +9,8 @@ import (
 	"learnedopt/optimizer"
 )
 
-// plainCount takes one step of a network of LogAndSign inputs for one coordinate in float64,
-// written down from the equations, and counts what saturates. h and c are its state.
+// plainCount takes one step of a network with LogAndSign inputs for one coordinate in float64,
+// written directly from the equations, and counts the saturated gates. h and c are its state.
 func plainCount(net *Network, h, c [][]float64, g float64, saturated [][4]int) (update float64) {
 	cfg := net.Config()
 	tensor := func(i int) []float32 { return net.Tensors()[i].Data }
@@ -50,9 +50,9 @@ func plainCount(net *Network, h, c [][]float64, g float64, saturated [][4]int) (
 	return cfg.Scale * y
 }
 
-// TestProbeAgainstTheEquations looks at twelve steps of a network with gains at which every
-// gate is now and then saturated, and holds every number to one computed coordinate by coordinate
-// in float64. Counts must be equal: no activation lies within rounding of a threshold here.
+// TestProbeAgainstTheEquations looks at twelve steps of a network whose gains saturate every
+// gate now and then. It compares every number with one computed coordinate by coordinate
+// in float64. Counts must be equal: no activation here is so close to a threshold that rounding matters.
 func TestProbeAgainstTheEquations(t *testing.T) {
 	const n, steps = 75, 12 // two blocks and a part
 	cfg := Config{Hidden: 3, P: 4, SignP: 2}
@@ -127,8 +127,8 @@ func TestProbeAgainstTheEquations(t *testing.T) {
 	}
 }
 
-// Of many coordinates a look takes at most 256, and the looks that follow take others, until
-// all had their turn; a run that is looked at goes on to the last bit as one that is not.
+// A look takes at most 256 of many coordinates, and the next looks take others, until all
+// have had their turn. Looking changes no bit of the run.
 func TestProbeSamplesAndLeavesTheRunAlone(t *testing.T) {
 	const n = 32 * 15
 	for _, cfg := range []Config{{Hidden: 4}, {Hidden: 3, Layers: 1, Inputs: Raw | RNNProp | Clock, Readout: Exp, Dense: 2, Anneal: 2}, {NoLSTM: true, Inputs: Raw}} {

@@ -8,14 +8,14 @@ import (
 )
 
 // A Reference is a network in float64 on the pure-Go kernels: the same code as
-// Network in other numbers. It is slow; it is there to check. It is immutable and
-// safe for concurrent use.
+// Network with another number type. It is slow and serves for checks. It is
+// immutable and safe for concurrent use.
 type Reference struct {
 	core *core[float64]
 }
 
 // NewReference returns the network of the given shape with parameters φ, which
-// are copied. The conditions on φ are those of NewNetwork.
+// are copied. It returns the same errors as NewNetwork.
 func NewReference(cfg Config, phi []float64) (*Reference, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -67,8 +67,8 @@ type ReferenceAdjoint struct {
 	a adjoint[float64]
 }
 
-// Unroll is Adjoint.Unroll: grads are the K+1 gradients of a window that began
-// in state start, weights its w_1 … w_K, nil for all 1, and dphi is added to.
+// Unroll is Adjoint.Unroll in float64: grads are the K+1 gradients of a window that
+// began in state start, and weights are w_1 … w_K; nil means all 1. It adds to dphi.
 func (a *ReferenceAdjoint) Unroll(dphi []float64, start *ReferenceState, grads [][]float64, weights []float64) {
 	if len(grads) == 0 {
 		panic(errWindow)
@@ -76,8 +76,8 @@ func (a *ReferenceAdjoint) Unroll(dphi []float64, start *ReferenceState, grads [
 	a.a.run(dphi, &start.s, grads[:len(grads)-1], grads[1:], weights, nil, nil)
 }
 
-// Step is Adjoint.Step: backwards through one update from state start. It adds
-// to dphi and overwrites mu and dgrad.
+// Step is Adjoint.Step in float64: it goes backwards through one update from state
+// start. It adds to dphi and overwrites mu and dgrad.
 func (a *ReferenceAdjoint) Step(dphi []float64, start *ReferenceState, grad, lambda []float64, mu *ReferenceState, dgrad []float64) {
 	a.a.run(dphi, &start.s, [][]float64{grad}, [][]float64{lambda}, nil, &mu.s, dgrad)
 }

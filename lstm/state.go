@@ -5,24 +5,24 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// parallelBlocks is the number of blocks from which on it pays to spread an
-// update over cores.
+// parallelBlocks is the smallest number of blocks for which spreading an update
+// over cores pays.
 const parallelBlocks = 16
 
-// grain is how many blocks a core takes at a time.
+// grain is the number of blocks that a core takes at a time.
 const grain = 2
 
 // state is a run's memory in number type T: for each block of coordinates, the
-// rows that geometry places.
+// rows of geometry.state.
 type state[T simd.Float] struct {
 	c     *core[T]
-	n     int // coordinates
-	steps int // taken so far
+	n     int // number of coordinates
+	steps int // number of updates so far
 	data  []T
 
 	fan       *fan.Fan
-	scratch   [][]T // for each worker a record, and a row of gradients
-	dst, grad []T   // of the update in progress
+	scratch   [][]T // for each worker, a record and a row of gradients
+	dst, grad []T   // arguments of the update in progress
 	now       tick[T]
 }
 
@@ -69,8 +69,8 @@ func (s *state[T]) updateBlock(rec []T, b int) {
 	}
 }
 
-// gather returns the lanes of block b of x: a part of x, or a copy in buf that
-// is filled up with zeros where x ends.
+// gather returns the lanes of block b of x. It is a part of x, or for a block that x
+// does not fill, a copy in buf with zeros at the end.
 func gather[T simd.Float](buf, x []T, b int) []T {
 	x = x[b*lanes:]
 	if len(x) >= lanes {

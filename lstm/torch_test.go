@@ -73,7 +73,7 @@ func (q torchQuadratic) hessian(dst, v []float64) {
 }
 
 // TestMetaGradientAgainstTorch compares losses, end points and meta-gradients of
-// two windows a case with what PyTorch computed in float64. Both sides round to
+// two windows per case with PyTorch's values in float64. Both sides round to
 // 1e-16 and sum a few thousand terms of O(1).
 func TestMetaGradientAgainstTorch(t *testing.T) {
 	data, err := os.ReadFile("testdata/torch_meta.json")

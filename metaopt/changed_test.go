@@ -21,8 +21,9 @@ import (
 	"learnedopt/rules"
 )
 
-// settled are rules of every type of the library, with schedules of every type, all of their settings other than 0.
-func settled(t *testing.T) []optimizer.Rule {
+// configured returns rules of every type of the library, with schedules of every type. All of their settings differ
+// from 0.
+func configured(t *testing.T) []optimizer.Rule {
 	sgd := baselines.SGD{LearningRate: 0.1}
 	adam := baselines.Adam{LearningRate: 0.1, Betas: [2]float64{0.8, 0.9}, Epsilon: 1e-3}
 	scaled := func(s rules.Schedule) optimizer.Rule { return rules.Scaled{Rule: sgd, By: s} }
@@ -40,7 +41,7 @@ func settled(t *testing.T) []optimizer.Rule {
 		rules.WeightDecay{Rule: adam, Decay: 0.01, By: rules.Cosine{Steps: 9}},
 		rules.ClipNorm{Rule: rules.ClipValue{Rule: sgd, Max: 2}, Max: 3},
 		rules.Groups{{N: 1, Rule: sgd}, {N: 2, Rule: adam}},
-		rules.WarmStart{Steps: 9, First: sgd, Then: adam, Hear: true},
+		rules.WarmStart{Steps: 9, First: sgd, Then: adam, Observe: true},
 		metaopt.Guarded{Rule: adam, Guard: metaopt.Guard{Fallback: sgd, Window: 4, Rise: metaopt.Rise{Tolerance: 0.5, Patience: 3}, Stall: 7}},
 		metaopt.Guarded{Rule: sgd},
 		someOptimizer(t, lstm.Config{Hidden: 2}).Network,
@@ -53,7 +54,7 @@ type variant struct {
 	value reflect.Value
 }
 
-// variants changes each exported setting in turn, all the way down, and takes down the types that it meets.
+// variants changes each exported setting in turn, at any depth, and records in met the types that it finds.
 func variants(path string, v reflect.Value, met map[string]bool) (all []variant) {
 	if v.Kind() != reflect.Interface {
 		met[strings.TrimPrefix(v.Type().String(), "*")] = true
@@ -126,12 +127,12 @@ func variants(path string, v reflect.Value, met map[string]bool) (all []variant)
 	return all
 }
 
-// TestChangedSettings saves runs of every rule, and has runs with one setting changed go on: an error that names the
-// setting unless that is asked for.
+// TestChangedSettings saves runs of every rule and resumes them with one setting changed. UnmarshalBinary must return an
+// error that names the setting; ResumeChanged must accept it.
 func TestChangedSettings(t *testing.T) {
 	const n, steps = 3, 4
 	met, tried := map[string]bool{}, 0
-	for _, rule := range settled(t) {
+	for _, rule := range configured(t) {
 		w := ways(n)[0].start(startRun(rule, n))
 		w.steps(t, steps)
 		data := save(t, w.run)
@@ -141,7 +142,7 @@ func TestChangedSettings(t *testing.T) {
 		for _, v := range variants("rule", reflect.ValueOf(rule), met) {
 			changed := v.value.Interface().(optimizer.Rule)
 			if strings.HasSuffix(v.path, ".N") {
-				continue // the states of groups of other sizes are no use: TestChangedTooMuch
+				continue // the states of groups of other sizes do not fit: TestChangedTooMuch
 			}
 			if c, ok := changed.(interface{ Validate() error }); ok && c.Validate() != nil {
 				continue // a tolerance without a patience
@@ -157,14 +158,14 @@ func TestChangedSettings(t *testing.T) {
 				t.Errorf("%T resumed with another %s: the refusal changed the run", rule, v.path)
 			}
 			if v.path == "rule.Config.Inputs" {
-				continue // its state has other rows: TestChangedTooMuch
+				continue // its state has a different number of rows: TestChangedTooMuch
 			}
 			if err := run.ResumeChanged(data); err != nil || run.Steps() != steps {
 				t.Errorf("%T with another %s where that is asked for: step %d, %v", rule, v.path, run.Steps(), err)
 				continue
 			}
 			ways(n)[0].start(run).steps(t, steps)
-			// It goes on under the new settings, which the next save has.
+			// The run continues with the new settings, and the next save holds them.
 			again := save(t, run)
 			if err := startRun(changed, n).UnmarshalBinary(again); err != nil {
 				t.Errorf("%T with another %s: saved again: %v", rule, v.path, err)
@@ -223,7 +224,7 @@ func ruleTypes(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestChangedLayout expects the layout to be part of what defines a run.
+// TestChangedLayout expects a saved run to refuse another layout.
 func TestChangedLayout(t *testing.T) {
 	w := optimizer.Tensor{Name: "w", Shape: []int{2, 3}, Kind: optimizer.Matrix, OutputAxis: 1}
 	b := optimizer.Tensor{Name: "b", Shape: []int{3}, Kind: optimizer.Bias}
@@ -243,7 +244,7 @@ func TestChangedLayout(t *testing.T) {
 	named, turned, vector, axis := w, w, b, b
 	named.Name, turned.OutputAxis, vector.Kind, axis.OutputAxis = "W", 0, optimizer.Vector, 1
 	for want, run := range map[string]*metaopt.Run{
-		"":                                       started(w, axis), // which nobody reads of a bias
+		"":                                       started(w, axis), // a bias does not use its output axis
 		`layout[0].Name was "w" and is "W"`:      started(named, b),
 		"layout[0].OutputAxis was 1 and is not ": started(turned, b),
 		`layout[1].Kind was "bias" and is "vec`:  started(w, vector),
@@ -260,7 +261,7 @@ func TestChangedLayout(t *testing.T) {
 	}
 }
 
-// What a changed run does next was computed by hand: SGD with learning rate 1 is u = −g, and all gradients are 1.
+// The next steps of a changed run were computed by hand: SGD with learning rate 1 is u = −g, and all gradients are 1.
 func TestChangedByHand(t *testing.T) {
 	sgd := baselines.SGD{LearningRate: 1}
 	half, momentum := baselines.SGD{LearningRate: 0.5}, baselines.Momentum{LearningRate: 1, Momentum: 0.5} // u = −1, −1.5, −1.75, −1.875, …
@@ -272,14 +273,14 @@ func TestChangedByHand(t *testing.T) {
 		was, is  optimizer.Rule
 		before   []float64 // losses
 		after    []float64
-		at, want float64 // θ after each
+		at, want float64 // θ after before, and after after
 	}{
 		"learning rate": {sgd, half, falling, falling[:2], -4, -5},
 		"schedule":      {rules.Scaled{Rule: sgd, By: rules.StepDecay{Factor: 0.5, Every: 4}}, rules.Scaled{Rule: sgd, By: rules.StepDecay{Factor: 0.5, Every: 2}}, falling, falling[:1], -4, -4.25},
-		// The state of the second rule is fresh at step 4, or has heard 4 gradients.
-		"warm start, earlier":          {rules.WarmStart{Steps: 9, First: sgd, Then: momentum}, rules.WarmStart{Steps: 2, First: sgd, Then: momentum}, falling, falling[:2], -4, -6.5},
-		"warm start, earlier, hearing": {rules.WarmStart{Steps: 9, First: sgd, Then: momentum, Hear: true}, rules.WarmStart{Steps: 2, First: sgd, Then: momentum, Hear: true}, falling, falling[:1], -4, -5.9375},
-		"warm start, later":            {rules.WarmStart{Steps: 5, First: sgd, Then: momentum}, rules.WarmStart{Steps: 6, First: sgd, Then: momentum}, falling, falling[:4], -4, -8.5},
+		// The state of the second rule is fresh at step 4, or has observed 4 gradients.
+		"warm start, earlier":            {rules.WarmStart{Steps: 9, First: sgd, Then: momentum}, rules.WarmStart{Steps: 2, First: sgd, Then: momentum}, falling, falling[:2], -4, -6.5},
+		"warm start, earlier, observing": {rules.WarmStart{Steps: 9, First: sgd, Then: momentum, Observe: true}, rules.WarmStart{Steps: 2, First: sgd, Then: momentum, Observe: true}, falling, falling[:1], -4, -5.9375},
+		"warm start, later":              {rules.WarmStart{Steps: 5, First: sgd, Then: momentum}, rules.WarmStart{Steps: 6, First: sgd, Then: momentum}, falling, falling[:4], -4, -8.5},
 		// s = 8 7 5 3; the last two losses stay: s = 3.33 of 4 2 4, and b = 3 of θ_3.
 		"wider window": {guard(2), guard(4), falling, []float64{4}, -4, -3},
 		// s = 8 7 6 5; the last loss stays, s = 1, b = 1, and 1.5 is above it: back to θ_4.
@@ -313,7 +314,7 @@ func TestChangedByHand(t *testing.T) {
 	}
 }
 
-// What no state can be made to fit is an error also where a change is asked for, and the run is as it was.
+// A saved state that cannot fit the new run is an error for ResumeChanged too, and the run stays unchanged.
 func TestChangedTooMuch(t *testing.T) {
 	sgd, adam := baselines.SGD{LearningRate: 1}, baselines.Adam{LearningRate: 1}
 	net := someOptimizer(t, lstm.Config{Hidden: 2}).Network
@@ -341,7 +342,7 @@ func TestChangedTooMuch(t *testing.T) {
 	}
 }
 
-// mine is a rule of a user's own, whose settings are not all exported.
+// mine is a user's own rule with unexported settings.
 type mine struct {
 	Rate   float64
 	secret float64
@@ -366,7 +367,7 @@ func TestChangedRuleOfOnesOwn(t *testing.T) {
 	}
 }
 
-// Where a state alone is saved, without a run, the settings that its form depends on are still refused.
+// A state that is saved without a run still refuses other values of the settings that its data depend on.
 func TestChangedStates(t *testing.T) {
 	sgd := baselines.SGD{LearningRate: 1}
 	for name, c := range map[string]struct{ was, is optimizer.Rule }{

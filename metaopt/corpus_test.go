@@ -30,9 +30,9 @@ var corpusConfigs = map[string]lstm.Config{
 	"dense-alone": {Inputs: lstm.RNNProp, Dense: 3, NoLSTM: true, Readout: lstm.Tanh},
 }
 
-// A corpusOracle is testdata/corpus/updates.json: the updates of every file of the
-// corpus for the same gradients, steps × coordinates, as the float64 reference
-// computes them.
+// A corpusOracle is the content of testdata/corpus/updates.json: for every file of the
+// corpus, the updates that the float64 reference computes for the same gradients,
+// steps × coordinates.
 type corpusOracle struct {
 	Gradients [][]float32            `json:"gradients"`
 	Updates   map[string][][]float64 `json:"updates"`
@@ -41,8 +41,8 @@ type corpusOracle struct {
 const corpusDir = "testdata/corpus"
 
 // TestCorpusUpdates reads files that cover the configuration and expects the updates
-// that they have always meant. An update is good to 1e-5 of itself or of the largest of
-// its step: rounding is 6e-8, times some hundred operations, and gates are off by 7 ulp.
+// that these files have always given. The tolerance is 1e-5 of an update or of the largest
+// update of its step: rounding is 6e-8, times some hundred operations, and gates are off by 7 ulp.
 func TestCorpusUpdates(t *testing.T) {
 	path := filepath.Join(corpusDir, "updates.json")
 	if *add {
@@ -80,9 +80,8 @@ func TestCorpusUpdates(t *testing.T) {
 	}
 }
 
-// extendCorpus adds gradients if there are none yet, from 1e-30 to 100 in size and some of
-// them 0, and the files and updates of configurations that have none, of networks with
-// parameters of up to 0.7 in size.
+// extendCorpus adds what is missing: gradients of sizes from 1e-30 to 100, some of them 0, and
+// the files and updates of new configurations, with network parameters of sizes up to 0.7.
 func extendCorpus(t *testing.T, path string) {
 	t.Helper()
 	oracle := corpusOracle{Updates: map[string][][]float64{}}

@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A finished optimizer in one's own loop: here it fits a line through four points.
+// A finished optimizer in your own loop: here it fits a line to four points.
 func Example() {
 	opt, err := metaopt.Load("testdata/quadratic.mopt")
 	if err != nil {
@@ -66,7 +66,7 @@ func ExampleRun() {
 	}
 	run := opt.Start(optimizer.Flat(2))
 	steps(run)
-	data, err := run.MarshalBinary() // to be kept beside the parameters
+	data, err := run.MarshalBinary() // keep it together with the parameters
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func ExampleRun() {
 	// Output: y = 0.8 x + 0.3 after 100 steps
 }
 
-// A run beyond the steps that its optimizer was trained for.
+// A run that goes beyond its optimizer's horizon.
 func ExampleRun_OnHorizon() {
 	opt, err := metaopt.Pretrained("quadratic")
 	if err != nil {

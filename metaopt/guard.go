@@ -9,60 +9,61 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Guard watches the losses of a run with a learned rule, which outside what it was
-// trained for may do anything, and hands the run over to another rule if the
-// learned one keeps failing. With f_t the loss of step t and
+// A Guard watches the losses of a run with a learned rule, and hands the run over to another rule if the learned
+// rule keeps failing. A learned rule needs this because it may do anything on problems unlike the ones it was
+// trained on. With f_t the loss of step t, let
 //
-//	s_t = mean(f_{t−W+1}, …, f_t)                       smoothed; from f_0 on while t < W
-//	b_t = the least s_k so far of a step with f_k ≤ s_k, and θ* the θ_k of that step
+//	s_t = mean(f_{t−W+1}, …, f_t)        the smoothed loss; the mean of f_0, …, f_t while t < W
+//	b_t = min { s_k : k ≤ t, f_k ≤ s_k } the best smoothed loss so far, and θ* the θ_k where it was reached
 //
-// it hands over at the first step at which one of these holds:
+// The guard hands over at the first step at which one of these holds:
 //
-//   - s_t > b_t + τ |f_0|, now and at the P − 1 steps before;
-//   - the last new best is S steps past (only where Stall is set);
-//   - loss, gradient, update or the parameters that it leads to are not finite.
+//   - s_t > b_t + τ |f_0|, at this step and at the P − 1 steps before it;
+//   - the last new best is S steps ago (only if Stall is set);
+//   - the loss, the gradient, the update or the parameters after it are non-finite.
 //
-// W and S are Window and Stall, P and τ the Patience and Tolerance of Rise. The step of the handover
-// has no update: it puts θ* back, bit for bit, and from the next step on the fallback
-// works from a fresh state. There is no way back. Until then the run is the unguarded
-// one, bit for bit; afterwards a non-finite number is a divergence, as ever.
+// W and S are Window and Stall; P and τ are the Patience and Tolerance of Rise. The step of the handover
+// has no update: it restores θ*, bit for bit. From the next step on the fallback
+// works, from a fresh state. The learned rule never comes back. Until the handover the run equals the
+// unguarded run, bit for bit. After it a non-finite number is a divergence, as without a guard.
 //
-// So while the learned rule is in charge, the smoothed loss is never for P steps in
-// a row above the best by more than τ |f_0|; docs/guard.md says what that does not promise.
-// A Guard costs one number a coordinate, in the precision of the parameters, until the handover, and no gradients.
+// So while the learned rule works, the smoothed loss never stays above the best by more than τ |f_0|
+// for P steps in a row. docs/guard.md says what that does not promise.
+// Until the handover a Guard costs one number per coordinate, in the precision of the parameters. It costs no
+// gradients.
 //
-// After Prémont-Schwarz et al. 2022 (LGL2O), who let two rules compete on losses of
-// both, and Heaton et al. 2023 (Safe-L2O), who compare a residual with a running mean of it.
+// After Prémont-Schwarz et al. 2022 (LGL2O), who let two rules compete on the losses of
+// both, and Heaton et al. 2023 (Safe-L2O), who compare a residual with its running mean.
 type Guard struct {
 	// Fallback is the rule that takes over; nil means Adam with learning rate 0.001, torch.optim's default.
 	Fallback optimizer.Rule
-	// Window is W, in steps: the more noise in the losses, the longer; 0 means 10.
+	// Window is W, in steps. Noisier losses need a longer window. 0 means 10.
 	Window int
 	// Rise says how far and how long the losses may rise; the zero value means {Tolerance: 0.1, Patience: 10}.
 	Rise Rise
-	// Stall is S, in steps; 0 means that no standstill is too long.
+	// Stall is S, in steps; 0 means no limit.
 	Stall int
 	// OnHandover, if set, is called at the handover, from the run's goroutine.
 	OnHandover func(Handover)
 }
 
-// A Rise is by how much, and for how many steps in a row, the smoothed loss may lie above its best. Both fields are set,
-// or neither.
+// A Rise says how far the smoothed loss may lie above its best, and for how many steps in a row. Set both fields or
+// neither.
 type Rise struct {
-	// Tolerance is τ, as a part of the first loss; 0 tolerates no rise at all.
+	// Tolerance is τ, as a fraction of the first loss's size |f_0|. With a Patience, 0 tolerates no rise at all.
 	Tolerance float64
 	// Patience is P, in steps, at least 1.
 	Patience int
 }
 
-// A Handover is the moment at which a Guard gave up on a learned rule.
+// A Handover records when and why a Guard gave up on a learned rule.
 type Handover struct {
-	// Step is t: the fallback's first update follows from the gradient of step t+1.
+	// Step is t: the fallback's first update uses the gradient of step t+1.
 	Step int
-	// Cause is "rise", "stall", or what was not finite: "loss", "gradient",
+	// Cause is "rise" or "stall", or it names the non-finite value: "loss", "gradient",
 	// "update" or "parameter".
 	Cause string
-	// Loss is s_t, or f_t where something was not finite; Best is b_t.
+	// Loss is s_t, or f_t if the cause is a non-finite value. Best is b_t.
 	Loss, Best float64
 }
 
@@ -103,9 +104,9 @@ func (g Guard) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Guarded is a rule under a guard. It needs the loss of each step, and decides on non-finite points.
+// Guarded is a rule under a guard. It needs the loss of each step, and it handles non-finite points itself.
 //
-// Its states are saved and resumed if the states of both rules are.
+// Its states can be saved and resumed if the states of the rule and of the fallback can.
 type Guarded struct {
 	Rule  optimizer.Rule
 	Guard Guard
@@ -113,8 +114,8 @@ type Guarded struct {
 
 var _ optimizer.Rule = Guarded{}
 
-// Validate returns an error if there is no rule, the rule or the guard is not valid, or the rule or the fallback has
-// a guard of its own: one run has one guard.
+// Validate returns an error if there is no rule, if the rule or the guard is not valid, or if the rule or the fallback
+// has its own guard: a run has one guard.
 func (g Guarded) Validate() error {
 	if g.Rule == nil {
 		return errors.New("metaopt: a guard without a rule to guard")
@@ -133,7 +134,7 @@ func (g Guarded) Validate() error {
 	return nil
 }
 
-// Needs implements optimizer.Rule: the parameters, the loss, and what rule and fallback need.
+// Needs implements optimizer.Rule: the parameters, the loss, and the needs of the rule and of the fallback.
 func (g Guarded) Needs() optimizer.Needs {
 	needs := g.Rule.Needs().Or(g.Guard.WithDefaults().Fallback.Needs())
 	needs.Theta, needs.Loss, needs.NonFinite = true, true, true

@@ -47,7 +47,7 @@ func stepThrough(t *testing.T, g metaopt.Guard, losses []float64) (thetas []floa
 	return thetas, handovers
 }
 
-// TestGuardByHand follows the definition of Guard on losses for which s_t and b_t were
+// TestGuardByHand compares a Guard with its definition, on losses for which s_t and b_t were
 // computed by hand.
 func TestGuardByHand(t *testing.T) {
 	inf := math.Inf(1)
@@ -83,14 +83,14 @@ func TestGuardByHand(t *testing.T) {
 			[]float64{1, 2, 3, 4, 1},
 			metaopt.Handover{Step: 4, Cause: "rise", Loss: 8.1, Best: 4},
 		},
-		// A tolerance of 0 is none at all: the least rise counts.
+		// With a tolerance of 0 the smallest rise counts.
 		"no tolerance": {
 			metaopt.Guard{Window: 1, Rise: metaopt.Rise{Patience: 2}},
 			[]float64{8, 4, 4, 4.0001, 4, 4.0001, 4.0001},
 			[]float64{1, 2, 3, 4, 5, 6, 1},
 			metaopt.Handover{Step: 6, Cause: "rise", Loss: 4.0001, Best: 4},
 		},
-		// Negative losses: the tolerance is a part of |f_0|.
+		// Negative losses: the tolerance is a fraction of |f_0|.
 		"negative": {
 			metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}},
 			[]float64{-10, -11, -10, -9.9},
@@ -157,8 +157,8 @@ func drawn(t *testing.T, index uint64) optimizer.Problem {
 	return p
 }
 
-// TestGuardThatNeverFires expects the bits of the unguarded run, in the one loop and
-// in one's own.
+// TestGuardThatNeverFires expects the bits of the unguarded run, from optimizer.Run and
+// from a caller's own loop.
 func TestGuardThatNeverFires(t *testing.T) {
 	opt, err := metaopt.Load("testdata/quadratic.mopt")
 	if err != nil {
@@ -215,7 +215,7 @@ func wild(t *testing.T) *metaopt.Optimizer {
 }
 
 // TestGuardRescues lets an optimizer diverge. No point on its way is better than the start, so
-// after the handover the run is the fallback's from the start, bit for bit.
+// after the handover the run equals the fallback's run from the start, bit for bit.
 func TestGuardRescues(t *testing.T) {
 	var handover metaopt.Handover
 	g := metaopt.Guard{Fallback: baselines.Adam{LearningRate: 0.1}, OnHandover: func(h metaopt.Handover) { handover = h }}

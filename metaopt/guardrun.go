@@ -6,8 +6,9 @@ import (
 	"learnedopt/optimizer"
 )
 
-// WithGuard returns o under a guard: the runs that it starts need the loss of each
-// step (StepLoss, SetLoss). The guard is not part of a file that o is saved to.
+// WithGuard returns o under a guard. The runs that it starts need the loss of each
+// step (StepLoss, SetLoss). Save does not save the guard. It is an error if the guard is not valid, or if its
+// fallback needs more than the parameters, the gradient and the loss.
 func (o *Optimizer) WithGuard(g Guard) (*Optimizer, error) {
 	rule := Guarded{o.Network, g}
 	if err := rule.Validate(); err != nil {
@@ -21,22 +22,22 @@ func (o *Optimizer) WithGuard(g Guard) (*Optimizer, error) {
 	return &guarded, nil
 }
 
-// StepLoss is SetLoss and Step.
+// StepLoss calls SetLoss and then Step.
 func (r *Run) StepLoss(theta, grad []float32, loss float64) error {
 	r.SetLoss(loss)
 	return r.Step(theta, grad)
 }
 
-// SetLoss tells the loss at the parameters of the next step, of whatever kind, which uses it
-// up. A guarded run needs it (WithGuard): it may go back to the best point so far, and hands
-// the run over to the fallback, in place of an update (Guard); what is not finite is then an
-// error only at the first step, where there is nothing to go back to, and after the
-// handover. Without a guard a loss that is not finite is refused as such a gradient is.
-func (r *Run) SetLoss(loss float64) { r.loss, r.told = loss, true }
+// SetLoss sets the loss at the parameters of the next step, for one step only. Every method whose
+// name begins with Step uses it. A guarded run needs it (WithGuard): instead of an update, the guard
+// may go back to the best point so far and hand the run over to the fallback (Guard). Under a guard
+// a non-finite value is an error only at the first step, where there is no point to go back to, and
+// after the handover. Without a guard a step refuses a non-finite loss like a non-finite gradient.
+func (r *Run) SetLoss(loss float64) { r.loss, r.lossSet = loss, true }
 
-// HandedOver returns when and why the guard gave up on the learned rule; ok is false if
-// it did not, or if there is none. Where other states are around the guard's, they
-// must have a method Unwrap() optimizer.State, as those of package rules have.
+// HandedOver returns when and why the guard gave up on the learned rule. ok is false if
+// it did not, or if the run has no guard. If the guard's state is inside other states, they
+// must have a method Unwrap() optimizer.State, as the states of package rules have.
 func (r *Run) HandedOver() (h Handover, ok bool) {
 	for s := r.state; s != nil; {
 		switch is := s.(type) {

@@ -17,7 +17,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// breaking is u = 1, at step at u = value.
+// breaking is u = 1; at step at it is u = value.
 type breaking struct {
 	at    int
 	value float32
@@ -34,9 +34,9 @@ func (b *breaking) Update(dst []float32, _ optimizer.Point) (optimizer.Move, err
 	return 0, nil
 }
 
-// TestGuardOfWhatIsNotFinite expects a handover at whatever is not finite first, and a
-// divergence where there is nothing to go back to or nobody left to hand over to.
-func TestGuardOfWhatIsNotFinite(t *testing.T) {
+// TestGuardOfNonFinite expects a handover at the first non-finite value. It expects a
+// divergence if there is no point to go back to yet, or no rule left to hand over to.
+func TestGuardOfNonFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	ones := []float32{1, 1}
 	for cause, c := range map[string]struct {
@@ -63,10 +63,10 @@ func TestGuardOfWhatIsNotFinite(t *testing.T) {
 		step(ones, 5)
 		step(ones, 4)
 		want := slices.Clone(theta)
-		want[0]-- // θ_1, with which step 1 began: what happens at step 2 is not a new best
+		want[0]-- // θ_1, where step 1 began: step 2 is not a new best
 		step(c.grad, c.loss)
 		if cause == "update" || cause == "parameter" {
-			want[0]++ // the loss of step 2 was
+			want[0]++ // the loss of step 2 was a new best
 		}
 		if len(handovers) != 1 || handovers[0].Step != 2 || handovers[0].Cause != cause || handovers[0].Loss != c.loss {
 			t.Errorf("%s: handed over %+v", cause, handovers)
@@ -120,7 +120,7 @@ func TestGuardedRun(t *testing.T) {
 	if err := run.StepLoss(theta, grad, math.NaN()); !errors.As(err, &diverged) || diverged.What != "loss" {
 		t.Errorf("a loss of NaN: %v", err)
 	}
-	// Without a guard a bad loss is refused, as a bad gradient is.
+	// Without a guard a non-finite loss is refused like a non-finite gradient.
 	bare, before := opt.Start(optimizer.Flat(3)), slices.Clone(theta)
 	if err := bare.StepLoss(theta, grad, math.Inf(1)); !errors.As(err, &diverged) || diverged.What != "loss" || !slices.Equal(theta, before) {
 		t.Errorf("an infinite loss without a guard: %v", err)
@@ -158,7 +158,7 @@ func TestGuardAllocations(t *testing.T) {
 }
 
 // TestEvaluateCountsHandovers expects the same comparison, handovers included, for any
-// GOMAXPROCS, and nothing about handovers where there is no guard.
+// GOMAXPROCS, and no count of handovers for a rule without a guard.
 func TestEvaluateCountsHandovers(t *testing.T) {
 	var heard atomic.Int64
 	tame, err := metaopt.Load("testdata/quadratic.mopt")
@@ -215,7 +215,7 @@ func (overflow) LossGrad(theta, grad []float32) (float64, error) {
 	return float64(theta[0]) * float64(theta[0]) / 2, nil
 }
 
-// A loss that was not finite stays in the record of a run that went on.
+// A non-finite loss stays in the record of a run that went on.
 func TestEvaluateOfARescuedRun(t *testing.T) {
 	cmp, err := compare.Evaluate(t.Context(), compare.EvalConfig{
 		Family: only(overflow{}), Steps: 20, Runs: 1,

@@ -8,30 +8,30 @@ import (
 	"learnedopt/optimizer"
 )
 
-// guardState is the state of a run under guard.
+// guardState is the state of a run under a guard.
 type guardState struct {
 	rule   optimizer.Rule
 	cfg    Guard
 	layout optimizer.Layout
-	active optimizer.State // the guarded rule's, after a handover the fallback's
+	active optimizer.State // the guarded rule's state; after a handover, the fallback's
 	steps  int
 
-	// Until the handover.
-	losses []float64 // the last W: loss k at k mod W
-	held   int       // how many of them there are
-	read   int       // losses so far
+	// The fields up to above are used until the handover.
+	losses []float64 // the last W losses: loss k is at k mod W
+	held   int       // number of losses in losses
+	read   int       // number of losses so far
 	first  float64   // f_0
 	best   float64   // b_t
-	bestAt int       // its number among the losses
-	above  int       // steps in a row
+	bestAt int       // number of losses read when best was set
+	above  int       // number of steps in a row with s_t > b_t + τ |f_0|
 
 	handover *Handover
 }
 
 var _ optimizer.State = (*guardState)(nil)
 
-// Update implements optimizer.State. A divergence is returned only where there is nothing to go back to: at the
-// first step, and after the handover.
+// Update implements optimizer.State. It returns a divergence only at the first step, where there is no point to go back
+// to, and after the handover.
 func (s *guardState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	if n := s.layout.Len(); len(dst) != n || len(p.Grad) != n || len(p.Theta) != n {
 		panic(errLength)
@@ -68,7 +68,8 @@ func (s *guardState) Update(dst []float32, p optimizer.Point) (optimizer.Move, e
 	return 0, diverged
 }
 
-// update writes an update of the active rule and says whether all would stay finite.
+// update writes an update of the active rule. It returns a divergence if the update or the parameters after it are
+// non-finite.
 func (s *guardState) update(dst []float32, p optimizer.Point) (*optimizer.DivergedError, error) {
 	if _, err := s.active.Update(dst, p); err != nil {
 		var diverged *optimizer.DivergedError
@@ -88,8 +89,8 @@ func (s *guardState) update(dst []float32, p optimizer.Point) (*optimizer.Diverg
 	return nil, nil
 }
 
-// judge takes a loss down and returns why the run is to be handed over, "" if it is
-// not, and the smoothed loss. If θ_t is the new θ*, bestAt is the number of losses.
+// judge records a loss. It returns the cause of a handover, "" for none, and the
+// smoothed loss. If θ_t is the new θ*, it sets bestAt to read.
 func (s *guardState) judge(loss float64) (cause string, smooth float64) {
 	s.losses[s.read%len(s.losses)] = loss
 	s.read++
@@ -98,12 +99,12 @@ func (s *guardState) judge(loss float64) (cause string, smooth float64) {
 		oldest = s.read - s.held
 	}
 	for k := range s.held {
-		smooth += s.losses[(oldest+k)%len(s.losses)] / float64(s.held) // no sum that overflows
+		smooth += s.losses[(oldest+k)%len(s.losses)] / float64(s.held) // divided first, so that the sum cannot overflow
 	}
 	if s.read == 1 {
 		s.first = loss
 	}
-	// A step that lies above its own mean may be one of a spike, no point to go back to.
+	// A loss above its own mean may be part of a spike, and its θ is not a point to go back to.
 	if s.read == 1 || smooth < s.best && loss <= smooth {
 		s.best, s.bestAt = smooth, s.read
 	}
@@ -132,7 +133,7 @@ func (s *guardState) handOver(cause string, loss float64) {
 	}
 }
 
-// resize keeps the newest losses of the window in one of another length.
+// resize moves the newest losses into a window of another length.
 func (s *guardState) resize(window int) {
 	if s.losses == nil || len(s.losses) == window {
 		return
@@ -145,7 +146,7 @@ func (s *guardState) resize(window int) {
 	s.losses = losses
 }
 
-// handedOver is what Run.HandedOver asks for.
+// handedOver returns the handover, nil if there was none. Run.HandedOver looks for this method.
 func (s *guardState) handedOver() *Handover { return s.handover }
 
 const (
@@ -153,8 +154,8 @@ const (
 	guardVersion = 3
 )
 
-// MarshalBinary implements encoding.BinaryMarshaler; the states of rule and fallback must. The
-// guard's settings are part of the run's form, not of this one.
+// MarshalBinary implements encoding.BinaryMarshaler. The active rule's state must implement it too. The
+// guard's settings are not in these data: Run.MarshalBinary saves them.
 func (s *guardState) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(guardName, guardVersion)
 	w.Int(s.layout.Len())
@@ -182,15 +183,15 @@ func (s *guardState) MarshalBinary() ([]byte, error) {
 	return data, nil
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same
-// rules, window and number of coordinates. On an error, which wraps ErrState, the state is
-// unchanged. OnHandover does not hear of a handover before the save.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state with the same
+// rules, window and number of coordinates. Errors wrap ErrState and leave the state
+// unchanged. OnHandover is not called for a handover before the save.
 func (s *guardState) UnmarshalBinary(data []byte) error {
 	return s.unmarshal(saved.NewReader(data, guardName, guardVersion))
 }
 
-// UnmarshalChanged implements saved.Changer: the window may be another one, of which as many losses are known as were
-// saved.
+// UnmarshalChanged implements saved.Changer: the window may differ. A longer window starts with the losses that were
+// saved; a shorter one keeps the newest.
 func (s *guardState) UnmarshalChanged(data []byte) error {
 	return s.unmarshal(saved.NewReader(data, guardName, guardVersion).Changed())
 }

@@ -30,7 +30,7 @@ func float16(x float32) float32 {
 	return math.Float32frombits((bits + 0xfff + bits>>13&1) &^ 0x1fff)
 }
 
-// halfState is a network whose state is rounded after every step; of RNNProp's moving averages only if all.
+// halfState is a network whose state is rounded after every step; RNNProp's moving averages are rounded only if all is set.
 type halfState struct {
 	net   *lstm.Network
 	round func(float32) float32
@@ -67,8 +67,9 @@ func (s *halfStateState) Update(dst []float32, p optimizer.Point) (optimizer.Mov
 	return 0, nil
 }
 
-// BenchmarkHalfState reports what states in half precision would do to losses: the ratio of the mean
-// loss, and of that of the last five, to the float32 state's, as geometric means over instances. docs/using.md has the figures.
+// BenchmarkHalfState reports the effect of states in half precision on losses: the mean loss, and the mean of the last
+// five losses, each divided by the value with a float32 state, as geometric means over instances. docs/using.md has
+// the figures.
 func BenchmarkHalfState(b *testing.B) {
 	for _, c := range []struct {
 		name, task string
@@ -138,8 +139,8 @@ func BenchmarkHalfState(b *testing.B) {
 	}
 }
 
-// BenchmarkHalfConversion is what 80 floats a coordinate cost to be rounded once and widened once, as a block of
-// 32 coordinates would at each step.
+// BenchmarkHalfConversion measures the cost of rounding and widening 80 floats a coordinate once each. A block of
+// 32 coordinates would pay it at each step.
 func BenchmarkHalfConversion(b *testing.B) {
 	wide := make([]float32, 80*32)
 	for i := range wide {

@@ -10,18 +10,19 @@ import (
 	"learnedopt/lstm"
 )
 
-// ImportL2L reads a learned optimizer in the format in which DeepMind's
-// learning-to-learn code and its descendants published theirs. Such a file
-// holds weights only; what they mean is taken from the code that wrote them:
+// ImportL2L reads a learned optimizer in the format of DeepMind's
+// learning-to-learn code and of the code that descends from it. Such a file
+// holds weights only. The rest of the configuration follows the code that wrote the file:
 //
-//   - without an input projection and with two features, LogAndSign with p = 5 and
-//     output × 0.01 (Andrychowicz et al. 2016, as in their code);
-//   - with one feature, the raw gradient and output × 1 (the same, on quadratics);
-//   - with an input projection, RNNProp, a dense layer with ELU and
+//   - without an input projection and with two features: LogAndSign with p = 5 and
+//     output × 0.01 (the code of Andrychowicz et al. 2016);
+//   - without an input projection and with one feature: the raw gradient and output × 1 (the same
+//     code, on quadratics);
+//   - with an input projection: RNNProp, a dense layer with ELU, and output
 //     0.01·tanh (Lv et al. 2017, as in Chen et al. 2020).
 //
-// Sonnet's gates in order i, j, f, o become i, f, g, o, and the 1 that it adds to
-// f at run time becomes part of the bias.
+// Sonnet orders its gates i, j, f, o; here they become i, f, g, o. Sonnet adds 1 to
+// f at run time; here the 1 becomes part of the bias.
 func ImportL2L(r io.Reader) (*Optimizer, error) {
 	modules, err := l2l.Read(r)
 	if err != nil {
@@ -89,13 +90,13 @@ func ImportL2L(r io.Reader) (*Optimizer, error) {
 	return &Optimizer{Network: net, Provenance: Provenance{Source: "l2l file", Version: Version()}}, nil
 }
 
-// importer takes arrays out of a file and remembers what was wrong first.
+// importer takes arrays out of a file and remembers the first error.
 type importer struct {
 	modules map[string]map[string]l2l.Array
 	err     error
 }
 
-// array returns an array, whose data are of no use after an error.
+// array returns an array and its shape. After an error the array is nil and the dimensions are 0.
 func (im *importer) array(module, name string, rank int) ([]float32, []int) {
 	a, ok := im.modules[module][name]
 	if im.err == nil && !ok {
@@ -110,7 +111,7 @@ func (im *importer) array(module, name string, rank int) ([]float32, []int) {
 	return a.Data, a.Shape
 }
 
-// leftovers refuses modules of which the network has no use.
+// leftovers refuses modules that the network does not use.
 func (im *importer) leftovers(cfg lstm.Config) {
 	known := []string{"linear"}
 	if cfg.Dense > 0 {
@@ -126,8 +127,8 @@ func (im *importer) leftovers(cfg lstm.Config) {
 	}
 }
 
-// ifgo turns gates in the order i, j, f, o into i, f, g, o, g being another name
-// of j, and adds forget to f.
+// ifgo reorders gates from i, j, f, o to i, f, g, o, where g is another name
+// for j, and adds forget to f.
 func ifgo(gates []float32, forget float32) []float32 {
 	h := len(gates) / 4
 	out := make([]float32, 0, len(gates))

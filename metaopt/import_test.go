@@ -13,7 +13,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// published opens a published optimizer, or skips the test where there is none.
+// published opens a published optimizer, or skips the test if the file is missing.
 func published(t *testing.T, name string) *metaopt.Optimizer {
 	t.Helper()
 	dir := os.Getenv(tasks.DataDirEnv)
@@ -34,7 +34,7 @@ func published(t *testing.T, name string) *metaopt.Optimizer {
 	return opt
 }
 
-// torchPublished is what PyTorch makes of the published optimizers
+// torchPublished holds what PyTorch computes with the published optimizers
 // (testdata/torch_published.py).
 type torchPublished struct {
 	Runs       int
@@ -49,8 +49,8 @@ type torchPublished struct {
 type meanSD struct{ Mean, SD float64 }
 
 // TestPublishedOptimizersUpdate feeds fixed gradients, of magnitudes from 0 to 5,
-// to two optimizers that somebody else trained, and expects the updates that
-// PyTorch computes with them, also in float32.
+// to two optimizers that other people trained, and expects the updates that
+// PyTorch computes with them, in float32 too.
 func TestPublishedOptimizersUpdate(t *testing.T) {
 	var want torchPublished
 	readJSON(t, "testdata/torch_published.json", &want)
@@ -72,8 +72,8 @@ func TestPublishedOptimizersUpdate(t *testing.T) {
 }
 
 // TestPublishedOptimizersOnMNIST runs the published optimizers on MNIST and
-// expects the losses that PyTorch measures with them on the same task over 100
-// steps, within four standard errors of the difference of the two means.
+// expects the mean losses that PyTorch measures with them on the same task over 100
+// steps. The two means may differ by four standard errors of their difference.
 func TestPublishedOptimizersOnMNIST(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs 20 optimizations of 100 steps; not with -short")

@@ -31,7 +31,7 @@ func TestRunAllocations(t *testing.T) {
 	}
 }
 
-// TestFloatsACoordinate measures what a run of 40,000 coordinates holds: the figures that docs/using.md has.
+// TestFloatsACoordinate measures the memory of a run of 40,000 coordinates: the figures in docs/using.md.
 func TestFloatsACoordinate(t *testing.T) {
 	const n = 40_000
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each worker has its scratch memory
@@ -42,20 +42,20 @@ func TestFloatsACoordinate(t *testing.T) {
 		rule optimizer.Rule
 		want [4]float64 // float32, its groups, float64, its groups
 	}{
-		"quadratic-uniform":    {quadratic, [4]float64{81, 81, 81, 81}},
-		"mlp":                  {mlp, [4]float64{83, 83, 83, 83}},
-		"mlp, guarded":         {guard(mlp), [4]float64{84, 85, 86, 86}},
-		"adam":                 {adam, [4]float64{3, 3, 3, 3}},
-		"adam, scaled":         {rules.Scaled{Rule: rules.ClipNorm{Rule: adam, Max: 1}, By: rules.InverseSqrt{}}, [4]float64{3, 3, 3, 3}},
-		"adam, decay":          {rules.WeightDecay{Rule: adam}, [4]float64{3, 4, 4, 4}},
-		"warm start":           {rules.WarmStart{Steps: 9, First: adam, Then: quadratic}, [4]float64{83, 83, 83, 83}},
-		"warm start, hearing":  {rules.WarmStart{Steps: 9, First: adam, Then: quadratic, Hear: true}, [4]float64{84, 84, 84, 84}},
-		"after the warm start": {rules.WarmStart{Steps: 1, First: adam, Then: quadratic, Hear: true}, [4]float64{81, 81, 81, 81}},
+		"quadratic-uniform":     {quadratic, [4]float64{81, 81, 81, 81}},
+		"mlp":                   {mlp, [4]float64{83, 83, 83, 83}},
+		"mlp, guarded":          {guard(mlp), [4]float64{84, 85, 86, 86}},
+		"adam":                  {adam, [4]float64{3, 3, 3, 3}},
+		"adam, scaled":          {rules.Scaled{Rule: rules.ClipNorm{Rule: adam, Max: 1}, By: rules.InverseSqrt{}}, [4]float64{3, 3, 3, 3}},
+		"adam, decay":           {rules.WeightDecay{Rule: adam}, [4]float64{3, 4, 4, 4}},
+		"warm start":            {rules.WarmStart{Steps: 9, First: adam, Then: quadratic}, [4]float64{83, 83, 83, 83}},
+		"warm start, observing": {rules.WarmStart{Steps: 9, First: adam, Then: quadratic, Observe: true}, [4]float64{84, 84, 84, 84}},
+		"after the warm start":  {rules.WarmStart{Steps: 1, First: adam, Then: quadratic, Observe: true}, [4]float64{81, 81, 81, 81}},
 	} {
 		for k, w := range ways(n) {
 			k1 := w.start(startRun(rules.Scaled{Rule: adam}, n)) // pools of the kernels, and the like
 			k1.steps(t, 2)
-			theta := 2 * 4.0 // parameters and gradient, which w holds
+			theta := 2 * 4.0 // bytes of a parameter and its gradient, which w holds
 			if k >= 2 {
 				theta *= 2
 			}
@@ -91,14 +91,14 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestAMillionSteps expects a run to hold at its end what it held at its start, in memory and goroutines.
+// TestAMillionSteps expects a run to hold the same memory and goroutines at its end as at its start.
 func TestAMillionSteps(t *testing.T) {
 	rule := rules.ClipNorm{Rule: rules.Scaled{Rule: metaopt.Guarded{Rule: someNetwork(t)}, By: rules.WarmUp{Steps: 9, Then: rules.InverseSqrt{}}}, Max: 1}
 	run := ways(2)[3].start(startRun(rule, 2))
 	run.steps(t, 100)
 	before, goroutines := heap(), runtime.NumGoroutine()
 	run.steps(t, 1_000_000)
-	// Anything kept of each step would be a megabyte at the least.
+	// Even one byte kept per step would be a megabyte.
 	if grown := heap() - before; grown > 100_000 {
 		t.Errorf("the heap has grown by %d bytes", grown)
 	}
@@ -111,8 +111,8 @@ func TestAMillionSteps(t *testing.T) {
 	runtime.KeepAlive(run)
 }
 
-// TestRunsSideBySide expects runs of one optimizer in several goroutines to be those of one alone, and no goroutine
-// to be left of them.
+// TestRunsSideBySide expects runs of one optimizer in several goroutines to equal a run alone, and to leave no
+// goroutine behind.
 func TestRunsSideBySide(t *testing.T) {
 	const n, steps, workers = 600, 5, 3
 	before := runtime.NumGoroutine()

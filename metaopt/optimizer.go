@@ -12,21 +12,21 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Provenance says how a learned optimizer came to be.
+// Provenance says how a learned optimizer was made.
 type Provenance = checkpoints.Provenance
 
-// An Optimizer is a finished learned optimizer: a network and where it comes
-// from. It is immutable and safe for concurrent use.
+// An Optimizer is a finished learned optimizer: a network and its
+// provenance. It is immutable and safe for concurrent use.
 type Optimizer struct {
 	// Network is the update rule.
 	Network *lstm.Network
-	// Provenance says how it was meta-trained, and may carry a name.
+	// Provenance says how the network was meta-trained, and may hold a name.
 	Provenance Provenance
 
 	guard *Guard
 }
 
-// Name returns the name that the provenance carries, or "learned".
+// Name returns the name in the provenance, or "learned" if there is none.
 func (o *Optimizer) Name() string {
 	if o.Provenance.Name != "" {
 		return o.Provenance.Name
@@ -34,7 +34,7 @@ func (o *Optimizer) Name() string {
 	return "learned"
 }
 
-// Rule returns o as a rule: the network, under o's guard if it has one.
+// Rule returns o as a rule: the network, under o's guard if there is one.
 func (o *Optimizer) Rule() optimizer.Rule {
 	if o.guard != nil {
 		return Guarded{o.Network, *o.guard}
@@ -42,8 +42,8 @@ func (o *Optimizer) Rule() optimizer.Rule {
 	return o.Network
 }
 
-// Start returns a fresh run on parameters of a layout: optimizer.Flat(n) if nothing is known of them but their number.
-// The run's caller tells the parameters at each step, and the loss if o has a guard. It panics if the layout has no coordinate.
+// Start returns a fresh run on parameters of a layout. If you know only their number n, use optimizer.Flat(n).
+// At each step the run needs the parameters, and the loss if o has a guard. Start panics if the layout has no coordinate.
 func (o *Optimizer) Start(layout optimizer.Layout) *Run {
 	run, err := StartRule(o.Rule(), layout, optimizer.Needs{Theta: true, Loss: o.guard != nil})
 	if err != nil {
@@ -52,27 +52,27 @@ func (o *Optimizer) Start(layout optimizer.Layout) *Run {
 	return run
 }
 
-// Horizon returns the number of steps of the runs that o was meta-trained on, 0 if the file does
-// not say. Longer runs are outside what it was trained for, whether or not they go well;
-// Run.OnHorizon tells when. With lstm.Config.Anneal, which is part of a network, updates
-// shrink from that step on, so that longer runs come to rest.
+// Horizon returns the length, in steps, of the runs that o was meta-trained on. It is 0 if the file does
+// not say. A longer run is outside the training of o, whether or not it goes well;
+// Run.OnHorizon reports it. A network with lstm.Config.Anneal shrinks its updates from
+// the step Anneal on, so that longer runs come to rest.
 func (o *Optimizer) Horizon() int { return o.Provenance.Steps }
 
-// kind is what a checkpoint of an Optimizer says it is.
+// kind is the kind of a checkpoint that holds an Optimizer.
 const kind = "lstm-optimizer"
 
-// fileConfig is the configuration in a checkpoint: everything that the
-// parameters alone do not tell.
+// fileConfig is the configuration in a checkpoint: everything that a reader
+// cannot see from the parameters alone.
 type fileConfig struct {
 	Inputs  string  `msgpack:"inputs"`
 	P       float64 `msgpack:"p"`
-	SignP   float64 `msgpack:"sign_p,omitempty"` // where it is not P
+	SignP   float64 `msgpack:"sign_p,omitempty"` // left out if equal to P
 	Dense   int     `msgpack:"dense"`
 	Hidden  int     `msgpack:"hidden"`
 	Layers  int     `msgpack:"layers"`
 	Readout string  `msgpack:"readout"`
 	Scale   float64 `msgpack:"scale"`
-	Anneal  int     `msgpack:"anneal,omitempty"` // where updates shrink
+	Anneal  int     `msgpack:"anneal,omitempty"` // the step from which updates shrink
 }
 
 // Write writes o as a checkpoint (docs/format.md).
@@ -84,8 +84,8 @@ func Write(w io.Writer, o *Optimizer) error {
 	return checkpoints.Write(w, f)
 }
 
-// Save writes o to a file, atomically: on an error a file that was there before
-// is intact.
+// Save writes o to a file, atomically: an error leaves an existing file
+// unchanged.
 func Save(path string, o *Optimizer) error {
 	f, err := o.File()
 	if err != nil {
@@ -117,8 +117,8 @@ func Load(path string) (*Optimizer, error) {
 	return o, nil
 }
 
-// File returns o as the content of a checkpoint, of kind "lstm-optimizer"
-// (docs/format.md), for whoever stores it in another way than Write. The tensors
+// File returns o as the content of a checkpoint of kind "lstm-optimizer"
+// (docs/format.md), for programs that do not store it with Write. The tensors
 // are copies.
 func (o *Optimizer) File() (*checkpoints.File, error) {
 	cfg := o.Network.Config()
@@ -140,8 +140,8 @@ func (o *Optimizer) File() (*checkpoints.File, error) {
 	return f, nil
 }
 
-// FromFile is the inverse of File. Another kind, a configuration that is not an
-// optimizer's, and a tensor that is missing, too many or of another shape are errors.
+// FromFile is the inverse of File. It returns an error for a file of another kind, for an invalid
+// configuration, and for a tensor that is missing, unexpected or of the wrong shape.
 func FromFile(f *checkpoints.File) (*Optimizer, error) {
 	if f.Kind != kind {
 		return nil, fmt.Errorf("metaopt: the file holds a %q; an optimizer's is %q", f.Kind, kind)
@@ -187,8 +187,8 @@ func FromFile(f *checkpoints.File) (*Optimizer, error) {
 	return &Optimizer{Network: net, Provenance: f.Provenance}, nil
 }
 
-// Version returns the version of this module in the running program: the
-// module's, the revision it was built from, or "devel".
+// Version returns the version of this module in the running program. It is the
+// module version, the revision that the program was built from, or "devel".
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -25,7 +25,7 @@ func someOptimizer(t *testing.T, cfg lstm.Config) *metaopt.Optimizer {
 }
 
 // TestSaveLoad expects the same rule back: shape, every bit of φ, provenance, and
-// with them every update.
+// therefore every update.
 func TestSaveLoad(t *testing.T) {
 	for _, cfg := range []lstm.Config{
 		{},
@@ -123,7 +123,7 @@ func TestLoadRejects(t *testing.T) {
 	}
 }
 
-// TestStepRefusesBadGradients expects parameters and state untouched.
+// TestStepRefusesBadGradients expects parameters and state to stay unchanged.
 func TestStepRefusesBadGradients(t *testing.T) {
 	opt := someOptimizer(t, lstm.Config{Hidden: 3})
 	theta, twin := []float32{1, 2, 3}, []float32{1, 2, 3}

@@ -10,17 +10,17 @@ import (
 	"learnedopt/internal/nearest"
 )
 
-// pretrained holds NAME.mopt and the model card NAME.md of every optimizer that ships
+// pretrained holds the file NAME.mopt and the model card NAME.md of every optimizer that comes
 // with the library.
 //
 //go:embed pretrained/*.mopt pretrained/*.md
 var pretrained embed.FS
 
-// Pretrained returns the optimizer of this name that is part of the library: no file
-// is needed. One that carries no name of its own carries this one. An unknown name is
+// Pretrained returns the optimizer of this name that comes with the library; no file
+// is needed. If its provenance has no name, Pretrained sets this one. An unknown name is
 // an *UnknownPretrainedError.
 //
-// Nothing is read before the call; each call reads the optimizer anew.
+// Each call reads the optimizer anew, and nothing is read before the first call.
 func Pretrained(name string) (*Optimizer, error) {
 	data, err := pretrainedFile(name, ".mopt")
 	if err != nil {
@@ -40,7 +40,7 @@ func Pretrained(name string) (*Optimizer, error) {
 func PretrainedNames() []string {
 	entries, err := pretrained.ReadDir("pretrained")
 	if err != nil {
-		panic("metaopt: " + err.Error()) // the folder is in the program
+		panic("metaopt: " + err.Error()) // cannot happen: the folder is embedded in the program
 	}
 	var names []string
 	for _, e := range entries {
@@ -48,13 +48,13 @@ func PretrainedNames() []string {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names) // of files, "a-b.mopt" is before "a.mopt"
+	slices.Sort(names) // ReadDir sorts file names, which puts "a-b.mopt" before "a.mopt"
 	return names
 }
 
-// ModelCard returns the Markdown text that says of a pretrained optimizer what it was
-// trained on, for how long and by which command, how it does, and where it fails. An
-// unknown name is an *UnknownPretrainedError.
+// ModelCard returns the model card of a pretrained optimizer, in Markdown. It says what the
+// optimizer was trained on, for how long and by which command, how well it does, and where it
+// fails. An unknown name is an *UnknownPretrainedError.
 func ModelCard(name string) (string, error) {
 	data, err := pretrainedFile(name, ".md")
 	return string(data), err
@@ -68,10 +68,10 @@ func pretrainedFile(name, extension string) ([]byte, error) {
 	return data, nil
 }
 
-// An UnknownPretrainedError says that no optimizer of a name ships with the library.
+// An UnknownPretrainedError says that no optimizer with this name comes with the library.
 type UnknownPretrainedError struct{ Name string }
 
-// Error implements error; it lists the names.
+// Error implements error. The text lists the known names.
 func (e *UnknownPretrainedError) Error() string {
 	names := PretrainedNames()
 	return fmt.Sprintf("metaopt: no pretrained optimizer %q, did you mean %q? There are %s",

@@ -16,8 +16,8 @@ import (
 	"learnedopt/metaopt"
 )
 
-// TestPretrained expects each shipped optimizer to load, to be the file in the folder, to be
-// small, and to say how it came to be.
+// TestPretrained expects each shipped optimizer to load, to equal the file in the folder, to be
+// small, and to say how it was made.
 func TestPretrained(t *testing.T) {
 	files, err := filepath.Glob("pretrained/*.mopt")
 	if err != nil || len(files) == 0 {
@@ -50,7 +50,7 @@ func TestPretrained(t *testing.T) {
 		if p.Task == "" || p.Command == "" || p.MetaSteps == 0 || p.Steps == 0 || p.Unroll == 0 || p.ValidLoss == 0 {
 			t.Errorf("%s does not say how it was trained: %+v", name, p)
 		}
-		// Read anew: a caller may change what is theirs.
+		// Each call reads anew: one caller's changes must not reach another caller.
 		o.Provenance.Task = "changed"
 		if again, err := metaopt.Pretrained(name); err != nil || again.Provenance.Task != p.Task {
 			t.Errorf("%s remembers what a caller did with it: %v", name, err)
@@ -58,7 +58,7 @@ func TestPretrained(t *testing.T) {
 	}
 }
 
-// trainedOn is the part of a model card that the provenance dictates.
+// trainedOn returns the part of a model card that must agree with the provenance.
 func trainedOn(o *metaopt.Optimizer) string {
 	p := o.Provenance
 	return fmt.Sprintf(`| figure | value |
@@ -73,7 +73,7 @@ func trainedOn(o *metaopt.Optimizer) string {
 `, p.Task, p.MetaSteps, p.Steps, p.Unroll, p.MetaLearningRate, p.ValidLoss, p.Seed, len(o.Network.Params()))
 }
 
-// TestModelCards holds the figures and the command of each card to its file, so that
+// TestModelCards compares the figures and the command of each card with its file, so that
 // a file cannot be replaced without its card.
 func TestModelCards(t *testing.T) {
 	for _, name := range metaopt.PretrainedNames() {
@@ -97,7 +97,7 @@ func TestModelCards(t *testing.T) {
 				t.Errorf("%s.md is not of %[1]s.mopt: it lacks\n\n%s", name, want)
 			}
 		}
-		// Of --seeds N the file has the one that was chosen, of S … S+N−1.
+		// With --seeds N, the file has the seed that was chosen from S … S+N−1.
 		number := func(flag string, unless uint64) uint64 {
 			m := regexp.MustCompile(flag + ` (\d+)( |$)`).FindStringSubmatch(o.Provenance.Command)
 			if m == nil {
@@ -113,7 +113,7 @@ func TestModelCards(t *testing.T) {
 			t.Errorf("%s: the command %q is not of seed %d", name, o.Provenance.Command, o.Provenance.Seed)
 		}
 		for _, section := range []string{"Trained on", "How it does", "Where it fails"} {
-			// The section has text of its own.
+			// The section has its own text.
 			if !regexp.MustCompile(`(?m)^## ` + section + `\n\n[^#\s]`).MatchString(card) {
 				t.Errorf("%s.md has no section %q", name, section)
 			}

@@ -11,13 +11,13 @@ import (
 	"learnedopt/optimizer"
 )
 
-// family makes a family of a function.
+// family makes a family from a function.
 type family func(rng *rand.Rand) (optimizer.Problem, error)
 
 func (f family) Name() string                                     { return "test" }
 func (f family) Sample(rng *rand.Rand) (optimizer.Problem, error) { return f(rng) }
 
-// only is the family of one problem.
+// only is a family with one problem.
 func only(p optimizer.Problem) family {
 	return func(*rand.Rand) (optimizer.Problem, error) { return p, nil }
 }
@@ -36,7 +36,7 @@ func readJSON(t *testing.T, path string, v any) {
 }
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }
 
-// startRun starts a run whose caller tells everything but curvature.
+// startRun starts a run whose caller provides everything except curvature.
 func startRun(rule optimizer.Rule, n int) *metaopt.Run {
 	run, err := metaopt.StartRule(rule, optimizer.Flat(n), optimizer.Needs{Theta: true, Loss: true})
 	if err != nil {
@@ -45,7 +45,7 @@ func startRun(rule optimizer.Rule, n int) *metaopt.Run {
 	return run
 }
 
-// A moving state is one in the loop of a caller that makes its moves.
+// moving runs a state in a caller's loop that makes the state's moves.
 type moving struct {
 	state        optimizer.State
 	needs        optimizer.Needs

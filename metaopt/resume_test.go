@@ -15,8 +15,8 @@ import (
 	"learnedopt/rules"
 )
 
-// TestResume saves runs of all kinds at several steps, and compares a fresh run that goes on from there with
-// the uninterrupted one, bit for bit: parameters, steps, handover, and the binary form at the end.
+// TestResume saves runs of all kinds at several steps. It compares a fresh run that continues from the save with
+// the uninterrupted run, bit for bit: parameters, steps, handover, and the binary form at the end.
 func TestResume(t *testing.T) {
 	const n, steps = 37, 24
 	handovers, before, after := 0, 0, 0
@@ -30,7 +30,7 @@ func TestResume(t *testing.T) {
 				first := w.start(startRun(rule, n))
 				first.steps(t, at)
 				data := save(t, first.run)
-				// Another run, which has been elsewhere, with the parameters of the first.
+				// Another run, which has taken other steps, with the parameters of the first.
 				run := startRun(rule, n)
 				ways(n)[k].start(run).steps(t, 3)
 				given := slices.Clone(data)
@@ -72,7 +72,7 @@ func save(t *testing.T, m encoding.BinaryMarshaler) []byte {
 	return data
 }
 
-// The states themselves are saved and resumed too, where a loop of one's own makes their moves.
+// States without a Run can be saved and resumed too, in a caller's loop that makes their moves.
 func TestResumeOfGuardedStates(t *testing.T) {
 	const n = 5
 	guard := eager(wild(t).Network)
@@ -107,7 +107,7 @@ func TestResumeOfGuardedStates(t *testing.T) {
 	}
 }
 
-// TestResumeRefuses expects a typed error, and the run as it was, for data of another run and damaged data.
+// TestResumeRefuses expects a typed error and an unchanged run, for data of another run and for damaged data.
 func TestResumeRefuses(t *testing.T) {
 	const n = 3
 	adam := baselines.Adam{LearningRate: 0.1}
@@ -151,7 +151,7 @@ func TestResumeRefuses(t *testing.T) {
 			t.Errorf("%s: the run is another one after refusals", name)
 		}
 	}
-	// What is refused even where other settings are asked for, the state's own refusal shows through.
+	// If ResumeChanged refuses a run too, the error shows the state's own reason.
 	other := startRun(someOptimizer(t, lstm.Config{Hidden: 3, Layers: 1}).Network, n)
 	if err := other.ResumeChanged(save(t, walkOf(opt.Rule(), n).run)); !errors.Is(err, metaopt.ErrState) || !errors.Is(err, lstm.ErrState) || errors.Is(err, metaopt.ErrChanged) {
 		t.Errorf("a network of another size: %v", err)
@@ -165,9 +165,9 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzResume expects an error or a run that can go on for any data with a sound checksum.
+// FuzzResume expects, for any data with a sound checksum, either an error or a run that can continue.
 func FuzzResume(f *testing.F) {
-	rule := rules.WarmStart{Steps: 2, First: eager(baselines.SGD{LearningRate: 3}), Then: rules.Groups{{N: 1, Rule: baselines.Adam{LearningRate: 0.001}}, {Rule: baselines.SGD{LearningRate: 0.001}}}, Hear: true}
+	rule := rules.WarmStart{Steps: 2, First: eager(baselines.SGD{LearningRate: 3}), Then: rules.Groups{{N: 1, Rule: baselines.Adam{LearningRate: 0.001}}, {Rule: baselines.SGD{LearningRate: 0.001}}}, Observe: true}
 	for at := range 5 {
 		run := startRun(rule, 2)
 		theta, grad := []float64{0, 0}, []float64{0, 0}

@@ -8,13 +8,12 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Run is one optimization run over n coordinates with any rule, in a loop of one's own.
-// It belongs to one goroutine; runs of one rule may go on side by side.
+// A Run is one optimization run over n coordinates with any rule, in your own training loop.
+// It belongs to one goroutine; several runs may use one rule at the same time.
 //
-// Beside the rule's state it holds one float32 a coordinate. A rule that reads the
-// parameters costs another one in steps on groups or in
-// float64, and a guard, until it acts, a copy of the parameters. After the first step, and apart from the step of a
-// handover, nothing is allocated, and no goroutine outlives a step.
+// A Run holds the rule's state and one float32 per coordinate. If the rule reads the parameters, steps on
+// groups or in float64 need another float32 per coordinate. A guard holds a copy of the parameters until the
+// handover. Steps after the first do not allocate, except at a handover, and no goroutine outlives a step.
 type Run struct {
 	rule   optimizer.Rule
 	needs  optimizer.Needs
@@ -23,25 +22,27 @@ type Run struct {
 	steps  int
 
 	update []float32
-	theta  []float32 // the parameters as the state sees them, where they come in parts or in float64
-	kept32 []float32 // θ*, in the precision of the parameters
-	kept64 []float64
+	theta  []float32 // the parameters in one float32 slice, for a caller with groups or float64
+	kept32 []float32 // θ* of float32 parameters
+	kept64 []float64 // θ* of float64 parameters
 
 	loss      float64
-	told      bool
+	lossSet   bool
 	curvature optimizer.Curvature
 
 	horizon   int
 	onHorizon func(steps int)
 }
 
-// StartRule returns a fresh run of any rule on parameters of a layout: a learned rule, one under a guard
-// or in the wrappers of package rules, a hand-designed one. has says what the caller will tell at each step
-// beside the gradient: Theta if it calls the methods whose names begin with Step, or tells the parameters in Update; Loss if it
-// calls StepLoss or SetLoss, or tells the loss in Update; Metrics if it calls SetCurvature.
+// StartRule returns a fresh run of any rule on parameters of a layout. The rule may be learned or hand-designed, under
+// a guard or in the wrappers of package rules. has says what the caller will provide at each step besides the gradient:
 //
-// It is an error if the rule is not valid, and an *optimizer.NeedError if it needs what the caller will not tell. It
-// panics if rule is nil or the layout has no coordinate.
+//   - Theta if it calls methods whose names begin with Step, or sets Theta in Update's point;
+//   - Loss if it calls StepLoss or SetLoss, or sets Loss in Update's point;
+//   - Metrics if it calls SetCurvature.
+//
+// It returns an error if the rule is not valid, and an *optimizer.NeedError if the rule needs more than the caller will
+// provide. It panics if rule is nil or the layout has no coordinate.
 func StartRule(rule optimizer.Rule, layout optimizer.Layout, has optimizer.Needs) (*Run, error) {
 	if rule == nil {
 		panic(errRule)
@@ -61,12 +62,12 @@ func StartRule(rule optimizer.Rule, layout optimizer.Layout, has optimizer.Needs
 // Len returns the number of coordinates n.
 func (r *Run) Len() int { return r.layout.Len() }
 
-// Steps returns the number of steps taken, those before a save included.
+// Steps returns the number of steps taken. A resumed run counts the steps before the save too.
 func (r *Run) Steps() int { return r.steps }
 
-// OnHorizon has f called once, from the run's goroutine, after the first step beyond the given
-// number of them, which is Optimizer.Horizon as a rule. It replaces what was set before; a
-// horizon of 0 or less is unknown and never passed. It is not part of a saved run.
+// OnHorizon makes the run call f once, from its own goroutine, after the first step beyond the horizon:
+// when Steps is horizon+1. The horizon is usually Optimizer.Horizon; 0 or less means unknown, and f is
+// then never called. A second call replaces the first. A saved run does not contain it.
 func (r *Run) OnHorizon(horizon int, f func(steps int)) { r.horizon, r.onHorizon = horizon, f }
 
 func (r *Run) count() {
@@ -76,26 +77,28 @@ func (r *Run) count() {
 	}
 }
 
-// SetCurvature tells where products with second-order matrices come from, for a rule that reads them, from the next
-// step on. Its products are asked for at the run's number of steps.
+// SetCurvature sets the source of curvature products, from the next step on, for a rule that reads them. The step of
+// a product is Steps.
 func (r *Run) SetCurvature(c optimizer.Curvature) { r.curvature = c }
 
-// Update writes the update at a point into dst, for a caller that moves the parameters itself: it adds dst to
-// them, or does what the Move says (optimizer.Apply). dst may be p.Grad, not p.Theta; wrong lengths
-// panic, and so does a point without the parameters for a rule that needs them. A rule that needs the loss reads p.Loss.
+// Update writes the update at a point into dst, for a caller that moves the parameters itself. The caller then does
+// what the Move says, as optimizer.Apply does: usually it adds dst to the parameters. dst may be p.Grad, but not
+// p.Theta. Wrong lengths panic, and so does a nil p.Theta if the rule needs the parameters. A rule that needs the
+// loss reads p.Loss, not SetLoss's.
 //
-// After a non-finite loss or gradient the run is as it was. A non-finite update changes the state alone, and
-// the step counts. The error is an *optimizer.DivergedError then, or a curvature product's.
+// A non-finite value gives an *optimizer.DivergedError; the only other error is a curvature product's. After a
+// non-finite loss or gradient the run is unchanged. After a non-finite update the rule's state has changed, and the
+// step counts.
 func (r *Run) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	n := r.layout.Len()
 	if len(dst) != n || len(p.Grad) != n || p.Theta != nil && len(p.Theta) != n || p.Theta == nil && r.needs.Theta {
 		panic(errLength)
 	}
-	r.told = false
+	r.lossSet = false
 	return r.checked(dst, p)
 }
 
-// checked is optimizer.CheckedUpdate, and counts the step if the state has seen the point.
+// checked calls optimizer.CheckedUpdate, and counts the step if the state has seen the point.
 func (r *Run) checked(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	move, err := optimizer.CheckedUpdate(r.state, r.needs, r.steps, dst, p)
 	if err == nil || !r.needs.NonFinite && isUpdate(err) {
@@ -114,13 +117,14 @@ const (
 	runVersion = 3
 )
 
-// MarshalBinary implements encoding.BinaryMarshaler: the steps so far and the rule's state, with the
-// point that a guard may go back to, and what defines the run: the settings of the rule and the layout; not the
-// parameters, or what OnHorizon set. A run that goes on from it in UnmarshalBinary goes on as if it had not been
-// interrupted, bit for bit. It is an error if the rule's state cannot be saved; all states of this module can.
+// MarshalBinary implements encoding.BinaryMarshaler. The data hold the number of steps, the rule's state, the
+// point that a guard may go back to, the settings of the rule, and the layout. They do not hold the parameters or
+// OnHorizon's function. A run that UnmarshalBinary restores continues as if it had not been interrupted, bit for
+// bit. It is an error if the rule's state cannot be saved; all states of this module can.
 //
-// The settings of a rule are its exported fields, all the way down, without functions. A type whose settings are
-// not exported has a method Definition() any that returns them: the exported fields of that count.
+// The settings of a rule are its exported fields, and the exported fields of the values that they hold, at any
+// depth; functions do not count. A type with unexported settings has a method Definition() any: the settings are then
+// the exported fields of the value that it returns.
 func (r *Run) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(runName, runVersion)
 	w.Int(r.layout.Len())
@@ -138,23 +142,24 @@ func (r *Run) MarshalBinary() ([]byte, error) {
 	return data, nil
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The run must be one that Start or StartRule returned
-// for the same rule, settings and layout; for a learned rule this is checked down to the network's
-// parameters. Other settings are an error that names them and wraps ErrChanged: ResumeChanged takes them.
-// On any error, which wraps ErrState, the run is unchanged.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The run must come from Start or StartRule, with
+// the same rule, settings and layout. For a learned rule this includes the network's parameters. If settings
+// differ, the error names them and wraps ErrChanged; ResumeChanged accepts such a run.
+// Every error wraps ErrState and leaves the run unchanged.
 func (r *Run) UnmarshalBinary(data []byte) error {
 	return r.resume(saved.NewReader(data, runName, runVersion))
 }
 
-// ResumeChanged is UnmarshalBinary for a run whose settings or layout are not those that were saved. The run goes on with its own: a
-// learning rate, say, or a schedule, at the step that was saved. The saved state must fit it: the same kinds of rules
-// around one another, as many coordinates (in each group too), networks with a state of the same size. Steps of a
-// rules.WarmStart cannot be raised after the change to its second rule. A guard's Window may change.
+// ResumeChanged is UnmarshalBinary for a run whose settings or layout differ from the saved ones. The run continues at
+// the saved step with its own settings, such as a new learning rate or schedule. The saved state must fit it: the same
+// kinds of rules, nested in the same way, the same number of coordinates (in each group too), and networks with states
+// of the same size. The Steps of a rules.WarmStart cannot be raised once its second rule works. A guard's Window may
+// change.
 func (r *Run) ResumeChanged(data []byte) error {
 	return r.resume(saved.NewReader(data, runName, runVersion).Changed())
 }
 
-// definition returns what defines the run.
+// definition returns the rule's settings and the layout, as text.
 func (r *Run) definition() (rule, layout string) {
 	return saved.Define("rule", r.rule), saved.Define("layout", r.layout)
 }
@@ -178,6 +183,6 @@ func (r *Run) resume(in *saved.Reader) error {
 	if err := in.Close(); err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)
 	}
-	r.state, r.steps, r.kept32, r.kept64, r.told = state, steps, kept32, kept64, false
+	r.state, r.steps, r.kept32, r.kept64, r.lossSet = state, steps, kept32, kept64, false
 	return nil
 }

@@ -24,7 +24,7 @@ func hillside[F float32 | float64](grad, theta []F) (loss float64) {
 	return loss
 }
 
-// grouped cuts x into groups of which one is empty and one has one element.
+// grouped cuts x into groups; one group is empty and one has one element.
 func grouped[F any](x []F) [][]F { return [][]F{x[:1], x[1:1], x[1 : len(x)/2], x[len(x)/2:]} }
 
 // A way is one of the kinds of steps.
@@ -104,7 +104,7 @@ func someRules(t *testing.T) map[string]optimizer.Rule {
 			Rule: rules.WeightDecay{Rule: opt.Rule(), Decay: 0.01},
 			By:   rules.WarmUp{Steps: 5, Then: rules.InverseSqrt{Steps: 10}},
 		}}
-		rule[name+", warm start under guard"] = eager(rules.WarmStart{Steps: 10, First: adam, Then: opt.Rule(), Hear: true})
+		rule[name+", warm start under guard"] = eager(rules.WarmStart{Steps: 10, First: adam, Then: opt.Rule(), Observe: true})
 	}
 	wrapped := rules.Scaled{Rule: rules.WeightDecay{Rule: eager(wild(t).Network), Decay: 0.01}, By: rules.StepDecay{Factor: 0.9}}
 	rule["wrapped guard"] = wrapped
@@ -113,8 +113,8 @@ func someRules(t *testing.T) map[string]optimizer.Rule {
 	return rule
 }
 
-// TestWaysAgree expects the same run of one slice and of groups, bit for bit, and in float32 that of the
-// one loop. Float64 follows it: 40 steps of updates that differ by the rounding of gradients.
+// TestWaysAgree expects the same run from one slice and from groups, bit for bit, and in float32 the same run as
+// optimizer.Run's. In float64 the updates of the 40 steps may differ by the rounding of gradients.
 func TestWaysAgree(t *testing.T) {
 	const n, steps = 37, 40
 	for name, rule := range someRules(t) {
@@ -157,7 +157,7 @@ func (b hill) LossGrad(theta, grad []float32) (float64, error) {
 	return hillside(grad, theta), nil
 }
 
-// TestStep64ByHand expects the sum in float64 of updates of rounded gradients.
+// TestStep64ByHand expects updates computed from rounded gradients and added in float64.
 func TestStep64ByHand(t *testing.T) {
 	run := startRun(baselines.SGD{LearningRate: 1}, 2)
 	theta, grad := []float64{1, 1 << 40}, []float64{0.1, 1}
@@ -170,7 +170,7 @@ func TestStep64ByHand(t *testing.T) {
 	if grad[0] != 0.1 {
 		t.Error("the gradient changed")
 	}
-	// A rule that asks for the parameters sees them rounded: u = −θ/4.
+	// A rule that needs the parameters sees them rounded: u = −θ/4.
 	run = startRun(rules.WeightDecay{Rule: baselines.SGD{LearningRate: 1}, Decay: 0.25}, 1)
 	theta = []float64{1 + 0x1p-40}
 	if err := run.StepGroups64([][]float64{theta}, [][]float64{{0}}); err != nil {
@@ -181,8 +181,8 @@ func TestStep64ByHand(t *testing.T) {
 	}
 }
 
-// TestNothingMoves expects every kind of step to leave all parameters alone where anything is not finite,
-// to say where, and after a bad gradient to go on as if nothing had been.
+// TestNothingMoves expects every kind of step to leave all parameters unchanged at a non-finite value and to say where
+// it is. After a non-finite gradient the run must continue as if the step had not been tried.
 func TestNothingMoves(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, c := range map[string]struct {
@@ -265,8 +265,8 @@ func in32(x []float64) []float32 {
 	return y
 }
 
-// TestGuardGoesBackIn64 expects what a guard puts back to be the parameters that were there, bit for bit,
-// though float32 could not hold them; the guard may be under wrappers, and the loss be NaN.
+// TestGuardGoesBackIn64 expects a guard to restore float64 parameters bit for bit, although float32 could not hold
+// them. The guard may be under wrappers, and the loss may be NaN.
 func TestGuardGoesBackIn64(t *testing.T) {
 	guard := metaopt.Guarded{Rule: constant(1), Guard: metaopt.Guard{Window: 1, Rise: metaopt.Rise{Tolerance: 0.1, Patience: 1}, Fallback: baselines.SGD{LearningRate: 0.25}}}
 	for name, rule := range map[string]optimizer.Rule{
@@ -303,7 +303,8 @@ func TestGuardGoesBackIn64(t *testing.T) {
 	}
 }
 
-// TestRunUpdate expects the updates that Step adds, and errors before the first step for what the caller does not tell.
+// TestRunUpdate expects the updates that Step adds, and an error before the first step if the caller does not provide
+// what the rule needs.
 func TestRunUpdate(t *testing.T) {
 	opt := someOptimizer(t, lstm.Config{Hidden: 3})
 	theta, grad, u := []float32{1, -2}, []float32{3, 4}, make([]float32, 2)
@@ -349,13 +350,13 @@ func TestRunUpdate(t *testing.T) {
 	if err := update(large, u, optimizer.Point{Grad: []float32{1, 1e30}}); err == nil || !strings.Contains(err.Error(), "update is -Inf") || large.Steps() != 1 {
 		t.Errorf("after %d steps: error %v", large.Steps(), err)
 	}
-	// A guard keeps the first point, and its caller is told so.
+	// A guard keeps the first point, and its Move tells the caller so.
 	if move, err := guarded.Update(u, optimizer.Point{Grad: grad, Theta: theta, Loss: 3}); err != nil || move != optimizer.Keep || guarded.Steps() != 1 {
 		t.Errorf("the guard's move is %v: %v", move, err)
 	}
 }
 
-// A rule that needs what the caller will not tell is refused before the first step.
+// A rule that needs more than the caller will provide is refused before the first step.
 func TestStartRuleRefuses(t *testing.T) {
 	sgd := baselines.SGD{LearningRate: 1}
 	decay := rules.WeightDecay{Rule: sgd, Decay: 0.5}
@@ -372,7 +373,7 @@ func TestStartRuleRefuses(t *testing.T) {
 		{rules.Scaled{}, optimizer.Needs{}, "no rule"},
 		{metaopt.Guarded{Rule: eager(sgd)}, optimizer.Needs{Theta: true, Loss: true}, "one run has one guard"},
 		{metaopt.Guarded{Rule: sgd, Guard: metaopt.Guard{Fallback: eager(sgd)}}, optimizer.Needs{Theta: true, Loss: true}, "one run has one guard"},
-		{rules.WarmStart{First: sgd, Then: eager(sgd), Hear: true}, optimizer.Needs{Theta: true, Loss: true}, "around the warm start"},
+		{rules.WarmStart{First: sgd, Then: eager(sgd), Observe: true}, optimizer.Needs{Theta: true, Loss: true}, "around the warm start"},
 		{rules.Groups{{Rule: eager(sgd)}}, optimizer.Needs{Theta: true, Loss: true}, "around the groups"},
 	} {
 		if run, err := metaopt.StartRule(c.rule, optimizer.Flat(1), c.has); run != nil || err == nil || !strings.Contains(err.Error(), c.says) {
@@ -408,15 +409,15 @@ func TestRunPanics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, f := range map[string]func(){
-		"slice length":        func() { _ = run.Step(three, one) },
-		"is not the number":   func() { _ = run.Step64(wide[:2], wide[:2]) },
-		"as many groups":      func() { _ = run.StepGroups([][]float32{one, one, one}, [][]float32{three}) },
-		"add up":              func() { _ = run.StepGroups([][]float32{one, one}, [][]float32{one, one}) },
-		"groups of gradients": func() { _ = run.StepGroups([][]float32{one, three[:2]}, [][]float32{three[:2], one}) },
-		"the number of coord": func() { _, _ = run.Update(three, optimizer.Point{Grad: one}) },
-		"length is not":       func() { _, _ = run.Update(three, optimizer.Point{Grad: three, Theta: one}) },
-		"no rule":             func() { startRun(nil, 3) },
-		"precision":           func() { guarded.SetLoss(1); _ = guarded.Step64(wide, wide) },
+		"slice length":          func() { _ = run.Step(three, one) },
+		"is not the number":     func() { _ = run.Step64(wide[:2], wide[:2]) },
+		"must match the groups": func() { _ = run.StepGroups([][]float32{one, one, one}, [][]float32{three}) },
+		"add up":                func() { _ = run.StepGroups([][]float32{one, one}, [][]float32{one, one}) },
+		"groups of gradients":   func() { _ = run.StepGroups([][]float32{one, three[:2]}, [][]float32{three[:2], one}) },
+		"the number of coord":   func() { _, _ = run.Update(three, optimizer.Point{Grad: one}) },
+		"length is not":         func() { _, _ = run.Update(three, optimizer.Point{Grad: three, Theta: one}) },
+		"no rule":               func() { startRun(nil, 3) },
+		"precision":             func() { guarded.SetLoss(1); _ = guarded.Step64(wide, wide) },
 	} {
 		func() {
 			defer func() {

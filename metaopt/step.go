@@ -7,51 +7,51 @@ import (
 )
 
 // Step takes one step: it reads the gradient at theta and adds the update to theta. Wrong lengths
-// panic; grad is neither kept nor changed.
+// panic. grad is neither kept nor changed.
 //
-// If gradient, update or the parameters after it are not finite, theta stays as it was, bit for bit,
-// and the error is a *optimizer.DivergedError. After a bad gradient the run is as it was too.
-// After a bad update or bad parameters the rule's state has seen the gradient and the step
-// counts: to go on as if it had not been, resume from a save. A guarded run (WithGuard) acts in
-// place of most of these errors, and needs the loss: StepLoss or SetLoss.
+// If the gradient, the update or the parameters after it are non-finite, theta stays unchanged, bit for bit,
+// and the error is a *optimizer.DivergedError. After a non-finite gradient the run is unchanged too.
+// After a non-finite update or parameter the rule's state has seen the gradient, and the step
+// counts; to undo that, resume from a save. A guarded run (WithGuard) hands over instead of most of
+// these errors. It needs the loss: call StepLoss, or SetLoss before Step.
 func (r *Run) Step(theta, grad []float32) error {
-	t, g := [1][]float32{theta}, [1][]float32{grad} // on the stack, as slice literals here are not
+	t, g := [1][]float32{theta}, [1][]float32{grad} // arrays stay on the stack; slice literals here would not
 	return step(r, t[:], g[:], &r.kept32, theta)
 }
 
-// Step64 is Step for parameters in float64. The rule computes in float32: it sees the gradient rounded, and one
-// that overflows is not finite. The update is added to theta in float64, and what a guard goes
-// back to is theta, bit for bit; so a guarded run keeps to one precision, and panics otherwise. Rules that ask for the parameters see them rounded, and do not take
-// any beyond float32's range.
+// Step64 is Step for parameters in float64. The rule computes in float32 and sees the gradient rounded; a gradient
+// that overflows float32 counts as non-finite. The update is added to theta in float64. A guard goes back to the
+// float64 parameters, bit for bit; a guarded run must therefore use one precision only, and panics otherwise. A rule
+// that needs the parameters sees them rounded, and a parameter beyond float32's range is a divergence for it.
 func (r *Run) Step64(theta, grad []float64) error {
-	t, g := [1][]float64{theta}, [1][]float64{grad} // on the stack, as slice literals here are not
+	t, g := [1][]float64{theta}, [1][]float64{grad} // arrays stay on the stack; slice literals here would not
 	return step(r, t[:], g[:], &r.kept64, nil)
 }
 
-// StepGroups is Step for parameters in several slices, say one for each layer: the coordinates are those
-// of theta[0], then theta[1], and so on, and a DivergedError counts them so. grad has the
-// same lengths, and they add up to n; empty slices are allowed. If anything is not finite anywhere,
-// nothing moves. Call it with the same groups at each step.
+// StepGroups is Step for parameters in several slices, for example one slice for each layer. The n coordinates are
+// the elements of theta[0], then of theta[1], and so on; a DivergedError counts them in this order. The slices of grad
+// have the same lengths as the slices of theta, and the lengths add up to n; empty slices are allowed. A non-finite
+// value in one group leaves all groups unchanged. Call it with the same groups at each step.
 func (r *Run) StepGroups(theta, grad [][]float32) error { return step(r, theta, grad, &r.kept32, nil) }
 
-// StepGroups64 is StepGroups in float64, as Step64.
+// StepGroups64 is StepGroups for parameters in float64, with the rounding that Step64 describes.
 func (r *Run) StepGroups64(theta, grad [][]float64) error {
 	return step(r, theta, grad, &r.kept64, nil)
 }
 
-// step takes a step on any groups. flat is theta if it is one slice of float32, else nil; kept is where
-// the run keeps θ* of this precision.
+// step takes a step on any groups. flat is theta if theta is one slice of float32, otherwise nil. kept points to
+// the run's copy of θ* in this precision.
 func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []float32) error {
 	checkGroups(r.layout.Len(), theta, grad)
-	if r.needs.Loss && !r.told {
+	if r.needs.Loss && !r.lossSet {
 		return errNoLoss
 	}
 	if *kept == nil && (r.kept32 != nil || r.kept64 != nil) {
 		panic(errPrecision)
 	}
 	p := optimizer.Point{Grad: r.update, Theta: flat, Curvature: r.curvature, Step: r.steps}
-	if r.told {
-		p.Loss, r.told = r.loss, false
+	if r.lossSet {
+		p.Loss, r.lossSet = r.loss, false
 	}
 	overflow := gather(r.update, grad, r.steps, "gradient")
 	if flat == nil && r.needs.Theta && (overflow == nil || r.needs.NonFinite) {
@@ -68,7 +68,7 @@ func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []floa
 	if err != nil {
 		var d *optimizer.DivergedError
 		if overflow != nil && errors.As(err, &d) && d.What == "gradient" {
-			return overflow // with the value before it was rounded
+			return overflow // its Value is the value before rounding
 		}
 		return err
 	}
@@ -87,7 +87,7 @@ func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []floa
 	return nil
 }
 
-// checkGroups panics unless theta and grad have the same lengths, of n in all.
+// checkGroups panics unless theta and grad have the same lengths, n in total.
 func checkGroups[F float32 | float64](n int, theta, grad [][]F) {
 	ok := len(theta) == len(grad)
 	for k := 0; ok && k < len(theta); k++ {
@@ -102,7 +102,7 @@ func checkGroups[F float32 | float64](n int, theta, grad [][]F) {
 	}
 }
 
-// gather rounds groups into dst and returns a divergence if one of the values is not finite then.
+// gather rounds groups to float32 into dst and returns a divergence if a rounded value is non-finite.
 func gather[F float32 | float64](dst []float32, groups [][]F, step int, what string) (d *optimizer.DivergedError) {
 	at := 0
 	for _, x := range groups {

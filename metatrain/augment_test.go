@@ -12,7 +12,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// counted counts what is sampled from a family.
+// counted is a family that counts its samples.
 type counted struct {
 	optimizer.Family
 	n *atomic.Int32
@@ -23,7 +23,7 @@ func (c counted) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	return c.Family.Sample(rng)
 }
 
-// Episodes come from Family, validation and the task's name from Valid.
+// Episodes come from Family. Validation instances and the task's name come from Valid.
 func TestValidFamily(t *testing.T) {
 	task := tasks.Quadratic{Dims: 2, Batch: 2}
 	harder := tasks.Joint{Families: []optimizer.Family{tasks.RandomScaling{Family: task}, tasks.RandomScaling{Family: tasks.Convex{}, Range: 1}}}

@@ -16,47 +16,43 @@ import (
 //
 //	L(φ) = Σ_{t=1..K} f_t(θ_t)
 //
-// or another objective, with θ_0 and s_0, where the window starts, taken as given (Andrychowicz et
-// al. 2016, section 2.1). The original code adds f_0(θ_0), which does not depend on
-// φ. The zero value is the paper's estimator.
+// or another objective. The point θ_0 and the state s_0 at the window's start count as constants (Andrychowicz et
+// al. 2016, section 2.1). The original code also adds f_0(θ_0), which does not depend on φ. The zero value is the
+// paper's estimator.
 type TruncatedBackprop struct {
-	// SecondDerivatives also differentiates through the gradients that the
-	// network reads, which the paper takes as given. It costs a Hessian-vector
-	// product a step: exact where the problem offers it (optimizer.Curvature), else
-	// a central difference of gradients on the same data.
+	// SecondDerivatives also differentiates through the gradients that the network reads. The paper treats these
+	// gradients as constants. It costs one Hessian-vector product per step. The product is exact if the problem
+	// offers it (optimizer.Curvature), else a central difference of gradients on the same data.
 	SecondDerivatives bool
-	// AdjointClip bounds, at each step backwards, the norm of what second derivatives add
-	// to the adjoint of θ: at most AdjointClip times the norms of the objective's own
-	// gradients from there to the window's end, summed. Through optimizees whose
-	// curvature is large the adjoint else grows from step to step, and a window's
-	// meta-gradient is as large as it is arbitrary. Clipping inside the recursion is
-	// that of Graves 2013 (arXiv:1308.0850, section 2). Default 0: no bound.
+	// AdjointClip bounds the term that second derivatives add to the adjoint of θ at each backward step. The norm
+	// of this term is at most AdjointClip times the sum of the norms of the objective's own gradients from this
+	// step to the window's end. Without a bound, the adjoint grows from step to step if the problem's curvature is
+	// large, and the window's meta-gradient becomes large and useless. Graves 2013 (arXiv:1308.0850, section 2)
+	// clips inside the recursion in the same way. Default 0: no bound.
 	AdjointClip float64
 	// Objective is L. Default Sum.
 	Objective Objective
-	// Coordinates bounds the coordinates that are gone through backwards in a
-	// window. Without second derivatives each coordinate's share of dL/dφ is
-	// its own, so the sum over m of n coordinates drawn at random, times n/m, is an
-	// unbiased estimate for m/n of the cost. Default 0: all of them.
+	// Coordinates bounds the number of coordinates in a window's backward pass. Without second derivatives, each
+	// coordinate adds its own share to dL/dφ, independent of the others. So the sum over m of n coordinates drawn
+	// at random, times n/m, is an unbiased estimate for m/n of the cost. Default 0: all coordinates.
 	Coordinates int
-	// Differences makes all Hessian-vector products of SecondDerivatives central differences of
-	// gradients, exact ones that a problem offers notwithstanding. They cost two gradients and are good to three
-	// digits or so. It is for trainings of before classifiers offered exact products: they are
-	// repeated bit for bit with it. Default false.
+	// Differences computes every Hessian-vector product of SecondDerivatives as a central difference of
+	// gradients, even if the problem offers exact products. A difference costs two gradients and has about three
+	// correct digits. Use it to repeat, bit for bit, a training made before classifiers offered exact products.
+	// Default false.
 	Differences bool
 }
 
 var _ Estimator = TruncatedBackprop{}
 
-// backprop is the working memory of TruncatedBackprop, with the settings of the window
-// that is computed in it.
+// backprop is the working memory of TruncatedBackprop, with the settings for the present window.
 type backprop struct {
 	TruncatedBackprop
 	adjoint lstm.Adjoint
 	weights []float64 // ∂L/∂f(θ_t) of the window, t = 1 … K
 	start   *lstm.State
 	grads   [][]float32
-	// With second derivatives: the points and states of the window.
+	// Used with second derivatives: the points and states of the window.
 	thetas [][]float32
 	states []*lstm.State
 	mu     *lstm.State
@@ -64,20 +60,20 @@ type backprop struct {
 	dgrad  []float32
 	hv     []float32
 	point  []float32
-	// With a bound on the coordinates: those drawn, and their part of the window.
+	// Used with a bound on the coordinates: the drawn coordinates, and their part of the window.
 	drawn      []int
 	partState  *lstm.State
 	partGrads  [][]float32
 	partOfDphi []float64
 }
 
-// Validate says what is wrong with the estimator.
+// Validate returns an error if a setting is out of range or two settings contradict each other.
 func (tb TruncatedBackprop) Validate() error {
 	if tb.Coordinates < 0 || tb.Coordinates > 0 && tb.SecondDerivatives {
 		return fmt.Errorf("metatrain: %d coordinates of the adjoint; the number must not be negative, and 0 with second derivatives", tb.Coordinates)
 	}
 	if !(tb.AdjointClip >= 0) || tb.AdjointClip > 0 && !tb.SecondDerivatives {
-		return fmt.Errorf("metatrain: an adjoint clip of %v; it must not be negative, and is of second derivatives", tb.AdjointClip)
+		return fmt.Errorf("metatrain: an adjoint clip of %v; it must not be negative, and needs second derivatives", tb.AdjointClip)
 	}
 	if tb.Differences && !tb.SecondDerivatives {
 		return errors.New("metatrain: differences of gradients are a kind of second derivatives; set SecondDerivatives, or drop Differences")
@@ -85,7 +81,7 @@ func (tb TruncatedBackprop) Validate() error {
 	return validate(tb.Objective)
 }
 
-// Start implements Estimator: a window takes nothing from those before.
+// Start implements Estimator. It returns nil: a window needs nothing from earlier windows.
 func (TruncatedBackprop) Start(*Episode) Memory { return nil }
 
 // Estimate implements Estimator.
@@ -121,8 +117,8 @@ func (tb *backprop) estimate(ctx context.Context, dphi []float64, ep *Episode, k
 	return w, nil
 }
 
-// sampled adds to dphi the estimate from m coordinates, drawn from the episode's
-// stream of the window that began at step first.
+// sampled adds to dphi the estimate from m random coordinates. They are drawn from the episode's stream for the
+// window that began at step first.
 func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 	n := len(ep.Theta)
 	rng := stream.New(ep.Seed, "coordinates", uint64(first))
@@ -137,7 +133,7 @@ func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 		tb.drawn[i], tb.drawn[j] = tb.drawn[j], tb.drawn[i]
 	}
 	drawn := tb.drawn[:m]
-	slices.Sort(drawn) // for the cache's sake
+	slices.Sort(drawn) // memory is then read in order
 	if tb.partState == nil || tb.partState.Len() != m || !tb.partState.SameNetwork(tb.start) {
 		tb.partState = tb.start.Network().NewState(m)
 		tb.partGrads = nil
@@ -160,12 +156,11 @@ func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 	}
 }
 
-// full is Estimate with second derivatives. With λ and μ the multipliers of the
-// step equations of θ and s,
+// full is Estimate with second derivatives. λ and μ are the adjoints of θ and s:
 //
 //	λ_t = w_t g_t + λ_{t+1} + H_t (∂u_t/∂g_tᵀ λ_{t+1} + ∂S/∂g_tᵀ μ_{t+1})
 //
-// of which AdjointClip bounds the last summand.
+// AdjointClip bounds the last term of the sum.
 func (tb *backprop) full(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	first := ep.Step
 	w, err := ep.Unroll(ctx, tb.grads[:k+1], func(t int) {
@@ -183,20 +178,20 @@ func (tb *backprop) full(ctx context.Context, dphi []float64, ep *Episode, k int
 	for i, g := range tb.grads[k] {
 		tb.lambda[i] = weight(k) * g
 	}
-	own := math.Abs(tb.weights[k-1]) * length(tb.grads[k])
+	gradNorms := math.Abs(tb.weights[k-1]) * norm(tb.grads[k])
 	for t := k - 1; t >= 0; t-- {
 		tb.adjoint.Step(dphi, tb.states[t], tb.grads[t], tb.lambda, tb.mu, tb.dgrad)
 		if t == 0 {
-			break // λ_0 belongs to θ_0, which is given
+			break // λ_0 is not needed: θ_0 is a constant
 		}
 		if err := tb.hessianVector(ep, first+t, tb.thetas[t]); err != nil {
 			return w, err
 		}
 		wt, second := weight(t), float32(1)
-		own += math.Abs(tb.weights[t-1]) * length(tb.grads[t])
-		if most := tb.AdjointClip * own; tb.AdjointClip > 0 {
-			if n := length(tb.hv); n > most {
-				second = float32(most / n)
+		gradNorms += math.Abs(tb.weights[t-1]) * norm(tb.grads[t])
+		if bound := tb.AdjointClip * gradNorms; tb.AdjointClip > 0 {
+			if n := norm(tb.hv); n > bound {
+				second = float32(bound / n)
 			}
 		}
 		for i, g := range tb.grads[t] {
@@ -212,8 +207,8 @@ func (tb *backprop) hessianVector(ep *Episode, t int, theta []float32) error {
 	if !tb.Differences && optimizer.MetricsOf(ep.Problem)&optimizer.Hessian != 0 {
 		return ep.Problem.(optimizer.Curvature).CurvatureProduct(tb.hv, theta, tb.dgrad, optimizer.Hessian, t)
 	}
-	// A central difference along v with the largest step h·‖v‖∞ = ε^{1/3}·‖θ‖∞:
-	// there the rounding of float32 gradients, ε/h, and the truncation, h², balance.
+	// A central difference along v. Its largest step is h·‖v‖∞ = ε^{1/3}·‖θ‖∞, where the rounding error of float32
+	// gradients, ε/h, and the truncation error, h², are of the same size.
 	largest, scale := 0.0, 1.0
 	for i, v := range tb.dgrad {
 		largest = max(largest, math.Abs(float64(v)))
@@ -263,7 +258,7 @@ func (tb *backprop) reserve(ep *Episode, k int) {
 	for len(tb.states) < k {
 		tb.states = append(tb.states, ep.State.Clone())
 	}
-	for len(tb.thetas) < k+1 { // one more, for a difference of gradients
+	for len(tb.thetas) < k+1 { // one more than points: scratch space for a difference of gradients
 		tb.thetas = append(tb.thetas, make([]float32, n))
 	}
 	tb.mu = ep.State.Clone()
@@ -271,8 +266,8 @@ func (tb *backprop) reserve(ep *Episode, k int) {
 	tb.hv, tb.point = make([]float32, n), make([]float32, n)
 }
 
-// length is the Euclidean norm.
-func length(x []float32) float64 {
+// norm is the Euclidean norm.
+func norm(x []float32) float64 {
 	sum := 0.0
 	for _, v := range x {
 		sum += float64(v) * float64(v)

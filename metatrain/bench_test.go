@@ -7,9 +7,8 @@ import (
 	"learnedopt/tasks"
 )
 
-// BenchmarkMetaStep takes meta-steps at the defaults: 20 inner steps of the 2×20
-// LSTM, the adjoint, Adam. "mnist" is MNIST's MLP (15,910 coordinates) on images of the
-// same size drawn from fonts, so that it runs everywhere.
+// BenchmarkMetaStep takes meta-steps at the defaults: 20 inner steps of the 2×20 LSTM, the backward pass, Adam. "mnist"
+// is MNIST's MLP (15,910 coordinates), on images of the same size drawn from fonts, so that it runs everywhere.
 func BenchmarkMetaStep(b *testing.B) {
 	for name, task := range map[string]string{"quadratic": "quadratic-uniform", "mnist": "digits"} {
 		b.Run(name, func(b *testing.B) {

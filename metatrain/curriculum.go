@@ -12,28 +12,28 @@ import (
 	"learnedopt/optimizer"
 )
 
-// minValidations is how many a stage has at least (Chen et al. 2020, the authors' code).
+// minValidations is the least number of validations in a stage (Chen et al. 2020, the authors' code).
 const minValidations = 3
 
-// A StageChange is a step of the curriculum on the horizon.
+// A StageChange describes the end of a stage of the curriculum.
 type StageChange struct {
-	// From and To are the horizons of the stages; To is 0 if the curriculum ends.
+	// From is the horizon of the stage that ends, and To the horizon of the next stage. To is 0 if the
+	// curriculum ends.
 	From int `json:"from_steps"`
 	To   int `json:"to_steps"`
-	// Best is the meta-step of the φ that is restored. Improved says whether the
-	// stage that ends found it.
+	// Best is the meta-step of the φ that is restored. Improved says whether the ending stage found this φ.
 	Best     int  `json:"best_meta_step"`
 	Improved bool `json:"improved"`
 }
 
-// stages is where a curriculum stands.
+// stages is the state of a curriculum.
 type stages struct {
-	now         int           // index into Horizons
-	first       uint64        // the first episode of this stage
-	kept        int           // the stage that found the best φ
-	reference   compare.Score // of this stage: what a validation has to be below
-	validations int           // in this stage
-	improved    bool          // in this stage
+	now         int           // the present stage, an index into Horizons
+	first       uint64        // the first episode of this stage, or since the last rollback
+	bestStage   int           // the stage that found the best φ
+	reference   compare.Score // a validation must score better than this to be this stage's best
+	validations int           // number of validations in this stage
+	improved    bool          // whether this stage found a new best φ
 }
 
 // horizon is the number of steps of an episode in stage s.
@@ -44,7 +44,7 @@ func (cfg TrainConfig) horizon(s int) int {
 	return cfg.Horizons[s]
 }
 
-// lengthDefaults fills in the defaults of what has to do with an episode's length.
+// lengthDefaults fills in the defaults of the settings for the length of episodes.
 func (cfg *TrainConfig) lengthDefaults() {
 	if n := len(cfg.Horizons); n > 0 {
 		cfg.Steps = cfg.Horizons[n-1]
@@ -54,7 +54,7 @@ func (cfg *TrainConfig) lengthDefaults() {
 	}
 }
 
-// validateLengths says what is wrong with the curriculum.
+// validateLengths returns an error if the settings of the curriculum are invalid.
 func (cfg TrainConfig) validateLengths() error {
 	for s, steps := range cfg.Horizons {
 		if steps < 1 || s > 0 && steps <= cfg.Horizons[s-1] {
@@ -73,9 +73,8 @@ func (cfg TrainConfig) validateLengths() error {
 	return nil
 }
 
-// length returns the number of steps of episode e: the horizon T or, at random,
-// that of n windows of K, n = ⌊(T/K+1)^u⌋ with u uniform in [0, 1) from the stream
-// (Seed, "length", e), which has log-uniform probabilities
+// length returns the number of steps of episode e: the horizon T or, with RandomSteps, n windows of K steps. Here
+// n = ⌊(T/K+1)^u⌋, with u uniform in [0, 1) from the stream (Seed, "length", e). So n is log-uniform:
 //
 //	P(n) = ln((n+1)/n) / ln(T/K+1),   n = 1 … T/K .
 func (t *Trainer) length(e uint64) int {
@@ -88,8 +87,8 @@ func (t *Trainer) length(e uint64) int {
 	return t.cfg.Unroll * min(windows, int(math.Pow(float64(windows+1), u)))
 }
 
-// validHorizons are those that validation evaluates now: ValidSteps, or the next
-// stage's horizon, the last stage's own.
+// validHorizons returns the horizons of the next validation: ValidSteps if set, else the horizon of the next stage.
+// The last stage uses its own horizon.
 func (t *Trainer) validHorizons() []int {
 	if len(t.cfg.ValidSteps) > 0 {
 		return t.cfg.ValidSteps
@@ -97,16 +96,16 @@ func (t *Trainer) validHorizons() []int {
 	return []int{t.cfg.horizon(min(t.stages.now+1, len(t.cfg.Horizons)-1))}
 }
 
-// keep makes the network the best so far.
+// keep stores the present network as the best so far.
 func (t *Trainer) keep(score compare.Score) {
-	t.stages.improved = t.best != nil // the first one is the start
+	t.stages.improved = t.best != nil // the first validation only scores the initial network
 	t.best, t.bestScore, t.bestAt, t.stale = t.net, score, t.metaSteps, 0
-	t.stages.reference, t.stages.kept = score, t.stages.now
+	t.stages.reference, t.stages.bestStage = score, t.stages.now
 }
 
-// advance ends the stage of a curriculum that has been validated often enough and stopped
-// improving: the best φ is restored and the next stage begins. It says whether
-// the training ends, since the stage was the last one or never improved.
+// advance ends the present stage of a curriculum if it has had enough validations and stopped improving. It then
+// restores the best φ and begins the next stage. It returns true if the training ends, because the stage was the
+// last or never improved.
 func (t *Trainer) advance(ctx context.Context) (done bool, err error) {
 	st := &t.stages
 	if len(t.cfg.Horizons) == 0 || st.validations < minValidations || t.stale < t.cfg.StagePatience {
@@ -124,7 +123,7 @@ func (t *Trainer) advance(ctx context.Context) (done bool, err error) {
 	st.improved, st.validations = false, 0
 	change.To = t.cfg.horizon(st.now)
 	t.emit(Event{Kind: EventStage, Stage: &change})
-	// What the stage has to be better than, at its own horizon.
+	// The new stage must score better than the restored φ at the new horizon.
 	score, event, err := t.score(ctx)
 	if err != nil {
 		return false, err
@@ -138,9 +137,8 @@ func (t *Trainer) advance(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
-// restore goes on from the best φ. Adam starts anew: its moments are means of
-// meta-gradients of shorter episodes, the last of them at points that are given up.
-// For the same reason no episode goes on.
+// restore goes back to the best φ. Adam starts with new moments: the old ones average meta-gradients of shorter
+// episodes, the last of them at values of φ that are now discarded. For the same reason all running episodes end.
 func (t *Trainer) restore() error {
 	t.net = t.best
 	t.phi = t.net.Params()

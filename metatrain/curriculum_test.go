@@ -36,7 +36,7 @@ func (dishes) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	return &d, nil
 }
 
-// staged is a curriculum of a second.
+// staged is a curriculum that trains in a second.
 func staged() TrainConfig {
 	return TrainConfig{
 		Family: dishes{}, Network: lstm.Config{Hidden: 6, Inputs: lstm.Raw}, Horizons: []int{5, 10, 30}, Unroll: 5,
@@ -54,8 +54,7 @@ func begin(t *testing.T, cfg TrainConfig) *Trainer {
 	return trainer
 }
 
-// TestCurriculumAdvancesAndRestores follows a whole curriculum by its events and by
-// the network at each.
+// TestCurriculumAdvancesAndRestores follows a whole curriculum by its events and by the network at each event.
 func TestCurriculumAdvancesAndRestores(t *testing.T) {
 	cfg := staged()
 	var (
@@ -118,13 +117,13 @@ func TestCurriculumAdvancesAndRestores(t *testing.T) {
 	if stage != 2 || !ended || trainer.MetaSteps() >= cfg.MetaSteps {
 		t.Errorf("in stage %d after %d meta-steps, ended: %v", stage, trainer.MetaSteps(), ended)
 	}
-	if !slices.Equal(o.Network.Params(), bestPhi) || o.Provenance.MetaSteps != bestAt || o.Provenance.Steps != cfg.Horizons[trainer.stages.kept] {
+	if !slices.Equal(o.Network.Params(), bestPhi) || o.Provenance.MetaSteps != bestAt || o.Provenance.Steps != cfg.Horizons[trainer.stages.bestStage] {
 		t.Errorf("kept %+v, want that of meta-step %d", o.Provenance, bestAt)
 	}
 }
 
-// TestCurriculumStartsAdamAnew takes the meta-step after a stage change. Adam's first
-// one is ±lr whatever the gradient is; after hundreds of steps it is not.
+// TestCurriculumStartsAdamAnew takes the meta-step after a stage change. Adam's first step is ±lr whatever the gradient
+// is; after hundreds of steps this no longer holds.
 func TestCurriculumStartsAdamAnew(t *testing.T) {
 	cfg := staged()
 	cfg.MetaLearningRate, cfg.Horizons = 0.01, []int{25, 50}
@@ -161,15 +160,15 @@ func TestCurriculumStartsAdamAnew(t *testing.T) {
 		t.Errorf("the episode has %d steps and runs: %v, want 50 of which 5 are done", s.steps, s.live)
 	}
 	for i, x := range trainer.Network().Params() {
-		// A gradient that is not large beside ε = 1e-8 gives less.
+		// The step is smaller if the gradient is not large compared with ε = 1e-8.
 		if u := math.Abs(float64(x - before[i])); math.Abs(float64(trainer.grad[i])) > 1e-5 && math.Abs(u-0.01) > 2e-5 {
 			t.Fatalf("φ[%d] moves by %v, want 0.01", i, u)
 		}
 	}
 }
 
-// A meta-batch's episodes stand at different steps in every stage: four of 50 steps in
-// windows of 5 have 3, 5, 8 and 10 of them at first.
+// The episodes of a meta-batch are at different steps in every stage. With four episodes of 50 steps in windows of 5,
+// the first ones have 3, 5, 8 and 10 windows.
 func TestCurriculumStaggersEveryStage(t *testing.T) {
 	cfg := staged()
 	cfg.Horizons, cfg.Batch = []int{25, 50}, 4
@@ -217,7 +216,7 @@ func TestCurriculumEndsWithAStageThatNeverImproves(t *testing.T) {
 	}
 }
 
-// A network that stage 1 found nothing better than is one of stage 0's horizon.
+// If stage 1 finds no better network, the best network keeps the horizon of stage 0 in its provenance.
 func TestProvenanceSaysTheHorizonOfTheKeptNetwork(t *testing.T) {
 	cfg := staged()
 	trainer := begin(t, cfg)
@@ -234,8 +233,8 @@ func TestProvenanceSaysTheHorizonOfTheKeptNetwork(t *testing.T) {
 	}
 }
 
-// TestRandomLengths compares frequencies with P(n) = ln((n+1)/n)/ln(9) of n of 8 windows,
-// and the lengths with those that episodes have.
+// TestRandomLengths compares the frequencies of n windows, of at most 8, with P(n) = ln((n+1)/n)/ln(9), and the drawn
+// lengths with the actual lengths of episodes.
 func TestRandomLengths(t *testing.T) {
 	cfg := staged()
 	cfg.Horizons, cfg.Steps, cfg.RandomSteps, cfg.MetaSteps, cfg.Seed = nil, 40, true, 60, 3

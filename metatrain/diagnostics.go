@@ -11,22 +11,22 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Diagnostics answer why a network does not learn: what it did in the training windows since
-// the validation before, and in the runs of this validation. docs/training.md says what to make of each number.
+// Diagnostics help to find out why a network does not learn. They describe the training windows since the previous
+// validation, and the runs of this validation. docs/training.md explains each number.
 type Diagnostics struct {
 	// Training is nil before the first meta-step.
 	Training   *Diagnosis `json:"training,omitempty"`
 	Validation *Diagnosis `json:"validation"`
 }
 
-// A Diagnosis is what a phase's steps were like, on a sample of coordinates and
-// steps: lstm.Probe at the end of every seventh meta-step's windows, and at 16 steps of
-// a validation's runs, evenly spread.
+// A Diagnosis describes a training phase or a validation by a sample of coordinates and steps. In training,
+// lstm.Probe samples the end of each window of every seventh meta-step. In a validation it samples 16 steps, evenly
+// spread over the runs.
 type Diagnosis struct {
-	// Sampled is the number of coordinates looked at, one in two steps counting twice.
+	// Sampled is the number of sampled coordinates. A coordinate sampled at two steps counts twice.
 	Sampled int `json:"sampled"`
-	// Root mean squares of gradients and updates, and the latter over the former; null
-	// where nothing was sampled or all gradients were 0.
+	// GradientRMS and UpdateRMS are root mean squares, and UpdateToGradient is UpdateRMS over GradientRMS. They
+	// are null if nothing was sampled; UpdateToGradient is also null if all gradients were 0.
 	GradientRMS      compare.Number `json:"gradient_rms"`
 	UpdateRMS        compare.Number `json:"update_rms"`
 	UpdateToGradient compare.Number `json:"update_to_gradient"`
@@ -36,24 +36,24 @@ type Diagnosis struct {
 	Inputs *ClippedInputs `json:"inputs,omitempty"`
 	// Gates has one entry for each LSTM layer, from the first to the last.
 	Gates []GateSaturation `json:"gates,omitempty"`
-	// MetaGradient is nil of a validation and where every window diverged.
+	// MetaGradient is nil for a validation, and if every window diverged.
 	MetaGradient *MetaGradient `json:"meta_gradient,omitempty"`
 	NonFinite    NonFinite     `json:"non_finite"`
 
-	// Updates are those that were looked at in a validation, in ascending order.
+	// Updates are the updates sampled in a validation, in ascending order.
 	Updates []float32 `json:"-"`
 }
 
-// ClippedInputs are shares of coordinates that LogAndSign clips.
+// ClippedInputs holds the shares of coordinates whose features LogAndSign clips.
 type ClippedInputs struct {
-	// SmallGradients is the share with 0 < |g| < e^-P, whose size the first feature does
-	// not show; ClippedSigns that with |g| ≥ e^-SignP, of which the second shows only the sign.
+	// SmallGradients is the share of coordinates with 0 < |g| < e^-P: the first feature does not show the size of
+	// these gradients. ClippedSigns is the share with |g| ≥ e^-SignP: here the second feature shows only the sign.
 	SmallGradients float64 `json:"small_gradients"`
 	ClippedSigns   float64 `json:"clipped_signs"`
 }
 
-// GateSaturation holds shares of a layer's activations: |σ-½| > 0.45 for the gates
-// i, f and o, |tanh| > 0.95 for g.
+// GateSaturation holds the shares of a layer's activations that are saturated: |σ-½| > 0.45 for the gates i, f and
+// o, |tanh| > 0.95 for g.
 type GateSaturation struct {
 	I float64 `json:"i"`
 	F float64 `json:"f"`
@@ -61,36 +61,38 @@ type GateSaturation struct {
 	O float64 `json:"o"`
 }
 
-// MetaGradient is what the finite windows' meta-gradients were like.
+// MetaGradient describes the meta-gradients of the finite windows.
 type MetaGradient struct {
+	// Windows is the number of finite windows.
 	Windows int `json:"windows"`
-	// Euclidean norms before clipping; Clipped is the share of windows that were.
+	// MeanNorm and MaxNorm are Euclidean norms before clipping. Clipped is the share of windows that were clipped.
 	MeanNorm compare.Number `json:"mean_norm"`
 	MaxNorm  compare.Number `json:"max_norm"`
 	Clipped  float64        `json:"clipped"`
 }
 
-// NonFinite counts windows or runs that left the finite numbers, of how many.
+// NonFinite counts the windows or runs that met non-finite values.
 type NonFinite struct {
+	// Count is their number, and Of the number of all windows or runs.
 	Count int `json:"count"`
 	Of    int `json:"of"`
-	// First are the first of them, five at most.
+	// First lists the first of them, at most five.
 	First []NonFiniteEvent `json:"first,omitempty"`
 }
 
-// A NonFiniteEvent says where something was not finite.
+// A NonFiniteEvent says where a non-finite value occurred.
 type NonFiniteEvent struct {
 	MetaStep int `json:"meta_step"`
 	// Instance is the index of the training episode or of the validation instance.
 	Instance int `json:"instance"`
-	// Step is the inner step, counted from the run's start, What the "loss", "gradient",
-	// "update", "parameter", "meta-loss" or "meta-gradient", Coordinate where in it; -1 of a loss.
+	// Step is the inner step, counted from the run's start. What is "loss", "gradient", "update", "parameter",
+	// "meta-loss" or "meta-gradient". Coordinate is the index in it, or -1 for a loss.
 	Step       int    `json:"step"`
 	What       string `json:"what"`
 	Coordinate int    `json:"coordinate"`
 }
 
-// maxNonFinite is how many events a diagnosis lists.
+// maxNonFinite is the largest number of events that a diagnosis lists.
 const maxNonFinite = 5
 
 func (n *NonFinite) add(metaStep, instance int, d *optimizer.DivergedError) {
@@ -104,7 +106,7 @@ func newDiagnosis(cfg lstm.Config, a lstm.Activity) *Diagnosis {
 	n := float64(a.Coordinates)
 	share := func(k int, of float64) float64 {
 		if k == 0 {
-			return 0 // also of nothing
+			return 0 // also if of is 0
 		}
 		return float64(k) / of
 	}
@@ -122,24 +124,24 @@ func newDiagnosis(cfg lstm.Config, a lstm.Activity) *Diagnosis {
 	return d
 }
 
-// probeEvery is how many meta-steps there are from one look at training to the next: with 20
-// steps a window a look then takes less than a hundredth of the time. It is a prime, so that looks fall
-// on all windows of an episode in turn.
+// probeEvery is the number of meta-steps from one probe of the training to the next. With windows of 20 steps the
+// probes then take less than a hundredth of the time. It is a prime number, so that probes fall on all windows of an
+// episode in turn.
 const probeEvery = 7
 
-// trainingPhase adds up what the meta-steps since the last validation did.
+// trainingPhase adds up statistics of the meta-steps since the last validation.
 type trainingPhase struct {
-	metaSteps int // tried
+	metaSteps int // meta-steps tried, skipped ones included
 	meta      MetaGradient
 	norm      float64 // the sum of norms
 	clipped   int
 	nonFinite NonFinite
 }
 
-// looks says whether the present meta-step is one that is looked at.
-func (t *Trainer) looks() bool { return t.cfg.OnEvent != nil && t.phase.metaSteps%probeEvery == 0 }
+// probesNow says whether the present meta-step is probed.
+func (t *Trainer) probesNow() bool { return t.cfg.OnEvent != nil && t.phase.metaSteps%probeEvery == 0 }
 
-// windowDone counts a slot's window; clipped is that of a finite one.
+// windowDone counts a slot's window. clipped says whether its meta-gradient was clipped, if the window was finite.
 func (p *trainingPhase) windowDone(metaStep int, s *slot, clipped bool) {
 	p.nonFinite.Of++
 	if d := s.window.Diverged; d != nil {
@@ -154,7 +156,7 @@ func (p *trainingPhase) windowDone(metaStep int, s *slot, clipped bool) {
 	}
 }
 
-// diagnoseTraining ends the phase of training; nil if it had no meta-step.
+// diagnoseTraining ends the present phase of training and returns its diagnosis: nil if it had no meta-step.
 func (t *Trainer) diagnoseTraining() *Diagnosis {
 	p := t.phase
 	t.phase = trainingPhase{}
@@ -175,7 +177,7 @@ func (t *Trainer) diagnoseTraining() *Diagnosis {
 	return d
 }
 
-// watched is a network whose runs are looked at every so many steps.
+// watched is a network as a rule whose runs are probed at every every-th step.
 type watched struct {
 	net   *lstm.Network
 	every int
@@ -183,12 +185,12 @@ type watched struct {
 	runs  []*watchedRun
 }
 
-// validationLooks is at how many steps of all runs of a validation together there is a look, one in
-// each run at least.
-const validationLooks = 16
+// validationProbes is the number of steps that are probed in a validation, all runs together. Each run is probed at
+// least once.
+const validationProbes = 16
 
 func watch(net *lstm.Network, runs, steps int) *watched {
-	return &watched{net: net, every: max(1, steps/max(1, validationLooks/runs))}
+	return &watched{net: net, every: max(1, steps/max(1, validationProbes/runs))}
 }
 
 // Needs implements optimizer.Rule.
@@ -219,8 +221,8 @@ func (r *watchedRun) Update(dst []float32, p optimizer.Point) (optimizer.Move, e
 	return r.state.Update(dst, p)
 }
 
-// diagnosis sums up the runs and their outcomes. Runs began in any order, and sums of floats
-// depend on theirs: they are put in one first.
+// diagnosis sums up the runs and their outcomes. Runs start in a random order, and a sum of floats depends on the
+// order of its terms. So the runs are sorted first.
 func (w *watched) diagnosis(metaStep int, outcomes []optimizer.Outcome) *Diagnosis {
 	slices.SortFunc(w.runs, func(a, b *watchedRun) int {
 		return cmp.Or(cmp.Compare(a.activity.Grad2, b.activity.Grad2), cmp.Compare(a.activity.Update2, b.activity.Update2))

@@ -16,7 +16,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// slope is f(θ) = ⟨g, θ⟩: every gradient is g. If spoilt is not nil the gradient of step 3 is NaN there.
+// slope is f(θ) = ⟨g, θ⟩: every gradient is g. If spoilt is not nil, that coordinate of step 3's gradient is NaN.
 type slope struct {
 	g      []float32
 	spoilt *int
@@ -39,8 +39,8 @@ func (s *slope) LossGrad(theta, grad []float32) (float64, error) {
 	return f, nil
 }
 
-// With p = 5 and a sign's p of 2, of these six gradients one is 0, one other is small (below
-// e^-5 = 0.0067) and two are clipped (at least e^-2 = 0.135).
+// Six gradients for p = 5 and a sign's p of 2: one is 0, another one is small (below e^-5 = 0.0067), and two are clipped
+// (at least e^-2 = 0.135).
 var slopes = []float32{0, 0.0025, 0.05, 0.5, -2, 0.01}
 
 func scaled(by float64) []float32 {
@@ -51,7 +51,7 @@ func scaled(by float64) []float32 {
 	return g
 }
 
-// byHand is what a network of log-and-sign inputs without LSTM does with a gradient, and the features.
+// byHand returns the update of a network with log-and-sign inputs and without LSTM for a gradient, and the features.
 func byHand(phi []float32, g float32) (update, x1, x2 float64) {
 	x1 = -1
 	if g != 0 {
@@ -61,8 +61,8 @@ func byHand(phi []float32, g float32) (update, x1, x2 float64) {
 	return 0.1 * (float64(phi[0])*x1 + float64(phi[1])*x2 + float64(phi[2])), x1, x2
 }
 
-// handNorm is the norm of the meta-gradient of a window of k steps on the slope g: the loss after t
-// steps is t·Σ g u, so that ∂L/∂φ = 0.1·Σ g x · k(k+1)/2 with x = (x1, x2, 1), whatever φ.
+// handNorm is the norm of the meta-gradient of a window of k steps on the slope g. The loss after t steps is t·Σ g u. So
+// ∂L/∂φ = 0.1·Σ g x · k(k+1)/2 with x = (x1, x2, 1), for every φ.
 func handNorm(g []float32, k float64) float64 {
 	var d [3]float64
 	for _, v := range g {
@@ -89,7 +89,7 @@ func agrees(t *testing.T, what string, got compare.Number, want float64) {
 	}
 }
 
-// diagnosed trains and returns the validations' events.
+// diagnosed trains and returns the events of the validations.
 func diagnosed(t *testing.T, cfg metatrain.TrainConfig) []metatrain.Event {
 	t.Helper()
 	var events []metatrain.Event
@@ -110,19 +110,19 @@ func diagnosed(t *testing.T, cfg metatrain.TrainConfig) []metatrain.Event {
 	return events
 }
 
-// Two phases of ten meta-steps with a meta-batch of two, one window an episode: every number
-// is held to one that is computed from the slopes by hand.
+// Two phases of ten meta-steps with a meta-batch of two and one window per episode. Every number is compared with a value
+// computed by hand from the slopes.
 func TestDiagnosticsAgainstValuesByHand(t *testing.T) {
 	phi := []float32{0.5, -0.25, 0.125}
 	net, err := lstm.NewNetwork(lstm.Config{NoLSTM: true, P: 5, SignP: 2}, phi)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var scales []float64 // of the episodes, in order
+	var scales []float64 // scales of the episodes, in order
 	events := diagnosed(t, metatrain.TrainConfig{
 		Family: family(func(rng *rand.Rand) (optimizer.Problem, error) {
 			scales = append(scales, 1+3*float64(rng.IntN(2)))
-			if len(scales)%20 == 0 { // a phase's last window is not its largest
+			if len(scales)%20 == 0 { // so that the last window of a phase is not its largest
 				scales[len(scales)-1] = 1
 			}
 			p := &slope{g: scaled(scales[len(scales)-1])}
@@ -157,7 +157,7 @@ func TestDiagnosticsAgainstValuesByHand(t *testing.T) {
 		u, _, _ := byHand(phi, g)
 		grads, updates = append(grads, float64(g)), append(updates, u)
 	}
-	// Runs 0 and 2 are looked at in steps 1, 3, 5, 7 and 9, run 1 in step 1 alone.
+	// Runs 0 and 2 are probed at steps 1, 3, 5, 7 and 9, run 1 only at step 1.
 	if valid.Sampled != 6*(5+1+5) || len(valid.Updates) != valid.Sampled || !slices.IsSorted(valid.Updates) {
 		t.Errorf("%d sampled, %d updates: %v", valid.Sampled, len(valid.Updates), valid.Updates)
 	}
@@ -190,7 +190,7 @@ func TestDiagnosticsAgainstValuesByHand(t *testing.T) {
 			if s > 1 {
 				clipped++
 			}
-			if k/2 == 0 || k/2 == 7 { // meta-steps that are looked at
+			if k/2 == 0 || k/2 == 7 { // the probed meta-steps
 				for _, g := range scaled(s) {
 					grads = append(grads, float64(g))
 				}
@@ -221,7 +221,7 @@ func TestDiagnosticsAgainstValuesByHand(t *testing.T) {
 	}
 }
 
-// With weights of 0 a gate is the function of its bias: which are saturated can be counted.
+// With weights of 0, a gate depends only on its bias. So the saturated gates can be counted.
 func TestGateSaturationAgainstBiases(t *testing.T) {
 	cfg := lstm.Config{Hidden: 4}
 	layout, err := lstm.Layout(cfg)
@@ -257,7 +257,7 @@ func TestGateSaturationAgainstBiases(t *testing.T) {
 	}
 }
 
-// Whoever listens changes nothing, and hears the same on any number of cores.
+// A listener does not change the training, and gets the same events on any number of cores.
 func TestDiagnosticsChangeNothing(t *testing.T) {
 	quadratics, err := tasks.New("quadratic", tasks.Options{})
 	if err != nil {
@@ -297,9 +297,9 @@ func TestDiagnosticsChangeNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkDiagnostics gives the share of a meta-step's time that looking at it takes, in per cent: one
-// look at the window's end in every seventh meta-step; and with a fiftieth of a validation's 16 looks added.
-// A block of coordinates is the dearest: of many blocks eight are looked at.
+// BenchmarkDiagnostics gives the time of diagnostics in per cent of a meta-step's time: first for one probe at the
+// window's end in every seventh meta-step, then with a fiftieth of a validation's 16 probes added. The share is largest
+// for one block of coordinates, because a probe reads at most eight blocks.
 func BenchmarkDiagnostics(b *testing.B) {
 	for _, c := range []struct {
 		name, task string

@@ -9,12 +9,12 @@
 //	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{Family: family, MetaSteps: 1000})
 //	opt, err := trainer.Train(ctx) // a metaopt.Optimizer: the network of the best validation
 //
-// The next window of an episode is a Unit of work: with φ and the configuration it fixes the meta-gradient to the
-// bit. An Executor computes the units of a meta-step, by default in this process; the trainer clips and adds
-// the results in the order of the units.
+// The next window of an episode is a Unit of work. The unit, φ and the configuration determine the meta-gradient
+// bit for bit. An Executor computes the units of a meta-step, by default in this process. The trainer clips the
+// results and adds them in the order of the units.
 //
 // Estimators are TruncatedBackprop (with or without second derivatives), ES, PES and Imitation. An Objective
-// says which function of a window's losses they differentiate. A trainer can be saved between two
-// meta-steps and goes on from there bit for bit. Package metatrain/adjoint is the oracle of all
-// meta-gradients.
+// says which function of a window's losses they differentiate. A trainer can be saved between two meta-steps,
+// and a restored trainer continues bit for bit. Package metatrain/adjoint checks all meta-gradients against an
+// independent computation in float64.
 package metatrain

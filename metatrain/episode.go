@@ -11,25 +11,25 @@ import (
 // An Episode is one inner optimization run, unrolled window by window.
 type Episode struct {
 	Problem optimizer.Problem
-	// Theta is θ_t, State the network's state and Step the t it stands at.
+	// Theta is θ_t, State is the network's state s_t, and Step is t, the number of steps taken.
 	Theta []float32
 	State *lstm.State
 	Step  int
-	// Seed is for what an estimator draws at random.
+	// Seed is the seed of everything that an estimator draws at random for the episode.
 	Seed uint64
-	// Length is the number of steps T that the episode will have; 0 if nobody knows.
+	// Length is the number of steps T that the episode will have; 0 if it is not known.
 	Length int
-	// Memory is what the episode's estimator remembers of it; nil before the first window.
+	// Memory is what the estimator remembers of the episode from window to window; nil before the first window.
 	Memory Memory
-	// Workspace is what its windows are computed in. Default: one of its own.
+	// Workspace is the scratch memory in which windows are computed. Default: the episode makes its own.
 	Workspace *Workspace
 
 	update []float32
-	// The gradient at a window's end opens the next one.
-	loss float64
-	grad []float32
-	open bool
-	one  [][]float32 // grad, many times
+	// loss and grad are f(θ_t) and its gradient, if open is set. The next window starts with them.
+	loss     float64
+	grad     []float32
+	open     bool
+	sameGrad [][]float32 // many references to grad, for unrolls that do not record gradients
 
 	reference *reference
 }
@@ -52,7 +52,7 @@ func (ep *Episode) seek(step int) {
 	}
 }
 
-// resume puts the problem where Unroll goes on.
+// resume moves the problem to the data of the gradient that Unroll computes next.
 func (ep *Episode) resume() {
 	if ep.open {
 		ep.seek(ep.Step + 1) // the gradient at ep.Step is already known
@@ -73,13 +73,12 @@ func (ep *Episode) Close() error {
 	return nil
 }
 
-// A Window is what an unroll of K inner steps recorded.
+// A Window is the record of an unroll of K inner steps.
 type Window struct {
-	// Losses are f(θ_0) … f(θ_K), counted from the window's start; fewer
-	// after a divergence.
+	// Losses are f(θ_0) … f(θ_K), counted from the window's start. After a divergence there are fewer.
 	Losses []float64
-	// Diverged says where the window left the finite numbers, Step counted
-	// from the episode's start; nil if it did not.
+	// Diverged says where a non-finite value occurred, with Step counted from the episode's start; nil if all
+	// values were finite.
 	Diverged *optimizer.DivergedError
 }
 
@@ -87,15 +86,14 @@ type Window struct {
 //
 //	θ_{t+1} = θ_t + u_t,   (u_t, s_{t+1}) = m(∇f_t(θ_t), s_t; φ)
 //
-// and records the gradients ∇f_0(θ_0) … ∇f_K(θ_K) into grads, each of n
-// coordinates. before, if not nil, is called ahead of each step t < K, when
-// Theta and State are θ_t and s_t.
+// and records the gradients ∇f_0(θ_0) … ∇f_K(θ_K) into grads, each of n coordinates. before, if not nil, is called
+// before each step t < K, when Theta and State are θ_t and s_t. Unroll panics if K < 1.
 func (ep *Episode) Unroll(ctx context.Context, grads [][]float32, before func(t int)) (Window, error) {
 	return ep.unroll(ctx, grads, before, nil)
 }
 
-// unroll is Unroll in which move, if not nil, may put another update in the place of
-// the network's in ep.update.
+// unroll is Unroll. In addition move, if not nil, is called after the network has written its update to ep.update,
+// and may overwrite it.
 func (ep *Episode) unroll(ctx context.Context, grads [][]float32, before, move func(t int)) (Window, error) {
 	steps := len(grads) - 1
 	if steps < 1 {

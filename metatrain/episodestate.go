@@ -16,16 +16,16 @@ var (
 	_ encoding.BinaryUnmarshaler = (*Episode)(nil)
 )
 
-// episodeForm is the version of an episode's binary form (internal/saved): its step; 1 if the gradient there is
-// known, else 0; the loss; θ; the gradient; the network state's steps and floats; 1 and the
-// estimator's memory, or 0.
+// episodeForm is the version of an episode's binary form (internal/saved). The form holds, in this order: the step;
+// 1 if the gradient at this step is known, else 0; the loss; θ; the gradient; the steps and floats of the network's
+// state; 1 and the estimator's memory, or 0 if there is none.
 const episodeForm = 1
 
-// MarshalBinary implements encoding.BinaryMarshaler: where the episode stands between two
-// windows, in 4·(2+S) bytes a coordinate with S the floats of the network's state, and what
-// the estimator remembers. Three things are left out: φ, since every window may have another; and the
-// problem and the run of a reference (Relative), which follow from the episode's index. The error is that of
-// a memory that cannot be saved, such as a teacher's without MarshalBinary.
+// MarshalBinary implements encoding.BinaryMarshaler. It saves the episode between two windows, in 4·(2+S) bytes per
+// coordinate with S the floats per coordinate of the network's state, and the estimator's memory. Three things are
+// not saved: φ, because it may change from window to window; the problem, and the run of a reference (Relative),
+// because both follow from the episode's index. It returns an error if the memory cannot be saved, such as a
+// teacher's state without MarshalBinary.
 func (ep *Episode) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter("episode", episodeForm)
 	w.Int(ep.Step)
@@ -53,9 +53,9 @@ func oneIf(b bool) int {
 	return 0
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The episode must be at the beginning of the same
-// problem, with a network of the same shape, and its Memory what Start of its estimator returned.
-// After an error the episode is of no use.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The episode must be a new one on the same problem, with a
+// network of the same shape, and its Memory must be the value that its estimator's Start returned. After an error
+// the episode must not be used.
 func (ep *Episode) UnmarshalBinary(data []byte) error {
 	r := saved.NewReader(data, "episode", episodeForm)
 	step, open := r.Int(), r.Int()
@@ -63,16 +63,16 @@ func (ep *Episode) UnmarshalBinary(data []byte) error {
 		r.Fail(fmt.Errorf("an episode at step %d", step))
 	}
 	ep.Step, ep.open, ep.loss = step, open == 1, r.Float()
-	take(r, ep.Theta)
-	take(r, ep.grad)
+	readFloats(r, ep.Theta)
+	readFloats(r, ep.grad)
 	steps, values := r.Int(), make([]float32, ep.State.Size())
-	take(r, values)
+	readFloats(r, values)
 	ep.State.SetValues(steps, values)
 	switch remembers := r.Int(); {
 	case remembers == 0:
 		ep.Memory = nil
 	case ep.Memory == nil || remembers > 1:
-		r.Fail(errors.New("what another estimator remembers of an episode"))
+		r.Fail(errors.New("an episode's memory of another estimator"))
 	default:
 		r.State(ep.Memory)
 	}
@@ -83,8 +83,8 @@ func (ep *Episode) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// take takes len(x) floats off, which must be there, into x.
-func take(r *saved.Reader, x []float32) {
+// readFloats reads an array of len(x) floats into x. It fails the reader if the array has fewer.
+func readFloats(r *saved.Reader, x []float32) {
 	if copy(x, r.Floats32(len(x))) < len(x) {
 		r.Fail(errShort)
 	}
@@ -92,10 +92,10 @@ func take(r *saved.Reader, x []float32) {
 
 var errShort = errors.New("an array of the wrong length")
 
-// episodePurpose is that of the streams which episodes are drawn from.
+// episodePurpose is the purpose of the random streams from which episodes are drawn.
 const episodePurpose = "train"
 
-// episode returns a unit's episode at its beginning.
+// episode returns a unit's episode at step 0.
 func (cfg *TrainConfig) episode(net *lstm.Network, u *Unit) (*Episode, error) {
 	e := uint64(u.Episode)
 	p, err := cfg.Family.Sample(stream.New(cfg.Seed, episodePurpose, e))

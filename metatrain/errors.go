@@ -6,19 +6,20 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Panics of callers' mistakes.
+// Panic values for mistakes of the caller.
 const errWindow = "metatrain: window of no steps"
 
-// A MetaDivergedError ends a meta-training that met non-finite values in too many meta-steps in
-// a row, or one in which they are not to be skipped.
+// A MetaDivergedError ends a meta-training that met non-finite values in too many meta-steps in a row, or in any
+// meta-step if OnNonFinite is StopNonFinite.
 type MetaDivergedError struct {
+	// MetaStep is the number of meta-steps taken before the error.
 	MetaStep int
-	// Skipped is the number of meta-steps in a row of which no window was finite; 1 under
-	// StopNonFinite, whatever the other windows were.
+	// Skipped is the number of meta-steps in a row in which every window had non-finite values. Under
+	// StopNonFinite it is 1, even if other windows were finite.
 	Skipped int
-	// Returns is the number of returns to one point under RollbackNonFinite; Skipped is 0 then.
+	// Returns is the number of rollbacks to the same point under RollbackNonFinite. Skipped is then 0.
 	Returns int
-	// Last says what was not finite in the last window.
+	// Last says which value was not finite in the last window.
 	Last *optimizer.DivergedError
 }
 

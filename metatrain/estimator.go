@@ -5,36 +5,34 @@ import (
 	"encoding"
 )
 
-// An Estimator estimates the gradient of the meta-loss with respect to φ. It is a plain value,
-// immutable and safe for concurrent use: what it remembers of an episode is in
-// Episode.Memory, and what it computes in is Episode.Workspace.
+// An Estimator estimates the gradient of the meta-loss with respect to φ. It is a plain value, immutable and safe for
+// concurrent use: its memory of an episode is in Episode.Memory, and its scratch memory is Episode.Workspace.
 type Estimator interface {
-	// Estimate takes the next k inner steps of the episode and adds the
-	// estimate for that window to dphi. If the window diverged, dphi is left
-	// as it was. The result depends on the episode, as it stands, and on k alone.
+	// Estimate takes the next k inner steps of the episode and adds the estimate for this window to dphi. If the
+	// window diverged, dphi stays unchanged. The result depends only on the present state of the episode and on k.
 	Estimate(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error)
-	// Start returns what the estimator remembers of an episode from window to window, as
-	// it is where the episode stands now; nil if a window takes nothing from
-	// those before. Estimate puts it into Episode.Memory if it is not there yet.
+	// Start returns a new memory of the episode, as if the estimator began at the episode's present step. It
+	// returns nil if a window needs nothing from earlier windows. Estimate stores it in Episode.Memory if there is
+	// none yet.
 	Start(ep *Episode) Memory
 }
 
-// A Memory is what an Estimator remembers of one episode. UnmarshalBinary is called
-// on what Estimator.Start returned for the same episode, after the rest of the episode was restored: what
-// MarshalBinary wrote then makes the estimator go on where it stood.
+// A Memory is what an Estimator remembers of one episode from window to window. To restore a memory, the caller
+// restores the rest of the episode, gets a new memory from Estimator.Start, and calls its UnmarshalBinary with the
+// bytes that MarshalBinary returned. The estimator then continues where it was.
 type Memory interface {
 	encoding.BinaryMarshaler
 	encoding.BinaryUnmarshaler
 }
 
-// A Workspace is the memory that estimators compute in. No result depends on what it holds: it
-// only saves allocations. It belongs to one goroutine; episodes that are
-// unrolled one after another can share it. The zero value is ready for use.
+// A Workspace is scratch memory for estimators. It only saves allocations: no result depends on its contents. It
+// belongs to one goroutine. Episodes that are unrolled one after another can share it. The zero value is ready for
+// use.
 type Workspace struct {
 	backprop  backprop
 	evolution evolution
 	imitation imitation
-	pes       *pesMemory // of an episode that was closed, to be used again
+	pes       *pesMemory // the memory of a closed episode, for reuse
 }
 
 // workspace returns the episode's workspace, a new one if it has none.
@@ -45,7 +43,7 @@ func (ep *Episode) workspace() *Workspace {
 	return ep.Workspace
 }
 
-// validate says what is wrong with x, if x can say so.
+// validate calls x's Validate method, if x has one.
 func validate(x any) error {
 	if v, ok := x.(interface{ Validate() error }); ok {
 		return v.Validate()

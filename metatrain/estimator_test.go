@@ -14,9 +14,8 @@ import (
 	"learnedopt/optimizer"
 )
 
-// TestSampledAdjointIsUnbiased draws 20 of 40 coordinates four thousand times and
-// holds the mean of the estimates to the full meta-gradient: along a fixed direction, it
-// must lie within four standard errors, which are a small part of it.
+// TestSampledAdjointIsUnbiased draws 20 of 40 coordinates four thousand times. Along a fixed direction, the mean of the
+// estimates must lie within four standard errors of the full meta-gradient. The standard error must be small.
 func TestSampledAdjointIsUnbiased(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
@@ -65,8 +64,8 @@ func TestSampledAdjointIsUnbiased(t *testing.T) {
 	}
 }
 
-// TestMetaBatchFollowsTheMean takes the first meta-step of a meta-batch of three by
-// hand: Adam on the mean of three episodes' meta-gradients.
+// TestMetaBatchFollowsTheMean repeats the first meta-step of a meta-batch of three by hand: Adam on the mean of three
+// episodes' meta-gradients.
 func TestMetaBatchFollowsTheMean(t *testing.T) {
 	cfg := small()
 	cfg.Batch, cfg.Seed, cfg.Clip = 3, 11, math.Inf(1)
@@ -122,8 +121,7 @@ func TestMetaBatchSameBitsOnAnyNumberOfCores(t *testing.T) {
 	}
 }
 
-// TestDivergedEpisodeLeavesTheBatch has one of two episodes fail: the other goes
-// on, and meta-steps are taken.
+// TestDivergedEpisodeLeavesTheBatch makes one of two episodes diverge. The other one continues, and meta-steps are taken.
 func TestDivergedEpisodeLeavesTheBatch(t *testing.T) {
 	cfg := small()
 	cfg.Batch, cfg.MetaSteps, cfg.SkipLimit, cfg.ValidRuns = 2, 8, 2, 1

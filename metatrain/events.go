@@ -15,47 +15,44 @@ const (
 	EventStage      = "stage"
 )
 
-// An Event is something that happened in a meta-training; as JSON, a line of its
-// log.
+// An Event reports something that happened in a meta-training. Its JSON is a line of the training's log.
 type Event struct {
 	Kind string `json:"event"`
-	// MetaStep is the number of meta-steps taken before, Seconds the time since
-	// training began.
+	// MetaStep is the number of meta-steps taken before the event. Seconds is the time since training began.
 	MetaStep int     `json:"meta_step"`
 	Seconds  float64 `json:"seconds"`
-	// Of an episode: its index, the mean loss over its steps, its last loss, the mean over its
-	// windows of the meta-gradient's norm, and how many of them were clipped.
+	// Fields of EventEpisode: the index of the episode, the mean loss over its steps, its last loss, the mean norm
+	// of its windows' meta-gradients, and the number of windows whose meta-gradient was clipped.
 	Episode   int            `json:"episode"`
 	MeanLoss  compare.Number `json:"mean_loss,omitzero"`
 	FinalLoss compare.Number `json:"final_loss,omitzero"`
 	GradNorm  compare.Number `json:"grad_norm,omitzero"`
 	Clipped   int            `json:"clipped,omitempty"`
-	// Of a validation: its score and whether it is the best so far; the
-	// scores at each horizon, if it has others than the episodes'; and what training since the
-	// validation before and this validation were like.
+	// Fields of EventValidation: the score, and whether it is the best so far; the score at each horizon, if they
+	// differ from the episodes' length; and a diagnosis of this validation and of the training since the previous one.
 	Valid       *compare.Score         `json:"valid,omitempty"`
 	Horizons    []compare.HorizonScore `json:"horizons,omitempty"`
 	Best        bool                   `json:"best,omitempty"`
 	Diagnostics *Diagnostics           `json:"diagnostics,omitempty"`
-	// Of a curriculum's stage that ends.
+	// Field of EventStage, which reports the end of a stage of the curriculum.
 	Stage *StageChange `json:"stage,omitempty"`
-	// Of a divergence: where it was, on what instance, what was done about it, and a command
-	// that does it again, if whoever listens knows one.
+	// Fields of EventDiverged: where the divergence was, on which instance, and the value of OnNonFinite. Replay is
+	// a command that repeats the divergence. The trainer leaves it empty; the function OnEvent may fill it in.
 	Diverged *optimizer.DivergedError `json:"diverged,omitempty"`
 	Instance *InstanceStream          `json:"instance,omitempty"`
 	Policy   string                   `json:"policy,omitempty"`
 	Replay   string                   `json:"replay,omitempty"`
 }
 
-// An InstanceStream is the random stream that an instance is drawn from: equal triples draw equal ones.
+// An InstanceStream names the random stream from which an instance is drawn. Equal streams draw equal instances.
 type InstanceStream struct {
 	Seed    uint64 `json:"seed"`
 	Purpose string `json:"purpose"`
 	Index   int    `json:"index"`
 }
 
-// MarshalJSON implements json.Marshaler. The value of a divergence is written as a compare.Number: null, or the
-// text "-Inf", where it is not finite.
+// MarshalJSON implements json.Marshaler. It writes the value of a divergence as a compare.Number. So a non-finite
+// value is null or, for −Inf, the text "-Inf".
 func (e Event) MarshalJSON() ([]byte, error) {
 	type fields Event // without this method
 	type divergence struct {
@@ -85,7 +82,7 @@ func (t *Trainer) emit(e Event) {
 	t.cfg.OnEvent(e)
 }
 
-// episodeSum adds up what an episode's windows report.
+// episodeSum adds up the losses and meta-gradient norms of an episode's windows.
 type episodeSum struct {
 	windows, losses, clipped int
 	loss, last, norm         float64
@@ -98,7 +95,7 @@ func (s *episodeSum) add(losses []float64, norm float64, clipped bool) {
 		s.clipped++
 	}
 	if s.losses > 0 {
-		losses = losses[1:] // the window before ended here
+		losses = losses[1:] // the previous window already counted this loss
 	}
 	for _, f := range losses {
 		s.loss += f

@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A divergence is where a log's numbers are not finite, which JSON cannot write.
+// The event of a divergence contains a non-finite number, which plain JSON cannot hold.
 func TestEventOfDivergenceIsJSON(t *testing.T) {
 	e := Event{Kind: EventDiverged, MetaStep: 3, Diverged: &optimizer.DivergedError{Step: 7, What: "loss", Coordinate: -1, Value: math.Inf(1)}}
 	data, err := json.Marshal(e)

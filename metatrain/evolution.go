@@ -10,16 +10,14 @@ import (
 	"learnedopt/lstm"
 )
 
-// ES estimates the gradient of a window's smoothed objective by antithetic evolution
-// strategies (Salimans et al. 2017, arXiv:1703.03864): with σ the
-// perturbation and P pairs,
+// ES estimates the gradient of a window's smoothed objective by antithetic evolution strategies (Salimans et al.
+// 2017, arXiv:1703.03864). With perturbation σ and P pairs,
 //
 //	ĝ = 1/P Σ_p ε_p (L(φ+ε_p) − L(φ−ε_p))/(2σ²),   ε_p ~ N(0, σ²I) fresh in each window.
 //
-// All sides start where the episode stands and see the same data; then the episode
-// goes on with φ itself, and the window's losses are those. It takes 2P+1 unrolls and no
-// backward pass. θ and s at the window's start are taken as given, so what
-// truncation does to TruncatedBackprop it does to ES too.
+// All sides start at the episode's present state and see the same data. Then the episode itself takes the window with
+// φ, and its losses are the window's losses. ES takes 2P+1 unrolls and no backward pass. It treats θ and s at the
+// window's start as constants, so truncation biases it as it biases TruncatedBackprop.
 type ES struct {
 	// Perturbation is σ. Default 0.01.
 	Perturbation float64
@@ -29,18 +27,16 @@ type ES struct {
 	Objective Objective
 }
 
-// PES is persistent evolution strategies (Vicol et al. 2021, arXiv:2112.13835):
-// ES whose 2P sides go on through the whole episode, each pair p with the sum ξ_p
-// of the perturbations it has had since the episode began,
+// PES is persistent evolution strategies (Vicol et al. 2021, arXiv:2112.13835). It is ES whose 2P sides continue
+// through the whole episode. Each pair p keeps the sum ξ_p of all its perturbations since the episode began,
 //
 //	ξ_p += ε_p,   ĝ = 1/P Σ_p ξ_p (L_p⁺ − L_p⁻)/(2σ²).
 //
-// The sum of the estimates over an episode's windows has as expectation the
-// gradient of the smoothed objective of the whole episode: truncation makes no bias. The
-// price is variance, which grows with the number of windows. It takes 2P
-// unrolls, and 2P trajectories of memory. The window's losses are the means over all sides.
-// The episode itself is the + side of the first pair; its Memory holds the other sides and ξ. If
-// somebody else took the episode's last steps, PES begins anew where it stands.
+// The estimates of an episode's windows add up to an unbiased estimate of the gradient of the whole episode's
+// smoothed objective: there is no truncation bias. The price is variance, which grows with the number of windows.
+// PES takes 2P unrolls, and memory for 2P trajectories. The window's losses are the means over all sides. The
+// episode itself is the + side of the first pair, and its Memory holds the other sides and ξ. If another estimator
+// took the episode's last steps, PES begins anew at the present step.
 type PES struct {
 	// Perturbation is σ. Default 0.01.
 	Perturbation float64
@@ -55,10 +51,10 @@ var (
 	_ Estimator = PES{}
 )
 
-// Validate says what is wrong with the estimator.
+// Validate returns an error if a setting is out of range.
 func (es ES) Validate() error { return validateEvolution(es.Perturbation, es.Pairs, es.Objective) }
 
-// Validate says what is wrong with the estimator.
+// Validate returns an error if a setting is out of range.
 func (pes PES) Validate() error { return validateEvolution(pes.Perturbation, pes.Pairs, pes.Objective) }
 
 func validateEvolution(sigma float64, pairs int, objective Objective) error {
@@ -68,7 +64,7 @@ func validateEvolution(sigma float64, pairs int, objective Objective) error {
 	return validate(objective)
 }
 
-// Start implements Estimator: a window takes nothing from those before.
+// Start implements Estimator. It returns nil: a window needs nothing from earlier windows.
 func (ES) Start(*Episode) Memory { return nil }
 
 // Estimate implements Estimator.
@@ -110,7 +106,7 @@ func (pes PES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int)
 	m, pairs := &ep.workspace().evolution, max(pes.Pairs, 1)
 	m.begin(ep, k, pes.Perturbation)
 	own, ok := ep.Memory.(*pesMemory)
-	if !ok || !own.stands(ep, pairs) {
+	if !ok || !own.belongsTo(ep, pairs) {
 		own = pes.start(ep)
 		ep.Memory = own
 	}
@@ -138,13 +134,13 @@ func (pes PES) Estimate(ctx context.Context, dphi []float64, ep *Episode, k int)
 	return mean, nil
 }
 
-// pesMemory is what PES remembers of an episode.
+// pesMemory is the Memory of PES.
 type pesMemory struct {
-	sides []*Episode  // + and − of each pair in turn; the first is the episode
-	xi    [][]float64 // of each pair
+	sides []*Episode  // + and − of each pair in turn; the first is the episode itself
+	xi    [][]float64 // ξ of each pair
 }
 
-// Start implements Estimator: all sides stand where the episode does.
+// Start implements Estimator. All sides start at the episode's present state.
 func (pes PES) Start(ep *Episode) Memory { return pes.start(ep) }
 
 func (pes PES) start(ep *Episode) *pesMemory {
@@ -170,13 +166,14 @@ func (pes PES) start(ep *Episode) *pesMemory {
 	return m
 }
 
-// stands says whether the sides of so many pairs are the episode's and stand where it does.
-func (m *pesMemory) stands(ep *Episode, pairs int) bool {
+// belongsTo says whether the memory has the given number of pairs, and its sides are at the same step of the same
+// episode.
+func (m *pesMemory) belongsTo(ep *Episode, pairs int) bool {
 	return len(m.xi) == pairs && m.sides[0] == ep && m.sides[1].Step == ep.Step
 }
 
-// pesForm is the version of pesMemory's binary form: the number of pairs, each pair's ξ, then the sides but
-// the first, which is the episode.
+// pesForm is the version of pesMemory's binary form: the number of pairs, each pair's ξ, then all sides except the
+// first, which is the episode itself.
 const pesForm = 1
 
 // MarshalBinary implements encoding.BinaryMarshaler.
@@ -210,13 +207,13 @@ func (m *pesMemory) UnmarshalBinary(data []byte) error {
 	return r.Close()
 }
 
-// signs are those of a pair's sides.
+// signs are the signs of ε on the two sides of a pair.
 var signs = [2]float64{1, -1}
 
 // evolution is the working memory of an estimate from perturbed unrolls.
 type evolution struct {
-	net     *lstm.Network // of the present φ
-	first   int           // step of the window's start
+	net     *lstm.Network // the network with the present φ
+	first   int           // the step at the window's start
 	k       int
 	sigma   float64
 	normal  func() float64
@@ -225,10 +222,10 @@ type evolution struct {
 	epsilon []float64
 	sum     []float64 // the estimate so far
 	weights []float64
-	side    *Episode // of ES
+	side    *Episode // the perturbed copy of the episode; only ES uses it
 }
 
-// begin makes ready for a window of k steps of the episode.
+// begin prepares the memory for a window of k steps of the episode.
 func (m *evolution) begin(ep *Episode, k int, sigma float64) {
 	if sigma == 0 {
 		sigma = 0.01

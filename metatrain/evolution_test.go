@@ -47,10 +47,9 @@ func (v *valley) CurvatureProduct(dst, _, vec []float32, _ optimizer.Metric, _ i
 	return nil
 }
 
-// slope is df_T/dα, and smoothed the same for E f_T where each window of K steps
-// has its own w and b of the rule u = w·g + b, normal around −α and 0
-// with standard deviation σ. With a = 1 + 2w s² a window takes θ to a^K θ + b S,
-// S = Σ_{t<K} a^t, so that
+// slope is df_T/dα. smoothed is the same derivative of E f_T, where each window of K steps has its own w and b in the
+// rule u = w·g + b, drawn from normal distributions around −α and 0 with standard deviation σ. With a = 1 + 2w s², a
+// window takes θ to a^K θ + b S, where S = Σ_{t<K} a^t. So
 //
 //	E θ² ← E[a^{2K}] E θ² + σ² E[S²].
 func (v *valley) slope(alpha float64, steps int) float64 {
@@ -91,7 +90,7 @@ func (v *valley) smoothed(alpha, sigma float64, unroll, steps int) float64 {
 	return (loss(alpha+h) - loss(alpha-h)) / (2 * h)
 }
 
-// atEnd is f_T alone.
+// atEnd is the objective f_T: only the loss at the episode's end.
 type atEnd struct{}
 
 func (atEnd) Weigh(_ context.Context, weights []float64, ep *metatrain.Episode, first int, losses []float64) (float64, error) {
@@ -109,7 +108,7 @@ const (
 	valleySteps = 20
 )
 
-// valleySlope is an estimator's dL/dα of one episode of gradient descent.
+// valleySlope is an estimator's dL/dα for one episode of gradient descent.
 func valleySlope(t *testing.T, e metatrain.Estimator, unroll int, seed uint64) float64 {
 	t.Helper()
 	net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{-valleyRate, 0})
@@ -132,10 +131,10 @@ func valleySlope(t *testing.T, e metatrain.Estimator, unroll int, seed uint64) f
 	return -dphi[0] // α = −w
 }
 
-// TestPESIsUnbiasedWhereTruncationIsNot meta-learns SGD's learning rate on a
-// quadratic in four windows: the mean of PES is the derivative of the whole run's smoothed loss,
-// in closed form, to four standard errors of 3 per cent; the mean of ES on windows
-// is not, nor is truncated backprop, of either order. ES on the whole run is.
+// TestPESIsUnbiasedWhereTruncationIsNot meta-learns SGD's learning rate on a quadratic in four windows. The derivative of
+// the whole run's smoothed loss is known in closed form. The mean of PES equals it, within four standard errors of 3 per
+// cent each, and so does ES on the whole run. The mean of ES on windows and truncated backprop, of first and second order,
+// do not.
 func TestPESIsUnbiasedWhereTruncationIsNot(t *testing.T) {
 	const unroll, draws = 5, 6000
 	v := newValley()
@@ -182,14 +181,14 @@ func TestPESIsUnbiasedWhereTruncationIsNot(t *testing.T) {
 			t.Errorf("truncated backprop, second derivatives %v: %.3f is not far from the slope %.3f", second, got, plain)
 		}
 	}
-	// Nothing cut off and nothing left out: single precision.
+	// Without truncation and with second derivatives, only float32 rounding is left.
 	if got := valleySlope(t, &metatrain.TruncatedBackprop{SecondDerivatives: true, Objective: atEnd{}}, valleySteps, 0); !near(got, plain, 1e-4) {
 		t.Errorf("backprop through a whole run: %v, the slope is %v", got, plain)
 	}
 }
 
-// TestPESOfOneWindowIsES: the same draws, the same estimate, bit for bit; and
-// a second episode does not remember the first, which other draws show to matter.
+// TestPESOfOneWindowIsES: with the same draws, PES gives the same estimate as ES, bit for bit. A second episode does not
+// remember the first; different draws show that this would change the estimate.
 func TestPESOfOneWindowIsES(t *testing.T) {
 	pes := &metatrain.PES{Pairs: 3, Objective: metatrain.Log{}}
 	for seed := range uint64(3) {
@@ -206,9 +205,8 @@ func TestPESOfOneWindowIsES(t *testing.T) {
 	}
 }
 
-// TestEvolutionSeesTheSameDataOnBothSides uses a problem of fresh data at every step: of
-// two sides with next to no perturbation, the losses are those of the network itself, and
-// ES leaves the episode where the network takes it.
+// TestEvolutionSeesTheSameDataOnBothSides uses a problem with fresh data at every step. With almost no perturbation, the
+// losses of both sides equal the losses of the network itself, and ES leaves the episode where the network takes it.
 func TestEvolutionSeesTheSameDataOnBothSides(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.RNNProp}, newRand(1))
 	if err != nil {
@@ -258,8 +256,7 @@ func TestEvolutionAllocatesNothingPerStep(t *testing.T) {
 	}
 }
 
-// TestEvolutionLearns meta-trains with both on bowls, the same bits on one and two
-// processors.
+// TestEvolutionLearns meta-trains with ES and with PES on bowls, and gets the same bits on one and on two processors.
 func TestEvolutionLearns(t *testing.T) {
 	for _, e := range []metatrain.Estimator{&metatrain.ES{Pairs: 2}, &metatrain.PES{Pairs: 4}} {
 		run := func(procs int) (first, best compare.Number, phi []float32) {
@@ -285,7 +282,7 @@ func TestEvolutionLearns(t *testing.T) {
 	}
 }
 
-// TestEvolutionDivergesAndRejects: one side that is not finite leaves dphi as it was.
+// TestEvolutionDivergesAndRejects: if one side has a non-finite value, dphi stays unchanged.
 func TestEvolutionDivergesAndRejects(t *testing.T) {
 	net := zeroNet(t)
 	for _, e := range []metatrain.Estimator{&metatrain.ES{Pairs: 2}, &metatrain.PES{Pairs: 2}} {

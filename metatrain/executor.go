@@ -11,57 +11,53 @@ import (
 	"learnedopt/lstm"
 )
 
-// An Executor computes the units of a meta-step: in this process (InProcess) or elsewhere. A unit
-// with φ and the training's configuration fixes its result, bit for bit on machines with
-// the same kernels (simd.Float32().Path). So a unit may be computed anywhere, late, in any order and more than
-// once.
+// An Executor computes the units of a meta-step, in this process (InProcess) or elsewhere. The unit, φ and the
+// training's configuration determine the result, bit for bit on machines with the same kernels
+// (simd.Float32().Path). So a unit may be computed anywhere, late, in any order and more than once.
 type Executor interface {
-	// Estimate computes units, all of one meta-step, with the parameters φ of net, and returns
-	// the result of each in their order. Gradients are valid until the next call. A unit's
-	// state that is not a result's again has been closed. An error
-	// ends the training: the context's, a problem's, or that units cannot be computed. The
-	// units' states then stay the caller's, who can do nothing with them but close them.
+	// Estimate computes units, all of one meta-step, with the parameters φ of net. It returns one result per unit,
+	// in the same order. Gradients are valid until the next call. If a unit's state is not the state of its result,
+	// Estimate has closed it. An error ends the training: the context ended, a problem failed, or units could not be
+	// computed. After an error the caller keeps the units' states and can only close them.
 	Estimate(ctx context.Context, net *lstm.Network, units []Unit) ([]Result, error)
 }
 
-// A Unit is one window of one episode: the piece of a meta-step that a slot of the
-// meta-batch asks for.
+// A Unit is one window of one episode: the part of a meta-step that one slot of the meta-batch needs.
 type Unit struct {
-	// MetaStep is the number of meta-steps taken before, Slot the place in the meta-batch. A
-	// meta-step of which no window was finite is tried again with other episodes: what
-	// identifies a unit in a training is Episode and Step.
+	// MetaStep is the number of meta-steps taken before, and Slot the place in the meta-batch. They do not identify
+	// a unit: a meta-step without a finite window is tried again with other episodes. Episode and Step identify it.
 	MetaStep, Slot int
-	// Episode is the episode's index: with the training's Family and Seed it fixes the problem and all
+	// Episode is the episode's index. With the training's Family and Seed it determines the problem and everything
 	// that an estimator draws at random. Length is the number of steps T that the episode will have.
 	Episode, Length int
-	// Step is the t that the episode stands at, Window the number of steps K of the window.
+	// Step is t, the number of steps that the episode has taken. Window is the number of steps K of the window.
 	Step, Window int
-	// State is where the episode stands: a *Episode in this process, which the unit then
-	// moves; elsewhere anything whose MarshalBinary returns the bytes that Episode.MarshalBinary wrote. nil at the
-	// beginning, step 0.
+	// State is the state of the episode. In this process it is an *Episode, and computing the unit advances it.
+	// Elsewhere it is any value whose MarshalBinary returns the bytes of Episode.MarshalBinary. It is nil at step 0.
 	State encoding.BinaryMarshaler
-	// Seen, if set, asks for a look at what opens the next window, to be added to these looks.
+	// Seen, if set, asks for one more probe, at the window's end. The result's Seen adds it to the probes in this
+	// value.
 	Seen *Seen
 }
 
-// A Result is what a unit came to.
+// A Result is the result of computing a unit.
 type Result struct {
-	// Gradient is the estimate of dL/dφ, before clipping; of no use if the window diverged.
+	// Gradient is the estimate of dL/dφ, before clipping. It is meaningless if the window diverged.
 	Gradient []float64
-	// Window has the losses, and says where the window left the finite numbers.
+	// Window holds the losses, and says where a non-finite value occurred.
 	Window Window
-	// State is where the episode stands now, for the unit of its next window; an io.Closer if it
-	// holds resources. It is of no use, and may be nil, if the window diverged.
+	// State is the episode's state after the window, for the unit of the next window. It is an io.Closer if it
+	// holds resources. If the window diverged it is not used and may be nil.
 	State encoding.BinaryMarshaler
-	// Seen is the unit's with one more look. nil if the unit did not ask for one, the window
-	// diverged, or the estimator does not end windows with a gradient.
+	// Seen is the unit's Seen with one more probe. It is nil if the unit did not ask for a probe, if the window
+	// diverged, or if the estimator does not compute a gradient at the window's end.
 	Seen *Seen
 }
 
-// Seen is what lstm.Probe saw of a slot's episodes since the last validation.
+// Seen holds the results of the probes (lstm.Probe) of a slot's episodes since the last validation.
 type Seen struct {
 	Activity lstm.Activity
-	// Looks is the number of looks since the training began: where the next one is depends on it.
+	// Looks is the number of probes since the training began. It determines which coordinates the next probe samples.
 	Looks int
 }
 
@@ -72,29 +68,29 @@ func (s *Seen) set(from *Seen) {
 	s.Activity.Saturated = saturated
 }
 
-// InProcess is the Executor that computes units here, all units of a call at the same time. It holds
-// working memory for each unit of the largest call, and belongs to one goroutine.
+// InProcess is the Executor that computes units in this process, all units of a call in parallel. It holds working
+// memory for each unit of the largest call. It belongs to one goroutine.
 type InProcess struct {
 	cfg     TrainConfig
-	desks   []*desk
+	workers []*worker
 	results []Result
 }
 
 var _ Executor = (*InProcess)(nil)
 
-// A desk is where one unit at a time is computed.
-type desk struct {
+// A worker computes one unit at a time and holds the memory for it.
+type worker struct {
 	work     Workspace
 	episode  *Episode
-	here     bool // the episode was the unit's state
+	inPlace  bool // whether the unit's state is the episode itself, not its bytes
 	gradient []float64
 	probe    lstm.Probe
 	seen     Seen
 	err      error
 }
 
-// NewInProcess returns an executor for the units of the training that cfg describes: of the
-// configuration Family, Seed and Estimator matter to it.
+// NewInProcess returns an executor for the units of the training that cfg describes. The results depend only on the
+// Family, Seed and Estimator of cfg. The error says what is invalid in cfg.
 func NewInProcess(cfg TrainConfig) (*InProcess, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -102,11 +98,11 @@ func NewInProcess(cfg TrainConfig) (*InProcess, error) {
 	return &InProcess{cfg: cfg.WithDefaults()}, nil
 }
 
-// Estimate implements Executor. The state of a result is the *Episode, which whoever drops it
-// closes. Problems are sampled for units whose state is no *Episode.
+// Estimate implements Executor. The state of each result is an *Episode. Whoever drops it must close it. If a unit's
+// state is not an *Episode, Estimate samples the problem anew.
 func (x *InProcess) Estimate(ctx context.Context, net *lstm.Network, units []Unit) ([]Result, error) {
-	for len(x.desks) < len(units) {
-		x.desks = append(x.desks, &desk{})
+	for len(x.workers) < len(units) {
+		x.workers = append(x.workers, &worker{})
 	}
 	if cap(x.results) < len(units) {
 		x.results = make([]Result, len(units))
@@ -115,11 +111,11 @@ func (x *InProcess) Estimate(ctx context.Context, net *lstm.Network, units []Uni
 	clear(results)
 	err := x.compute(ctx, net, units, results)
 	for i, u := range units {
-		switch d := x.desks[i]; {
-		case d.here: // the state stays what it is
+		switch d := x.workers[i]; {
+		case d.inPlace: // the episode is still the unit's state
 		case err == nil:
 			err = closeState(u.State)
-		case d.episode != nil: // nobody else knows of it
+		case d.episode != nil: // after an error the caller never gets this episode
 			err = errors.Join(err, d.episode.Close())
 		}
 	}
@@ -131,14 +127,14 @@ func (x *InProcess) Estimate(ctx context.Context, net *lstm.Network, units []Uni
 
 func (x *InProcess) compute(ctx context.Context, net *lstm.Network, units []Unit, results []Result) error {
 	for i := range units {
-		x.desks[i].episode, x.desks[i].here = nil, false
+		x.workers[i].episode, x.workers[i].inPlace = nil, false
 	}
 	for i := range units {
-		if err := x.desks[i].open(&x.cfg, net, &units[i]); err != nil {
+		if err := x.workers[i].open(&x.cfg, net, &units[i]); err != nil {
 			return err
 		}
 	}
-	one := func(i int) { x.desks[i].compute(ctx, x.cfg.Estimator, net, &units[i], &results[i]) }
+	one := func(i int) { x.workers[i].compute(ctx, x.cfg.Estimator, net, &units[i], &results[i]) }
 	if len(units) == 1 {
 		one(0)
 	} else {
@@ -149,16 +145,16 @@ func (x *InProcess) compute(ctx context.Context, net *lstm.Network, units []Unit
 		wg.Wait()
 	}
 	for i := range units {
-		if err := x.desks[i].err; err != nil {
+		if err := x.workers[i].err; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// open puts a unit's episode on the desk.
-func (d *desk) open(cfg *TrainConfig, net *lstm.Network, u *Unit) (err error) {
-	if d.episode, d.here = u.State.(*Episode); !d.here {
+// open gives the worker a unit's episode.
+func (d *worker) open(cfg *TrainConfig, net *lstm.Network, u *Unit) (err error) {
+	if d.episode, d.inPlace = u.State.(*Episode); !d.inPlace {
 		if d.episode, err = cfg.restored(net, u); err != nil {
 			return err
 		}
@@ -170,8 +166,7 @@ func (d *desk) open(cfg *TrainConfig, net *lstm.Network, u *Unit) (err error) {
 	return nil
 }
 
-// restored returns a unit's episode where the unit's state says that it stands, on a problem sampled
-// anew.
+// restored returns a unit's episode, restored from the bytes of the unit's state, on a problem sampled anew.
 func (cfg *TrainConfig) restored(net *lstm.Network, u *Unit) (*Episode, error) {
 	ep, err := cfg.episode(net, u)
 	if err != nil || u.State == nil {
@@ -188,8 +183,8 @@ func (cfg *TrainConfig) restored(net *lstm.Network, u *Unit) (*Episode, error) {
 	return ep, nil
 }
 
-// compute computes the unit whose episode is on the desk.
-func (d *desk) compute(ctx context.Context, e Estimator, net *lstm.Network, u *Unit, r *Result) {
+// compute computes the unit whose episode the worker holds.
+func (d *worker) compute(ctx context.Context, e Estimator, net *lstm.Network, u *Unit, r *Result) {
 	ep := d.episode
 	if size := net.Size(); len(d.gradient) != size {
 		d.gradient = make([]float64, size)
@@ -202,13 +197,13 @@ func (d *desk) compute(ctx context.Context, e Estimator, net *lstm.Network, u *U
 	if u.Seen != nil && d.err == nil && r.Window.Diverged == nil && ep.open {
 		d.seen.set(u.Seen)
 		d.probe.Resume(d.seen.Looks)
-		d.probe.Look(&d.seen.Activity, ep.State, ep.grad) // what opens the next window
+		d.probe.Look(&d.seen.Activity, ep.State, ep.grad) // the state and gradient with which the next window begins
 		d.seen.Looks = d.probe.Looks()
 		r.Seen = &d.seen
 	}
 }
 
-// closeState closes the state of an episode that is dropped, if it holds resources.
+// closeState closes the state of a dropped episode, if it holds resources.
 func closeState(s encoding.BinaryMarshaler) error {
 	if c, ok := s.(io.Closer); ok {
 		return c.Close()

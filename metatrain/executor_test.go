@@ -19,7 +19,7 @@ import (
 	"learnedopt/rules"
 )
 
-// sentUnit and sentResult are units and results as bytes have them.
+// sentUnit and sentResult are the forms in which units and results are sent as bytes.
 type sentUnit struct {
 	MetaStep, Slot, Episode, Length, Step, Window int
 	State                                         []byte
@@ -85,13 +85,13 @@ func receiveResult(t *testing.T, data []byte) metatrain.Result {
 	return metatrain.Result{Gradient: s.Gradient, Window: s.Window, State: snapshot(s.State), Seen: s.Seen}
 }
 
-// snapshot is the state of an episode as bytes.
+// snapshot is an episode's state as bytes.
 type snapshot []byte
 
 func (s snapshot) MarshalBinary() ([]byte, error) { return s, nil }
 
-// remote is an executor whose workers get nothing but bytes and the configuration, which each makes for itself. Units
-// are computed in any order, every third of them a second time, which must give the same bytes.
+// remote is an executor whose workers get only bytes and the configuration, which each worker builds for itself. Units
+// are computed in a random order. Every third unit is computed a second time, which must give the same bytes.
 type remote struct {
 	t      *testing.T
 	config func() metatrain.TrainConfig
@@ -117,7 +117,7 @@ func (r *remote) Estimate(ctx context.Context, net *lstm.Network, units []metatr
 		answers[i], results[i] = answer, receiveResult(r.t, answer)
 	}
 	for _, u := range units {
-		if ep, ok := u.State.(*metatrain.Episode); ok { // from before a resume
+		if ep, ok := u.State.(*metatrain.Episode); ok { // an episode that a resume restored in this process
 			if err := ep.Close(); err != nil {
 				return nil, err
 			}
@@ -144,7 +144,7 @@ func (r *remote) worker(ctx context.Context, phi []float32, unit []byte) ([]byte
 	return answer, results[0].State.(*metatrain.Episode).Close()
 }
 
-// distributed are the trainings of resumable and others of what a unit's state has to hold.
+// distributed are the trainings of resumable, and others that test what a unit's state must hold.
 func distributed(t testing.TB) map[string]metatrain.TrainConfig {
 	all := resumable(t)
 	with := func(name string, change func(*metatrain.TrainConfig)) {
@@ -169,8 +169,8 @@ func distributed(t testing.TB) map[string]metatrain.TrainConfig {
 	return all
 }
 
-// A training whose units and results travel as bytes, to workers that know the configuration alone, late,
-// out of order and some of them twice, is the one in this process: the same φ, best and events.
+// In a remote training, units and results travel as bytes to workers that know only the configuration; they come late,
+// out of order, and some twice. It must equal the training in this process: the same φ, the same best, the same events.
 func TestUnitsRunAnywhere(t *testing.T) {
 	for name, cfg := range distributed(t) {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestUnitsRunAnywhere(t *testing.T) {
 	}
 }
 
-// kept is an executor whose results' losses and meta-gradients are kept, as bits.
+// kept is an executor that records the bits of all losses and meta-gradients in its results.
 type kept struct {
 	metatrain.Executor
 	numbers []uint64
@@ -227,8 +227,8 @@ func sameTraining(t *testing.T, want, got recorded) {
 	}
 }
 
-// A training that is broken off goes on with another executor: states of episodes are the same bytes, whether
-// the episode was here or they came as bytes.
+// An interrupted training continues with another executor. The bytes of an episode's state are the same whether the
+// episode was in this process or came as bytes.
 func TestResumeWithAnotherExecutor(t *testing.T) {
 	broken := errors.New("broken off")
 	for _, name := range []string{"pes, ramp, batch, random lengths", "imitation of momentum or pes", "relative, batch", "rollback"} {
@@ -261,8 +261,7 @@ func TestResumeWithAnotherExecutor(t *testing.T) {
 	}
 }
 
-// What an executor in this process opens, it closes where it cannot give it to anybody; what it was
-// given stays the caller's.
+// InProcess closes every episode that it opened and cannot return. Episodes that the caller passed in stay the caller's.
 func TestInProcessClosesWhatNobodyElseKnowsOf(t *testing.T) {
 	open, failing := 0, -1
 	cfg := small()
@@ -332,7 +331,7 @@ func TestInProcessClosesWhatNobodyElseKnowsOf(t *testing.T) {
 			t.Fatal(err, open)
 		}
 	}
-	// After all that: the executor is as good as new, and a state that it replaced is closed.
+	// After these errors the executor still works, and it closes a state that it replaces.
 	handle := &held{snapshot: data}
 	failing = -1
 	results, err := x.Estimate(t.Context(), net, []metatrain.Unit{unit(0, 5, handle), unit(1, 0, nil)})
@@ -349,14 +348,14 @@ func TestInProcessClosesWhatNobodyElseKnowsOf(t *testing.T) {
 	}
 }
 
-// lost is a state that is not to be had.
+// lost is a state whose MarshalBinary fails.
 type lost struct{}
 
 func (lost) MarshalBinary() ([]byte, error) {
 	return nil, errors.New("encoding: the state is not to be had")
 }
 
-// held is a state that somebody else keeps, with resources.
+// held is a state with resources. It records whether it was closed.
 type held struct {
 	snapshot
 	closed bool
@@ -364,7 +363,7 @@ type held struct {
 
 func (h *held) Close() error { h.closed = true; return nil }
 
-// short is an executor that does not answer as it should.
+// short is an executor that returns wrong results.
 type short struct {
 	metatrain.Executor
 	change func([]metatrain.Result) []metatrain.Result
@@ -375,7 +374,7 @@ func (s short) Estimate(ctx context.Context, net *lstm.Network, units []metatrai
 	return s.change(results), err
 }
 
-// An executor's results are checked, and what it opened is closed.
+// The trainer checks an executor's results, and closes every state after a wrong one.
 func TestResultsOfExecutorsAreChecked(t *testing.T) {
 	for word, change := range map[string]func([]metatrain.Result) []metatrain.Result{
 		"1 results for 2 units": func(r []metatrain.Result) []metatrain.Result { r[1].State.(*metatrain.Episode).Close(); return r[:1] },

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// States of trainings that were saved before their arrays had the forms of internal/saved are still
-// read, here: plain little-endian numbers, and what the estimator remembers in an array of its own.
+// This file reads saved trainings of the first form, from before internal/saved. Their arrays are plain little-endian
+// numbers, and the estimator's memory is a separate array.
 
-// modernize makes of a state of the first form one of the present form, but for its arrays.
-func (s *savedTraining) modernize() {
-	s.Settings = modern(s.Settings)
-	// It counted windows in a row, meta-batch by meta-batch: what was not finite at the end of one that went on, then
-	// all of each that did not.
+// upgrade converts a state of the first form to the present form, except for its arrays.
+func (s *savedTraining) upgrade() {
+	s.Settings = upgradeSettings(s.Settings)
+	// The first form counted non-finite windows in a row: those at the end of the last meta-step that was taken, then
+	// all windows of each skipped meta-step. The present form counts skipped meta-steps.
 	s.Skipped /= max(len(s.Slots), 1)
 }
 
-// Settings of the first form have zero fields, the network as fmt prints it, this package's
-// old name, and baselines whose zero fields meant defaults.
+// Settings of the first form contain zero fields, the network as fmt prints it, this package's old name, and baselines
+// whose zero fields meant defaults.
 var (
 	firstNetwork = regexp.MustCompile(`(?m)^network: \{(.*)\}$`)
 	firstField   = regexp.MustCompile(`(\w+):(\S*)( |$)`)
@@ -29,12 +29,13 @@ var (
 	zeroLast     = regexp.MustCompile(`(?:, )?\b[A-Z]\w* (?:0|nil|false|linear)\}`)
 )
 
-// firstDefaults are what zero fields of baselines meant that must be set since; a field of
-// Betas is the default of one that is not 0.
+// firstDefaults write out the defaults of baselines' fields. In the first form a zero field meant the default; today
+// the field must be set. If only one of Beta1 and Beta2 was zero, it had its own default.
 var firstDefaults = []struct {
 	zero *regexp.Regexp
 	set  string
 }{
+	{regexp.MustCompile(`(Imitation\{.*?, Probability) 0([,}])`), "$1 0.5$2"},
 	{regexp.MustCompile(`(baselines\.(?:AdaGrad|RMSProp)\{LearningRate) 0([,}])`), "$1 0.01$2"},
 	{regexp.MustCompile(`(baselines\.\w+\{LearningRate) 0([,}])`), "$1 0.001$2"},
 	{regexp.MustCompile(`(baselines\.(?:Momentum|Nesterov)\{LearningRate \S+, Momentum) 0\}`), "$1 0.9}"},
@@ -45,8 +46,8 @@ var firstDefaults = []struct {
 	{regexp.MustCompile(`(baselines\.Adam\{LearningRate \S+,) Beta1 (\S+), Beta2 (\S+),`), "$1 Betas [$2 $3],"},
 }
 
-// modern returns settings of the first form as Trainer.settings would write them.
-func modern(settings string) string {
+// upgradeSettings returns settings of the first form as Trainer.settings would write them today.
+func upgradeSettings(settings string) string {
 	settings = firstNetwork.ReplaceAllStringFunc(settings, func(line string) string {
 		inner := firstNetwork.FindStringSubmatch(line)[1]
 		inner = firstField.ReplaceAllString(inner, "$1 $2, ")
@@ -77,12 +78,12 @@ func firstFloats(x []float32, data []byte) error {
 	return nil
 }
 
-// firstHead is the size of what opens an episode: step (uint64), open (uint64, 0 or 1), loss
-// (float64). θ, the last gradient and the network state's own form, with its network's fingerprint, follow.
+// firstHead is the size of an episode's header in bytes: step (uint64), open (uint64, 0 or 1), loss (float64). After
+// the header come θ, the last gradient, and the network state's own form with its network's fingerprint.
 const firstHead = 24
 
-// unmarshalFirst is UnmarshalBinary of the first form, in which the network must be the one that the training was saved
-// with. window is what the estimator remembers, nil if nothing.
+// unmarshalFirst is UnmarshalBinary for the first form. The network must be the one with which the training was saved.
+// window is the estimator's memory, nil if there is none.
 func (ep *Episode) unmarshalFirst(data, window []byte) error {
 	n := 4 * len(ep.Theta)
 	if len(data) < firstHead+2*n {
@@ -102,7 +103,7 @@ func (ep *Episode) unmarshalFirst(data, window []byte) error {
 	switch m := ep.Memory.(type) {
 	case *pesMemory:
 		if len(window) == 0 {
-			ep.Memory = nil // it begins anew
+			ep.Memory = nil // PES begins anew
 			break
 		}
 		err = m.unmarshalFirst(window)
@@ -117,8 +118,8 @@ func (ep *Episode) unmarshalFirst(data, window []byte) error {
 	return err
 }
 
-// unmarshalFirst is UnmarshalBinary of the first form: each pair's ξ (float64), then the sides, all of
-// the same size.
+// unmarshalFirst is UnmarshalBinary for the first form: each pair's ξ (float64), then the sides, all of the same size
+// in bytes.
 func (m *pesMemory) unmarshalFirst(data []byte) error {
 	for _, xi := range m.xi {
 		if len(data) < 8*len(xi) {

@@ -16,9 +16,9 @@ import (
 	"learnedopt/metatrain"
 )
 
-// saved are the states in testdata/first, of trainings that the version before internal/saved's forms saved at
-// meta-step 7, and the training of resumable that each belongs to. trained.json has the kernels
-// it ran on, and of each training's last φ, little-endian, the SHA-256.
+// saved names the states in testdata/first and the training of resumable to which each belongs. They were saved at
+// meta-step 7 by the last version before the forms of internal/saved. trained.json holds the kernels of that run, and the
+// SHA-256 of each training's last φ, little-endian.
 var firstStates = map[string]string{
 	"clock-schedule": "rnnprop, clock, schedule",
 	"curriculum":     "curriculum, geometric",
@@ -30,8 +30,8 @@ var firstStates = map[string]string{
 	"skip":           "skip",
 }
 
-// A state of the first form goes on: to the φ that the version which saved it came to, where the kernels
-// are the same; and, on any, to what the same state goes on to after it was saved in the present form.
+// A state of the first form can be resumed. With the same kernels it ends with the same φ as the version that saved it.
+// With any kernels it ends as the same state does after it was saved again in the present form.
 func TestStatesOfTheFirstFormGoOn(t *testing.T) {
 	var trained struct {
 		Kernels string
@@ -65,7 +65,7 @@ func TestStatesOfTheFirstFormGoOn(t *testing.T) {
 	}
 }
 
-// resaved is a state as the trainer that goes on from it saves it.
+// resaved restores a state and saves it again.
 func resaved(t *testing.T, cfg metatrain.TrainConfig, state []byte) []byte {
 	t.Helper()
 	tr, err := metatrain.NewTrainer(cfg)
@@ -83,8 +83,8 @@ func resaved(t *testing.T, cfg metatrain.TrainConfig, state []byte) []byte {
 	return again
 }
 
-// The first form counted windows, of which a meta-batch has several: seven in a row of three episodes side by
-// side are one of a meta-step that went on, and two meta-steps.
+// The first form counted windows, and a meta-batch has several. With three episodes side by side, seven windows in a row
+// are one window of a meta-step that was taken, and two skipped meta-steps.
 func TestSkippedWindowsOfTheFirstFormAreMetaSteps(t *testing.T) {
 	state, err := os.ReadFile("testdata/first/pes-ramp-batch.state")
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 	"learnedopt/lstm"
 )
 
-// Settings of the first form, as that version wrote them, become the ones that the same training has now.
+// Settings of the first form are converted to the settings that the same training has today.
 func TestSettingsOfTheFirstForm(t *testing.T) {
 	for was, now := range map[string]any{
 		"TruncatedBackprop{SecondDerivatives true, AdjointClip 2, Objective nil, Coordinates 0}":            TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2},
 		"TruncatedBackprop{SecondDerivatives false, AdjointClip 0, Objective metaopt.Log{}, Coordinates 7}": &TruncatedBackprop{Objective: Log{}, Coordinates: 7},
 		"ES{Perturbation 0, Pairs 0, Objective nil}":                                                        ES{},
 		"PES{Perturbation 0.5, Pairs 10, Objective metaopt.Relative{Rule nil}}":                             PES{Perturbation: 0.5, Pairs: 10, Objective: Relative{}},
-		"Imitation{Teacher nil, Probability 0, Estimator nil}":                                              Imitation{},
+		"Imitation{Teacher nil, Probability 0, Estimator nil}":                                              Imitation{Probability: 0.5},
 		"Imitation{Teacher baselines.Momentum{LearningRate 0, Momentum 0}, Probability 0.25, Estimator metaopt.PES{Perturbation 0, Pairs 2, Objective nil}}": &Imitation{
 			Teacher: baselines.Momentum{LearningRate: 0.001, Momentum: 0.9}, Probability: 0.25, Estimator: &PES{Pairs: 2}},
 		"ES{Perturbation 0, Pairs 0, Objective metaopt.Relative{Rule baselines.Nesterov{LearningRate 0.1, Momentum 0.5}}}": ES{
@@ -32,7 +32,7 @@ func TestSettingsOfTheFirstForm(t *testing.T) {
 		"Imitation{Teacher baselines.Adam{LearningRate 0.01, Beta1 0, Beta2 0.9, Epsilon 0.1}, Probability 1, Estimator nil}": Imitation{
 			Teacher: baselines.Adam{LearningRate: 0.01, Betas: [2]float64{0.9, 0.9}, Epsilon: 0.1}, Probability: 1},
 	} {
-		if got, want := modern("estimator: metaopt."+was), "estimator: "+describe(reflect.ValueOf(now)); got != want {
+		if got, want := upgradeSettings("estimator: metaopt."+was), "estimator: "+describe(reflect.ValueOf(now)); got != want {
 			t.Errorf("%s\n became %s\n   want %s", was, got, want)
 		}
 	}
@@ -50,12 +50,12 @@ func TestSettingsOfTheFirstForm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := modern("network: "+was), "network: "+describe(reflect.ValueOf(made.Config())); got != want {
+		if got, want := upgradeSettings("network: "+was), "network: "+describe(reflect.ValueOf(made.Config())); got != want {
 			t.Errorf("%s\n became %s\n   want %s", was, got, want)
 		}
 	}
-	// What is no description stays, whatever it looks like.
-	if s := "family: metaopt. Dims 0, x\nepisodes: seed 0, 20 steps"; modern(s) != s {
-		t.Errorf("%q", modern(s))
+	// A line that describes neither network nor estimator stays as it is, even if it looks like one.
+	if s := "family: metaopt. Dims 0, x\nepisodes: seed 0, 20 steps"; upgradeSettings(s) != s {
+		t.Errorf("%q", upgradeSettings(s))
 	}
 }

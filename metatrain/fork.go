@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// fork returns another trajectory of the episode's problem, which goes on from where the
-// episode stands. Only one of them can have the problem at a time: see resume.
+// fork returns another trajectory on the episode's problem, which starts at the episode's present state. Both share the
+// problem: before one of them continues, resume must move the problem to its step.
 func (ep *Episode) fork() *Episode {
 	n := len(ep.Theta)
 	f := &Episode{Theta: make([]float32, n), State: ep.State.Clone(), update: make([]float32, n), grad: make([]float32, n)}
@@ -14,10 +14,10 @@ func (ep *Episode) fork() *Episode {
 	return f
 }
 
-// fits says whether an episode can be copied to this one.
+// fits says whether copyFrom can copy the episode from.
 func (ep *Episode) fits(from *Episode) bool { return ep.State.Fits(from.State) }
 
-// copyFrom makes a fork of an episode that fits it one of from, at where that stands.
+// copyFrom makes ep, which must fit, a fork of from at its present state.
 func (ep *Episode) copyFrom(from *Episode) {
 	ep.Problem, ep.Step, ep.Seed, ep.Length = from.Problem, from.Step, from.Seed, from.Length
 	ep.loss, ep.open = from.loss, from.open
@@ -28,8 +28,8 @@ func (ep *Episode) copyFrom(from *Episode) {
 
 // forward is Unroll without a record of the gradients.
 func (ep *Episode) forward(ctx context.Context, k int) (Window, error) {
-	if len(ep.one) < k+1 {
-		ep.one = slices.Repeat([][]float32{ep.grad}, k+1)
+	if len(ep.sameGrad) < k+1 {
+		ep.sameGrad = slices.Repeat([][]float32{ep.grad}, k+1)
 	}
-	return ep.Unroll(ctx, ep.one[:k+1], nil)
+	return ep.Unroll(ctx, ep.sameGrad[:k+1], nil)
 }

@@ -11,40 +11,39 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Imitation has the network imitate a hand-designed rule in some episodes, chosen at
-// random, and estimates the meta-gradients of the others as another estimator
-// does (Chen et al. 2020, arXiv:2010.09089). In an episode of imitation the
-// teacher moves θ, the network reads the gradients that the teacher meets, and with û_t
-// the teacher's update and u_t the network's the window's objective is the error relative to
-// the size of the teacher's updates,
+// Imitation trains the network to imitate a hand-designed rule, the teacher, in some episodes, chosen at random. In
+// the other episodes another estimator computes the meta-gradients (Chen et al. 2020, arXiv:2010.09089). In an episode
+// of imitation the teacher moves θ, and the network reads the gradients at the teacher's points. With the teacher's
+// update û_t and the network's update u_t, the window's objective is the squared error relative to the size of the
+// teacher's updates,
 //
-//	L(φ) = ½ Σ_{t<K} ‖u_t − û_t‖² / (1/K Σ_{t<K} ‖û_t‖²),
+//	L(φ) = ½ Σ_{t<K} ‖u_t − û_t‖² / (1/K Σ_{t<K} ‖û_t‖²).
 //
-// differentiated through the window, with the state at its start taken as given. Being relative it is
-// of the order of K for a network that knows nothing, whatever the teacher's learning rate.
-// The losses of such a window are those that the teacher visits. The
-// episode's Memory holds the teacher's state.
+// It is differentiated through the window; the state at the window's start counts as a constant. Because it is
+// relative, L is of order K for an untrained network, whatever the teacher's learning rate. The losses of such a
+// window are the losses at the teacher's points. The episode's Memory holds the teacher's state.
 type Imitation struct {
-	// Teacher is the rule. Default Adam with learning rate 0.01.
+	// Teacher is the rule to imitate. Default Adam with learning rate 0.01.
 	Teacher optimizer.Rule
-	// Probability is that of an episode of imitation, in (0, 1]. Default 0.5.
+	// Probability is the probability that an episode is one of imitation, in (0, 1]. It must be set: 0.5 is
+	// common, and 0 would be the Estimator alone.
 	Probability float64
-	// Estimator is for the other episodes. Default TruncatedBackprop{}.
+	// Estimator is the estimator for the other episodes. Default TruncatedBackprop{}.
 	Estimator Estimator
 }
 
 var _ Estimator = Imitation{}
 
-// Validate says what is wrong with the estimator.
+// Validate returns an error if the probability is out of range, or if the teacher or the other estimator is invalid.
 func (im Imitation) Validate() error {
-	if !(im.Probability >= 0 && im.Probability <= 1) {
-		return fmt.Errorf("metatrain: probability of imitation is %v; it must be in (0, 1]", im.Probability)
+	if !(im.Probability > 0 && im.Probability <= 1) {
+		return fmt.Errorf("metatrain: probability of imitation is %v; it must be in (0, 1], and 0.5 is common", im.Probability)
 	}
 	return errors.Join(usable(im.Teacher), validate(im.Estimator))
 }
 
-// Start implements Estimator: the teacher's state in an episode of imitation, what the other
-// estimator remembers in others.
+// Start implements Estimator. In an episode of imitation it returns the teacher's state, else the other estimator's
+// memory.
 func (im Imitation) Start(ep *Episode) Memory {
 	if !im.imitates(ep) {
 		return im.other().Start(ep)
@@ -52,13 +51,9 @@ func (im Imitation) Start(ep *Episode) Memory {
 	return &teacherMemory{im.teacher().Start(optimizer.LayoutOf(ep.Problem))}
 }
 
-// imitates decides what an episode is for: the same at every window of it.
+// imitates says whether the episode is one of imitation. The answer is the same for all its windows.
 func (im Imitation) imitates(ep *Episode) bool {
-	probability := im.Probability
-	if probability == 0 {
-		probability = 0.5
-	}
-	return stream.New(ep.Seed, "imitation", 0).Float64() < probability
+	return stream.New(ep.Seed, "imitation", 0).Float64() < im.Probability
 }
 
 func (im Imitation) teacher() optimizer.Rule {
@@ -75,10 +70,10 @@ func (im Imitation) other() Estimator {
 	return im.Estimator
 }
 
-// teacherMemory is what Imitation remembers of an episode of imitation.
+// teacherMemory is the Memory of an episode of imitation.
 type teacherMemory struct{ state optimizer.State }
 
-// teacherForm is the version of teacherMemory's binary form: the state's own.
+// teacherForm is the version of teacherMemory's binary form, which contains the binary form of the teacher's state.
 const teacherForm = 1
 
 // MarshalBinary implements encoding.BinaryMarshaler.
@@ -100,9 +95,9 @@ type imitation struct {
 	adjoint lstm.Adjoint
 	start   *lstm.State
 	move    []float32   // û
-	grads   [][]float32 // of the window
+	grads   [][]float32 // gradients of the window
 	slopes  [][]float32 // u − û
-	part    []float64   // of dphi
+	part    []float64   // this window's part of dphi, before scaling
 }
 
 // Estimate implements Estimator.
@@ -143,7 +138,7 @@ func (im Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, k
 		return w, err
 	}
 	if size == 0 {
-		return w, nil // the teacher stands still: there is no scale to err on
+		return w, nil // the teacher does not move, so the relative error is undefined
 	}
 	clear(m.part)
 	m.adjoint.Follow(m.part, m.start, m.grads[:k], m.slopes[:k])

@@ -11,11 +11,10 @@ import (
 	"learnedopt/optimizer"
 )
 
-// TestImitationAgainstFiniteDifferences computes the imitation loss of a window with
-// the network in float64 on the gradients that the teacher meets. The central difference with
-// h = 1e-5 is good to 1e-8 of it; ours is in float32, whose ε of 1e-7 a few hundred operations
-// carry to a few parts in 1e6 of the largest component. The second window is checked on a
-// network without state, as the one at its start is taken as given.
+// TestImitationAgainstFiniteDifferences computes the imitation loss of a window in float64, on the gradients at the
+// teacher's points. A central difference with h = 1e-5 has a relative error of 1e-8. The tested gradient is in float32:
+// its ε of 1e-7 grows over a few hundred operations to a few parts in 1e6 of the largest component. The second window is
+// checked on a network without state, because the state at the window's start counts as a constant.
 func TestImitationAgainstFiniteDifferences(t *testing.T) {
 	const n, k, h = 7, 4, 1e-5
 	teacher := baselines.Momentum{LearningRate: 0.05, Momentum: 0.9}
@@ -102,9 +101,8 @@ func widen(x []float32) []float64 {
 	return w
 }
 
-// TestImitationNearsTheTeacher has a network imitate Adam on bowls, and measures on a fresh
-// one by how much its updates miss Adam's, relative to their size: all of it for
-// one that does not move.
+// TestImitationNearsTheTeacher trains a network to imitate Adam on bowls. On a fresh bowl it measures the error of the
+// network's updates relative to the size of Adam's updates. A network that does not move has a relative error of 1.
 func TestImitationNearsTheTeacher(t *testing.T) {
 	cfg := small()
 	cfg.Network.Inputs = lstm.RNNProp
@@ -149,9 +147,8 @@ func TestImitationNearsTheTeacher(t *testing.T) {
 	}
 }
 
-// TestImitationChoosesEpisodes: of many episodes the share is that of the probability,
-// and each is of one kind through all of its windows. The teacher stands still, so
-// that an episode of imitation is known by its losses.
+// TestImitationChoosesEpisodes: among many episodes, the share of imitation equals the probability, and each episode is
+// of one kind in all its windows. The teacher does not move, so an episode of imitation is known by its losses.
 func TestImitationChoosesEpisodes(t *testing.T) {
 	net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{-0.1, 0})
 	if err != nil {
@@ -183,7 +180,7 @@ func TestImitationChoosesEpisodes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if window == 0 && !slices.Equal(dphi, plain) { // both are 0 where the teacher stands still
+			if window == 0 && !slices.Equal(dphi, plain) { // both are 0 if the teacher does not move
 				t.Fatalf("episode %d, imitation %v: meta-gradient %v, want %v", seed, stood, dphi, plain)
 			}
 		}

@@ -10,29 +10,29 @@ import (
 
 // The values of TrainConfig.OnNonFinite.
 const (
-	// SkipNonFinite gives up the window's episode and leaves the window out.
+	// SkipNonFinite leaves the window out of the meta-step and ends its episode.
 	SkipNonFinite = "skip"
 	// StopNonFinite ends the training with a *MetaDivergedError.
 	StopNonFinite = "stop"
-	// RollbackNonFinite takes no meta-step, gives up all episodes under way, and goes on from φ and Adam's
-	// moments of the last validation in which no run diverged, with new episodes. The number of
-	// meta-steps, which limits and the schedule follow, is not set back.
+	// RollbackNonFinite takes no meta-step and ends all running episodes. It restores φ and Adam's moments from the
+	// last validation in which no run diverged, and continues with new episodes. The number of meta-steps, on which
+	// the limits and the schedule depend, is not set back.
 	RollbackNonFinite = "rollback"
 )
 
-// NonFinitePolicies are the values of TrainConfig.OnNonFinite.
+// NonFinitePolicies returns the values of TrainConfig.OnNonFinite.
 func NonFinitePolicies() []string {
 	return []string{SkipNonFinite, StopNonFinite, RollbackNonFinite}
 }
 
 func (cfg TrainConfig) validatePolicy() error {
 	if !slices.Contains(NonFinitePolicies(), cfg.OnNonFinite) {
-		return fmt.Errorf("metatrain: no policy %q for what is not finite; it is one of %q", cfg.OnNonFinite, NonFinitePolicies())
+		return fmt.Errorf("metatrain: no policy %q for non-finite values; it is one of %q", cfg.OnNonFinite, NonFinitePolicies())
 	}
 	return nil
 }
 
-// giveUp reports a window that is not finite and gives up its episode.
+// giveUp reports a window with a non-finite value and ends its episode.
 func (t *Trainer) giveUp(s *slot) error {
 	t.emit(Event{
 		Kind: EventDiverged, Episode: s.index, Diverged: s.window.Diverged, Policy: t.cfg.OnNonFinite,
@@ -47,8 +47,8 @@ func (t *Trainer) giveUp(s *slot) error {
 	return nil
 }
 
-// skip counts a meta-step of which no window was finite. However many windows a meta-step has, it counts
-// once: a large meta-batch must not reach the limit sooner.
+// skip counts a meta-step without a finite window. It counts one, whatever the number of windows: a large meta-batch
+// must not reach the limit sooner.
 func (t *Trainer) skip(last *optimizer.DivergedError) error {
 	t.skipped++
 	if t.skipped >= t.cfg.SkipLimit {
@@ -57,13 +57,14 @@ func (t *Trainer) skip(last *optimizer.DivergedError) error {
 	return nil
 }
 
-// A safePoint is what a rollback goes back to: φ and Adam's state. They are never changed.
+// A safePoint holds what a rollback restores: φ and Adam's state. Its arrays are never modified.
 type safePoint struct {
 	phi  []float32
 	meta []byte
 }
 
-// makeSafe makes the present φ the safe point, if one is needed, after a validation.
+// makeSafe stores the present φ and Adam's state as the safe point after a validation without divergences, under
+// RollbackNonFinite. The first validation counts in any case, so that there is a safe point.
 func (t *Trainer) makeSafe(score compare.Score) error {
 	if t.cfg.OnNonFinite != RollbackNonFinite || score.Diverged > 0 && t.safe.meta != nil {
 		return nil
@@ -76,13 +77,13 @@ func (t *Trainer) makeSafe(score compare.Score) error {
 	return nil
 }
 
-// rollBack goes back to the safe point. Without new episodes the same would happen again.
+// rollBack goes back to the safe point and starts new episodes. The same episodes would diverge again.
 func (t *Trainer) rollBack(last *optimizer.DivergedError) error {
 	t.rollbacks++
 	if t.rollbacks >= t.cfg.SkipLimit {
 		return &MetaDivergedError{MetaStep: t.metaSteps, Returns: t.rollbacks, Last: last}
 	}
-	if t.safe.meta != nil { // without a validation there is none
+	if t.safe.meta != nil { // nil before the first validation
 		copy(t.phi, t.safe.phi)
 		t.net = t.net.With(t.phi)
 		if err := unmarshalState(t.meta, t.safe.meta); err != nil {

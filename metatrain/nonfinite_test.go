@@ -14,7 +14,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A cracked dish leaves the finite numbers at its second step.
+// A cracked dish has a non-finite loss at its second step.
 type cracked struct{ dish }
 
 func (c *cracked) LossGrad(theta, grad []float32) (float64, error) {
@@ -25,7 +25,7 @@ func (c *cracked) LossGrad(theta, grad []float32) (float64, error) {
 	return f, err
 }
 
-// some are dishes of which the k-th sampled is cracked where the function says so.
+// some is a family of dishes. The k-th sampled dish is cracked if the function returns true for k.
 type some struct {
 	sampled int
 	cracked func(k int) bool
@@ -48,8 +48,8 @@ func onSome(batch int, policy string, which func(k int) bool) TrainConfig {
 	}
 }
 
-// The skip limit counts meta-steps, however many windows they have: a meta-batch of 25, all of it not
-// finite, is one. So a rollback is reached that the limit, 20, would end before.
+// The skip limit counts meta-steps, whatever their number of windows: a meta-batch of 25 non-finite windows counts as one.
+// So a rollback happens before the limit of 20 ends the training.
 func TestSkipLimitCountsMetaSteps(t *testing.T) {
 	const batch = 25
 	for _, policy := range []string{SkipNonFinite, RollbackNonFinite} {
@@ -96,7 +96,7 @@ func TestSkipLimitCountsMetaSteps(t *testing.T) {
 			t.Errorf("%s, limit %d: %+v: %v", c.policy, c.limit, got, err)
 		}
 	}
-	// In a row: a finite meta-step in between begins the count anew.
+	// Only meta-steps in a row count: a finite one in between resets the count.
 	cfg := onSome(1, SkipNonFinite, func(k int) bool { return k%3 != 2 })
 	cfg.SkipLimit, cfg.ValidEvery = 3, 1000
 	trainer := begin(t, cfg)
@@ -110,8 +110,8 @@ func TestSkipLimitCountsMetaSteps(t *testing.T) {
 	}
 }
 
-// A rollback goes back to φ and to Adam's moments of the last validation in which no run diverged; of the
-// first one, whatever it was.
+// A rollback restores φ and Adam's moments from the last validation in which no run diverged. If there is none, it
+// restores them from the first validation.
 func TestRollbackGoesBackToTheLastGoodValidation(t *testing.T) {
 	for _, firstIsBad := range []bool{false, true} {
 		bad, crackedNow := firstIsBad, false
@@ -144,7 +144,7 @@ func TestRollbackGoesBackToTheLastGoodValidation(t *testing.T) {
 		phi, meta := at()
 		steps(3)
 		if !firstIsBad {
-			validate(true) // no point to go back to
+			validate(true) // a validation with a divergence makes no safe point
 			steps(3)
 		}
 		if p, m := at(); p == phi || bytes.Equal(m, meta) {
@@ -167,7 +167,7 @@ func TestRollbackGoesBackToTheLastGoodValidation(t *testing.T) {
 		if got := fmt.Sprint(trainer.Network().Params()); got != phi {
 			t.Error("the network is another one than φ")
 		}
-		// From there on, a better point.
+		// After the rollback, a later validation makes a new safe point.
 		steps(3)
 		validate(false)
 		phi, meta = at()

@@ -12,10 +12,9 @@ import (
 // An Objective is the meta-loss of a window of K steps, a function of its losses
 // f(θ_1) … f(θ_K). It is immutable and safe for concurrent use.
 type Objective interface {
-	// Weigh returns L and writes ∂L/∂f(θ_t), t = 1 … K, into weights. The window
-	// began at step first of the episode, and losses are its f(θ_1) … f(θ_K).
-	// An error that is a *optimizer.DivergedError gives up the episode
-	// alone, any other one ends the training.
+	// Weigh returns L and writes ∂L/∂f(θ_t), t = 1 … K, into weights. The window began at step first of the
+	// episode, and losses are its f(θ_1) … f(θ_K). After a *optimizer.DivergedError only the episode ends. Any
+	// other error ends the training.
 	Weigh(ctx context.Context, weights []float64, ep *Episode, first int, losses []float64) (float64, error)
 }
 
@@ -25,17 +24,16 @@ type Sum struct{}
 // Last is L = f(θ_K), the loss at the window's end alone (the code of Lv et al. 2017).
 type Last struct{}
 
-// Log is L = Σ ln(f(θ_t) + 1e-8): what counts is the factor by which a loss falls,
-// at any size of it (Wichrowska et al. 2017, arXiv:1703.04813). A loss that is
-// not positive is an error.
+// Log is L = Σ ln(f(θ_t) + 1e-8). It measures by which factor a loss falls, whatever its size (Wichrowska et al. 2017,
+// arXiv:1703.04813). A loss of -1e-8 or less is an error.
 type Log struct{}
 
-// Ramp is L = Σ w_t f(θ_t) with weights that grow in proportion to the step,
-// counted from the episode's start, and whose mean over the episode's T steps is 1:
+// Ramp is L = Σ w_t f(θ_t). The weights grow in proportion to the step t, counted from the episode's start, and their
+// mean over the episode's T steps is 1:
 //
 //	w_t = 2t/(T+1)
 //
-// It needs the episode's Length, T.
+// It is an error if T, the episode's Length, is not known.
 type Ramp struct{}
 
 var (
@@ -92,7 +90,8 @@ func (Ramp) Weigh(_ context.Context, weights []float64, ep *Episode, first int, 
 	return sum, nil
 }
 
-// weigh is the objective's view of a window that ended well; nil is Sum. A divergence that it meets is the window's.
+// weigh calls the objective, by default Sum, on a window without divergence. If the objective diverges, weigh stores the
+// divergence in the window and returns no error.
 func weigh(ctx context.Context, o Objective, weights []float64, ep *Episode, first int, w *Window) (float64, error) {
 	if o == nil {
 		o = Sum{}

@@ -12,9 +12,8 @@ import (
 	"learnedopt/optimizer"
 )
 
-// TestObjectivesAreWorthTheirFormula has values by hand, for a window of
-// three steps that begins at step 4 of 9, on f(θ) = θ², which gradient descent with
-// learning rate 0.25 halves θ of at every step.
+// TestObjectivesAreWorthTheirFormula compares objectives with values computed by hand, for a window of three steps that
+// begins at step 4 of 9. On f(θ) = θ², gradient descent with learning rate 0.25 halves θ at every step.
 func TestObjectivesAreWorthTheirFormula(t *testing.T) {
 	losses := []float64{4, 1, 0.25}
 	for name, c := range map[string]struct {
@@ -41,8 +40,8 @@ func TestObjectivesAreWorthTheirFormula(t *testing.T) {
 				break
 			}
 		}
-		// The weights are the derivatives of the value: all but log are linear, and
-		// its third derivative, 2/f³, makes h²·128/6 of the smallest loss.
+		// The weights are the derivatives of the value. All objectives except log are linear; the third derivative of
+		// log, 2/f³, gives an error of h²·128/6 at the smallest loss.
 		for i := range losses {
 			const h = 1e-4
 			side := func(sign float64) float64 {
@@ -83,9 +82,9 @@ func zeroNet(t *testing.T) *lstm.Network {
 	return net
 }
 
-// TestObjectiveIsDifferentiated compares the meta-gradient of every objective
-// with that of the weights that the objective gave, over two windows on data that
-// change at every step: so the reference run does not disturb the data either.
+// TestObjectiveIsDifferentiated compares the meta-gradient of every objective with the meta-gradient of a sum with the
+// weights that the objective returned, over two windows. The data change at every step, so the test also shows that the
+// reference run does not disturb the data.
 func TestObjectiveIsDifferentiated(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
 	if err != nil {
@@ -136,7 +135,7 @@ func TestObjectiveIsDifferentiated(t *testing.T) {
 	}
 }
 
-// positive is a quartic that is lifted above zero.
+// positive is a quartic plus a constant that makes it positive.
 type positive struct{ exactQuartic }
 
 func (p *positive) LossGrad(theta, grad []float32) (float64, error) {
@@ -144,8 +143,8 @@ func (p *positive) LossGrad(theta, grad []float32) (float64, error) {
 	return f + 10, err
 }
 
-// TestReferenceIsTheRulesOwnRun extends a reference bit by bit, with the episode's own
-// windows in between, and compares it with one run of the rule.
+// TestReferenceIsTheRulesOwnRun extends a reference step by step, with the episode's own windows in between, and compares
+// it with one run of the rule.
 func TestReferenceIsTheRulesOwnRun(t *testing.T) {
 	rule := baselines.Adam{LearningRate: 0.05}
 	out, err := optimizer.Run(t.Context(), rule, &quartic{seed: 3, n: 7}, 6)
@@ -170,8 +169,8 @@ func TestReferenceIsTheRulesOwnRun(t *testing.T) {
 	}
 }
 
-// TestObjectivesReject what they cannot weigh; a reference that diverges gives up the
-// episode, everything else ends the training.
+// TestObjectivesReject checks the errors of objectives. If a reference diverges, only the episode ends. Every other error
+// ends the training.
 func TestObjectivesReject(t *testing.T) {
 	episode := func() *metatrain.Episode { return metatrain.NewEpisode(zeroNet(t), square{}) }
 	weights := make([]float64, 2)
@@ -194,8 +193,7 @@ func TestObjectivesReject(t *testing.T) {
 	}
 }
 
-// TestEpisodesKnowTheirLength: of lengths drawn at random, each is the step after
-// which another episode begins.
+// TestEpisodesKnowTheirLength: each randomly drawn length is the step after which the next episode begins.
 func TestEpisodesKnowTheirLength(t *testing.T) {
 	cfg := small()
 	cfg.Steps, cfg.RandomSteps, cfg.MetaSteps = 40, true, 60
@@ -215,7 +213,7 @@ func TestEpisodesKnowTheirLength(t *testing.T) {
 	}
 }
 
-// watcher is truncated backprop that notes the episodes' steps and lengths.
+// watcher is truncated backprop that records the episodes' steps and lengths.
 type watcher struct {
 	metatrain.TruncatedBackprop
 	windows []struct{ end, length int }

@@ -29,7 +29,7 @@ func TestOriginalTrace(t *testing.T) {
 	if err := trainer.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// After the first unroll, which does not move, x falls by the new rule.
+	// In the first unroll x does not move. After it, x falls by the new rule.
 	phi := trainer.Network().Params()
 	x := 1.0
 	for range 5 {
@@ -52,11 +52,10 @@ func TestOriginalTrace(t *testing.T) {
 	}
 }
 
-// TestMetaTrainingAgainstTorch repeats a meta-training of PyTorch in float64: 25
-// meta-steps in five episodes, with and without second derivatives. Ours is in
-// float32. Adam divides each component by its own size, so what rounding does to
-// components near zero is carried into φ at up to the learning rate, 0.003, a
-// step; everywhere else φ and losses agree to a few parts in 1e5.
+// TestMetaTrainingAgainstTorch repeats a meta-training by PyTorch in float64: 25 meta-steps in five episodes, with and
+// without second derivatives. Ours is in float32. Adam divides each component by its own size. So rounding errors in
+// components near zero change φ by up to the learning rate, 0.003, per step. Everywhere else φ and losses agree to a few
+// parts in 1e5.
 func TestMetaTrainingAgainstTorch(t *testing.T) {
 	var fixture struct {
 		Problem struct {
@@ -146,10 +145,9 @@ func (r *recorder) Estimate(ctx context.Context, dphi []float64, ep *metatrain.E
 	return w, err
 }
 
-// TestCentralDifferencesStandInForHessian compares the meta-gradient with second
-// derivatives of a problem that offers its Hessian with that of the same problem
-// which does not, over two windows on data that change at every step. Central
-// differences of float32 gradients are good to about 1e-4 (see hessianVector).
+// TestCentralDifferencesStandInForHessian compares two meta-gradients with second derivatives: on a problem that offers
+// its Hessian, and on the same problem without it. It uses two windows, on data that change at every step. Central
+// differences of float32 gradients have a relative error of about 1e-4 (see hessianVector).
 func TestCentralDifferencesStandInForHessian(t *testing.T) {
 	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 5, Inputs: lstm.Raw | lstm.LogAndSign, P: 2, Scale: 0.5}, newRand(1))
 	if err != nil {
@@ -188,8 +186,8 @@ func TestCentralDifferencesStandInForHessian(t *testing.T) {
 	}
 }
 
-// remoteBowl is f_t(θ) = Σ_i a_i(t) (θ_i − c)²/2 from near c = 1000, where float32 numbers are 6e-5 apart;
-// exactRemoteBowl has its Hessian, the diagonal of a.
+// remoteBowl is f_t(θ) = Σ_i a_i(t) (θ_i − c)²/2, from a start near c = 1000, where float32 numbers are 6e-5 apart.
+// exactRemoteBowl also offers its Hessian, the diagonal matrix of a.
 type remoteBowl struct{ quartic }
 
 const remoteCentre = 1000
@@ -221,10 +219,10 @@ func (r *exactRemoteBowl) HessianVector(dst, _, v []float32) error {
 	return nil
 }
 
-// Far from the origin the step of a central difference must grow with θ: one of 4e-3, which is right near it, moves
-// points by 66 of the float32 numbers there, and rounding makes 1 % of the products wrong; a step of 4 does a
-// thousandth of that. The meta-gradient, of which second derivatives are a fifth, was seen to be off by
-// 6e-7, and by 1.5e-3 with the smaller step.
+// Far from the origin, the step of a central difference must grow with θ. A step of 4e-3, right near the origin, moves
+// points here by only 66 float32 spacings, and rounding changes the products by 1 %. With a step of 4 the error is a
+// thousandth of that. Second derivatives make up a fifth of the meta-gradient. Its measured error is 6e-7, and 1.5e-3
+// with the smaller step.
 func TestCentralDifferencesFarFromTheOrigin(t *testing.T) {
 	net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{-0.5, 0})
 	if err != nil {

@@ -20,8 +20,8 @@ func (square) LossGrad(theta, grad []float32) (float64, error) {
 	return float64(theta[0]) * float64(theta[0]), nil
 }
 
-// quartic is f_t(θ) = Σ_i a_i(t) (θ_i⁴ + θ_i²)/2 + θ_i θ_{i+1}/4, a(t) fresh at every
-// step: a stochastic problem with a Hessian that depends on where and when.
+// quartic is f_t(θ) = Σ_i a_i(t) (θ_i⁴ + θ_i²)/2 + θ_i θ_{i+1}/4, with a fresh a(t) at every step: a stochastic problem
+// whose Hessian depends on θ and t.
 type quartic struct {
 	seed uint64
 	n, t int
@@ -56,7 +56,7 @@ func (q *quartic) LossGrad(theta, grad []float32) (float64, error) {
 	return f, nil
 }
 
-// exactQuartic is quartic with its Hessian.
+// exactQuartic is a quartic that offers its Hessian.
 type exactQuartic struct{ quartic }
 
 func (q *exactQuartic) Metrics() optimizer.Metric { return optimizer.Hessian }
@@ -118,13 +118,13 @@ func (q *leastSquares) CurvatureProduct(dst, _, v []float32, _ optimizer.Metric,
 	return err
 }
 
-// family makes a family of a function.
+// family is a function as a family.
 type family func(rng *rand.Rand) (optimizer.Problem, error)
 
 func (f family) Name() string                                     { return "test" }
 func (f family) Sample(rng *rand.Rand) (optimizer.Problem, error) { return f(rng) }
 
-// only is the family of one problem.
+// only is a family of a single problem.
 func only(p optimizer.Problem) family {
 	return func(*rand.Rand) (optimizer.Problem, error) { return p, nil }
 }

@@ -9,9 +9,9 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Relative is L = Σ f(θ_t)/(r_t + 1e-8), where r_t is what a reference rule reaches at the
-// same step of the same instance, from the same starting point on the same minibatches. So
-// instances and steps of large losses count no more than others.
+// Relative is L = Σ f(θ_t)/(r_t + 1e-8). Here r_t is the loss that a reference rule reaches at the same step of the same
+// instance, from the same starting point and on the same minibatches. So instances and steps with large losses count no
+// more than others. A reference loss of -1e-8 or less is an error.
 type Relative struct {
 	// Rule is the reference. Default Adam with learning rate 0.01.
 	Rule optimizer.Rule
@@ -19,14 +19,14 @@ type Relative struct {
 
 var _ Objective = Relative{}
 
-// handDesigned is the hand-designed rule that a network is held to unless another one is set.
+// handDesigned is the default teacher of Imitation and the default reference of Relative.
 var handDesigned = baselines.Adam{LearningRate: 0.01}
 
-// Validate says what is wrong with the reference.
+// Validate returns an error if the reference rule is invalid or has a guard.
 func (r Relative) Validate() error { return usable(r.Rule) }
 
-// usable returns an error for a rule that is not valid, or that moves the parameters itself: nobody else can then
-// take its updates. nil is a default.
+// usable returns an error if a rule cannot be a teacher or a reference: it is invalid, or it moves the parameters itself,
+// so that its updates are not known. A nil rule stands for the default.
 func usable(rule optimizer.Rule) error {
 	if rule == nil {
 		return nil
@@ -40,7 +40,7 @@ func usable(rule optimizer.Rule) error {
 	return nil
 }
 
-// offers returns an error if a rule needs what the episode's problem does not have.
+// offers returns an error if a rule needs something that the episode's problem does not offer.
 func (ep *Episode) offers(rule optimizer.Rule) error {
 	return rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true, Metrics: optimizer.MetricsOf(ep.Problem)})
 }
@@ -67,18 +67,16 @@ func (r Relative) Weigh(ctx context.Context, weights []float64, ep *Episode, fir
 	return sum, nil
 }
 
-// A reference is a hand-designed rule's run on an episode's problem, as far as it was
-// asked for.
+// A reference is a hand-designed rule's run on an episode's problem. It is extended on demand.
 type reference struct {
 	theta, grad, update []float32
 	state               optimizer.State
 	losses              []float64
 }
 
-// Reference returns the losses f(θ_0) … f(θ_T) of a rule's own run on the episode's
-// problem, with T at least steps, and leaves the problem where it stood. An episode has one
-// reference: the rule of the first call. A run that is not finite up to
-// T is a *optimizer.DivergedError. The slice is the episode's.
+// Reference returns the losses f(θ_0) … f(θ_T) of the rule's own run on the episode's problem, with T at least steps.
+// The problem ends at the same step as before. An episode has only one reference: later calls ignore rule and extend
+// the run of the first call. A non-finite loss is a *optimizer.DivergedError. The slice belongs to the episode.
 func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int) ([]float64, error) {
 	r := ep.reference
 	if r == nil {

@@ -15,7 +15,7 @@ import (
 	"learnedopt/rules"
 )
 
-// A teacher and a reference may ask for the parameters, as weight decay does: the losses are those of the
+// A teacher and a reference may need the parameters, as weight decay does. Their losses then equal the losses of the
 // rule's own run.
 func TestRulesThatAskForParameters(t *testing.T) {
 	rule := rules.WeightDecay{Rule: baselines.Adam{LearningRate: 0.05}, Decay: 0.5}
@@ -46,7 +46,7 @@ func TestRulesThatAskForParameters(t *testing.T) {
 	}
 }
 
-// unsound is a family and an objective that say what is wrong with them.
+// unsound is a family and an objective whose Validate fails.
 type unsound struct{ metatrain.Sum }
 
 func (unsound) Validate() error { return errors.New("unsound") }
@@ -55,7 +55,7 @@ func (unsound) Sample(*rand.Rand) (optimizer.Problem, error) {
 	return nil, errors.New("not validated before")
 }
 
-// Whatever a configuration holds is validated with it, before anything starts.
+// Validating a configuration also validates every value in it, before anything starts.
 func TestWhatAConfigurationHoldsIsValidated(t *testing.T) {
 	poor := baselines.Momentum{LearningRate: -1}
 	wrong := map[string]any{
@@ -68,11 +68,11 @@ func TestWhatAConfigurationHoldsIsValidated(t *testing.T) {
 		var estimators []metatrain.Estimator
 		if rule, ok := x.(optimizer.Rule); ok {
 			x = metatrain.Relative{Rule: rule}
-			estimators = append(estimators, metatrain.Imitation{Teacher: rule}, &metatrain.Imitation{Teacher: rule, Probability: 1})
+			estimators = append(estimators, metatrain.Imitation{Teacher: rule, Probability: 0.5}, &metatrain.Imitation{Teacher: rule, Probability: 1})
 		}
 		objective := x.(metatrain.Objective)
 		estimators = append(estimators, metatrain.TruncatedBackprop{Objective: objective}, metatrain.ES{Objective: objective}, metatrain.PES{Objective: objective},
-			&metatrain.PES{Objective: objective}, metatrain.Imitation{Estimator: metatrain.PES{Objective: objective}})
+			&metatrain.PES{Objective: objective}, metatrain.Imitation{Probability: 0.5, Estimator: metatrain.PES{Objective: objective}})
 		for _, e := range estimators {
 			cfg := small()
 			cfg.Estimator = e

@@ -6,17 +6,17 @@ import (
 	"math"
 )
 
-// learningRateFactor is the factor of the meta learning rate at the s-th meta-step,
-// counted from 0. With c = s+1, warm-up W, decay D and final fraction F it is
+// learningRateFactor is the factor of the meta learning rate at the s-th meta-step, counted from 0. With c = s+1,
+// WarmUp W, DecaySteps D and FinalFraction F it is
 //
 //	c/W                                        c ≤ W
 //	F + (1−F) (1 + cos(π (c−W)/(D−W)))/2   W < c ≤ D
 //	F                                          D < c
 //
-// which is optax.warmup_cosine_decay_schedule from 0 over peak 1 to F at count c:
-// no meta-step is lost on a rate of 0, and the D-th has the final one. F = 1 is
-// exactly 1 after the warm-up. Cosine decay is from Loshchilov and Hutter 2017,
-// equation 5; warm-up from Goyal et al. 2017, section 2.2.
+// This is optax.warmup_cosine_decay_schedule with initial value 0, peak 1 and end value F, at count c. The first
+// meta-step already has a rate above 0, and the D-th meta-step has the final rate. For F = 1 the factor is exactly 1
+// after the warm-up. Cosine decay is from Loshchilov and Hutter 2017, equation 5; warm-up from Goyal et al. 2017,
+// section 2.2.
 func (cfg TrainConfig) learningRateFactor(s int) float64 {
 	c, w, d := s+1, cfg.WarmUp, cfg.DecaySteps
 	switch {
@@ -29,8 +29,7 @@ func (cfg TrainConfig) learningRateFactor(s int) float64 {
 	return cfg.FinalFraction + (1-cfg.FinalFraction)*cosine
 }
 
-// MetaLearningRateAt returns the meta learning rate of the s-th meta-step, counted
-// from 0.
+// MetaLearningRateAt returns the meta learning rate of the s-th meta-step, counted from 0.
 func (cfg TrainConfig) MetaLearningRateAt(s int) float64 {
 	cfg = cfg.WithDefaults()
 	return cfg.MetaLearningRate * cfg.learningRateFactor(s)
@@ -46,7 +45,7 @@ func (cfg *TrainConfig) scheduleDefaults() {
 	}
 }
 
-// validateSchedule says what is wrong with the schedule of the meta learning rate.
+// validateSchedule returns an error if the schedule of the meta learning rate is invalid.
 func (cfg TrainConfig) validateSchedule() error {
 	decays := cfg.FinalFraction != 1
 	switch {
@@ -62,7 +61,8 @@ func (cfg TrainConfig) validateSchedule() error {
 	return nil
 }
 
-// applySchedule scales an update of Adam, which is linear in its learning rate.
+// applySchedule multiplies Adam's update by the schedule's factor. Adam's update is linear in its learning rate, so this
+// equals a change of the learning rate.
 func (t *Trainer) applySchedule() {
 	factor := t.cfg.learningRateFactor(t.metaSteps)
 	if factor == 1 {

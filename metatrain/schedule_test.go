@@ -11,8 +11,8 @@ import (
 	"learnedopt/metatrain"
 )
 
-// The values are optax.warmup_cosine_decay_schedule(0, 0.004, 4, 10, 0.0004) at
-// counts 1 … 12: linear, then with the cosines of multiples of π/6.
+// The values are optax.warmup_cosine_decay_schedule(0, 0.004, 4, 10, 0.0004) at counts 1 … 12: first linear, then with
+// cosines of multiples of π/6.
 func TestMetaLearningRateAt(t *testing.T) {
 	cfg := metatrain.TrainConfig{MetaLearningRate: 0.004, WarmUp: 4, FinalFraction: 0.1, MetaSteps: 10}
 	root := math.Sqrt(3) / 4
@@ -24,7 +24,7 @@ func TestMetaLearningRateAt(t *testing.T) {
 			t.Errorf("meta-step %d: %v, want %v", s, got, want)
 		}
 	}
-	// A fraction of 0 is a decay to 0 where a decay is asked for.
+	// If DecaySteps is set, a fraction of 0 means a decay to 0.
 	cfg.FinalFraction, cfg.DecaySteps = 0, 6
 	for s, want := range map[int]float64{3: 0.004, 4: 0.002, 5: 0, 9: 0} {
 		if got := cfg.MetaLearningRateAt(s); math.Abs(got-want) > 1e-15 {
@@ -36,9 +36,8 @@ func TestMetaLearningRateAt(t *testing.T) {
 	}
 }
 
-// TestScheduleScalesEveryMetaStep reads the rate off φ: as long as φ moves little
-// the meta-gradients of one problem hardly change, so the quotient of the
-// updates with and without a schedule is near its factor.
+// TestScheduleScalesEveryMetaStep measures the rate by the changes of φ. As long as φ moves little, the meta-gradients of
+// one problem hardly change. So the quotient of the updates with and without a schedule is close to the schedule's factor.
 func TestScheduleScalesEveryMetaStep(t *testing.T) {
 	steps := func(change func(*metatrain.TrainConfig)) (all [][]float32) {
 		cfg := small()
@@ -73,7 +72,7 @@ func TestScheduleScalesEveryMetaStep(t *testing.T) {
 	}
 	constant := steps(func(*metatrain.TrainConfig) {})
 	scheduled := steps(func(c *metatrain.TrainConfig) { c.WarmUp, c.FinalFraction = 4, 0.1 })
-	// (1+cos(π/6))/2 and so on, of the six meta-steps after the warm-up.
+	// (1+cos(π/6))/2 and so on, for the six meta-steps after the warm-up.
 	want := []float64{0.25, 0.5, 0.75, 1, 0.93971143, 0.775, 0.55, 0.325, 0.16028857, 0.1}
 	for s, w := range want {
 		// The gradient changes by some percent on the way.
@@ -86,7 +85,7 @@ func TestScheduleScalesEveryMetaStep(t *testing.T) {
 	}
 }
 
-// TestAnEarlyEndKeepsTheSchedule stops at meta-step 3 what would decay until 10.
+// TestAnEarlyEndKeepsTheSchedule stops at meta-step 3 a training whose rate decays until meta-step 10.
 func TestAnEarlyEndKeepsTheSchedule(t *testing.T) {
 	run := func(limit, decay int) []float32 {
 		cfg := small()
@@ -127,8 +126,7 @@ func TestScheduleRejects(t *testing.T) {
 	}
 }
 
-// TestValidationAtOtherHorizons says each horizon's score in events, and prefixes are
-// the runs of that length.
+// TestValidationAtOtherHorizons: events hold the score at each horizon, which equals the score of runs of that length.
 func TestValidationAtOtherHorizons(t *testing.T) {
 	validate := func(horizons ...int) (compare.Score, []compare.HorizonScore) {
 		cfg := small()

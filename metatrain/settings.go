@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// settings are what a training's result depends on, line by line. A field of a struct that is zero is left
-// out, so that another field in a later version makes no saved training useless.
+// settings returns the settings on which a training's result depends, as lines of text. Zero fields of structs are left
+// out. So a later version can add fields, and trainings saved before still match.
 func (t *Trainer) settings() string {
 	cfg := t.cfg
 	lines := []string{
@@ -22,8 +22,9 @@ func (t *Trainer) settings() string {
 	return strings.Join(lines, "\n")
 }
 
-// differ returns the first lines in which two texts differ.
-func differ(a, b string) (string, string) {
+// firstDifference returns the first pair of lines in which two texts differ. If one text is only longer, it returns both
+// texts. If they are equal, it returns two empty strings.
+func firstDifference(a, b string) (string, string) {
 	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
 	for i := range min(len(as), len(bs)) {
 		if as[i] != bs[i] {
@@ -36,7 +37,7 @@ func differ(a, b string) (string, string) {
 	return "", ""
 }
 
-// describe is a value's type and exported fields that are not zero, with all that they point to.
+// describe returns a value's type and its exported non-zero fields as text. It follows pointers and interfaces.
 func describe(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Interface, reflect.Pointer:

@@ -12,21 +12,21 @@ import (
 
 // A slot runs the episodes of one place in the meta-batch, one after another.
 type slot struct {
-	live  bool // an episode is under way
-	index int  // of the episode
-	steps int  // its length
-	step  int  // where it stands
+	live  bool // whether an episode is running
+	index int  // the episode's index
+	steps int  // the episode's length
+	step  int  // the number of steps it has taken
 	state encoding.BinaryMarshaler
 	sum   episodeSum
 	seen  Seen // activity since the last validation
 
-	// The present window.
+	// Results of the present window.
 	gradient []float64
-	norm     float64 // of gradient
+	norm     float64 // the norm of gradient, before clipping
 	window   Window
 }
 
-// begin gives a slot that has no episode the next one.
+// begin starts the next episode in a slot that has none.
 func (t *Trainer) begin(s *slot) {
 	if s.live {
 		return
@@ -36,8 +36,8 @@ func (t *Trainer) begin(s *slot) {
 	t.episodes++
 }
 
-// staggered is the length of episode e: of the meta-batch's first episodes, of the training
-// or a stage, a part, so that they end one after another.
+// staggered is the length of episode e. The first meta-batch of the training, of a stage, or after a rollback gets only
+// parts of the full length, so that its episodes end one after another.
 func (t *Trainer) staggered(e uint64) int {
 	steps, batch := t.length(e), uint64(t.cfg.Batch)
 	e -= t.stages.first
@@ -48,11 +48,11 @@ func (t *Trainer) staggered(e uint64) int {
 	return int((windows*(e+1)+batch-1)/batch) * t.cfg.Unroll
 }
 
-// unit is the next window of a slot's episode.
-func (t *Trainer) unit(i int, look bool) Unit {
+// unit returns the unit for the next window of slot i's episode. If probe is set, it asks for a probe.
+func (t *Trainer) unit(i int, probe bool) Unit {
 	s := t.slots[i]
 	u := Unit{MetaStep: t.metaSteps, Slot: i, Episode: s.index, Length: s.steps, Step: s.step, Window: t.cfg.Unroll, State: s.state}
-	if look {
+	if probe {
 		u.Seen = &s.seen
 	}
 	return u
@@ -60,11 +60,11 @@ func (t *Trainer) unit(i int, look bool) Unit {
 
 // estimate has the executor compute the next window of every slot.
 func (t *Trainer) estimate(ctx context.Context) error {
-	look := t.looks()
+	probe := t.probesNow()
 	t.units = t.units[:0]
 	for i, s := range t.slots {
 		t.begin(s)
-		t.units = append(t.units, t.unit(i, look))
+		t.units = append(t.units, t.unit(i, probe))
 	}
 	results, err := t.executor.Estimate(ctx, t.net, t.units)
 	if err != nil {
@@ -73,13 +73,14 @@ func (t *Trainer) estimate(ctx context.Context) error {
 	if len(results) != len(t.units) {
 		return fmt.Errorf("metatrain: the executor returned %d results for %d units", len(results), len(t.units))
 	}
-	for i, s := range t.slots { // all of them, so that Close finds what is open
+	for i, s := range t.slots { // also after an error, so that Close finds every open episode
 		err = errors.Join(err, s.take(&results[i], &t.units[i], len(t.phi)))
 	}
 	return err
 }
 
-// take takes the result of the slot's unit over; n is the number of meta-parameters.
+// take stores the result of the slot's unit in the slot. n is the number of meta-parameters. It returns an error if the
+// result has the wrong shape.
 func (s *slot) take(r *Result, u *Unit, n int) error {
 	s.state, s.window, s.gradient = r.State, r.Window, r.Gradient
 	if s.window.Diverged != nil {
@@ -97,14 +98,14 @@ func (s *slot) take(r *Result, u *Unit, n int) error {
 	return nil
 }
 
-// end drops a slot's episode.
+// end ends a slot's episode and closes its state.
 func (s *slot) end() error {
 	state := s.state
 	s.live, s.state = false, nil
 	return closeState(state)
 }
 
-// checkMeta returns a divergence if a meta-gradient is not finite in float32.
+// checkMeta returns a divergence if a component of the meta-gradient is not finite in float32.
 func checkMeta(step int, dphi []float64) *optimizer.DivergedError {
 	for i, d := range dphi {
 		if !(math.Abs(d) <= math.MaxFloat32) {

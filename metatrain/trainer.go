@@ -15,90 +15,81 @@ import (
 	"learnedopt/optimizer"
 )
 
-// TrainConfig is a meta-training. Of its fields only Family and a limit,
-// MetaSteps or Time, have no default.
+// TrainConfig configures a meta-training. Family and at least one limit, MetaSteps or Time, must be set. All other
+// fields have defaults.
 type TrainConfig struct {
-	// Family draws the problems to train on: episode e gets the stream
-	// (Seed, "train", e), validation instance i the stream (Seed, "valid", i).
+	// Family draws the problems: episode e is drawn from the stream (Seed, "train", e), and validation instance i
+	// from the stream (Seed, "valid", i).
 	Family optimizer.Family
-	// Valid, if set, draws the validation instances in its place, and is the task of
-	// the provenance: Family is then the same task made harder (tasks.RandomScaling,
-	// tasks.Joint).
+	// Valid, if set, draws the validation instances instead of Family, and names the task in the provenance. Set it
+	// if Family is a harder version of the same task (tasks.RandomScaling, tasks.Joint).
 	Valid optimizer.Family
-	// Network is the shape of the network, Initial the network to start from.
-	// Default: a random one of that shape. If Initial is set, Network is not read.
+	// Network is the shape of the network. Initial is the network to start from. Default: a random network of the
+	// shape Network. If Initial is set, Network is not read.
 	Network lstm.Config
 	Initial *lstm.Network
-	// Init says how that random network is drawn. Default: as PyTorch does.
+	// Init says how the random network is drawn. Default: as PyTorch draws it.
 	Init lstm.Init
-	// Steps is the length T of an episode, Unroll that of a window, K, which must divide
-	// it. Default 100 and 20.
+	// Steps is the length T of an episode. Unroll is the length K of a window, which must divide T. Default 100 and
+	// 20.
 	Steps, Unroll int
-	// Horizons, if set, is a curriculum (Chen et al. 2020, section 3.1): episodes of
-	// stage s have Horizons[s] steps, all divisible by Unroll, and Steps is not read but
-	// becomes the last. Validation is at the next stage's horizon, the last stage's
-	// own. A stage ends after 3 validations or more, when StagePatience of them in a
-	// row, by default 1, brought no new best; then the best φ is restored and the
-	// next stage begins with new moments of Adam. Train ends after the last stage
-	// or one that never improved.
+	// Horizons, if set, is a curriculum (Chen et al. 2020, section 3.1). Episodes of stage s have Horizons[s] steps,
+	// ascending and all divisible by Unroll; Steps is ignored and set to the last horizon. Validation runs at the
+	// next stage's horizon; in the last stage, at its own. A stage ends after at least 3 validations, when
+	// StagePatience validations in a row (default 1) brought no new best. Then the best φ is restored, and the next
+	// stage begins with new moments of Adam. Train ends after the last stage, or after a stage that never improved.
 	Horizons      []int
 	StagePatience int
-	// RandomSteps draws an episode's length log-uniformly from the multiples of Unroll up to
-	// Steps, or to the stage's horizon, so that short and long runs both
-	// occur (Wichrowska et al. 2017, section 4).
+	// RandomSteps draws an episode's length log-uniformly from the multiples of Unroll up to Steps, or up to the
+	// stage's horizon. So both short and long runs occur (Wichrowska et al. 2017, section 4).
 	RandomSteps bool
-	// MetaSteps and Time limit the training; 0 is no limit. A training that is
-	// limited by time ends after as many meta-steps as the machine makes of it.
+	// MetaSteps and Time limit the training; 0 means no limit. With a limit of time, the number of meta-steps depends
+	// on the speed of the machine.
 	MetaSteps int
 	Time      time.Duration
-	// MetaLearningRate is Adam's on φ. Default 0.003.
+	// MetaLearningRate is the learning rate of Adam on φ. Default 0.003.
 	MetaLearningRate float64
-	// WarmUp is the number of meta-steps over which the meta learning rate rises
-	// linearly to MetaLearningRate. Default 0: none.
+	// WarmUp is the number of meta-steps over which the meta learning rate rises linearly to MetaLearningRate.
+	// Default 0: no warm-up.
 	WarmUp int
-	// FinalFraction is the fraction of MetaLearningRate that it decays to after
-	// the warm-up, along a cosine that ends at meta-step DecaySteps, by default
-	// the last one. Default 1, constant, unless DecaySteps is set: 0 is then a decay to 0.
+	// After the warm-up, the meta learning rate decays along a cosine to FinalFraction times MetaLearningRate. The
+	// decay ends at meta-step DecaySteps, by default the last one. Default of FinalFraction: 1, a constant rate,
+	// if DecaySteps is 0; if DecaySteps is set, 0 means a decay to 0.
 	FinalFraction float64
 	DecaySteps    int
-	// Clip bounds the Euclidean norm of each episode's meta-gradient, before the mean over
-	// the meta-batch: their norms are heavy-tailed, and one episode must not outvote the
-	// others. Default 1; +Inf turns it off.
+	// Clip bounds the Euclidean norm of each episode's meta-gradient, before the mean over the meta-batch. The norms
+	// are heavy-tailed, and one episode must not dominate the others. Default 1; +Inf turns clipping off.
 	Clip float64
-	// Batch is the number of episodes that run side by side, the meta-batch: a
-	// meta-step follows the mean of their meta-gradients. The first ones are cut short, so
-	// that from then on they stand at different steps, and a meta-step sees the
-	// beginning and the end of runs. Default 1.
+	// Batch is the number of episodes that run side by side, the meta-batch. A meta-step follows the mean of their
+	// meta-gradients. The first episodes are cut short, so that later ones are at different steps, and a meta-step
+	// sees both the beginning and the end of runs. Default 1.
 	Batch int
 	// Estimator computes meta-gradients. Default TruncatedBackprop{}.
 	Estimator Estimator
-	// Executor computes the units of each meta-step. It must do so as an InProcess of the same
-	// configuration does, which is the default.
+	// Executor computes the units of each meta-step. Its results must equal the results of an InProcess of the same
+	// configuration. Default: such an InProcess.
 	Executor Executor
-	// ValidEvery is the number of meta-steps between validations, ValidRuns
-	// the number of instances of each. Default 50 and 8. The φ of the best score
-	// is kept.
+	// ValidEvery is the number of meta-steps between validations. ValidRuns is the number of instances of each
+	// validation. Default 50 and 8. The trainer keeps the φ with the best score.
 	ValidEvery, ValidRuns int
-	// ValidSteps are the horizons that validation evaluates, ascending. Default:
-	// Steps alone, or as the curriculum says. Selection says which score is the best. Default SelectMean.
+	// ValidSteps are the horizons of a validation, ascending. Default: only Steps, or as the curriculum says.
+	// Selection says which score is compared: one of compare.Selections. Default compare.SelectMean.
 	ValidSteps []int
 	Selection  string
-	// Patience ends the training after so many validations in a row without a
-	// new best. Default 0: never.
+	// Patience ends the training after this many validations in a row without a new best. Default 0: never.
 	Patience int
-	// OnNonFinite says what follows a window in which something was not finite: SkipNonFinite,
-	// StopNonFinite or RollbackNonFinite. Each is reported as an event. Default SkipNonFinite.
+	// OnNonFinite says what to do after a window with a non-finite value: SkipNonFinite, StopNonFinite or
+	// RollbackNonFinite. Every such window is also reported as an event. Default SkipNonFinite.
 	OnNonFinite string
-	// SkipLimit ends the training with a *MetaDivergedError after so many meta-steps in a row of which
-	// no window was finite, or under RollbackNonFinite after so many returns to one point. Default 20.
+	// SkipLimit ends the training with a *MetaDivergedError after this many meta-steps in a row without a finite
+	// window. Under RollbackNonFinite it is the number of returns to the same point. Default 20.
 	SkipLimit int
-	// Seed fixes everything random.
+	// Seed determines everything random.
 	Seed uint64
-	// OnEvent, if set, hears of everything that happens.
+	// OnEvent, if set, is called with every event.
 	OnEvent func(Event)
-	// AtRest, if set, is called by Train before the first validation, before every meta-step, and when the
-	// context has ended: the trainer is at rest then and can be saved, by its MarshalBinary. An error
-	// ends the training.
+	// AtRest, if set, is called by Train before the first validation, before every meta-step, and after the context
+	// has ended. At these times the trainer can be saved with MarshalBinary. An error ends the training.
 	AtRest func(*Trainer) error
 }
 
@@ -138,7 +129,7 @@ func (cfg TrainConfig) WithDefaults() TrainConfig {
 	return cfg
 }
 
-// Validate says what is wrong with cfg, after its defaults are filled in.
+// Validate returns an error if cfg, with its defaults filled in, is invalid.
 func (cfg TrainConfig) Validate() error {
 	valid := cfg.Valid // nil if it is Family
 	cfg = cfg.WithDefaults()
@@ -180,25 +171,25 @@ type Trainer struct {
 	executor          Executor
 	units             []Unit
 	slots             []*slot
-	episodes          int // begun
-	metaSteps         int // taken
-	skipped           int // meta-steps in a row of which no window was finite
-	rollbacks         int // since there is this safe point
+	episodes          int // number of episodes begun
+	metaSteps         int // number of meta-steps taken
+	skipped           int // number of meta-steps in a row without a finite window
+	rollbacks         int // number of rollbacks to the present safe point
 	safe              safePoint
 
 	best      *lstm.Network
 	bestScore compare.Score
-	bestAt    int
-	stale     int // validations since the best
+	bestAt    int // meta-step of the best validation
+	stale     int // number of validations since the best
 	validated int // meta-step of the last validation, -1 before the first
 	lastScore compare.Score
 	stages    stages
 	phase     trainingPhase
 	began     time.Time
-	before    time.Duration // of training before began
+	before    time.Duration // time of training before began, in interrupted parts
 }
 
-// NewTrainer returns a trainer at meta-step 0.
+// NewTrainer returns a trainer at meta-step 0. The error says what is invalid in cfg.
 func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -228,16 +219,16 @@ func NewTrainer(cfg TrainConfig) (*Trainer, error) {
 	return t, nil
 }
 
-// Elapsed returns the time since training began, with that of all its parts if it was interrupted.
+// Elapsed returns the time of training. If the training was interrupted, it is the sum over all parts.
 func (t *Trainer) Elapsed() time.Duration { return t.before + time.Since(t.began) }
 
-// Network returns the network as it stands.
+// Network returns the network with the present φ.
 func (t *Trainer) Network() *lstm.Network { return t.net }
 
 // MetaSteps returns the number of meta-steps taken.
 func (t *Trainer) MetaSteps() int { return t.metaSteps }
 
-// Close releases the running episodes' problems.
+// Close ends the running episodes and closes their problems.
 func (t *Trainer) Close() error {
 	var errs []error
 	for _, s := range t.slots {
@@ -246,10 +237,10 @@ func (t *Trainer) Close() error {
 	return errors.Join(errs...)
 }
 
-// Step takes one meta-step: it has the executor compute the next window of the running episodes, new
-// ones where they have ended, and steps Adam on φ. A window that is not finite is
-// reported as an event and its episode given up; unless OnNonFinite says otherwise it is left out, and
-// without any other there is no meta-step. After an error the trainer cannot go on.
+// Step takes one meta-step. The executor computes the next window of each running episode, where an ended episode is
+// replaced by a new one. Then Adam takes a step on φ. A window with a non-finite value is reported as an event, and its
+// episode ends. By default such a window is left out, and if no window is left, no meta-step is taken; OnNonFinite can
+// change this. After an error the trainer cannot continue.
 func (t *Trainer) Step(ctx context.Context) error {
 	if err := t.estimate(ctx); err != nil {
 		return err
@@ -294,7 +285,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 	t.net = t.net.With(t.phi)
 	t.metaSteps++
 	for _, s := range t.slots {
-		if !s.live { // given up above
+		if !s.live { // ended above, after a non-finite window
 			continue
 		}
 		s.sum.add(s.window.Losses, s.norm, s.norm > t.cfg.Clip)
@@ -308,7 +299,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 	return nil
 }
 
-// clip returns the factor that clips a slot's meta-gradient.
+// clip computes the norm of a slot's meta-gradient and returns the factor that clips it.
 func (t *Trainer) clip(s *slot) float64 {
 	s.norm = 0
 	for _, d := range s.gradient {
@@ -321,8 +312,8 @@ func (t *Trainer) clip(s *slot) float64 {
 	return 1
 }
 
-// Validate evaluates the network on the validation instances, and keeps it if it
-// is the best so far.
+// Validate scores the network on the validation instances, and keeps it if it is the best so far. A second call at the
+// same meta-step returns the same score without running anything.
 func (t *Trainer) Validate(ctx context.Context) (compare.Score, error) {
 	if t.validated == t.metaSteps {
 		return t.lastScore, nil
@@ -347,11 +338,10 @@ func (t *Trainer) Validate(ctx context.Context) (compare.Score, error) {
 	return score, nil
 }
 
-// Train takes meta-steps until a limit, early stopping or the context ends it,
-// and returns the network of the best validation. When the context ends
-// it or a step fails, the best so far is returned beside the error. A context ends it between two
-// meta-steps or in a validation, and AtRest is called once more: what it saves goes on as if there had
-// been no interruption.
+// Train takes meta-steps until a limit, early stopping or the context ends the training. It returns the network of the
+// best validation. If the context ends or a step fails, it returns the best network so far together with the error. A
+// context ends the training between two meta-steps or in a validation, and AtRest is called once more. A training saved
+// then and resumed later continues as if it had not been interrupted.
 func (t *Trainer) Train(ctx context.Context) (*metaopt.Optimizer, error) {
 	defer t.Close()
 	err := t.train(ctx)
@@ -363,7 +353,7 @@ func (t *Trainer) Train(ctx context.Context) (*metaopt.Optimizer, error) {
 
 func (t *Trainer) train(ctx context.Context) error {
 	cfg := t.cfg
-	if err := t.rest(); err != nil {
+	if err := t.atRest(); err != nil {
 		return err
 	}
 	if t.validated < 0 {
@@ -374,46 +364,45 @@ func (t *Trainer) train(ctx context.Context) error {
 	}
 	t.began = time.Now()
 	for {
-		out := cfg.MetaSteps > 0 && t.metaSteps >= cfg.MetaSteps || cfg.Time > 0 && t.Elapsed() >= cfg.Time
-		if out || t.metaSteps-t.validated >= cfg.ValidEvery {
+		atLimit := cfg.MetaSteps > 0 && t.metaSteps >= cfg.MetaSteps || cfg.Time > 0 && t.Elapsed() >= cfg.Time
+		if atLimit || t.metaSteps-t.validated >= cfg.ValidEvery {
 			if _, err := t.Validate(ctx); err != nil {
 				if ctx.Err() != nil {
-					if notSaved := t.rest(); notSaved != nil {
-						return notSaved
+					if restErr := t.atRest(); restErr != nil {
+						return restErr
 					}
 				}
 				return err
 			}
 		}
-		if out || cfg.Patience > 0 && t.stale >= cfg.Patience {
+		if atLimit || cfg.Patience > 0 && t.stale >= cfg.Patience {
 			return nil
 		}
-		whole := context.WithoutCancel(ctx) // what is half done cannot be saved
-		if done, err := t.advance(whole); done || err != nil {
+		uncancelled := context.WithoutCancel(ctx) // a half-done meta-step or stage change could not be saved
+		if done, err := t.advance(uncancelled); done || err != nil {
 			return err
 		}
-		if err := t.rest(); err != nil {
+		if err := t.atRest(); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.Step(whole); err != nil {
+		if err := t.Step(uncancelled); err != nil {
 			return err
 		}
 	}
 }
 
-// rest tells that the trainer is at rest.
-func (t *Trainer) rest() error {
+// atRest calls TrainConfig.AtRest, if set.
+func (t *Trainer) atRest() error {
 	if t.cfg.AtRest == nil {
 		return nil
 	}
 	return t.cfg.AtRest(t)
 }
 
-// Best returns the network of the best validation with its provenance; nil
-// before the first.
+// Best returns the network of the best validation with its provenance; nil before the first validation.
 func (t *Trainer) Best() *metaopt.Optimizer {
 	if t.best == nil {
 		return nil
@@ -421,13 +410,13 @@ func (t *Trainer) Best() *metaopt.Optimizer {
 	return &metaopt.Optimizer{
 		Network: t.best,
 		Provenance: metaopt.Provenance{
-			Task: t.cfg.Valid.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.horizon(t.stages.kept), Unroll: t.cfg.Unroll,
+			Task: t.cfg.Valid.Name(), Seed: t.cfg.Seed, MetaSteps: t.bestAt, Steps: t.cfg.horizon(t.stages.bestStage), Unroll: t.cfg.Unroll,
 			MetaLearningRate: t.cfg.MetaLearningRate, ValidLoss: finiteLoss(t.bestScore), Version: metaopt.Version(),
 		},
 	}
 }
 
-// finiteLoss is a score's loss, or 0, which in a file means none, if the loss is not finite.
+// finiteLoss is a score's loss, or 0 if the loss is not finite. In a file, 0 means that there is no loss.
 func finiteLoss(s compare.Score) float64 {
 	if !s.Loss().Finite() {
 		return 0

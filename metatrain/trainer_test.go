@@ -16,7 +16,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// small is a meta-training of a second: bowls in ten dimensions.
+// small is a meta-training that takes a second, on bowls in ten dimensions.
 func small() metatrain.TrainConfig {
 	return metatrain.TrainConfig{
 		Family: family(bowls), Network: lstm.Config{Hidden: 8, Inputs: lstm.Raw}, Steps: 20, Unroll: 5,
@@ -37,8 +37,8 @@ func train(t *testing.T, cfg metatrain.TrainConfig) (*metatrain.Trainer, *metaop
 	return trainer, opt
 }
 
-// TestMetaTrainingLearns expects a learned rule that descends, where the random
-// one it started from does not, and that the provenance says what was done.
+// TestMetaTrainingLearns expects that the learned rule descends and the random rule at the start does not, and that the
+// provenance describes the training.
 func TestMetaTrainingLearns(t *testing.T) {
 	var valid []metatrain.Event
 	cfg := small()
@@ -152,7 +152,7 @@ func TestPatienceAndInterrupt(t *testing.T) {
 	}
 }
 
-// closing counts problems that are open.
+// closing counts the open problems.
 type closing struct {
 	bowl
 	open *int
@@ -195,8 +195,8 @@ func TestTrainConfigRejects(t *testing.T) {
 	}
 }
 
-// TestValidateAgainSaysTheSame asks twice for the score of a network that is not
-// the best: the second answer, which costs nothing, must be the first.
+// TestValidateAgainSaysTheSame validates twice a network that is not the best. The second call runs nothing and must
+// return the same score.
 func TestValidateAgainSaysTheSame(t *testing.T) {
 	cfg := small()
 	cfg.MetaLearningRate = 0.003

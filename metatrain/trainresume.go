@@ -24,19 +24,19 @@ var (
 	_ encoding.BinaryUnmarshaler = (*Trainer)(nil)
 )
 
-// stateKind is what the file of a trainer's state says it is.
+// stateKind is the Kind of the file that holds a trainer's state.
 const stateKind = "meta-training-state"
 
-// trainingForm is the present version of a saved training. Its arrays are in the forms of internal/saved: numbers, the
-// state of Adam, episodes.
+// trainingForm is the present version of a saved training. Its arrays (numbers, Adam's state, episodes) are in the
+// forms of internal/saved.
 const trainingForm = 1
 
-// savedTraining is a Trainer but for its arrays. Everything random is derived from the seed, a
-// purpose and an index, so that counters are the state of all random streams.
+// savedTraining holds a Trainer without its arrays. Every random stream is derived from the seed, a purpose and an
+// index. So the counters are the state of all random streams.
 type savedTraining struct {
-	// Form is the version of the arrays and of Settings: trainingForm, or 0 of the first one.
+	// Form is the version of the arrays and of Settings: trainingForm, or 0 for the first form.
 	Form int `msgpack:"Form,omitempty"`
-	// Settings are those that a result depends on; they must be the same.
+	// Settings are the settings on which the result depends. The trainer that reads the state must have the same.
 	Settings  string
 	MetaSteps int
 	Episodes  int
@@ -73,30 +73,29 @@ type savedPhase struct {
 }
 
 type savedSlot struct {
-	// Live says whether an episode is under way, which the rest but the last two is about.
+	// Live says whether an episode is running. If not, all fields except the last two are zero.
 	Live                     bool
 	Index, Steps             int
 	Windows, Losses, Clipped int
 	Loss, Last, Norm         float64
-	// HasWindow says whether the estimator has an array of its own, in the first form.
+	// HasWindow belongs to the first form: it says whether the estimator's memory is a separate array.
 	HasWindow bool `msgpack:"HasWindow,omitempty"`
 	Activity  lstm.Activity
 	Looks     int
 }
 
-// MarshalBinary implements encoding.BinaryMarshaler: everything that the meta-steps to come depend on,
-// in the bytes of a checkpoints.File. A trainer of the same configuration that goes on from it in
-// UnmarshalBinary trains the same network, bit for bit, on a machine that has the same kernels
-// (simd.Float32().Path), and reports the same events except for their times. It is for a trainer at rest:
-// between two calls of Step or Validate, or in TrainConfig.AtRest. It is an error if what the estimator
-// remembers cannot be saved, such as a teacher's state. The run of a reference (Relative) is not saved: it is
-// computed anew, up to the step where the episode stands.
+// MarshalBinary implements encoding.BinaryMarshaler. It saves everything on which later meta-steps depend, as the bytes
+// of a checkpoints.File. A trainer of the same configuration that reads it with UnmarshalBinary trains the same network,
+// bit for bit, on a machine with the same kernels (simd.Float32().Path), and reports the same events except for their
+// times. Call it between two calls of Step or Validate, or in TrainConfig.AtRest. It returns an error if the estimator's
+// memory cannot be saved, such as a teacher's state without MarshalBinary. The run of a reference (Relative) is not
+// saved, but computed anew up to the episode's step.
 func (t *Trainer) MarshalBinary() ([]byte, error) {
 	s := savedTraining{
 		Form: trainingForm, Settings: t.settings(), MetaSteps: t.metaSteps, Episodes: t.episodes, Skipped: t.skipped, Rollbacks: t.rollbacks,
 		Nanos: int64(t.Elapsed()), HasBest: t.best != nil, BestScore: t.bestScore, BestAt: t.bestAt, Stale: t.stale,
 		Validated: t.validated, LastScore: t.lastScore,
-		Stages:  savedStages{t.stages.now, t.stages.first, t.stages.kept, t.stages.reference, t.stages.validations, t.stages.improved},
+		Stages:  savedStages{t.stages.now, t.stages.first, t.stages.bestStage, t.stages.reference, t.stages.validations, t.stages.improved},
 		Phase:   savedPhase{t.phase.metaSteps, t.phase.meta, t.phase.norm, t.phase.clipped, t.phase.nonFinite},
 		HasSafe: t.safe.meta != nil,
 	}
@@ -133,7 +132,7 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 			entry.Windows, entry.Losses, entry.Clipped = sum.windows, sum.losses, sum.clipped
 			entry.Loss, entry.Last, entry.Norm = sum.loss, sum.last, sum.norm
 			if slot.state == nil {
-				return nil, errors.New("metatrain: a training cannot be saved after an error of Step; go on from a state before")
+				return nil, errors.New("metatrain: a training cannot be saved after an error of Step; resume from an earlier state")
 			}
 			data, err := slot.state.MarshalBinary()
 			if err != nil {
@@ -153,10 +152,10 @@ func (t *Trainer) MarshalBinary() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler: t, which must have been made from the
-// configuration that the saved one was made from, goes on where that was. The limits of the training
-// (MetaSteps, Time, Patience, SkipLimit), OnNonFinite and the callbacks may be others. The error wraps
-// ErrTrainingState, or is the family's; t is of no use then.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The trainer t then continues where the saved trainer was. Both
+// must have the same configuration, but the limits of the training (MetaSteps, Time, Patience, SkipLimit), OnNonFinite
+// and the callbacks may differ. The error wraps ErrTrainingState, or is an error of the family. After an error t must
+// not be used.
 func (t *Trainer) UnmarshalBinary(data []byte) error {
 	fail := func(err error) error { return fmt.Errorf("%w: %w", ErrTrainingState, err) }
 	f, err := checkpoints.Read(bytes.NewReader(data))
@@ -173,13 +172,13 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	settings := t.settings()
 	switch s.Form {
 	case 0:
-		s.modernize()
-		settings = strings.Replace(settings, ", Differences true", "", 1) // it fits either choice
+		s.upgrade()
+		settings = strings.Replace(settings, ", Differences true", "", 1) // a state of the first form fits either choice
 	case trainingForm:
 	default:
 		return fail(fmt.Errorf("form %d of a later version, this one knows %d", s.Form, trainingForm))
 	}
-	if was, is := differ(s.Settings, settings); was != is {
+	if was, is := firstDifference(s.Settings, settings); was != is {
 		return fail(fmt.Errorf("it was saved with %q, this training has %q", was, is))
 	}
 	if err := s.check(&t.cfg); err != nil {
@@ -199,7 +198,7 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	t.safe = safePoint{}
 	if s.HasSafe {
 		t.safe = safePoint{r.floats("safe/phi", len(t.phi)), r.bytes("safe/meta")}
-		if r.err == nil { // also what is not needed yet must be whole
+		if r.err == nil { // the safe point is not needed yet, but report a damaged one now
 			r.keep(unmarshalState(baselines.Adam{LearningRate: t.cfg.MetaLearningRate}.Start(optimizer.Flat(len(t.phi))), t.safe.meta))
 		}
 	}
@@ -227,7 +226,7 @@ func (t *Trainer) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// restoreSlot puts a slot where it was. The error is the family's; r has those of the state.
+// restoreSlot restores a slot. It returns an error of the family; r keeps errors in the state.
 func (t *Trainer) restoreSlot(r *restorer, i int, was savedSlot) error {
 	slot := t.slots[i]
 	slot.seen = Seen{was.Activity, was.Looks}
@@ -251,10 +250,10 @@ func (t *Trainer) restoreSlot(r *restorer, i int, was savedSlot) error {
 	return nil
 }
 
-// floatsName is the name of the form of an array of numbers.
+// floatsName is the name of the binary form of an array of numbers.
 const floatsName = "floats"
 
-// restorer reads the arrays of a saved training; the first error stays.
+// restorer reads the arrays of a saved training and keeps the first error.
 type restorer struct {
 	f    *checkpoints.File
 	form int
@@ -275,7 +274,7 @@ func (r *restorer) bytes(name string) []byte {
 	return data
 }
 
-// floats reads n of them; on an error they are 0.
+// floats reads an array of n numbers. After an error they are all 0.
 func (r *restorer) floats(name string, n int) []float32 {
 	x := make([]float32, n)
 	data := r.bytes(name)
@@ -285,7 +284,7 @@ func (r *restorer) floats(name string, n int) []float32 {
 		r.keep(firstFloats(x, data))
 	default:
 		in := saved.NewReader(data, floatsName, trainingForm)
-		take(in, x)
+		readFloats(in, x)
 		r.keep(in.Close())
 	}
 	return x
@@ -298,8 +297,8 @@ func (r *restorer) state(name string, s optimizer.State) {
 	}
 }
 
-// episode restores an episode, which is at its beginning. In the first form, what the estimator remembers is an
-// array of its own, if there is one.
+// episode restores an episode that is at step 0. In the first form, the estimator's memory is a separate array, if there
+// is one.
 func (r *restorer) episode(prefix string, ep *Episode, remembers bool) {
 	data := r.bytes(prefix + "episode")
 	var window []byte
@@ -315,7 +314,7 @@ func (r *restorer) episode(prefix string, ep *Episode, remembers bool) {
 	}
 }
 
-// check says what no training can have come to.
+// check returns an error if the values are impossible for a training with this configuration.
 func (s *savedTraining) check(cfg *TrainConfig) error {
 	counts := []int{s.MetaSteps, s.Episodes, s.Skipped, s.Rollbacks, s.BestAt, s.Stale, s.Validated + 1, s.Stages.Now, s.Stages.Kept, s.Stages.Validations}
 	for _, n := range counts {
@@ -340,7 +339,7 @@ func (s *savedTraining) check(cfg *TrainConfig) error {
 	return nil
 }
 
-// marshalState is the binary form of a rule's state.
+// marshalState returns the binary form of a rule's state, or an error if the state has none.
 func marshalState(s optimizer.State) ([]byte, error) {
 	m, ok := s.(encoding.BinaryMarshaler)
 	if !ok {

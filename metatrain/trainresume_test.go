@@ -23,7 +23,7 @@ import (
 
 var secondsOf = regexp.MustCompile(`"seconds":[^,]*,`)
 
-// quadratics is a mixture of sizes, none of which fills a block of the network, with noise on its gradients.
+// quadratics is a mixture of quadratics of several sizes with noisy gradients. No size fills a whole block of the network.
 func quadratics(t testing.TB) optimizer.Family {
 	t.Helper()
 	f, err := tasks.MustParse("quadratic dims=3,5 batch=7 gradient-noise=0.1").Family("")
@@ -33,7 +33,7 @@ func quadratics(t testing.TB) optimizer.Family {
 	return f
 }
 
-// sometimes is a family of quartics of which every third leaves the finite numbers at step 12.
+// sometimes is a family of quartics. Every third one has a non-finite loss at step 12.
 func sometimes(rng *rand.Rand) (optimizer.Problem, error) {
 	seed := rng.Uint64()
 	return &faulty{quartic{seed: seed, n: 5}, seed%3 == 0}, nil
@@ -52,7 +52,7 @@ func (f *faulty) LossGrad(theta, grad []float32) (float64, error) {
 	return loss, err
 }
 
-// resumable are trainings of everything that has a state.
+// resumable are trainings that together cover everything that has a state.
 func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 	base := metatrain.TrainConfig{
 		Family: quadratics(t), Network: lstm.Config{Hidden: 4}, Steps: 20, Unroll: 5, MetaSteps: 23, ValidEvery: 5, ValidRuns: 2, Seed: 3,
@@ -89,7 +89,7 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 			c.Estimator, c.Batch = &metatrain.TruncatedBackprop{Objective: metatrain.Relative{Rule: baselines.Nesterov{LearningRate: 0.1, Momentum: 0.9}}}, 2
 		}),
 		"imitation of momentum or pes": with(func(c *metatrain.TrainConfig) {
-			c.Estimator = &metatrain.Imitation{Teacher: baselines.Momentum{LearningRate: 0.05, Momentum: 0.9}, Estimator: &metatrain.PES{}}
+			c.Estimator = &metatrain.Imitation{Teacher: baselines.Momentum{LearningRate: 0.05, Momentum: 0.9}, Probability: 0.5, Estimator: &metatrain.PES{}}
 			c.Batch = 4
 		}),
 		"curriculum, geometric": with(func(c *metatrain.TrainConfig) {
@@ -108,7 +108,7 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 	}
 }
 
-// run is a training and what it reported.
+// run is a finished training and its events.
 type recorded struct {
 	trainer *metatrain.Trainer
 	best    *metaopt.Optimizer
@@ -142,8 +142,8 @@ func record(t *testing.T, ctx context.Context, cfg metatrain.TrainConfig, state 
 	return r
 }
 
-// A training that is broken off after every single meta-step, and goes on in a new trainer from its saved state,
-// is the one without a break: the same φ, the same best, the same events.
+// A training is interrupted after every meta-step, and resumed in a new trainer from the saved state. It equals the
+// uninterrupted training: the same φ, the same best, the same events.
 func TestResumeAfterEveryMetaStep(t *testing.T) {
 	broken := errors.New("broken off")
 	for name, cfg := range resumable(t) {
@@ -205,8 +205,8 @@ func bits(x []float32) []uint32 {
 	return b
 }
 
-// The context ends a training between two meta-steps or in a validation, wherever it is at the time, and
-// what AtRest saves then goes on as if nothing had happened.
+// Whenever the context ends, the training stops between two meta-steps or in a validation. The state that AtRest saves then
+// resumes as if there had been no interruption.
 func TestResumeAfterTheContextEnds(t *testing.T) {
 	for name, stride := range map[string]int64{"pes, ramp, batch, random lengths": 167, "curriculum, geometric": 61} {
 		t.Run(name, func(t *testing.T) { endedByTheContext(t, resumable(t)[name], stride) })
@@ -241,7 +241,7 @@ func endedByTheContext(t *testing.T, cfg metatrain.TrainConfig, stride int64) {
 		})
 		c()
 		if r.err == nil && stopAt > 10*stride {
-			break // it was over before
+			break // the training had already ended
 		}
 		if !errors.Is(r.err, context.Canceled) {
 			t.Fatalf("after %d gradients: %v", stopAt, r.err)
@@ -259,7 +259,7 @@ func endedByTheContext(t *testing.T, cfg metatrain.TrainConfig, stride int64) {
 	}
 }
 
-// named is a family of another's name.
+// named is a family under another name.
 type named struct {
 	name   string
 	sample func(rng *rand.Rand) (optimizer.Problem, error)

@@ -42,7 +42,7 @@ func stateOf(t testing.TB, cfg metatrain.TrainConfig, metaSteps int) []byte {
 	return data
 }
 
-// A state belongs to one configuration; what else it is offered to says what differs.
+// A state belongs to one configuration. A trainer with another configuration refuses it, and the error says what differs.
 func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 	cfg := resumable(t)["pes, relative"]
 	state := stateOf(t, cfg, 3)
@@ -84,7 +84,7 @@ func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 			t.Errorf("%s: error %v", word, err)
 		}
 	}
-	// Limits are not part of it.
+	// Limits may differ.
 	cfg.MetaSteps, cfg.Patience, cfg.SkipLimit, cfg.OnNonFinite = 1000, 7, 3, metatrain.StopNonFinite
 	tr, err := metatrain.NewTrainer(cfg)
 	if err != nil {
@@ -95,9 +95,9 @@ func TestAStateOfAnotherTrainingIsRefused(t *testing.T) {
 	}
 }
 
-// Whatever is in a file, reading it ends with an error or a state, and memory is no more than the file's.
+// Reading any file gives either an error or a valid state, and needs no more memory than the size of the file.
 func TestHostileStates(t *testing.T) {
-	states := map[string][]byte{} // by what the states of the first form are called, or the training
+	states := map[string][]byte{} // by the name of the training, or of the file of the first form
 	for _, name := range []string{"pes, ramp, batch, random lengths", "imitation of momentum or pes", "rollback"} {
 		states[name] = stateOf(t, resumable(t)[name], 3)
 	}
@@ -125,7 +125,7 @@ func TestHostileStates(t *testing.T) {
 				}
 				return err
 			}
-			// What is read is also gone on with.
+			// A state that can be read can also be resumed.
 			tr.Step(t.Context())
 			return nil
 		}
@@ -164,7 +164,7 @@ func TestHostileStates(t *testing.T) {
 	}
 }
 
-// reframed is f with other data in a tensor.
+// reframed is f with the data of one tensor replaced.
 func reframed(t testing.TB, f *checkpoints.File, i int, data []byte) []byte {
 	t.Helper()
 	g := *f
@@ -180,7 +180,7 @@ func reframed(t testing.TB, f *checkpoints.File, i int, data []byte) []byte {
 	return b.Bytes()
 }
 
-// FuzzTraining expects an error or a training that can go on, whatever a state's settings and one of its arrays hold.
+// FuzzTraining expects an error or a training that can be resumed, whatever a state's settings and one of its arrays hold.
 func FuzzTraining(f *testing.F) {
 	all := resumable(f)
 	names := slices.Sorted(maps.Keys(all))
@@ -228,7 +228,7 @@ func FuzzTraining(f *testing.F) {
 			}
 			return
 		}
-		_ = tr.Step(t.Context()) // what is read is also gone on with: no panic
+		_ = tr.Step(t.Context()) // resuming must not panic
 		if _, err := tr.MarshalBinary(); err != nil {
 			t.Error(err)
 		}
@@ -292,14 +292,14 @@ func TestWhatCannotBeSavedSaysSo(t *testing.T) {
 	}
 }
 
-// What a policy does after the first window that is not finite.
+// After the first non-finite window, each policy does what its name says.
 func TestPoliciesOfWhatIsNotFinite(t *testing.T) {
 	cfg := resumable(t)["skip"]
 	cfg.Batch = 1
 	for _, policy := range metatrain.NonFinitePolicies() {
 		cfg.OnNonFinite = policy
 		var event *metatrain.Event
-		atSafe := map[string][]float32{} // of the last validation
+		atSafe := map[string][]float32{} // arrays of the last validation
 		var tr *metatrain.Trainer
 		cfg.OnEvent = func(e metatrain.Event) {
 			switch {
@@ -309,7 +309,7 @@ func TestPoliciesOfWhatIsNotFinite(t *testing.T) {
 				event = &e
 			}
 		}
-		// Validation must not diverge, or there is nothing safe.
+		// Validation must not diverge, else there is no safe point.
 		cfg.Valid = named{"sound", func(rng *rand.Rand) (optimizer.Problem, error) { return &quartic{seed: rng.Uint64(), n: 5}, nil }}
 		tr, err := metatrain.NewTrainer(cfg)
 		if err != nil {
@@ -357,7 +357,7 @@ func TestPoliciesOfWhatIsNotFinite(t *testing.T) {
 	}
 }
 
-// Rolling back again and again to one point ends, also where finite windows come between.
+// Repeated rollbacks to the same point end the training, even with finite windows in between.
 func TestRollbacksHaveALimit(t *testing.T) {
 	rolls := 0
 	_, err := metatrain.NewTrainer(metatrain.TrainConfig{})

@@ -7,13 +7,13 @@ import (
 	"learnedopt/optimizer"
 )
 
-// validateSelection says what is wrong with the way validation is done.
+// validateSelection returns an error if the horizons or the selection of validation are invalid.
 func (cfg TrainConfig) validateSelection() error {
 	return compare.Validation{Horizons: cfg.ValidSteps, Selection: cfg.Selection}.Validate()
 }
 
-// score runs the network on the validation instances and returns the event of it. Scores of horizons are
-// left out if there is only the one that all episodes have.
+// score runs the network on the validation instances, and returns the score and its event. The event omits the
+// scores by horizon if validation has a single horizon and all episodes have this length.
 func (t *Trainer) score(ctx context.Context) (compare.Score, Event, error) {
 	horizons := t.validHorizons()
 	v := compare.Validation{
@@ -25,7 +25,7 @@ func (t *Trainer) score(ctx context.Context) (compare.Score, Event, error) {
 	if t.cfg.OnEvent != nil {
 		w := watch(t.net, t.cfg.ValidRuns, horizons[len(horizons)-1])
 		rule = w
-		v.Seen = func(outcomes []optimizer.Outcome) {
+		v.OnOutcomes = func(outcomes []optimizer.Outcome) {
 			event.Diagnostics = &Diagnostics{t.diagnoseTraining(), w.diagnosis(t.metaSteps, outcomes)}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Runs begin in any order, and (1+ε)+ε is not 1+(ε+ε): the sums must not show which it was.
+// Runs begin in any order, and in floats (1+ε)+ε is not 1+(ε+ε). The sums must not depend on the order.
 func TestDiagnosisDoesNotDependOnTheOrder(t *testing.T) {
 	net, err := lstm.NewNetwork(lstm.Config{NoLSTM: true, Inputs: lstm.Raw, Scale: 1}, []float32{1, 0})
 	if err != nil {

@@ -1,31 +1,32 @@
 package optimizer
 
-// A Metric names a matrix of second order M_t(θ), of n × n. Metrics combine by |.
+// A Metric names one n × n matrix M_t(θ) of second-order information, or a set of them combined with |.
 type Metric uint8
 
 const (
 	// Hessian is ∇²f_t(θ).
 	Hessian Metric = 1 << iota
-	// Fisher is the exact Fisher information of the model's predictive distribution on the data of
-	// step t, averaged over them:
+	// Fisher is the exact Fisher information of the model's predictive distribution, averaged over
+	// the B examples of step t:
 	//
 	//	F = 1/B Σ_i J_iᵀ Λ_i J_i,   J_i = ∂z_i/∂θ
 	//
-	// with z_i the model's outputs and Λ_i = diag(p_i) − p_i p_iᵀ of a softmax classifier, the
-	// second derivative of the loss with respect to z_i otherwise. For these models it is the generalized
-	// Gauss-Newton matrix (Martens 2020, arXiv:1412.1193, section 9.2) and positive semidefinite.
+	// z_i are the model's outputs. For a softmax classifier Λ_i = diag(p_i) − p_i p_iᵀ; otherwise Λ_i is
+	// the second derivative of the loss with respect to z_i. For these models F equals the generalized
+	// Gauss-Newton matrix (Martens 2020, arXiv:1412.1193, section 9.2) and is positive semidefinite.
 	Fisher
 )
 
-// A Curvature is a Problem that offers products of second-order matrices with vectors.
+// A Curvature is a Problem that can multiply its second-order matrices by vectors.
 type Curvature interface {
-	// Metrics returns the metrics that this problem offers; 0 if it offers none, as a decorator
-	// around a problem without curvature does.
+	// Metrics returns the metrics that this problem offers. It returns 0 if there are none: a decorator
+	// around a problem without curvature returns 0.
 	Metrics() Metric
-	// CurvatureProduct writes M_t(θ)·v into dst. M is of one metric out of Metrics, on the data of the
-	// given step t. All slices have length n; dst may be v, not theta. The step that the next LossGrad
-	// would use stays what it was. Wrong lengths, and a metric that the problem does not offer, panic;
-	// an error means that no product could be computed.
+	// CurvatureProduct writes M_t(θ)·v into dst, where metric selects M and step is t, the step whose
+	// data are used. metric is exactly one of Metrics. All slices have length n. dst may be v, but not
+	// theta. The next LossGrad still uses the step that it would have used without this call. Wrong
+	// lengths panic, and so does a metric that the problem does not offer; an error means that no product
+	// could be computed.
 	CurvatureProduct(dst, theta, v []float32, metric Metric, step int) error
 }
 

@@ -2,23 +2,23 @@ package optimizer
 
 import "fmt"
 
-// Panics of callers' mistakes.
+// Panic texts for callers' mistakes.
 const (
 	errSteps       = "optimizer: negative number of steps"
 	errRuns        = "optimizer: negative number of runs"
 	errCoordinates = "optimizer: a layout or a part of it without a coordinate"
 )
 
-// A DivergedError says where a run left the finite numbers.
+// A DivergedError says where the first non-finite value of a run appeared.
 type DivergedError struct {
-	// Step is t: the loss f_t(θ_t), its gradient, the update u_t that follows
-	// from it or the point θ_t + u_t was the first to be non-finite.
+	// Step is t, the step at which the loss f_t(θ_t), its gradient, the update u_t
+	// or the next point θ_t + u_t was non-finite.
 	Step int
 	// What is "loss", "gradient", "update" or "parameter".
 	What string
 	// Coordinate is the first non-finite coordinate, -1 where What is "loss".
 	Coordinate int
-	// Value is the offending value.
+	// Value is the non-finite value.
 	Value float64
 }
 

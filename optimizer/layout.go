@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// A Kind is what a tensor of parameters does in its model.
+// A Kind says what a tensor of parameters does in its model.
 type Kind uint8
 
 const (
-	// Vector is a tensor of which nothing else is known.
+	// Vector is the kind of a tensor about which nothing more is known.
 	Vector Kind = iota
 	// Bias is added to outputs.
 	Bias
-	// Matrix multiplies inputs: two dimensions, one of which counts outputs.
+	// Matrix multiplies inputs. It has two dimensions: the inputs and the outputs.
 	Matrix
-	// Convolution is a kernel: three dimensions or more, one of which counts output channels.
+	// Convolution is a kernel. It has three dimensions or more, and one of them counts output channels.
 	Convolution
 )
 
@@ -27,17 +27,17 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// A Tensor is a named part of the parameters θ. Its elements follow one another in θ in row-major order of
-// their indices.
+// A Tensor is a named part of the parameters θ. Its elements lie in θ one after another, in row-major order.
 type Tensor struct {
 	// Name is the tensor's name in its model; it may be empty.
 	Name string
-	// Shape holds the dimensions; no dimension is a scalar.
+	// Shape holds the dimensions. A scalar has none.
 	Shape []int
-	// Kind is what the tensor does.
+	// Kind says what the tensor does in its model.
 	Kind Kind
-	// OutputAxis is the index in Shape of the dimension that counts outputs: 1 of a matrix W in xW (this
-	// library, Gorgonia, GoMLX, flax), 0 in Wx (PyTorch). It is read of matrices and convolutions only.
+	// OutputAxis is the index in Shape of the dimension that counts outputs. For a matrix W it is 1 in the
+	// product xW (this library, Gorgonia, GoMLX, flax) and 0 in Wx (PyTorch). Only matrices and convolutions
+	// use it.
 	OutputAxis int
 	// From is the index of the tensor's first coordinate in θ. NewLayout sets it.
 	From int
@@ -52,7 +52,8 @@ func (t Tensor) Len() int {
 	return n
 }
 
-// Outputs returns the number of outputs of a matrix, or of output channels of a convolution; 0 of other tensors.
+// Outputs returns a matrix's number of outputs or a convolution's number of output channels. For other tensors
+// it returns 0.
 func (t Tensor) Outputs() int {
 	if t.Kind != Matrix && t.Kind != Convolution {
 		return 0
@@ -60,8 +61,8 @@ func (t Tensor) Outputs() int {
 	return t.Shape[t.OutputAxis]
 }
 
-// Inputs returns the fan-in: the number of weights that add up to one output. It is 0 of tensors other than
-// matrices and convolutions.
+// Inputs returns the fan-in: the number of weights that contribute to one output. For tensors other than
+// matrices and convolutions it returns 0.
 func (t Tensor) Inputs() int {
 	if t.Outputs() == 0 {
 		return 0
@@ -69,8 +70,8 @@ func (t Tensor) Inputs() int {
 	return t.Len() / t.Outputs()
 }
 
-// InferTensor returns what a parameter of this shape is in most models of Gorgonia, where a batch of inputs is
-// multiplied from the left, x·W, and kernels are (output channels, input channels, height, width):
+// InferTensor guesses the kind of a parameter from its shape, by the conventions of most Gorgonia models: a batch
+// of inputs multiplies a matrix from the left, x·W, and kernels are (output channels, input channels, height, width).
 //
 //	(i, o), i > 1, o > 1     a matrix with o outputs
 //	(o, i, h, w)             a convolution with o output channels
@@ -108,16 +109,16 @@ func (t Tensor) validate() error {
 	return nil
 }
 
-// A Layout says which tensors the n parameters θ consist of, in their order in θ. It is immutable. The zero
-// value is no layout: NewLayout, Flat and Slices make one.
+// A Layout lists the tensors that make up the n parameters θ, in their order in θ. It is immutable. The zero
+// value is not a valid layout: use NewLayout, Flat or Slices.
 type Layout struct {
 	tensors []Tensor
 	n       int
 }
 
-// NewLayout returns the layout of the given tensors, one after the other; it sets their From. Tensors
-// without elements are allowed. It is an error if a tensor's shape does not fit its kind, or if there is no
-// coordinate at all.
+// NewLayout returns the layout of the given tensors, one after the other, and sets their From. Tensors
+// without elements are allowed. It returns an error if a tensor's shape does not fit its kind, or if all
+// tensors together have no coordinate.
 func NewLayout(tensors ...Tensor) (Layout, error) {
 	l := Layout{tensors: slices.Clone(tensors)}
 	for i := range l.tensors {
@@ -134,7 +135,7 @@ func NewLayout(tensors ...Tensor) (Layout, error) {
 	return l, nil
 }
 
-// Flat returns the layout of n parameters of which nothing is known: one vector. It panics if n is not positive.
+// Flat returns the layout of n parameters whose tensors are unknown: one vector. It panics if n is not positive.
 func Flat(n int) Layout {
 	if n <= 0 {
 		panic(errCoordinates)
@@ -142,8 +143,8 @@ func Flat(n int) Layout {
 	return Layout{[]Tensor{{Shape: []int{n}}}, n}
 }
 
-// Slices returns the layout of parameters in several slices of which nothing else is known: one vector for each
-// slice. It panics if they have no element.
+// Slices returns the layout of parameters that lie in several slices: one vector for each slice. It panics if
+// all slices together have no element.
 func Slices[F float32 | float64](theta [][]F) Layout {
 	var l Layout
 	for _, x := range theta {
@@ -162,7 +163,7 @@ func (l Layout) Len() int { return l.n }
 // Tensors returns the tensors in their order. The slice and the shapes are the layout's own and must not be changed.
 func (l Layout) Tensors() []Tensor { return l.tensors }
 
-// Equal says whether two layouts have the same tensors, names and kinds included.
+// Equal says whether two layouts have the same tensors, with the same names and kinds.
 func (l Layout) Equal(m Layout) bool {
 	return l.n == m.n && slices.EqualFunc(l.tensors, m.tensors, func(a, b Tensor) bool {
 		return a.Name == b.Name && a.Kind == b.Kind && slices.Equal(a.Shape, b.Shape) &&
@@ -170,12 +171,12 @@ func (l Layout) Equal(m Layout) bool {
 	})
 }
 
-// Definition returns what Equal compares, as a value with exported fields: what of a layout is saved with a run, and
-// compared before another run goes on from there.
+// Definition returns the data that Equal compares, as a value with exported fields. It is saved with a run, and
+// compared before the saved run is continued.
 func (l Layout) Definition() any {
 	type tensor struct {
 		Name, Shape, Kind string
-		OutputAxis        int // of matrices and convolutions
+		OutputAxis        int // 0 unless the tensor is a matrix or a convolution
 	}
 	tensors := make([]tensor, len(l.tensors))
 	for i, t := range l.tensors {
@@ -187,8 +188,8 @@ func (l Layout) Definition() any {
 	return tensors
 }
 
-// Part returns the layout of the coordinates from … to−1 alone. A tensor of which only a part is inside becomes a
-// vector of the same name. It panics unless 0 ≤ from < to ≤ n.
+// Part returns the layout of the coordinates from … to−1 alone. A tensor that lies only partly inside becomes a
+// vector with the same name. It panics unless 0 ≤ from < to ≤ n.
 func (l Layout) Part(from, to int) Layout {
 	if from < 0 || from >= to || to > l.n {
 		panic(errCoordinates)
@@ -208,12 +209,12 @@ func (l Layout) Part(from, to int) Layout {
 	return part
 }
 
-// A Laid is a Problem that knows its tensors. LayoutOf finds it.
+// A Laid is a Problem that knows its tensors.
 type Laid interface {
 	Layout() Layout
 }
 
-// LayoutOf returns a problem's layout: Flat of its dimension if it is not Laid.
+// LayoutOf returns a problem's layout: its own if it is Laid, otherwise Flat of its dimension.
 func LayoutOf(p Problem) Layout {
 	if l, ok := p.(Laid); ok {
 		return l.Layout()

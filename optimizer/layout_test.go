@@ -128,7 +128,7 @@ type laid struct{ *bowl }
 
 func (l laid) Layout() optimizer.Layout { return optimizer.Slices([][]float32{{0}, {0, 0}}) }
 
-// seen is the layout that a rule was started on.
+// seen records the layout that the rule was started on.
 type seen struct {
 	descent
 	layout *optimizer.Layout

@@ -1,20 +1,21 @@
 package optimizer
 
-// A Move is what a state wants done with the parameters; flags combine. The zero value is the ordinary move:
-// the caller adds the update to θ_t.
+// A Move tells the caller of Update what to do with the parameters. It is a set of flags. The zero value is the
+// ordinary move: the caller adds the update to θ_t.
 type Move uint8
 
 const (
-	// Keep a copy of θ_t: a later Return goes back to it.
+	// Keep tells the caller to copy θ_t, so that a later Return can go back to it.
 	Keep Move = 1 << iota
-	// Return to the θ kept last, which may be the one just kept, in place of adding the
-	// update. The copy is then dropped: before another Return there is another Keep.
+	// Return tells the caller to go back to the θ that was kept last, instead of adding the update. With
+	// both flags, that is the current θ_t. The copy is used up: a state asks for another Keep before its
+	// next Return.
 	Return
 )
 
-// Apply makes a move on parameters in one slice or several: it copies θ to kept, adds the update to θ, or copies kept back
-// to θ. update and kept hold the coordinates of all slices, one after the other; kept is read and written only as
-// the move says.
+// Apply makes a move on parameters that lie in one slice or several: it copies θ to kept, and then adds the update to
+// θ or copies kept back to θ. update and kept hold the coordinates of all slices, one after the other. kept is written
+// only for Keep and read only for Return.
 func Apply[F float32 | float64](move Move, theta [][]F, update []float32, kept []F) {
 	at := 0
 	for _, x := range theta {

@@ -40,8 +40,8 @@ func (h *halving) Update(dst []float32, p optimizer.Point) (optimizer.Move, erro
 	return 0, nil
 }
 
-// A rule that decides on non-finite points sees every loss but the last, non-finite ones too, and decides what is
-// a divergence and where θ goes.
+// A rule with Needs.NonFinite sees every loss but the last one, non-finite losses too. It decides what counts as a
+// divergence and where θ goes.
 func TestRunOfARuleThatMoves(t *testing.T) {
 	nan := math.NaN()
 	for _, c := range []struct {
@@ -106,7 +106,7 @@ func (failing) Update([]float32, optimizer.Point) (optimizer.Move, error) {
 
 var errBroken = errors.New("no product today")
 
-// What a state cannot compute ends a run as what a problem cannot compute does: it is no divergence.
+// An error of the state ends a run just as an error of the problem does. It is not a divergence.
 func TestRunOfAStateThatFails(t *testing.T) {
 	out, err := optimizer.Run(t.Context(), failing{}, sound(2), 5)
 	if !errors.Is(err, errBroken) || out.Diverged != nil || len(out.Losses) != 1 {

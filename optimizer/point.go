@@ -5,40 +5,40 @@ import (
 	"strings"
 )
 
-// A Point is what the caller of an update knows of step t. Theta, Loss and Curvature are set where
-// the rule's Needs ask for them, and may be set elsewhere.
+// A Point is what the caller of Update knows about step t. Grad is always set. Theta, Loss and Curvature are set
+// if the rule's Needs ask for them, and may be set otherwise.
 type Point struct {
 	// Grad is ∇f_t(θ_t), of length n.
 	Grad []float32
-	// Theta is θ_t, of length n, rounded where the caller's parameters are float64.
+	// Theta is θ_t, of length n. A caller with float64 parameters rounds them.
 	Theta []float32
 	// Loss is f_t(θ_t).
 	Loss float64
-	// Curvature gives products with matrices of second order at θ_t, on the data of step Step.
+	// Curvature multiplies second-order matrices at θ_t by vectors, on the data of step Step.
 	Curvature Curvature
-	// Step is the step of the problem that Curvature is asked for.
+	// Step is the step to pass to Curvature's products.
 	Step int
 }
 
-// Needs is what a rule reads of a Point beside the gradient, or what a caller can tell. The zero value is a
-// rule that reads gradients alone.
+// Needs lists the fields of a Point that a rule reads besides the gradient, or that a caller can set. The zero value
+// belongs to a rule that reads gradients alone.
 type Needs struct {
-	// Theta, Loss: the field of this name in Point.
+	// Theta and Loss stand for Point's fields of the same names.
 	Theta, Loss bool
-	// Metrics are the curvature products that are read.
+	// Metrics are the metrics whose curvature products the rule reads.
 	Metrics Metric
-	// NonFinite says that the rule also decides on points at which the loss or the gradient is
-	// non-finite. Without it a caller stops before such an update. It asks nothing of the caller.
+	// NonFinite says that the rule also accepts points with a non-finite loss or gradient and decides what
+	// to do there. For other rules the caller stops before such an update. It requires nothing of the caller.
 	NonFinite bool
 }
 
-// Or returns what either of two rules reads. NonFinite, which a rule must be ready for, is not passed on:
-// whoever combines rules decides that.
+// Or returns the fields that at least one of two rules reads. NonFinite of the result is false: a rule made of
+// several rules sets it if it can handle such points.
 func (n Needs) Or(m Needs) Needs {
 	return Needs{Theta: n.Theta || m.Theta, Loss: n.Loss || m.Loss, Metrics: n.Metrics | m.Metrics}
 }
 
-// Met returns a *NeedError unless a caller that knows has can give all that n asks for.
+// Met returns a *NeedError unless has, the fields that a caller can set, covers n.
 func (n Needs) Met(has Needs) error {
 	missing := Needs{Theta: n.Theta && !has.Theta, Loss: n.Loss && !has.Loss, Metrics: n.Metrics &^ has.Metrics}
 	if missing == (Needs{}) {
@@ -47,7 +47,8 @@ func (n Needs) Met(has Needs) error {
 	return &NeedError{Missing: missing}
 }
 
-// A NeedError says before a run's first step that its rule reads what the caller or the problem does not know.
+// A NeedError says, before a run's first step, that the rule reads something that the caller or the problem cannot
+// provide.
 type NeedError struct {
 	Missing Needs
 }

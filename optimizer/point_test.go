@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// decay is u = −θ/2 from a gradient that it does not look at.
+// decay is u = −θ/2. It ignores the gradient.
 type decay struct{}
 
 func (decay) Needs() optimizer.Needs                 { return optimizer.Needs{Theta: true} }
@@ -70,8 +70,8 @@ func (curved) CurvatureProduct(dst, _, v []float32, _ optimizer.Metric, step int
 	return nil
 }
 
-// A rule that reads curvature gets the product of its step, and is refused before the first step where the problem
-// has none: no gradient is computed.
+// A rule that needs curvature gets products on the data of its step. If the problem has no curvature, the rule is
+// refused before the first step: no gradient is computed.
 func TestRunTellsCurvature(t *testing.T) {
 	out, err := optimizer.Run(t.Context(), newton{optimizer.Hessian}, curved{sound(1)}, 1)
 	if err != nil || out.Diverged != nil {

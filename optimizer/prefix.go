@@ -1,11 +1,11 @@
 package optimizer
 
-// Prefix returns the outcome of the same run with fewer steps: the data of a step, and what a
-// rule answers to it, do not depend on how many steps follow. A run that ended before, by a
-// divergence, is its own prefix.
+// Prefix returns the outcome of the same run stopped after the given number of steps. No second run is
+// needed: the data of a step, and the rule's update, do not depend on how many steps follow. If the run
+// diverged before that, the result is o itself.
 //
-// A run ends with the loss of its last step, f_T(θ_T). So whatever was non-finite at that step, only
-// the loss counts. Theta, which an Outcome has of the last point alone, is nil where the run went on.
+// A run ends with the loss of its last step, f_T(θ_T). Of that step only a non-finite loss is therefore a
+// divergence. Theta is nil if o has more steps: an Outcome knows only its last point.
 // Losses are shared with o. It panics if steps is negative.
 func (o Outcome) Prefix(steps int) Outcome {
 	if steps < 0 {

@@ -8,7 +8,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// The prefix of a run is the shorter run, whatever diverges in which place.
+// The prefix of a run equals the shorter run, whichever value diverges, and wherever.
 func TestPrefixIsTheShorterRun(t *testing.T) {
 	const longest = 6
 	inf := math.Inf(1)
@@ -32,7 +32,7 @@ func TestPrefixIsTheShorterRun(t *testing.T) {
 		long := run(longest)
 		for steps := range longest + 3 {
 			got, want := long.Prefix(steps), run(steps)
-			if len(long.Losses) > steps+1 { // the point on the way is not known
+			if len(long.Losses) > steps+1 { // an Outcome does not know its earlier points
 				if got.Theta != nil {
 					t.Errorf("%s: the prefix of %d steps has the last point of the whole run", name, steps)
 				}
@@ -48,7 +48,7 @@ func TestPrefixIsTheShorterRun(t *testing.T) {
 	}
 }
 
-// A run under a guard goes on after a loss that is not finite. A run that ended there would have diverged.
+// A run under a guard goes on after a non-finite loss. A run that ended at that loss would have diverged.
 func TestPrefixEndsAtALossThatWasSurvived(t *testing.T) {
 	out := optimizer.Outcome{Losses: []float64{3, math.Inf(1), 2}}
 	want := &optimizer.DivergedError{Step: 1, What: "loss", Coordinate: -1, Value: math.Inf(1)}

@@ -9,26 +9,26 @@ import (
 // An Outcome is what one run did.
 type Outcome struct {
 	// Losses are f(θ_0) … f(θ_T): T+1 values for T steps, fewer after a
-	// divergence. The last entry of a diverged run may be non-finite, and any at
-	// which a state found a way out.
+	// divergence. The last loss of a diverged run may be non-finite. Earlier
+	// losses may be non-finite too if the rule handles such points (Needs.NonFinite).
 	Losses []float64
 	// Theta is the point where the run ended; after a divergence, the last
-	// finite one.
+	// finite point.
 	Theta []float32
-	// Diverged says where the run left the finite numbers; nil if it did not.
+	// Diverged says where the run became non-finite. It is nil if it did not.
 	Diverged *DivergedError
 }
 
-// Run applies rule to problem for the given number of steps from its starting
-// point, with a fresh state on the problem's layout and the problem's data from step 0:
+// Run applies rule to problem for the given number of steps. It starts at the problem's starting
+// point, with a fresh state on the problem's layout and the data of step 0:
 //
 //	θ_{t+1} = θ_t + u_t,   (u_t, s_{t+1}) = m(∇f_t(θ_t), s_t)
 //
-// or as the state's Move says.
+// If the state's Move says otherwise, Run does that instead of adding u_t.
 //
 // A divergence ends the run and is recorded in the outcome; it is not an
-// error. The error is the context's, the problem's or the state's own, or a *NeedError before the first step
-// where the rule reads what the problem does not offer.
+// error. Errors come from the context, the problem or the state. If the rule needs something that the problem
+// does not offer, Run returns a *NeedError before the first step. It panics if steps is negative.
 func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, error) {
 	if steps < 0 {
 		panic(errSteps)
@@ -82,9 +82,10 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 	}
 }
 
-// CheckedUpdate is state.Update between two checks: an error, which is a *DivergedError of step t, if the loss or
-// the gradient is non-finite and the rule's needs do not say that it decides on that; and if the update is. The
-// loss is looked at even if the rule does not read it: a caller that does not know it leaves it 0.
+// CheckedUpdate calls state.Update and checks for non-finite values before and after it. It returns a *DivergedError
+// of step t if the loss or the gradient is non-finite, unless needs.NonFinite says that the rule handles that, and if
+// the update is non-finite. The loss is checked even if the rule does not read it: a caller that does not know the
+// loss leaves it 0.
 func CheckedUpdate(state State, needs Needs, t int, dst []float32, p Point) (Move, error) {
 	if !needs.NonFinite {
 		if d := CheckLoss(t, p.Loss); d != nil {
@@ -103,8 +104,8 @@ func CheckedUpdate(state State, needs Needs, t int, dst []float32, p Point) (Mov
 	return move, err
 }
 
-// CheckSum returns a divergence if the parameters θ_t + u_t that an update leads to are non-finite. The
-// parameters may be in several slices; update holds the coordinates of all of them. It changes nothing.
+// CheckSum returns a divergence if θ_t + u_t is non-finite. The parameters may lie in several slices; update holds
+// the coordinates of all slices, one after the other. It changes nothing.
 func CheckSum[F float32 | float64](t int, theta [][]F, update []float32) *DivergedError {
 	at := 0
 	for _, x := range theta {
@@ -129,8 +130,8 @@ func NonFinite(x []float32) int {
 	return -1
 }
 
-// Check returns a divergence if x, which is the "gradient" or "update" of step
-// t or the "parameter" that it led to, is not finite.
+// Check returns a divergence if x has a non-finite value. what says what x is: the "gradient" or the
+// "update" of step t, or the "parameter" after it.
 func Check(t int, what string, x []float32) *DivergedError {
 	i := NonFinite(x)
 	if i < 0 {
@@ -139,7 +140,7 @@ func Check(t int, what string, x []float32) *DivergedError {
 	return &DivergedError{Step: t, What: what, Coordinate: i, Value: float64(x[i])}
 }
 
-// CheckLoss returns a divergence if the loss of step t is not finite.
+// CheckLoss returns a divergence if the loss of step t is non-finite.
 func CheckLoss(t int, loss float64) *DivergedError {
 	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
 		return nil

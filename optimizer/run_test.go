@@ -140,8 +140,8 @@ func TestRunDivergence(t *testing.T) {
 	}
 }
 
-// A finite update that leads out of float32 is a divergence even where the
-// problem would go on with a finite loss; the last finite point is kept whole.
+// A finite update whose sum with θ overflows float32 is a divergence, even if the
+// problem would go on with a finite loss. The last finite point is kept whole.
 func TestRunParameterOverflow(t *testing.T) {
 	out, err := optimizer.Run(t.Context(), jump{}, sound(2), 5)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 )
 
-// A Job is a comparison to be run: every rule on the same problem instances.
+// A Job is a comparison to be run: every rule on the same instances of a family.
 type Job struct {
 	Rules  []Rule
 	Family Family
@@ -20,25 +20,25 @@ type Job struct {
 	Instance func(i int) *rand.Rand
 	// Runs is the number of instances, Steps the length T of a run.
 	Runs, Steps int
-	// Finish, if set, is called after each run with the problem still open,
-	// to measure the final point on other data. It is called from several
-	// goroutines, but once for each (rule, instance).
+	// Finish, if set, is called after each run while the problem is still open,
+	// for example to measure the final point on other data. It is called once for
+	// each (rule, instance), from several goroutines.
 	Finish func(rule, instance int, p Problem, out Outcome) error
-	// LossesOnly drops every outcome's Theta, after Finish has seen it: a
-	// wide comparison on large problems would not fit in memory otherwise.
+	// LossesOnly drops every outcome's Theta after Finish. Without it, a
+	// comparison of many rules on large problems would not fit in memory.
 	LossesOnly bool
-	// Progress, if set, is called after each run with the number finished.
-	// Calls do not overlap.
+	// Progress, if set, is called after each run with the number of finished
+	// runs. Calls do not overlap.
 	Progress func(done, total int)
 }
 
 // RunAll runs every rule on every instance and returns outcomes[rule][instance].
-// Each instance is sampled once, and every rule runs on it from the same
-// starting point with the same minibatches and a fresh state. Instances are
-// spread over GOMAXPROCS goroutines; the result does not depend on how many.
+// Each instance is sampled once. Every rule runs on it from the same
+// starting point, with the same minibatches and a fresh state. Instances are
+// spread over GOMAXPROCS goroutines; the result does not depend on their number.
 // It panics if Runs or Steps is negative.
 func RunAll(ctx context.Context, job Job) ([][]Outcome, error) {
-	// Here, not in the goroutines, whose panics the caller cannot recover.
+	// Checked here, because a caller cannot recover a panic in the goroutines.
 	if job.Runs < 0 {
 		panic(errRuns)
 	}

@@ -112,8 +112,8 @@ func withProcs(n int, f func()) {
 	f()
 }
 
-// However many processors there are, RunAll is Run on each instance, drawn
-// anew, with each rule.
+// For any number of processors, RunAll gives the outcomes of Run with each rule
+// on each instance, drawn anew.
 func TestRunAllIsRun(t *testing.T) {
 	want := make([][]optimizer.Outcome, 4)
 	j := job(&noisyFamily{})
@@ -200,7 +200,7 @@ func TestRunAllFinishAndProgress(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, its own error is returned, and every instance that was
+// Every failure is returned as its own error, and every instance that was
 // sampled is closed.
 func TestRunAllErrors(t *testing.T) {
 	broken := errors.New("broken")
@@ -290,7 +290,7 @@ func (f endlessFamily) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	return endless{bowl: f.long, started: f.started}, nil
 }
 
-// A failure stops the other instances in mid-run and is what is returned, not
+// A failure stops the other instances in mid-run. RunAll returns the failure, not
 // the cancellation that follows from it.
 func TestRunAllFailureStopsTheOthers(t *testing.T) {
 	const steps = 5000

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Times LearnedOptimizer: one step on a parameter of 15,910 coordinates, those of MNIST's MLP.
+"""Times LearnedOptimizer: one step on a parameter of 15,910 coordinates, as many as MNIST's MLP has.
 
     bench.py FILE.mopt [COORDINATES]      one core; the best of five rounds of half a second or more
 
-Processor time, so that what else runs on the machine counts little.
+It measures processor time, so that other programs on the machine matter little.
 """
 import os
 import sys

@@ -11,7 +11,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// BenchmarkUpdate is what bench.py times, in Go; cpu-ns/op is processor time, as there.
+// BenchmarkUpdate is bench.py's measurement in Go. cpu-ns/op is processor time, as in bench.py.
 func BenchmarkUpdate(b *testing.B) {
 	opt, err := metaopt.Pretrained("mlp")
 	if err != nil {

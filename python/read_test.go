@@ -9,7 +9,7 @@ import (
 	"learnedopt/internal/pythontest"
 )
 
-// The reader that docs/format.md shows is this folder's.
+// docs/format.md shows the reader in this folder.
 func TestTheDocumentShowsTheReader(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("..", "docs", "format.md"))
 	if err != nil {

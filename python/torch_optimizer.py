@@ -1,4 +1,4 @@
-"""Runs a learned optimizer, a .mopt file, in PyTorch.
+"""Runs a learned optimizer from a .mopt file in PyTorch.
 
     from torch_optimizer import LearnedOptimizer
     optimizer = LearnedOptimizer(model.parameters(), "optimizer.mopt")
@@ -6,8 +6,8 @@
     loss.backward()
     optimizer.step()
 
-Needs PyTorch 1.13 or newer, NumPy, msgpack, and read_mopt.py beside this file. docs/format.md of the repository
-says what a file means; docs/python.md how this is tested.
+Needs PyTorch 1.13 or newer, NumPy, msgpack, and read_mopt.py beside this file. The repository's docs/format.md
+says what a file means, and docs/python.md how this module is tested.
 """
 import math
 
@@ -22,7 +22,7 @@ BETA, EPSILON = 0.95, 1e-8  # of rnnprop
 
 
 def tensor(shape):
-    """Returns what a parameter of this shape is, as optimizer.Tensor in Go: PyTorch's layers have their outputs along axis 0."""
+    """Describes a parameter of this shape, like optimizer.Tensor in Go. PyTorch's layers have their outputs along axis 0."""
     kinds = {1: "bias", 2: "matrix", 3: "convolution", 4: "convolution", 5: "convolution"}
     return {"shape": list(shape), "kind": kinds.get(len(shape), "vector"), "output_axis": 0}
 
@@ -31,12 +31,12 @@ class LearnedOptimizer(torch.optim.Optimizer):
     """The optimizer of a .mopt file.
 
     One small recurrent network, the same for all coordinates, reads each coordinate's gradient and writes its update.
-    It has no learning rate to tune; lr multiplies all updates, for schedulers and for groups that should move less.
+    There is no learning rate to tune. lr multiplies all updates, for schedulers and for groups that should move less.
 
-    Parameters are dense float32 or float64 tensors on any device; the network computes in their type. A gradient that
-    is not finite raises FloatingPointError before anything is changed. Loading the state of another file's optimizer,
-    or of parameters of other shapes, raises ValueError. param_groups[k]["layout"] says what each parameter is: its
-    shape, "matrix", "convolution", "bias" or "vector", and the axis of its outputs.
+    Parameters are dense float32 or float64 tensors on any device; the network computes in their type. A non-finite
+    gradient raises FloatingPointError before anything is changed. Loading a state that was saved by another file's
+    optimizer, or for parameters of other shapes, raises ValueError. param_groups[k]["layout"] describes each parameter:
+    its shape, its kind ("matrix", "convolution", "bias" or "vector"), and the axis of its outputs.
     """
 
     def __init__(self, params, path, lr=1.0):
@@ -50,10 +50,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
         config["sign_p"] = config["sign_p"] or config["p"]
         self.config, self.tensors, self.weights = config, content["tensors"], {}
         with open(path, "rb") as f:
-            digest = f.read()[-32:].hex()  # tells files apart: the SHA-256 that ends each
+            digest = f.read()[-32:].hex()  # the SHA-256 at the end of the file identifies it
         super().__init__(params, {"lr": lr, "file": digest})
 
-    def __getstate__(self):  # what PyTorch's own leaves out, for copies and pickles
+    def __getstate__(self):  # for copies and pickles: PyTorch's method leaves these attributes out
         return {**super().__getstate__(), "inputs": self.inputs, "config": self.config, "tensors": self.tensors, "weights": {}}
 
     def add_param_group(self, group):
@@ -93,10 +93,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
         return loss
 
     def update(self, g, state):
-        """Returns the update for the gradient g of n coordinates and moves on state, an empty dict at first.
+        """Returns the update for the gradient g of n coordinates, and advances state, which is an empty dict at first.
 
         state holds step, the number of updates so far; h1, c1, h2, c2, ... [n, H], the outputs and memories of the LSTM
-        layers; m and v [n], the moving averages of rnnprop.
+        layers; and m and v [n], the moving averages of rnnprop.
         """
         config, w = self.config, self.weights_like(g)
         state["step"] = t = state.get("step", 0) + 1
@@ -122,7 +122,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         return scale * u
 
     def features(self, g, state, t):
-        """Returns what the network reads of the gradient g at step t >= 1: [n, X]."""
+        """Returns the network's features of the gradient g at step t >= 1: [n, X]."""
         x = []
         if "raw" in self.inputs:
             x += [g]

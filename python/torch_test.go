@@ -1,4 +1,4 @@
-// Package python_test holds the Python programs of this folder to the Go library.
+// Package python_test compares the Python programs of this folder with the Go library.
 package python_test
 
 import (
@@ -25,10 +25,10 @@ func torch(t testing.TB) pythontest.Interpreter {
 	return pythontest.Find(t, "torch, msgpack, numpy", "python3-torch, python3-msgpack and python3-numpy (and libopenblas0-pthread, for speed)")
 }
 
-// TestTorchUpdates gives PyTorch the gradients of the corpus, whose files cover every key
-// and value of the configuration, and expects the updates of the float64 reference: in
-// float64 to 1e-9, which only the same formula reaches, and in float32 to 1e-5 of
-// the update or of the largest of its step, as Go does (metaopt/corpus_test.go).
+// TestTorchUpdates gives PyTorch the gradients of the corpus and expects the updates of the
+// float64 reference. The corpus's files cover every key and value of the configuration. In
+// float64 the tolerance is 1e-9, which only the same formula reaches. In float32 it is 1e-5 of
+// the update or of the largest update of its step, as for Go (metaopt/corpus_test.go).
 func TestTorchUpdates(t *testing.T) {
 	python := torch(t)
 	var want struct{ Updates map[string][][]float64 }
@@ -68,7 +68,7 @@ func TestTorchUpdates(t *testing.T) {
 	}
 }
 
-// A trajectory is what testdata/train.py prints of an activation.
+// A trajectory is the output of testdata/train.py for one activation.
 type trajectory struct {
 	Losses, Resumed []float64
 	Parameters      map[string][]float64
@@ -77,10 +77,10 @@ type trajectory struct {
 // TestTorchTrainsAnMLP trains MNIST's MLP on digits with pretrained:mlp, 100 steps,
 // in Go and in PyTorch, from the same weights on the same minibatches. Rounding differs
 // (the order of sums, tanh and sigmoid within 7 ulp), and training feeds it back: an
-// update moves the next gradient, and log-and-sign inputs amplify where a gradient is near
-// zero. Measured, ‖θ − θ_Go‖/‖θ_Go‖ grows from 5e-7 after a step to 4e-5 after 100, and
-// losses differ by at most 2e-4 of themselves; the tolerances are four times that or
-// more. Another constant (p 10.01 for 10) or another order of gates is far outside.
+// update changes the next gradient, and log-and-sign inputs amplify changes of gradients near
+// zero. Measured, ‖θ − θ_Go‖/‖θ_Go‖ grows from 5e-7 after one step to 4e-5 after 100, and
+// the relative difference of losses is at most 2e-4. The tolerances are at least four times
+// as large. Another constant (p 10.01 for 10) or another order of gates is far outside.
 func TestTorchTrainsAnMLP(t *testing.T) {
 	python := torch(t)
 	path := filepath.Join("..", "metaopt", "pretrained", "mlp.mopt")
@@ -119,14 +119,14 @@ func TestTorchTrainsAnMLP(t *testing.T) {
 		if !(worst <= 1e-3) || want.Losses[100] > 0.6*want.Losses[0] {
 			t.Errorf("%s: losses %v, want %v", activation, got.Losses, want.Losses)
 		}
-		// What is stored and loaded half-way goes on bit for bit.
+		// A run that is stored and loaded half-way continues bit for bit.
 		if len(got.Resumed) != 51 || !slices.Equal(got.Resumed, got.Losses[50:]) {
 			t.Errorf("%s: resumed, the losses are %v, want %v", activation, got.Resumed, got.Losses[50:])
 		}
 	}
 }
 
-// distance is ‖a − b‖/‖b‖.
+// distance returns ‖a − b‖/‖b‖.
 func distance(a, b []float64) float64 {
 	if len(a) != len(b) || len(b) == 0 {
 		return math.Inf(1)
@@ -139,7 +139,7 @@ func distance(a, b []float64) float64 {
 	return math.Sqrt(d / n)
 }
 
-// trainMLP trains for 100 steps and writes what PyTorch needs to do the same.
+// trainMLP trains for 100 steps and writes the data with which PyTorch can do the same.
 func trainMLP(t *testing.T, opt *metaopt.Optimizer, activation, path string) trajectory {
 	t.Helper()
 	const images, steps, batch = 2000, 100, 128
@@ -185,8 +185,8 @@ func trainMLP(t *testing.T, opt *metaopt.Optimizer, activation, path string) tra
 	return tr
 }
 
-// writeData writes starting point, images, labels and minibatches; the last are drawn as
-// the problem of that seed draws them, or the losses would be others from the first on.
+// writeData writes starting point, images, labels and minibatches. The minibatches are drawn as
+// the problem with this seed draws them; otherwise all losses would differ.
 func writeData(t *testing.T, path string, digits *tasks.Dataset, theta []float32, seed uint64, steps, batch int) {
 	t.Helper()
 	n := digits.Len(tasks.Train)

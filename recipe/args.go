@@ -9,17 +9,17 @@ import (
 	"learnedopt/tasks"
 )
 
-// program is how a command line begins.
+// program is the beginning of a command line.
 var program = []string{"metaopt", "meta-train"}
 
-// Args returns the flags of metaopt meta-train that make r, with the version of the defaults. They say all that
-// matters, so that a person need not look up a default: an option is left out only where its
-// value is the default of every version.
+// Args returns the flags of metaopt meta-train that describe r, with the version of the defaults. The flags are explicit,
+// so that a reader need not look up defaults: an option is left out only if its value is the default in every version, and
+// the table in defaults.go does not ask for it.
 func (r Recipe) Args() (args []string) {
 	r = r.WithDefaults()
 	for _, o := range options {
 		text := o.text(&r)
-		if d := rowOf(o.Name); d != nil && !d.said && text == d.of(1, r.Task.Classifies()) && text == r.defaultOf(o.Name) {
+		if d := rowOf(o.Name); d != nil && !d.explicit && text == d.of(1, r.Task.Classifies()) && text == r.defaultOf(o.Name) {
 			continue
 		}
 		switch {
@@ -35,7 +35,7 @@ func (r Recipe) Args() (args []string) {
 	return args
 }
 
-// Command returns the command line of Args, as a shell takes it.
+// Command returns program and Args as one command line, quoted for a shell.
 func (r Recipe) Command() string {
 	args := append(slices.Clone(program), r.Args()...)
 	for i, arg := range args {
@@ -44,12 +44,13 @@ func (r Recipe) Command() string {
 	return strings.Join(args, " ")
 }
 
-// A Setting is an option with a value, as a flag sets it.
+// A Setting is an option's name and its value as text, as in a flag.
 type Setting struct{ Name, Text string }
 
-// With returns r with options set, in place of those that they exclude: a limit of time that of meta-steps, a number of
-// steps a curriculum. A task of another name takes the options of r's task with it. A setting
-// that is no option's, or a value that the option cannot have, is an error.
+// With returns r with options set. A set option removes the options that it excludes: a limit of time removes the limit of
+// meta-steps, and a number of steps removes a curriculum; and the other way round. If one call sets both, both stay, and Validate
+// refuses the result. If the task's name changes, the options of the old task are removed. With returns an error if there
+// is no option of a name, or if a value is not allowed.
 func (r Recipe) With(settings ...Setting) (Recipe, error) {
 	names := map[string]bool{}
 	for _, s := range settings {
@@ -58,7 +59,7 @@ func (r Recipe) With(settings ...Setting) (Recipe, error) {
 			r.Task = tasks.Spec{}
 		}
 	}
-	// Of two that exclude each other the one that is set now takes the other's place.
+	// If two options exclude each other, the one that is set now replaces the other.
 	if names["meta-steps"] && !names["time"] {
 		r.Time = 0
 	}
@@ -83,9 +84,9 @@ func (r Recipe) With(settings ...Setting) (Recipe, error) {
 	return r, nil
 }
 
-// ParseArgs reads flags as Args writes them, --name value or --name=value. rest has what is no option of a recipe, in its order.
-// The flags of a command line that says no version of the defaults mean version 1: it is
-// older than the others.
+// ParseArgs reads flags as Args writes them, --name value or --name=value. rest holds all words that are not options of a
+// recipe, in their order. Flags without a version of the defaults mean version 1, because such a command line is older than
+// version 2.
 func ParseArgs(args []string) (r Recipe, rest []string, err error) {
 	var settings []Setting
 	for len(args) > 0 {
@@ -114,12 +115,12 @@ func ParseArgs(args []string) (r Recipe, rest []string, err error) {
 	return r, rest, nil
 }
 
-// ParseCommand reads a command line as Command writes it, which may be anybody's: one of another program, and one with
-// anything that is no option of a recipe, is an error.
+// ParseCommand reads a command line as Command writes it. The line may come from a stranger. It is an error if it is a
+// command of another program, or if it contains anything that is not an option of a recipe.
 func ParseCommand(line string) (Recipe, error) {
 	args, err := Split(line)
 	if err != nil || len(args) < len(program) || !slices.Equal(args[:len(program)], program) {
-		return Recipe{}, fmt.Errorf("recipe: it is no command of metaopt meta-train but %q", line)
+		return Recipe{}, fmt.Errorf("recipe: not a command of metaopt meta-train: %q", line)
 	}
 	r, rest, err := ParseArgs(args[len(program):])
 	if err != nil {
@@ -131,7 +132,7 @@ func ParseCommand(line string) (Recipe, error) {
 	return r, nil
 }
 
-// Quote quotes an argument that a shell would take apart.
+// Quote quotes an argument for a shell, if it needs quotes.
 func Quote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_+=./:,@", r)
@@ -142,12 +143,12 @@ func Quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// Split takes a command line apart that Quote put together.
+// Split splits a command line into arguments. It undoes Quote.
 func Split(line string) ([]string, error) {
 	var (
 		args   []string
 		arg    strings.Builder
-		inside bool // an argument
+		inside bool // inside an argument
 	)
 	for rest := line; rest != ""; {
 		switch c := rest[0]; {

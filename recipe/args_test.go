@@ -11,7 +11,7 @@ import (
 
 func inf() float64 { return math.Inf(1) }
 
-// A command line that is older than versions of defaults means version 1.
+// A command line without a version of the defaults means version 1.
 func TestOldCommandsMeanVersion1(t *testing.T) {
 	r, err := ParseCommand("metaopt meta-train --task quadratic --meta-steps 5 --second-derivatives --name 'it'\\''s me'")
 	if err != nil {
@@ -24,10 +24,10 @@ func TestOldCommandsMeanVersion1(t *testing.T) {
 
 func TestParseCommandTakesNothingElse(t *testing.T) {
 	for line, want := range map[string]string{
-		"":                                   "no command",
-		"rm -rf /":                           "no command",
-		"metaopt sweep x":                    "no command",
-		"metaopt meta-train 'x":              "no command",
+		"":                                   "not a command",
+		"rm -rf /":                           "not a command",
+		"metaopt sweep x":                    "not a command",
+		"metaopt meta-train 'x":              "not a command",
 		"metaopt meta-train --out escaped":   `"--out"`,
 		"metaopt meta-train --data-dir=/x":   `"--data-dir=/x"`,
 		"metaopt meta-train --steps 20 more": `"more"`,
@@ -53,7 +53,7 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
-// Of another task the options of the old one mean nothing.
+// If the task changes, the options of the old task are removed.
 func TestWithAnotherTask(t *testing.T) {
 	r := Recipe{Task: tasks.MustParse("quadratic dims=3")}
 	same, err := r.With(Setting{"task", "quadratic"}, Setting{"batch", "2"})
@@ -64,7 +64,7 @@ func TestWithAnotherTask(t *testing.T) {
 	if err != nil || other.Task.Values("dims") != nil || !slices.Equal(other.Task.Values("units"), []string{"8"}) {
 		t.Errorf("%v, %v", other.Task, err)
 	}
-	// What excludes each other is replaced, but not silently if both are asked for.
+	// A set option replaces an option that it excludes. If one call sets both, Validate refuses the result.
 	long := Recipe{MetaSteps: 5, Horizons: []int{20, 40}, StagePatience: 2}
 	if got, err := long.With(Setting{"time", "1m"}, Setting{"steps", "20"}); err != nil || got.MetaSteps != 0 || got.Horizons != nil || got.Validate() != nil {
 		t.Errorf("%+v, %v", got, err)

@@ -14,17 +14,16 @@ import (
 	"learnedopt/tasks"
 )
 
-// A Local is what a training needs of the machine that it runs on.
+// A Local holds what a training needs from the machine on which it runs.
 type Local struct {
-	// DataDir is the folder of the data sets that are read from files; "" is looked up by
-	// tasks.DataDir.
+	// DataDir is the folder of data sets that are read from files. If it is "", tasks.DataDir looks it up.
 	DataDir string
-	// Init is the optimizer that Recipe.Init names. If it is nil, Config loads it.
+	// Init is the optimizer named by Recipe.Init. If it is nil, Config loads it.
 	Init *metaopt.Optimizer
 }
 
-// Config returns the trainer's configuration, with its defaults filled in. It reads the task's data and, unless
-// local has it, the file of Init. It is an error if r is not valid or one of those is missing.
+// Config returns the trainer's configuration, with its defaults filled in. It reads the task's data, and the file of Init
+// unless local holds it. It returns an error if r is not valid, or if the data or the file cannot be read.
 func (r Recipe) Config(local Local) (metatrain.TrainConfig, error) {
 	if err := r.Validate(); err != nil {
 		return metatrain.TrainConfig{}, err
@@ -56,7 +55,8 @@ func (r Recipe) Config(local Local) (metatrain.TrainConfig, error) {
 	return cfg.WithDefaults(), nil
 }
 
-// Network returns the shape of the network and how it is drawn, where it is not Init's.
+// Network returns the shape of the network and how it is drawn. If Init is set, the file determines both, and Network
+// returns zero values.
 func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
 	r = r.WithDefaults()
 	var cfg lstm.Config
@@ -78,7 +78,7 @@ func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
 	return cfg.WithDefaults(), lstm.Init{Gain: r.Gain, InputGain: r.InputGain, Memory: *r.Memory}, nil
 }
 
-// config is all of Config that needs nothing of the machine. r has its defaults.
+// config is the part of Config that needs nothing from the machine. r must have its defaults.
 func (r Recipe) config() (metatrain.TrainConfig, error) {
 	shape, start, err := r.Network()
 	if err != nil {
@@ -88,18 +88,25 @@ func (r Recipe) config() (metatrain.TrainConfig, error) {
 	if err != nil {
 		return metatrain.TrainConfig{}, err
 	}
+	decaySteps := r.DecaySteps
+	if *r.MetaLRDecay == 0 && decaySteps == 0 {
+		// In a TrainConfig both fields 0 mean a constant rate; here a decay to 0 was asked for.
+		if decaySteps = r.MetaSteps; decaySteps == 0 {
+			return metatrain.TrainConfig{}, errors.New("recipe: the meta learning rate decays to 0, but only time limits the training; set meta_steps or decay_steps")
+		}
+	}
 	return metatrain.TrainConfig{
 		Network: shape, Init: start,
 		Steps: r.Steps, Unroll: r.Unroll, Horizons: r.Horizons, StagePatience: r.StagePatience, RandomSteps: r.RandomSteps,
 		MetaSteps: r.MetaSteps, Time: time.Duration(r.Time),
-		MetaLearningRate: r.MetaLR, WarmUp: *r.WarmUp, FinalFraction: *r.MetaLRDecay, DecaySteps: r.DecaySteps,
+		MetaLearningRate: r.MetaLR, WarmUp: *r.WarmUp, FinalFraction: *r.MetaLRDecay, DecaySteps: decaySteps,
 		Clip: float64(r.Clip), Batch: r.MetaBatch, Estimator: estimator,
 		ValidEvery: r.ValidEvery, ValidRuns: r.ValidRuns, ValidSteps: r.ValidSteps, Selection: r.Selection, Patience: r.Patience,
 		OnNonFinite: r.OnNonFinite, SkipLimit: r.SkipLimit, Seed: r.Seed,
 	}, nil
 }
 
-// estimator returns the estimator of meta-gradients. r has its defaults.
+// estimator returns the estimator of meta-gradients. r must have its defaults.
 func (r Recipe) estimator() (metatrain.Estimator, error) {
 	var objective metatrain.Objective
 	switch r.Objective {
@@ -139,10 +146,11 @@ func (r Recipe) estimator() (metatrain.Estimator, error) {
 	return metatrain.Imitation{Teacher: teacher, Probability: r.Imitate, Estimator: e}, nil
 }
 
-// second says whether meta-gradients have second derivatives.
+// second says whether meta-gradients include second derivatives.
 func (r Recipe) second() bool { return r.SecondDerivatives != nil && *r.SecondDerivatives }
 
-// Start returns the network of Init's file as training starts from it: with Inputs and Anneal of r.
+// Start returns the network from which training starts: net, the network in Init's file, with Inputs and Anneal of r if
+// they are set.
 func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 	if r.Inputs != "" {
 		inputs, err := lstm.ParseInputs(r.Inputs)
@@ -159,7 +167,7 @@ func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 	return net, nil
 }
 
-// augmented is what training episodes are drawn from.
+// augmented returns the family from which training episodes are drawn.
 func (r Recipe) augmented(task optimizer.Family) (optimizer.Family, error) {
 	if r.RandomScaling > 0 {
 		scaling := tasks.RandomScaling{Family: task, Range: r.RandomScaling}
@@ -174,10 +182,10 @@ func (r Recipe) augmented(task optimizer.Family) (optimizer.Family, error) {
 	return task, nil
 }
 
-// PretrainedPrefix begins Recipe.Init where it names an optimizer that comes with the library.
+// PretrainedPrefix begins a Recipe.Init that names an optimizer of the library, not a file.
 const PretrainedPrefix = "pretrained:"
 
-// LoadInit loads what Recipe.Init names: a file, or an optimizer that comes with the library.
+// LoadInit loads the optimizer named by a Recipe.Init: a file, or an optimizer that comes with the library.
 func LoadInit(name string) (*metaopt.Optimizer, error) {
 	if pretrained, ok := strings.CutPrefix(name, PretrainedPrefix); ok {
 		return metaopt.Pretrained(pretrained)
@@ -185,7 +193,7 @@ func LoadInit(name string) (*metaopt.Optimizer, error) {
 	return metaopt.Load(name)
 }
 
-// unsampled is a family of which only the name is known: what is valid does not depend on data.
+// unsampled is a family with only a name. Validate uses it, because validity does not depend on data.
 type unsampled string
 
 var _ optimizer.Family = unsampled("")
@@ -198,8 +206,8 @@ func (u unsampled) Sample(*rand.Rand) (optimizer.Problem, error) {
 	return nil, fmt.Errorf("recipe: %s has no data", string(u))
 }
 
-// Validate says what is wrong with r: a value that an option cannot have, options that exclude each other or that
-// do not apply. It looks at no file.
+// Validate returns an error if r has a value that an option cannot have, options that exclude each other, or options that
+// do not apply. It reads no files.
 func (r Recipe) Validate() error {
 	for _, o := range options {
 		if text := o.text(&r); text != "" {
@@ -226,10 +234,10 @@ func (r Recipe) Validate() error {
 	return cfg.Validate()
 }
 
-// shape are the options that Init rules out.
-var shape = []string{"gain", "input-gain", "memory", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+// shapeOptions are the options that cannot be set together with Init.
+var shapeOptions = []string{"gain", "input-gain", "memory", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
-// exclusions says which of the options that are set do not go together.
+// exclusions returns an error if two set options exclude each other or an option does not apply.
 func (r Recipe) exclusions() error {
 	full := r.WithDefaults()
 	inputs, err := lstm.ParseInputs(full.Inputs)
@@ -237,7 +245,7 @@ func (r Recipe) exclusions() error {
 		return err
 	}
 	if r.Init != "" {
-		for _, name := range shape {
+		for _, name := range shapeOptions {
 			if o, err := Lookup(name); err != nil || o.text(&r) != "" {
 				return fmt.Errorf("recipe: --%s and --init exclude each other: the file fixes the network's shape; drop one of them", name)
 			}
@@ -257,9 +265,9 @@ func (r Recipe) exclusions() error {
 	case len(r.Horizons) > 0 && r.Steps != 0:
 		return errors.New("recipe: --horizons says how long episodes are, as --steps does; set one of them")
 	case r.StagePatience != 0 && len(r.Horizons) == 0:
-		return errors.New("recipe: --stage-patience is that of a stage of --horizons; set both, or --patience")
+		return errors.New("recipe: --stage-patience is the patience of a stage of --horizons; set both, or --patience")
 	case r.Seeds > 1 && r.MetaSteps == 0:
-		return errors.New("recipe: --seeds needs --meta-steps, the limit of each: how far a time limit gets differs from run to run, and the command in the file could not train the same again")
+		return errors.New("recipe: --seeds needs --meta-steps as the limit of each seed: with a limit of time the number of meta-steps differs from run to run, and the command in the file could not repeat the training")
 	case r.Seeds > 1 && r.Seed+uint64(r.Seeds-1) < r.Seed:
 		return errors.New("recipe: --seeds goes beyond the last seed there is, 2^64-1; lower one of --seed and --seeds")
 	case r.Imitate == 1 && full.Objective != Sum:
@@ -277,7 +285,7 @@ func (r Recipe) exclusions() error {
 	case !backprop && (r.second() || r.AdjointCoordinates > 0):
 		return fmt.Errorf("recipe: --second-derivatives and --adjoint-coordinates belong to --estimator backprop; drop them, or --estimator %s", r.Estimator)
 	case r.second() && r.AdjointCoordinates > 0:
-		return errors.New("recipe: --adjoint-coordinates needs independent coordinates, which --second-derivatives does away with; set one of them")
+		return errors.New("recipe: --adjoint-coordinates needs independent coordinates, but --second-derivatives couples them; set one of them")
 	case r.Hessian != "" && !full.second():
 		return errors.New("recipe: --hessian is how --second-derivatives are computed; set that, or drop it")
 	case r.AdjointClip > 0 && !full.second():

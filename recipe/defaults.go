@@ -10,65 +10,65 @@ import (
 
 // Latest is the latest version of the defaults.
 //
-// Version 1 is the plain network of Andrychowicz et al. 2016 with first-order meta-gradients: what the zero
-// metatrain.TrainConfig is, too. Version 2 is what trains best in a minute (docs/training.md).
+// Version 1 is the plain network of Andrychowicz et al. 2016 with first-order meta-gradients, as in the zero
+// metatrain.TrainConfig. Version 2 trains the best optimizers in a minute (docs/training.md).
 const Latest = 2
 
-// A row has an option's default in every version, for tasks that do not classify and for classifiers.
+// A row holds an option's default in every version, for tasks that are not classifiers and for classifiers.
 type row struct {
 	name string
-	// said says that Args writes the option even where it is the default of all versions.
-	said bool
-	v1   [2]string
-	v2   [2]string
+	// explicit says that Args writes the option even if its value is the default in all versions.
+	explicit bool
+	v1       [2]string
+	v2       [2]string
 }
 
-// both is a default that does not depend on the task.
+// both returns a default that does not depend on the task.
 func both(value string) [2]string { return [2]string{value, value} }
 
-// unsaid and said name the column row.said.
+// explicit and implicit are the values of row.explicit.
 const (
-	unsaid = false
-	said   = true
+	implicit = false
+	explicit = true
 )
 
-// defaults is the one table of defaults. Options that are not in it are off unless they are set. Some
-// defaults depend on other options, too: see defaultOf.
+// defaults is the one table of defaults. Options that are not in it are off unless they are set. Some defaults also depend
+// on other options: see defaultOf.
 var defaults = []row{
 	// option, in Args, version 1, version 2: {others, classifiers}
-	{"task", said, both("quadratic-uniform"), both("quadratic-uniform")},
-	{"time", said, both("1m0s"), both("1m0s")},
-	{"seeds", unsaid, both("1"), both("1")},
-	{"inputs", said, both("logsign"), [2]string{"logsign", "logsign+rnnprop+clock"}},
-	{"scale", said, both("0.1"), [2]string{"0.1", "0.01"}},
-	{"p", said, both("5"), [2]string{"5", "10"}},
-	{"sign-p", unsaid, both(""), [2]string{"", "5"}},
-	{"hidden", said, both("20"), both("20")},
-	{"lstm-layers", said, both("2"), both("2")},
-	{"gain", unsaid, both("1"), [2]string{"1", "3"}},
-	{"input-gain", unsaid, both("1"), both("4")},
-	{"memory", unsaid, both("0"), both("100")},
-	{"steps", said, both("100"), both("100")},
-	{"unroll", said, both("20"), both("20")},
-	{"stage-patience", said, both("1"), both("1")},
-	{"meta-batch", unsaid, both("1"), both("1")},
-	{"meta-lr", said, both("0.003"), both("0.003")},
-	{"warm-up", unsaid, both("0"), both("50")},
-	{"meta-lr-decay", unsaid, both("1"), [2]string{"1", "0.1"}},
-	{"clip", said, both("1"), both("10")},
-	{"estimator", unsaid, both(Backprop), both(Backprop)},
-	{"perturbation", said, both("0.01"), both("0.01")},
-	{"pairs", said, both("1"), both("1")},
-	{"second-derivatives", unsaid, both("false"), both("true")},
-	{"hessian", unsaid, [2]string{Exact, Differences}, both(Exact)},
-	{"objective", unsaid, both(Sum), both(Sum)},
-	{"reference", said, both(handDesigned), both(handDesigned)},
-	{"teacher", said, both(handDesigned), both(handDesigned)},
-	{"valid-every", said, both("50"), both("50")},
-	{"valid-runs", said, both("8"), both("8")},
-	{"selection", unsaid, both("mean"), both("mean")},
-	{"on-non-finite", unsaid, both("skip"), both("skip")},
-	{"skip-limit", unsaid, both("20"), both("20")},
+	{"task", explicit, both("quadratic-uniform"), both("quadratic-uniform")},
+	{"time", explicit, both("1m0s"), both("1m0s")},
+	{"seeds", implicit, both("1"), both("1")},
+	{"inputs", explicit, both("logsign"), [2]string{"logsign", "logsign+rnnprop+clock"}},
+	{"scale", explicit, both("0.1"), [2]string{"0.1", "0.01"}},
+	{"p", explicit, both("5"), [2]string{"5", "10"}},
+	{"sign-p", implicit, both(""), [2]string{"", "5"}},
+	{"hidden", explicit, both("20"), both("20")},
+	{"lstm-layers", explicit, both("2"), both("2")},
+	{"gain", implicit, both("1"), [2]string{"1", "3"}},
+	{"input-gain", implicit, both("1"), both("4")},
+	{"memory", implicit, both("0"), both("100")},
+	{"steps", explicit, both("100"), both("100")},
+	{"unroll", explicit, both("20"), both("20")},
+	{"stage-patience", explicit, both("1"), both("1")},
+	{"meta-batch", implicit, both("1"), both("1")},
+	{"meta-lr", explicit, both("0.003"), both("0.003")},
+	{"warm-up", implicit, both("0"), both("50")},
+	{"meta-lr-decay", implicit, both("1"), [2]string{"1", "0.1"}},
+	{"clip", explicit, both("1"), both("10")},
+	{"estimator", implicit, both(Backprop), both(Backprop)},
+	{"perturbation", explicit, both("0.01"), both("0.01")},
+	{"pairs", explicit, both("1"), both("1")},
+	{"second-derivatives", implicit, both("false"), both("true")},
+	{"hessian", implicit, [2]string{Exact, Differences}, both(Exact)},
+	{"objective", implicit, both(Sum), both(Sum)},
+	{"reference", explicit, both(handDesigned), both(handDesigned)},
+	{"teacher", explicit, both(handDesigned), both(handDesigned)},
+	{"valid-every", explicit, both("50"), both("50")},
+	{"valid-runs", explicit, both("8"), both("8")},
+	{"selection", implicit, both("mean"), both("mean")},
+	{"on-non-finite", implicit, both("skip"), both("skip")},
+	{"skip-limit", implicit, both("20"), both("20")},
 }
 
 func rowOf(name string) *row {
@@ -78,7 +78,7 @@ func rowOf(name string) *row {
 	return nil
 }
 
-// of returns the default of a version.
+// of returns the default in a version.
 func (d row) of(version int, classifies bool) string {
 	column := d.v2
 	if version == 1 {
@@ -90,31 +90,32 @@ func (d row) of(version int, classifies bool) string {
 	return column[0]
 }
 
-// shown says whether the default stands by itself: others depend on an option that says so.
+// shown says whether help shows the default as such. The other defaults apply only if another option is set, and their help
+// texts say so.
 func (d row) shown() bool {
 	return !slices.Contains([]string{"perturbation", "pairs", "reference", "teacher"}, d.name)
 }
 
-// WithDefaults returns r with every option set that has a default, among them the version. What does not
-// apply, as the length of an episode in a curriculum, stays unset.
+// WithDefaults returns r with every option set that has a default, the version of the defaults included. Options that do
+// not apply stay unset, such as the length of an episode in a curriculum.
 func (r Recipe) WithDefaults() Recipe {
 	if r.Defaults == 0 {
 		r.Defaults = Latest
 	}
-	for _, o := range options { // an option comes after those that its default depends on
+	for _, o := range options { // an option's default depends only on options before it
 		if o.text(&r) != "" {
 			continue
 		}
 		if value := r.defaultOf(o.Name); value != "" {
 			if err := o.set(&r, value); err != nil {
-				panic("recipe: the default of --" + o.Name + ": " + err.Error()) // the table's fault
+				panic("recipe: the default of --" + o.Name + ": " + err.Error()) // a bug in the table
 			}
 		}
 	}
 	return r
 }
 
-// defaultOf returns the default of an option, "" where it does not apply. Options that come before it are set.
+// defaultOf returns the default of an option, or "" if the option does not apply. All options before it must be set.
 func (r Recipe) defaultOf(name string) string {
 	value := ""
 	if d := rowOf(name); d != nil {
@@ -136,7 +137,7 @@ func (r Recipe) defaultOf(name string) string {
 		return only(r.Init == "", value)
 	case "scale":
 		if r.Readout == lstm.Tanh.String() {
-			value = "0.1" // of Lv et al. 2017
+			value = "0.1" // Lv et al. 2017
 		}
 		return only(r.Init == "", value)
 	case "p", "sign-p":
@@ -147,18 +148,18 @@ func (r Recipe) defaultOf(name string) string {
 	case "stage-patience":
 		return only(len(r.Horizons) > 0, value)
 	case "warm-up":
-		// Short trainings have a short one, which leaves something for a decay.
+		// A short training has a short warm-up, so that there is time left for the decay.
 		if end := r.end(); value != "0" && end > 0 && end < longWarmUp {
 			return strconv.Itoa(end / 10)
 		}
 	case "meta-lr-decay":
-		// A decay needs an end, and time has none.
+		// A decay needs a last meta-step, which a limit of time does not give.
 		if r.end() == 0 {
 			return "1"
 		}
 	case "decay-steps":
 		if *r.MetaLRDecay != 1 && r.MetaSteps > 0 {
-			return options[stepsAt].text(&r)
+			return options[metaStepsIndex].text(&r)
 		}
 	case "perturbation", "pairs":
 		return only(!backprop, value)
@@ -174,14 +175,15 @@ func (r Recipe) defaultOf(name string) string {
 	return value
 }
 
-// longWarmUp is from how many meta-steps on a warm-up is not shortened to a tenth of them.
+// longWarmUp is the number of meta-steps from which the warm-up has its full length. In a shorter training the warm-up
+// takes a tenth of the meta-steps.
 const longWarmUp = 500
 
-// end is the meta-step at which the schedule of the meta learning rate ends, 0 if only time ends the training.
+// end is the meta-step at which the schedule of the meta learning rate ends, or 0 if only time limits the training.
 func (r Recipe) end() int { return cmp.Or(r.DecaySteps, r.MetaSteps) }
 
-// stepsAt is the index of meta-steps among the options.
-var stepsAt = slices.IndexFunc(options, func(o Option) bool { return o.Name == "meta-steps" })
+// metaStepsIndex is the index of the option meta-steps in options.
+var metaStepsIndex = slices.IndexFunc(options, func(o Option) bool { return o.Name == "meta-steps" })
 
 func only(applies bool, value string) string {
 	if applies {

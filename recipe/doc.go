@@ -1,16 +1,16 @@
-// Package recipe describes a meta-training as a value: everything that decides which bytes
-// come out of it, and nothing of where it runs or how it is watched.
+// Package recipe describes a meta-training as a value. A recipe holds everything that determines the bytes of the trained
+// optimizer. It does not say where the training runs or how it is watched.
 //
 //	r := recipe.Recipe{MetaSteps: 2000, Seed: 5}
-//	cfg, err := r.Config(recipe.Local{}) // what metatrain.NewTrainer takes
-//	data, err := r.Format()                 // a short JSON text
+//	cfg, err := r.Config(recipe.Local{}) // the configuration for metatrain.NewTrainer
+//	data, err := r.Format()              // a short JSON text
 //	r, err = recipe.Parse(data)
-//	args := r.Args()                        // the same for people: metaopt meta-train's flags
+//	args := r.Args()                     // the same as flags of metaopt meta-train
 //
 // Every option has one name: the field InputGain is the key input_gain of the JSON and the flag
 // --input-gain of the command line. Errors name options as flags.
 //
-// An option that is not set has a default. Defaults have versions: the field Defaults says which
-// version a recipe was written for, so that later, better defaults do not change what it means. They may
-// depend on the task. The table of defaults is in defaults.go; docs/training.md prints it.
+// An option that is not set has a default, which may depend on the task. Defaults have versions. The field Defaults says
+// for which version a recipe was written, so that later, better defaults do not change its meaning. The table of defaults
+// is in defaults.go; docs/training.md prints it.
 package recipe

@@ -22,9 +22,9 @@ var (
 	_ json.Unmarshaler = (*Recipe)(nil)
 )
 
-// Parse reads a recipe from JSON and validates it. It is strict: an unknown key is an error that names the nearest
-// one; so are a key that is there twice, null, a text without defaults, anything after the object, more than
-// MaxSize bytes, and what Validate refuses.
+// Parse reads a recipe from JSON and validates it. It is strict. An unknown key is an error that names the nearest key.
+// Also errors are: a duplicate key, null, a missing "defaults", text after the object, more than MaxSize bytes, and a
+// recipe that Validate refuses.
 func Parse(data []byte) (Recipe, error) {
 	var r Recipe
 	if err := r.UnmarshalJSON(data); err != nil {
@@ -54,15 +54,15 @@ func Load(path string) (Recipe, error) {
 	return r, nil
 }
 
-// Format returns r as JSON, one option a line, with what is set and the version of the defaults: what Parse reads.
-// It is an error if r is not valid.
+// Format returns r as JSON for Parse, one option per line: all options that are set, and the version of the defaults. It
+// returns an error if r is not valid.
 func (r Recipe) Format() ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
 	b.WriteString("{")
-	for i, key := range r.explicit().set() {
+	for i, key := range r.selfContained().set() {
 		if i > 0 {
 			b.WriteString(",")
 		}
@@ -76,15 +76,15 @@ func (r Recipe) Format() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalJSON implements json.Marshaler: Format on one line, whether or not r is valid.
+// MarshalJSON implements json.Marshaler. It is Format on one line, and does not validate r.
 func (r Recipe) MarshalJSON() ([]byte, error) {
 	type plain Recipe // without this method
-	return json.Marshal(plain(r.explicit()))
+	return json.Marshal(plain(r.selfContained()))
 }
 
-// explicit returns r with what a text must not leave to the reader: the version of the defaults, and the
-// name of a task that has options.
-func (r Recipe) explicit() Recipe {
+// selfContained returns r with the values that a text must always contain: the version of the defaults, and the task's name
+// if the task has options.
+func (r Recipe) selfContained() Recipe {
 	if r.Defaults == 0 {
 		r.Defaults = Latest
 	}
@@ -94,13 +94,13 @@ func (r Recipe) explicit() Recipe {
 	return r
 }
 
-// A keyed is a key of the JSON and its value.
+// A keyed is a key and a value of the JSON object.
 type keyed struct {
 	name  string
 	value any
 }
 
-// set returns what is set, in the order of the fields.
+// set returns the fields that are set, in their order.
 func (r Recipe) set() (keys []keyed) {
 	v := reflect.ValueOf(r)
 	for i := range v.NumField() {
@@ -116,8 +116,8 @@ func keyOf(field reflect.StructField) string {
 	return name
 }
 
-// UnmarshalJSON implements json.Unmarshaler. It is as strict as Parse, but does not look at what values say.
-// On an error r stays as it was.
+// UnmarshalJSON implements json.Unmarshaler. It is as strict as Parse about keys and types, but does not validate values.
+// After an error r is unchanged.
 func (r *Recipe) UnmarshalJSON(data []byte) error {
 	if len(data) > MaxSize {
 		return fmt.Errorf("recipe: more than %d bytes of JSON", MaxSize)
@@ -143,7 +143,7 @@ func (r *Recipe) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return fmt.Errorf("recipe: %w", err)
 		}
-		key, _ := token.(string) // of an object
+		key, _ := token.(string) // a key of an object is always a string
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return fmt.Errorf("recipe: %s: %w", key, err)
@@ -161,7 +161,7 @@ func (r *Recipe) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(value, fields.Field(i).Addr().Interface()); err != nil {
 			return fmt.Errorf("recipe: %s: %w", key, plainer(err))
 		}
-		// Where zero stands for a default it must not be written: it would not mean zero.
+		// If zero stands for the default, the text must not say zero: it would not mean zero.
 		if fields.Field(i).IsZero() && (fields.Field(i).Kind() == reflect.String || rowOf(strings.ReplaceAll(key, "_", "-")) != nil) {
 			return fmt.Errorf("recipe: %s cannot be %s; leave it out for its default", key, value)
 		}
@@ -182,7 +182,7 @@ func (r *Recipe) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// plainer says what a value must be without Go's names of types.
+// plainer rewrites an error of encoding/json without Go's names of types.
 func plainer(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) {

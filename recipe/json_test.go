@@ -53,7 +53,7 @@ func TestParseIsStrict(t *testing.T) {
 	}
 }
 
-// What a recipe looks like, zeros that mean something among it.
+// The JSON of a recipe, with zeros that are real values.
 func TestFormat(t *testing.T) {
 	r := Recipe{
 		Task: tasks.MustParse("mnist units=8,16"), MetaSteps: 10000, Memory: new(0.0), SecondDerivatives: new(false), Clip: Bound(inf()), Seed: 5,
@@ -89,7 +89,7 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// Whatever is read is either an error or a recipe that is written and read again.
+// Every input gives either an error or a recipe that can be written and read again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"defaults": 2, "meta_steps": 5, "task": {"name": "mnist", "units": [8, 16]}, "clip": "inf", "memory": 0}`))
 	f.Add([]byte(`{"defaults": 1, "horizons": [20, 40], "time": "1h", "seed": 18446744073709551615, "name": "\u0000"}`))

@@ -13,15 +13,15 @@ import (
 
 // An Option is one option of a recipe: a flag of the command line and a key of the JSON.
 type Option struct {
-	// Name is the flag's without dashes before it: "input-gain". The JSON's key has _ for -.
+	// Name is the name of the flag without leading dashes: "input-gain". The JSON key has _ instead of -.
 	Name string
 
 	usage string
 	kind
 }
 
-// options are all options, in the order of help and of Args. The row of an option is the only
-// place that names it, but for its field of Recipe, its default in defaults.go, and its meaning in config.go.
+// options are all options, in the order of help and of Args. An option is named in only four places: its row here, its
+// field of Recipe, its default in defaults.go, and its use in config.go.
 var options = slices.Concat([]Option{
 	{"task", "task to train on: " + anyOf(tasks.Names()), taskName()},
 }, ofTasks(), []Option{
@@ -82,7 +82,7 @@ var options = slices.Concat([]Option{
 	{"name", "name that the optimizer carries in tables (learned unless set)", words("NAME", nil, func(r *Recipe) *string { return &r.Name })},
 })
 
-// taskName is the kind of a task's name.
+// taskName is the kind of the option task.
 func taskName() kind {
 	return kind{
 		placeholder: "NAME",
@@ -98,7 +98,7 @@ func taskName() kind {
 	}
 }
 
-// ofTasks are the options of tasks.
+// ofTasks returns the options that belong to tasks.
 func ofTasks() []Option {
 	var all []Option
 	for _, o := range tasks.OptionTable() {
@@ -109,7 +109,7 @@ func ofTasks() []Option {
 				values := strings.Split(text, ",")
 				for _, v := range values {
 					if _, err := o.Parse(v); err != nil {
-						return err // which does not name the option: whoever asked does
+						return err // the caller adds the name of the option
 					}
 				}
 				t, err := r.Task.With(o.Key, values...)
@@ -125,7 +125,7 @@ func ofTasks() []Option {
 	return all
 }
 
-// version is the kind of versions of the defaults.
+// version is the kind of the option defaults.
 func version() kind {
 	k := whole(1, func(r *Recipe) *int { return &r.Defaults })
 	set := k.set
@@ -146,8 +146,8 @@ func version() kind {
 // Options returns all options, in the order of help.
 func Options() []Option { return slices.Clone(options) }
 
-// Usage says in one line what the option is, with its default for classifiers in a version of the defaults if it differs
-// from Default.
+// Usage returns the option's help text, in one line. If the option's default for classifiers differs from Default in the
+// given version of the defaults, the text includes it.
 func (o Option) Usage(version int) string {
 	row := rowOf(o.Name)
 	if row == nil || row.of(version, true) == row.of(version, false) {
@@ -156,7 +156,8 @@ func (o Option) Usage(version int) string {
 	return fmt.Sprintf("%s (classifiers: %s)", o.usage, row.of(version, true))
 }
 
-// Default returns the option's default, in a version of the defaults, for tasks that do not classify; "" if it has none.
+// Default returns the option's default in a version of the defaults, for tasks that are not classifiers. It returns "" if
+// there is none, or if the default applies only together with another option.
 func (o Option) Default(version int) string {
 	if row := rowOf(o.Name); row != nil && row.shown() {
 		return row.of(version, false)
@@ -164,22 +165,22 @@ func (o Option) Default(version int) string {
 	return ""
 }
 
-// Placeholder is what help calls a value: "N", "F", "NAME"; "bool" for yes or no.
+// Placeholder returns the name of the option's value in help: "N", "F" or "NAME", or "bool" for yes or no.
 func (o Option) Placeholder() string { return o.placeholder }
 
-// Bool says whether the option is a yes or a no, so that its flag needs no value.
+// Bool says whether the option is yes or no, so that its flag needs no value.
 func (o Option) Bool() bool { return o.placeholder == boolean }
 
-// Values returns all values that the option can have, nil if they are too many.
+// Values returns all values that the option can have, or nil if it is not a choice of a few names.
 func (o Option) Values() []string { return slices.Clone(o.names) }
 
-// Set sets the option from a text, or says what a value must be; r is then as it was.
+// Set sets the option from a text. If the text is no valid value, the error says what a value must be, and r is unchanged.
 func (o Option) Set(r *Recipe, text string) error { return o.set(r, text) }
 
-// Text returns the option's value, "" if it is not set.
+// Text returns the option's value as text, or "" if it is not set.
 func (o Option) Text(r Recipe) string { return o.text(&r) }
 
-// Lookup returns an option by its name, "input-gain". A name that there is not is an error that says the nearest one.
+// Lookup returns the option of a name, such as "input-gain". If there is none, the error says the nearest name.
 func Lookup(name string) (Option, error) {
 	if i := slices.IndexFunc(options, func(o Option) bool { return o.Name == name }); i >= 0 {
 		return options[i], nil

@@ -11,17 +11,17 @@ import (
 	"learnedopt/tasks"
 )
 
-// Of returns the recipe that an optimizer says it was trained by: the one in its file, or what the command says in files that
-// are older than recipes. Both may be anybody's. It is an error if there is neither, if they contradict each other, or if the
-// recipe's limit is a time, since how far that goes depends on the machine.
+// Of returns the recipe in an optimizer's provenance. In a file older than recipes it is read from the command. Both may
+// come from a stranger. It is an error if there is neither, if they contradict each other, or if the limit is a time,
+// because the number of meta-steps then depended on the machine.
 func Of(p metaopt.Provenance) (Recipe, error) {
 	if p.Recipe == "" && p.Command == "" {
 		return Recipe{}, errors.New("recipe: the file does not say how it was trained: it has neither a recipe nor a command")
 	}
 	r, err := ParseCommand(p.Command)
 	if p.Recipe != "" {
-		told, toldErr := r, err
-		if r, err = Parse([]byte(p.Recipe)); err == nil && (toldErr != nil || !reflect.DeepEqual(told.WithDefaults(), r.WithDefaults())) {
+		command, commandErr := r, err
+		if r, err = Parse([]byte(p.Recipe)); err == nil && (commandErr != nil || !reflect.DeepEqual(command.WithDefaults(), r.WithDefaults())) {
 			err = errors.New("recipe: the file's recipe and its command say different trainings")
 		}
 	}
@@ -37,7 +37,7 @@ func Of(p metaopt.Provenance) (Recipe, error) {
 	return r, nil
 }
 
-// Sign writes r into an optimizer's provenance, with all defaults: the recipe, its command and the name.
+// Sign writes the recipe with all its defaults, its command, and the name into an optimizer's provenance.
 func (r Recipe) Sign(p *metaopt.Provenance) error {
 	r = r.WithDefaults()
 	text, err := json.Marshal(r)
@@ -48,8 +48,9 @@ func (r Recipe) Sign(p *metaopt.Provenance) error {
 	return nil
 }
 
-// Finished returns the recipe that makes the same optimizer again, whatever ended its training: a limit of as many meta-steps as were
-// validated, and the task and the network as they were, not as a name or a file says them.
+// Finished returns the recipe that trains the same optimizer again, whatever ended its training. Its limit is the number of
+// meta-steps up to the last validation. It holds the actual task and, for a training from Init, the actual inputs of the
+// network, because a name or a file could change its meaning later.
 func (r Recipe) Finished(task string, net lstm.Config, validated int) (Recipe, error) {
 	r = r.WithDefaults()
 	t, err := tasks.Parse(task)

@@ -9,29 +9,29 @@ import (
 	"learnedopt/tasks"
 )
 
-// A Recipe is a meta-training. The zero value is the default training, a minute of
-// random quadratics, in the latest version of the defaults. A field that is zero, or nil where zero means
-// something else, stands for its default; options that exclude each other are an error of Validate.
+// A Recipe describes a meta-training. The zero value is the default training, one minute on random quadratics, in the
+// latest version of the defaults. A zero field stands for its default. A field for which zero is a real value is a pointer,
+// and nil stands for its default. Validate refuses options that exclude each other.
 type Recipe struct {
-	// Defaults is the version of the defaults that the recipe was written for, 1 to Latest. Go: 0 is
-	// Latest. A JSON text must say it.
+	// Defaults is the version of the defaults for which the recipe was written, 1 to Latest. In Go, 0 means Latest. A
+	// JSON text must state it.
 	Defaults int `json:"defaults"`
-	// Name is what tables call the optimizer; "" for none.
+	// Name is the optimizer's name in tables; "" if it has none.
 	Name string `json:"name,omitzero"`
 
-	// Task is what the optimizer is trained on.
+	// Task is the task on which the optimizer is trained.
 	Task tasks.Spec `json:"task,omitzero"`
-	// RandomScaling scales the coordinates of training episodes by factors from exp(-R) to exp(R)
-	// (tasks.RandomScaling), and Convex trains beside every episode on a small convex problem
-	// (tasks.Convex). Neither changes validation.
+	// RandomScaling is R: it scales the coordinates of training episodes by factors from exp(-R) to exp(R)
+	// (tasks.RandomScaling). Convex adds a small convex problem to every training episode (tasks.Convex). Neither
+	// changes validation.
 	RandomScaling float64 `json:"random_scaling,omitzero"`
 	Convex        bool    `json:"convex,omitzero"`
 
-	// Init is the file of the network that training starts from, or pretrained:NAME; "" for a random
-	// network. The file fixes the network's shape: of the next two groups only Inputs may be
-	// set, to more than the file has, and Anneal.
+	// Init is the file of the network from which training starts, or pretrained:NAME; "" means a random network. The
+	// file determines the network's shape. So in the next two groups only Anneal may be set, and Inputs, which may
+	// only add inputs to the file's inputs.
 	Init string `json:"init,omitzero"`
-	// Inputs to Anneal are the network's shape: see lstm.Config.
+	// Inputs to Anneal describe the network's shape: see lstm.Config.
 	Inputs     string  `json:"inputs,omitzero"`
 	P          float64 `json:"p,omitzero"`
 	SignP      float64 `json:"sign_p,omitzero"`
@@ -39,15 +39,15 @@ type Recipe struct {
 	LSTMLayers int     `json:"lstm_layers,omitzero"`
 	Readout    string  `json:"readout,omitzero"`
 	Scale      float64 `json:"scale,omitzero"`
-	// Anneal is 0 for updates that never shrink; nil is 0, or what the file of Init has.
+	// Anneal 0 means that updates never shrink. Default: 0, or the value in the file of Init.
 	Anneal *int `json:"anneal,omitempty"`
 	// Gain to Memory say how a random network is drawn: see lstm.Init.
 	Gain      float64  `json:"gain,omitzero"`
 	InputGain float64  `json:"input_gain,omitzero"`
 	Memory    *float64 `json:"memory,omitempty"`
 
-	// Steps is the length of an episode, or Horizons those of a curriculum's stages: see
-	// metatrain.TrainConfig, which has all of this group.
+	// Steps is the length of an episode. Horizons, if set, are the lengths in the stages of a curriculum. See
+	// metatrain.TrainConfig for all fields of this group.
 	Steps         int   `json:"steps,omitzero"`
 	Horizons      []int `json:"horizons,omitempty"`
 	StagePatience int   `json:"stage_patience,omitzero"`
@@ -55,54 +55,53 @@ type Recipe struct {
 	Unroll        int   `json:"unroll,omitzero"`
 	MetaBatch     int   `json:"meta_batch,omitzero"`
 
-	// MetaSteps or Time is the limit, a number of meta-steps or a time.
+	// MetaSteps or Time limits the training. Only one of them may be set.
 	MetaSteps int      `json:"meta_steps,omitzero"`
 	Time      Duration `json:"time,omitzero"`
 
-	// MetaLR to DecaySteps are the schedule of the meta learning rate: it rises to MetaLR over
-	// WarmUp meta-steps, then decays to MetaLRDecay times MetaLR at meta-step DecaySteps,
-	// the last one by default.
+	// MetaLR to DecaySteps are the schedule of the meta learning rate. It rises to MetaLR over WarmUp meta-steps, then
+	// decays to MetaLRDecay times MetaLR at meta-step DecaySteps, by default the last one.
 	MetaLR      float64  `json:"meta_lr,omitzero"`
 	WarmUp      *int     `json:"warm_up,omitempty"`
 	MetaLRDecay *float64 `json:"meta_lr_decay,omitempty"`
 	DecaySteps  int      `json:"decay_steps,omitzero"`
-	// Clip bounds the norm of an episode's meta-gradient; +Inf does not.
+	// Clip bounds the norm of an episode's meta-gradient; +Inf means no bound.
 	Clip Bound `json:"clip,omitzero"`
 
-	// Estimator is how meta-gradients are computed: one of Estimators.
+	// Estimator says how meta-gradients are computed: one of Estimators.
 	Estimator string `json:"estimator,omitzero"`
-	// SecondDerivatives to AdjointCoordinates are of backprop: see metatrain.TruncatedBackprop. Hessian is how
-	// second derivatives are computed: Exact where a task offers that, or by Differences of gradients.
+	// SecondDerivatives to AdjointCoordinates are settings of backprop: see metatrain.TruncatedBackprop. Hessian says
+	// how second derivatives are computed: Exact, if the task offers exact products, or by Differences of gradients.
 	SecondDerivatives  *bool   `json:"second_derivatives,omitempty"`
 	Hessian            string  `json:"hessian,omitzero"`
 	AdjointClip        float64 `json:"adjoint_clip,omitzero"`
 	AdjointCoordinates int     `json:"adjoint_coordinates,omitzero"`
-	// Perturbation and Pairs are of es and pes: see metatrain.ES.
+	// Perturbation and Pairs are settings of es and pes: see metatrain.ES.
 	Perturbation float64 `json:"perturbation,omitzero"`
 	Pairs        int     `json:"pairs,omitzero"`
-	// Objective is what a window's losses are worth: one of Objectives. Reference is the
-	// rule that the objective relative divides by, as adam@0.01.
+	// Objective says which function of a window's losses is minimized: one of Objectives. Reference is the rule whose
+	// losses the objective relative divides by, such as adam@0.01.
 	Objective string `json:"objective,omitzero"`
 	Reference string `json:"reference,omitzero"`
-	// Imitate is the probability of an episode in which the network imitates Teacher, a rule as
-	// adam@0.01 (metatrain.Imitation).
+	// Imitate is the probability of an episode in which the network imitates Teacher, a rule such as adam@0.01
+	// (metatrain.Imitation).
 	Imitate float64 `json:"imitate,omitzero"`
 	Teacher string  `json:"teacher,omitzero"`
 
-	// ValidEvery to Patience are the validation and what is kept: see metatrain.TrainConfig.
+	// ValidEvery to Patience say how to validate and which network to keep: see metatrain.TrainConfig.
 	ValidEvery int    `json:"valid_every,omitzero"`
 	ValidRuns  int    `json:"valid_runs,omitzero"`
 	ValidSteps []int  `json:"valid_steps,omitempty"`
 	Selection  string `json:"selection,omitzero"`
 	Patience   int    `json:"patience,omitzero"`
 
-	// Seed fixes everything random. Seeds is the number of trainings, from Seed and the seeds that
-	// follow, of which the best network is kept (compare.Select).
+	// Seed determines everything random. Seeds is the number of trainings, with the seeds Seed, Seed+1 and so on; the
+	// best network of all is kept (compare.Select).
 	Seed  uint64 `json:"seed,omitzero"`
 	Seeds int    `json:"seeds,omitzero"`
 
-	// OnNonFinite is what follows a window that is not finite, one of metatrain.NonFinitePolicies,
-	// and SkipLimit the number of failures in a row that ends the training.
+	// OnNonFinite says what to do after a window with a non-finite value: one of metatrain.NonFinitePolicies. SkipLimit
+	// is the number of failures in a row that ends the training.
 	OnNonFinite string `json:"on_non_finite,omitzero"`
 	SkipLimit   int    `json:"skip_limit,omitzero"`
 }
@@ -129,7 +128,7 @@ func Estimators() []string { return []string{Backprop, ES, PES} }
 // Objectives returns the values of Recipe.Objective.
 func Objectives() []string { return []string{Sum, Last, Log, Ramp, Relative} }
 
-// A Duration is a time that JSON has as text: "1m30s".
+// A Duration is a time that is text in JSON: "1m30s".
 type Duration time.Duration
 
 // MarshalText implements encoding.TextMarshaler.
@@ -145,7 +144,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A Bound is a positive number or +Inf, which JSON has as the text "inf".
+// A Bound is a positive number or +Inf. In JSON, +Inf is the text "inf".
 type Bound float64
 
 // MarshalJSON implements json.Marshaler.

@@ -19,7 +19,7 @@ import (
 
 var sameTask = cmp.Comparer(func(a, b tasks.Spec) bool { return a == b })
 
-// samples are values of every option that are not its default, by name.
+// samples holds a value for each option, by name, that differs from its default.
 var samples = map[string]string{
 	"task": "rosenbrock", "units": "3,4", "layers": "2", "activation": "relu,tanh", "batch": "7,8", "init-scale": "0.5", "dims": "3",
 	"condition": "9", "loss-scale": "2,3", "gradient-noise": "0.5", "time": "1m30s", "meta-steps": "77", "seed": "18446744073709551615", "seeds": "3",
@@ -32,7 +32,8 @@ var samples = map[string]string{
 	"patience": "4", "on-non-finite": "rollback", "skip-limit": "6",
 }
 
-// Every option has a sample, a field of the same name with _ for -, and a text that gives the field back; every field has an option.
+// Every option has a sample, a field of the same name with _ instead of -, and a text from which the field can be read
+// back. Every field has an option.
 func TestOptionsAndFieldsAreTheSame(t *testing.T) {
 	keys := map[string]bool{}
 	for i := range reflect.TypeFor[Recipe]().NumField() {
@@ -100,7 +101,7 @@ func draw(t *testing.T, rng *rand.Rand) Recipe {
 	}
 }
 
-// A recipe with its defaults comes back from its JSON and from its command line, and its defaults are settled.
+// A recipe with its defaults survives JSON and the command line, and filling in the defaults again changes nothing.
 func TestRecipesRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
@@ -124,7 +125,7 @@ func TestRecipesRoundTrip(t *testing.T) {
 			if want.Defaults == 0 {
 				want.Defaults = Latest
 			}
-			if d := cmp.Diff(want.explicit(), got, sameTask); d != "" {
+			if d := cmp.Diff(want.selfContained(), got, sameTask); d != "" {
 				t.Fatalf("%s:\n%s", data, d)
 			}
 			if strings.Count(string(data), "\n") != len(got.set())+2 {
@@ -142,8 +143,8 @@ func TestRecipesRoundTrip(t *testing.T) {
 	}
 }
 
-// The defaults of version 1 are those of the library, and for all tasks alike; what they were for files of before is
-// written out here once more.
+// The defaults of version 1 equal the library's defaults and do not depend on the task. They are written out here once
+// more, because older files rely on them.
 func TestVersion1IsTheLibrary(t *testing.T) {
 	for _, task := range []string{"quadratic", "digits"} {
 		r := Recipe{Defaults: 1, Task: tasks.MustParse(task)}
@@ -166,6 +167,23 @@ func TestVersion1IsTheLibrary(t *testing.T) {
 }
 
 // The defaults of version 2 are fixed, as files count on them.
+// A decay to 0 is none to a constant rate: it ends at the last meta-step, and needs one.
+func TestADecayToNothing(t *testing.T) {
+	zero := 0.0
+	r := Recipe{Defaults: 1, Task: tasks.MustParse("quadratic"), MetaSteps: 200, MetaLRDecay: &zero}
+	cfg, err := r.WithDefaults().config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, last := cfg.MetaLearningRateAt(0), cfg.MetaLearningRateAt(199); last != 0 || !(first > 0.002) {
+		t.Errorf("the meta learning rate goes from %v to %v, want down to 0", first, last)
+	}
+	r.MetaSteps, r.Time = 0, Duration(time.Minute)
+	if _, err := r.WithDefaults().config(); err == nil || !strings.Contains(err.Error(), "decay_steps") {
+		t.Errorf("a decay to 0 without an end: %v", err)
+	}
+}
+
 func TestVersion2(t *testing.T) {
 	common := " --steps 100 --unroll 20 --meta-lr 0.003 --warm-up 50"
 	for task, want := range map[string]string{
@@ -180,7 +198,7 @@ func TestVersion2(t *testing.T) {
 	}
 }
 
-// Defaults that depend on other options.
+// Some defaults depend on other options.
 func TestDefaultsThatDepend(t *testing.T) {
 	mnist := tasks.MustParse("mnist")
 	for _, c := range []struct {
@@ -230,7 +248,7 @@ func TestDefaultsThatDepend(t *testing.T) {
 	}
 }
 
-// Every option that is not the file's name or a limit changes the configuration.
+// Every option changes the trainer's configuration, except the options that the trainer does not use.
 func TestEveryOptionMatters(t *testing.T) {
 	base := Recipe{Task: tasks.MustParse("quadratic dims=2 batch=2"), MetaSteps: 200, Steps: 80, Unroll: 5}
 	config := func(r Recipe) metatrain.TrainConfig {
@@ -241,7 +259,7 @@ func TestEveryOptionMatters(t *testing.T) {
 		}
 		return cfg
 	}
-	// What an option needs beside it to have a meaning.
+	// The other options that an option needs to have an effect.
 	beside := map[string]string{
 		"p": "inputs=logsign", "sign-p": "inputs=logsign", "stage-patience": "horizons=10,20", "perturbation": "estimator=es", "pairs": "estimator=es",
 		"reference": "objective=relative", "teacher": "imitate=0.5", "adjoint-coordinates": "second-derivatives=false", "hessian": "second-derivatives=true", "decay-steps": "meta-lr-decay=0.5", "anneal": "",
@@ -250,7 +268,7 @@ func TestEveryOptionMatters(t *testing.T) {
 	for _, o := range options {
 		r := base
 		switch {
-		case slices.Contains([]string{"name", "seeds", "init", "time"}, o.Name): // not of the trainer
+		case slices.Contains([]string{"name", "seeds", "init", "time"}, o.Name): // not used by the trainer
 			continue
 		case slices.Contains(digits, o.Name):
 			r.Task = tasks.MustParse("digits batch=2")
@@ -306,7 +324,7 @@ func TestExclusions(t *testing.T) {
 		"--imitate 1 --adjoint-coordinates 4":                  "lower the probability",
 		"--second-derivatives --adjoint-coordinates 5":         "--adjoint-coordinates needs",
 		"--adjoint-clip 1 --adjoint-coordinates 5":             "--second-derivatives",
-		"--adjoint-clip 1":                                     "--second-derivatives", // version 1 has none
+		"--adjoint-clip 1":                                     "--second-derivatives", // version 1 has no second derivatives by default
 		"--inputs raw --p 3":                                   "--p does not apply",
 		"--inputs raw --sign-p 3":                              "--sign-p does not apply",
 		"--init x --gain 3":                                    "--gain and --init",
@@ -326,7 +344,7 @@ func TestExclusions(t *testing.T) {
 			t.Errorf("%s: %v, want %q", flags, err, remedy)
 		}
 	}
-	// What no text says, a Go program can.
+	// These recipes can be written in Go, but not as text.
 	for want, r := range map[string]Recipe{
 		"--steps":         {Steps: -1},
 		"--meta-batch":    {MetaBatch: maxCount + 1},
@@ -345,7 +363,7 @@ func TestExclusions(t *testing.T) {
 	}
 }
 
-// The estimator is the one that the options ask for.
+// The options determine the estimator.
 func TestEstimator(t *testing.T) {
 	cfg, err := Recipe{
 		Estimator: PES, Perturbation: 0.5, Pairs: 2, Objective: Relative, Reference: "sgd@0.1", Imitate: 0.25, Teacher: "adam@1",
@@ -364,7 +382,7 @@ func TestEstimator(t *testing.T) {
 	}
 }
 
-// The page about training has the table of defaults as it is.
+// docs/training.md contains the table of defaults.
 func TestThePageHasTheDefaults(t *testing.T) {
 	page, err := os.ReadFile("../docs/training.md")
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A kind is what an option's values are: how text becomes a field of a Recipe and back.
+// A kind describes the values of an option, and converts text to a field of a Recipe and back.
 type kind struct {
 	placeholder string
-	names       []string // of a choice
+	names       []string // all values, if the option is a choice of names
 	set         func(r *Recipe, text string) error
-	text        func(r *Recipe) string // "" where the field is not set
+	text        func(r *Recipe) string // "" if the field is not set
 }
 
-// whole is the kind of whole numbers of at least least.
+// whole is the kind of whole numbers that are at least least.
 func whole(least int, field func(*Recipe) *int) kind {
 	return kind{
 		placeholder: "N",
@@ -37,7 +37,7 @@ func whole(least int, field func(*Recipe) *int) kind {
 	}
 }
 
-// zeroOr is whole of a field where 0 is a value.
+// zeroOr is the kind of whole numbers of at least 0, for a field in which 0 is a real value.
 func zeroOr(field func(*Recipe) **int) kind {
 	return kind{
 		placeholder: "N",
@@ -52,7 +52,7 @@ func zeroOr(field func(*Recipe) **int) kind {
 	}
 }
 
-// maxCount bounds counts, so that a recipe from a stranger cannot ask for all memory at once.
+// maxCount bounds counts, so that a stranger's recipe cannot ask for all memory.
 const maxCount = 1_000_000_000
 
 func parseWhole(text string, least int) (int, error) {
@@ -96,7 +96,7 @@ func atLeastZero(placeholder string, field func(*Recipe) *float64) kind {
 	return k
 }
 
-// zeroOrPositive is atLeastZero of a field where 0 is a value.
+// zeroOrPositive is atLeastZero for a field in which 0 is a real value.
 func zeroOrPositive(field func(*Recipe) **float64) kind {
 	return kind{
 		placeholder: "F",
@@ -116,7 +116,7 @@ func parseAtLeastZero(text string) (float64, error) {
 	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
 		return 0, errors.New("it must be a number of at least 0")
 	}
-	return v + 0, nil // +0: and not -0
+	return v + 0, nil // turns -0 into 0
 }
 
 // probability is the kind of probabilities above 0.
@@ -156,7 +156,7 @@ func bound(field func(*Recipe) *Bound) kind {
 	}
 }
 
-// truth is the kind of yes or no.
+// truth is the kind of true or false.
 func truth(field func(*Recipe) *bool) kind {
 	return kind{
 		placeholder: boolean,
@@ -171,10 +171,10 @@ func truth(field func(*Recipe) *bool) kind {
 	}
 }
 
-// boolean is the placeholder of options that a flag without a value sets.
+// boolean is the placeholder of options whose flag needs no value.
 const boolean = "bool"
 
-// falseOr is truth of a field where false is not the default.
+// falseOr is truth for a field whose default may be true.
 func falseOr(field func(*Recipe) **bool) kind {
 	return kind{
 		placeholder: boolean,
@@ -197,7 +197,7 @@ func parseBool(text string) (bool, error) {
 	return v, nil
 }
 
-// words is the kind of texts that check accepts.
+// words is the kind of texts that check accepts. A nil check accepts every text.
 func words(placeholder string, check func(string) error, field func(*Recipe) *string) kind {
 	return kind{
 		placeholder: placeholder,
@@ -220,7 +220,7 @@ func words(placeholder string, check func(string) error, field func(*Recipe) *st
 	}
 }
 
-// maxText bounds texts, in bytes.
+// maxText is the largest size of a text, in bytes.
 const maxText = 4096
 
 // oneOf is the kind of a few names.
@@ -244,7 +244,7 @@ func anyOf(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// ascending is the kind of lists of positive whole numbers that ascend.
+// ascending is the kind of ascending lists of positive whole numbers.
 func ascending(field func(*Recipe) *[]int) kind {
 	return kind{
 		placeholder: "N,N",
@@ -288,13 +288,13 @@ func span(field func(*Recipe) *Duration) kind {
 	}
 }
 
-// checkInputs says what is wrong with a set of inputs.
+// checkInputs returns an error if the text is not a set of inputs.
 func checkInputs(text string) error {
 	_, err := lstm.ParseInputs(text)
 	return err
 }
 
-// seed is the kind of seeds, of which 0 is one.
+// seed is the kind of seeds. 0 is a seed.
 func seed(field func(*Recipe) *uint64) kind {
 	return kind{
 		placeholder: "S",
@@ -310,15 +310,15 @@ func seed(field func(*Recipe) *uint64) kind {
 	}
 }
 
-// ruleAtRate is the kind of hand-designed rules with a learning rate, as adam@0.01.
+// ruleAtRate is the kind of hand-designed rules with a learning rate, such as adam@0.01.
 func ruleAtRate(field func(*Recipe) *string) kind {
 	return words("RULE@F", func(text string) error { _, err := ParseRule(text); return err }, field)
 }
 
-// handDesigned is the rule of Reference and Teacher.
+// handDesigned is the default of Reference and Teacher.
 const handDesigned = "adam@0.01"
 
-// ParseRule returns the hand-designed rule of a text as adam@0.01.
+// ParseRule returns the hand-designed rule of a text such as adam@0.01. It returns an error if the text is anything else.
 func ParseRule(text string) (optimizer.Rule, error) {
 	name, rate, _ := strings.Cut(text, "@")
 	learningRate, err := strconv.ParseFloat(rate, 64)

@@ -2,12 +2,12 @@ package rules
 
 import "learnedopt/optimizer"
 
-// A block is the diagonal block of a second-order matrix that belongs to one group of coordinates.
+// A block multiplies by one diagonal block of a second-order matrix: the block of one group of coordinates.
 type block struct {
 	from      int
 	curvature optimizer.Curvature
-	theta     []float32 // of all coordinates
-	x, v      []float32 // of all coordinates
+	theta     []float32 // the parameters of all groups
+	x, v      []float32 // point and vector of a product, over all groups
 }
 
 var _ optimizer.Curvature = (*block)(nil)
@@ -19,7 +19,8 @@ func newBlock(from, size, n int) *block {
 // Metrics implements optimizer.Curvature.
 func (b *block) Metrics() optimizer.Metric { return b.curvature.Metrics() }
 
-// CurvatureProduct implements optimizer.Curvature: all parameters outside the group stay where they are.
+// CurvatureProduct implements optimizer.Curvature. theta and v belong to the group; the parameters outside it keep their
+// values, and v is 0 there.
 func (b *block) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	to := b.from + len(v)
 	copy(b.x, b.theta)

@@ -7,17 +7,17 @@ import (
 	"learnedopt/optimizer"
 )
 
-// ClipNorm shortens gradients that are longer than c, over all coordinates together, before a rule
-// sees them:
+// ClipNorm limits the norm of a gradient, over all coordinates together, to c before a rule
+// sees the gradient:
 //
 //	g' = g min(1, c/‖g‖₂)
 //
 // after Pascanu, Mikolov and Bengio 2013 (arXiv:1211.5063, algorithm 1). The norm is summed in float64. A
-// gradient that is not finite passes as it is. Learned rules with log-and-sign or RNNProp inputs hardly see
-// a gradient's length; they feel clipping where single steps stand out.
+// non-finite gradient passes unchanged. The length of a gradient hardly affects learned rules with log-and-sign
+// or RNNProp inputs; clipping changes their updates only at steps whose gradients are unusually long.
 type ClipNorm struct {
 	Rule optimizer.Rule
-	// Max is c, above 0. It must be set: 0 would leave no gradient, and to some it means no clipping.
+	// Max is c, above 0. It must be set: 0 would leave no gradient, although elsewhere 0 can mean no clipping.
 	Max float64
 }
 
@@ -54,11 +54,11 @@ func (r ClipNorm) Start(layout optimizer.Layout) optimizer.State {
 	}}, layout)
 }
 
-// ClipValue moves each coordinate of a gradient into [−c, c] before a rule sees it. NaN passes as it
-// is, and so does what is infinite.
+// ClipValue moves each coordinate of a gradient into [−c, c] before a rule sees the gradient. Non-finite
+// coordinates pass unchanged.
 type ClipValue struct {
 	Rule optimizer.Rule
-	// Max is c, above 0. It must be set, as that of ClipNorm.
+	// Max is c, above 0. It must be set, for the reason given at ClipNorm.
 	Max float64
 }
 

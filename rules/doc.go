@@ -1,4 +1,4 @@
-// Package rules holds wrappers: rules around any other optimizer.Rule, learned or not, and around one another.
+// Package rules holds wrappers: rules around another optimizer.Rule, learned or hand-designed. Wrappers nest.
 //
 //	rule := rules.Scaled{
 //		Rule: rules.ClipNorm{Rule: opt.Rule(), Max: 5},
@@ -6,24 +6,25 @@
 //	}
 //	run, err := metaopt.StartRule(rule, optimizer.Flat(len(theta)), optimizer.Needs{Theta: true})
 //
-// What is outermost sees the gradient first and has the last word on the update:
+// The outermost wrapper sees the gradient first and changes the update last:
 //
 //	Scaled       multiplies updates by a Schedule
 //	WeightDecay  adds decoupled weight decay
-//	ClipNorm     clips gradients by their norm, ClipValue coordinate by coordinate
-//	Groups       gives parts of the parameters rules of their own
-//	WarmStart    takes the first steps by another rule
+//	ClipNorm     clips gradients by their norm
+//	ClipValue    clips gradients coordinate by coordinate
+//	Groups       gives each part of the parameters its own rule
+//	WarmStart    takes the first steps with another rule
 //
-// Wrappers are plain immutable values; Validate says what is wrong with one and Start panics then. They hold no
-// memory a coordinate, WarmStart apart, and allocate nothing in a step.
+// Wrappers are plain immutable values. Validate says what is wrong with a wrapper; Start panics if it is not valid.
+// Only WarmStart holds memory per coordinate. Steps allocate nothing.
 //
-// A wrapper needs what the rule below it needs (optimizer.Needs), WeightDecay also the parameters. Its states are
-// saved and resumed if the states below them are. Its settings are no part of its state but of the run
-// (metaopt.Run.MarshalBinary), which does not go on under another schedule without a word.
+// A wrapper has the needs of the rule below it (optimizer.Needs); WeightDecay needs the parameters too. A wrapper's
+// state can be saved and resumed if the states below it can. Its settings are not saved with its state: the run saves
+// them (metaopt.Run.MarshalBinary), and a run with another schedule refuses the saved data.
 //
-// Fields in which 0 would be a setting of its own have no default: Max of ClipNorm and ClipValue, Factor of StepDecay.
+// A field has no default if 0 would be a meaningful setting: Max of ClipNorm and ClipValue, Factor of StepDecay.
 //
-// A guard (metaopt.Guarded) may be over or under a wrapper. Over it, it guards what the wrapper makes of the rule;
-// its fallback is not wrapped. Under it, the fallback is wrapped too, and what the wrapper makes non-finite is a
+// A guard (metaopt.Guarded) may be outside or inside a wrapper. Outside, it guards the wrapped rule, and its
+// fallback is not wrapped. Inside, the fallback is wrapped too, and a non-finite value that the wrapper makes is a
 // divergence, not a handover.
 package rules

@@ -7,7 +7,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Panics of callers' mistakes.
+// Panic texts for callers' mistakes.
 const (
 	errInvalid = "rules: invalid rule; Validate says what is wrong"
 	errLength  = "rules: slice length is not the number of coordinates"
@@ -18,7 +18,7 @@ const (
 // ErrState is wrapped by every error of a state's UnmarshalBinary.
 var ErrState = errors.New("rules: bad state")
 
-// validate returns what is wrong with a rule below, or with a schedule; nil is an error for a rule.
+// validate returns an error if the rule below a wrapper is nil or not valid.
 func validate(wrapper string, rule optimizer.Rule) error {
 	if rule == nil {
 		return fmt.Errorf("rules: %s has no rule", wrapper)
@@ -26,6 +26,7 @@ func validate(wrapper string, rule optimizer.Rule) error {
 	return valid(rule)
 }
 
+// valid returns the error of x's method Validate, if it has one. x is a rule or a schedule, and may be nil.
 func valid(x any) error {
 	if v, ok := x.(interface{ Validate() error }); ok {
 		return v.Validate()
@@ -33,7 +34,7 @@ func valid(x any) error {
 	return nil
 }
 
-// positive returns an error unless 0 < x < high. zero says what 0 would do, and what to set in its place.
+// positive returns an error unless 0 < x < high. zero says what 0 would do, and what to set instead.
 func positive(wrapper, field string, x, high float64, zero string) error {
 	if x == 0 {
 		return fmt.Errorf("rules: %s: %s 0 %s", wrapper, field, zero)

@@ -10,7 +10,7 @@ import (
 	"learnedopt/rules"
 )
 
-// A learned rule with clipping and a schedule, in one's own loop: f(θ) = ½|θ − 3|².
+// A learned rule with clipping and a schedule, in your own loop: f(θ) = ½|θ − 3|².
 func Example() {
 	opt, err := metaopt.Pretrained("quadratic")
 	if err != nil {
@@ -56,13 +56,13 @@ func ExampleGroups() {
 	// Output: [9.5 9.5 10]
 }
 
-// Adam until the worst is over, then a learned rule that has heard the gradients.
+// Adam for the first ten steps, then a learned rule that has observed their gradients.
 func ExampleWarmStart() {
 	opt, err := metaopt.Pretrained("quadratic")
 	if err != nil {
 		log.Fatal(err)
 	}
-	rule := rules.WarmStart{Steps: 10, First: baselines.Adam{LearningRate: 0.1}, Then: opt.Rule(), Hear: true}
+	rule := rules.WarmStart{Steps: 10, First: baselines.Adam{LearningRate: 0.1}, Then: opt.Rule(), Observe: true}
 	theta, grad := []float32{0}, make([]float32, 1)
 	run, err := metaopt.StartRule(rule, optimizer.Flat(1), optimizer.Needs{Theta: true})
 	if err != nil {

@@ -8,34 +8,34 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Group is a number of coordinates that follow one another, and their rule.
+// A Group is a number of consecutive coordinates and their rule.
 type Group struct {
-	// N is the number of coordinates; 0, in one group of all, means those that the others leave.
+	// N is the number of coordinates. One group may have 0: it gets the coordinates that the other groups leave.
 	N    int
 	Rule optimizer.Rule
 }
 
-// Groups gives groups of coordinates rules of their own, in their order: as Andrychowicz et al. 2016 train
-// one optimizer for convolutional and one for fully connected layers, or to spare biases a
-// weight decay. The zero value has no groups and is not valid.
+// Groups gives each group of coordinates its own rule. The groups follow one another in θ. Uses are weight
+// decay without biases, or one optimizer for convolutional and another for fully connected layers, as in
+// Andrychowicz et al. 2016. The zero value has no groups and is not valid.
 //
-// Wrappers around Groups see all coordinates together, wrappers in a group see the group's own. A guard belongs
-// around Groups: a rule in a group that decides on non-finite points is not valid.
+// A wrapper around Groups sees all coordinates together; a wrapper in a group sees only the group's. A guard must be
+// around Groups: a group whose rule handles non-finite points (optimizer.Needs.NonFinite) is not valid.
 type Groups []Group
 
 var _ optimizer.Rule = Groups{}
 
-// Validate returns an error if there is no group, a group has no rule or a negative size, more
-// than one has size 0, or a rule is not valid or a guard.
+// Validate returns an error if there is no group, if more than one group has size 0, or if a group has a
+// negative size, no rule, a rule that is not valid, or a guard.
 func (g Groups) Validate() error {
 	var errs []error
-	rest := 0
+	unsized := 0
 	for i, group := range g {
 		if group.N < 0 {
 			errs = append(errs, fmt.Errorf("rules: group %d of %d coordinates; it must not be negative", i, group.N))
 		}
 		if group.N == 0 {
-			rest++
+			unsized++
 		}
 		if err := validate(fmt.Sprintf("group %d", i), group.Rule); err != nil {
 			errs = append(errs, err)
@@ -46,13 +46,13 @@ func (g Groups) Validate() error {
 	if len(g) == 0 {
 		errs = append(errs, errors.New("rules: no groups"))
 	}
-	if rest > 1 {
-		errs = append(errs, fmt.Errorf("rules: %d groups have size 0; one can have the coordinates that the others leave", rest))
+	if unsized > 1 {
+		errs = append(errs, fmt.Errorf("rules: %d groups have size 0; one can have the coordinates that the others leave", unsized))
 	}
 	return errors.Join(errs...)
 }
 
-// Needs implements optimizer.Rule: what any of the rules needs.
+// Needs implements optimizer.Rule: the needs of all rules together.
 func (g Groups) Needs() optimizer.Needs {
 	var needs optimizer.Needs
 	for _, group := range g {
@@ -61,8 +61,8 @@ func (g Groups) Needs() optimizer.Needs {
 	return needs
 }
 
-// Start implements optimizer.Rule. It panics if g is not valid, or its sizes do not add up to the number of
-// coordinates. Each rule is started on its part of the layout: a tensor that two groups share is a vector to both.
+// Start implements optimizer.Rule. It panics if g is not valid, or if its sizes do not add up to the number of
+// coordinates. Each rule starts on its part of the layout. If two groups share a tensor, each sees its part as a vector.
 func (g Groups) Start(layout optimizer.Layout) optimizer.State {
 	if g.Validate() != nil {
 		panic(errInvalid)
@@ -145,7 +145,7 @@ func inGroup(err error, at int) error {
 	return err
 }
 
-// MarshalBinary implements encoding.BinaryMarshaler; the states of all groups must.
+// MarshalBinary implements encoding.BinaryMarshaler. The states of all groups must implement it too.
 func (s *groupState) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter("groups", version)
 	w.Int(s.n)
@@ -157,13 +157,13 @@ func (s *groupState) MarshalBinary() ([]byte, error) {
 	return form(w)
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same groups. On
-// an error, which wraps ErrState, the state is unchanged.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same groups.
+// Errors wrap ErrState and leave the state unchanged.
 func (s *groupState) UnmarshalBinary(data []byte) error {
 	return s.read(saved.NewReader(data, "groups", version))
 }
 
-// UnmarshalChanged implements saved.Changer: the groups must be of the same sizes.
+// UnmarshalChanged implements saved.Changer: the groups must have the same sizes.
 func (s *groupState) UnmarshalChanged(data []byte) error {
 	return s.read(saved.NewReader(data, "groups", version).Changed())
 }

@@ -12,7 +12,7 @@ import (
 	"learnedopt/rules"
 )
 
-// halved are the coordinates in two groups, for any number of them.
+// halved puts any number of coordinates into two groups.
 type halved struct{ first, second optimizer.Rule }
 
 func (halved) Needs() optimizer.Needs { return optimizer.Needs{} }
@@ -33,21 +33,21 @@ func learned(t *testing.T, name string) *metaopt.Optimizer {
 	return opt
 }
 
-// TestConform runs the suite that every rule passes on each wrapper, and on some composed.
+// TestConform runs the conformance suite on each wrapper and on some nested wrappers.
 func TestConform(t *testing.T) {
 	adam, net := baselines.Adam{LearningRate: 0.1}, learned(t, "quadratic").Rule()
 	guarded := metaopt.Guarded{Rule: net}
 	decay := rules.WeightDecay{Rule: adam, Decay: 0.01}
 	for name, rule := range map[string]optimizer.Rule{
-		"scaled":              rules.Scaled{Rule: net, By: rules.InverseSqrt{Steps: 2}},
-		"decay":               decay,
-		"clip value":          rules.ClipValue{Rule: adam, Max: 0.1},
-		"warm start":          rules.WarmStart{Steps: 3, First: adam, Then: net},
-		"warm start, hearing": rules.WarmStart{Steps: 3, First: adam, Then: rules.WeightDecay{Rule: net}, Hear: true},
-		"no warm start":       rules.WarmStart{First: adam, Then: net},
-		"over a guard":        rules.Scaled{Rule: rules.WeightDecay{Rule: guarded, Decay: 0.1}, By: rules.Cosine{Steps: 4}},
-		"under a guard":       metaopt.Guarded{Rule: rules.Scaled{Rule: decay, By: rules.WarmUp{Steps: 3}}},
-		"warm start, guarded": rules.WarmStart{Steps: 3, First: guarded, Then: adam},
+		"scaled":                rules.Scaled{Rule: net, By: rules.InverseSqrt{Steps: 2}},
+		"decay":                 decay,
+		"clip value":            rules.ClipValue{Rule: adam, Max: 0.1},
+		"warm start":            rules.WarmStart{Steps: 3, First: adam, Then: net},
+		"warm start, observing": rules.WarmStart{Steps: 3, First: adam, Then: rules.WeightDecay{Rule: net}, Observe: true},
+		"no warm start":         rules.WarmStart{First: adam, Then: net},
+		"over a guard":          rules.Scaled{Rule: rules.WeightDecay{Rule: guarded, Decay: 0.1}, By: rules.Cosine{Steps: 4}},
+		"under a guard":         metaopt.Guarded{Rule: rules.Scaled{Rule: decay, By: rules.WarmUp{Steps: 3}}},
+		"warm start, guarded":   rules.WarmStart{Steps: 3, First: guarded, Then: adam},
 	} {
 		t.Run(name, func(t *testing.T) { optimizertest.Conform(t, rule) })
 	}
@@ -60,7 +60,7 @@ func TestConform(t *testing.T) {
 	}
 }
 
-// updates returns a rule's updates for gradients of one row each, at θ = point.
+// updates returns a rule's updates at θ = point; each row of gradients is one step.
 func updates(rule optimizer.Rule, point []float32, grads ...[]float32) [][]float32 {
 	state, all := rule.Start(optimizer.Flat(len(point))), [][]float32{}
 	for _, g := range grads {
@@ -99,8 +99,8 @@ func TestByHand(t *testing.T) {
 		"norm of all groups": {rules.ClipNorm{Rule: rules.Groups{{1, sgd}, {1, sgd}}, Max: 2.5}, [][]float32{{3, 4}}, [][]float32{{-1.5, -2}}},
 		"norm of each group": {rules.Groups{{1, rules.ClipNorm{Rule: sgd, Max: 2.5}}, {1, rules.ClipNorm{Rule: sgd, Max: 5}}}, [][]float32{{3, 4}}, [][]float32{{-2.5, -4}}},
 		"warm start":         {rules.WarmStart{Steps: 2, First: sgd, Then: momentum}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1, -1}, {-1.5, -1.5}}},
-		"hearing":            {rules.WarmStart{Steps: 2, First: sgd, Then: momentum, Hear: true}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1.75, -1.75}, {-1.875, -1.875}}},
-		"no first steps":     {rules.WarmStart{First: sgd, Then: momentum, Hear: true}, [][]float32{one, one}, [][]float32{{-1, -1}, {-1.5, -1.5}}},
+		"observing":          {rules.WarmStart{Steps: 2, First: sgd, Then: momentum, Observe: true}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1.75, -1.75}, {-1.875, -1.875}}},
+		"no first steps":     {rules.WarmStart{First: sgd, Then: momentum, Observe: true}, [][]float32{one, one}, [][]float32{{-1, -1}, {-1.5, -1.5}}},
 	} {
 		for step, u := range updates(c.rule, point, c.grads...) {
 			for i := range u {
@@ -113,8 +113,8 @@ func TestByHand(t *testing.T) {
 	}
 }
 
-// TestNormPermuted expects the norm not to depend on the order of the coordinates beyond rounding: it is a
-// float64 sum of 33 squares, off by 33·2⁻⁵³, and the product is rounded to float32 once.
+// TestNormPermuted expects the order of the coordinates to change the norm only by rounding: it is a float64 sum of
+// 33 squares, with an error of 33·2⁻⁵³, and the product is rounded to float32 once.
 func TestNormPermuted(t *testing.T) {
 	grad, back := make([]float32, 33), make([]float32, 33)
 	for i := range grad {
@@ -135,7 +135,7 @@ func TestNormPermuted(t *testing.T) {
 	}
 }
 
-// A clipped gradient is not the caller's: it is left alone.
+// Clipping does not change the caller's gradient.
 func TestGradientsAreLeftAlone(t *testing.T) {
 	for _, rule := range []optimizer.Rule{rules.ClipNorm{Rule: baselines.SGD{LearningRate: 0.001}, Max: 1}, rules.ClipValue{Rule: baselines.SGD{LearningRate: 0.001}, Max: 1}} {
 		grad := []float32{30, 40}
@@ -237,7 +237,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// jumpy moves the parameters itself without a word.
+// jumpy returns moves although its Needs do not say that it handles non-finite points.
 type jumpy struct{}
 
 func (jumpy) Needs() optimizer.Needs                 { return optimizer.Needs{} }

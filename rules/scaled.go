@@ -10,8 +10,8 @@ import (
 //
 //	u_t = s(t) u'_t,   t = 0, 1, …
 //
-// For a rule with a learning rate α that is the learning rate s(t)α; for a learned rule, which has
-// none, it is the same cure for a run that has to come to rest.
+// For a rule with a learning rate α this is the learning rate s(t)α. A learned rule has no learning
+// rate; there a falling schedule serves the same purpose, to let a run come to rest.
 type Scaled struct {
 	Rule optimizer.Rule
 	// By is s; nil means 1.
@@ -26,7 +26,7 @@ func (r Scaled) WithDefaults() Scaled {
 	return r
 }
 
-// Validate returns an error if there is no rule, or rule or schedule are not valid.
+// Validate returns an error if there is no rule, or if the rule or the schedule is not valid.
 func (r Scaled) Validate() error { return errors.Join(validate("scaled", r.Rule), valid(r.By)) }
 
 // Needs implements optimizer.Rule: what the rule below needs.
@@ -46,14 +46,14 @@ func (r Scaled) Start(layout optimizer.Layout) optimizer.State {
 	}}, layout)
 }
 
-// WeightDecay pulls the parameters to zero, beside the updates of a rule:
+// WeightDecay pulls the parameters towards zero, in addition to the updates of a rule:
 //
 //	u_t = u'_t − λ s(t) θ_t
 //
 // It is decoupled: the rule does not see it in its gradients (Loshchilov and Hutter 2019,
-// arXiv:1711.05101, algorithm 2). λ is the part of each parameter that goes at a step. It is not multiplied
-// by the rule's learning rate α: torch.optim.AdamW with weight_decay w is WeightDecay of
-// Adam with λ = αw, and Scaled around both scales both, as its schedules do.
+// arXiv:1711.05101, algorithm 2). λ is the fraction of each parameter that a step takes away. It is not multiplied
+// by the rule's learning rate α: torch.optim.AdamW with weight_decay w equals WeightDecay around
+// Adam with λ = αw. Scaled around both scales both, as PyTorch's schedules do.
 type WeightDecay struct {
 	Rule optimizer.Rule
 	// Decay is λ in [0, 1); 0 means none.
@@ -70,13 +70,13 @@ func (r WeightDecay) WithDefaults() WeightDecay {
 	return r
 }
 
-// Validate returns an error if there is no rule, λ is out of range, or rule or schedule are
-// not valid.
+// Validate returns an error if there is no rule, if λ is out of range, or if the rule or the schedule
+// is not valid.
 func (r WeightDecay) Validate() error {
 	return errors.Join(validate("weight decay", r.Rule), inRange("weight decay", "decay", r.Decay, 0, 1), valid(r.By))
 }
 
-// Needs implements optimizer.Rule: what the rule below needs, and the parameters.
+// Needs implements optimizer.Rule: the parameters, and what the rule below needs.
 func (r WeightDecay) Needs() optimizer.Needs {
 	needs := r.Rule.Needs()
 	needs.Theta = true
@@ -92,7 +92,7 @@ func (r WeightDecay) Start(layout optimizer.Layout) optimizer.State {
 	return wrap(r.Rule, &change{name: "decay", point: true, update: func(t int, dst, theta []float32) {
 		decay := float32(r.Decay * by.At(t))
 		for i, x := range theta {
-			dst[i] -= float32(decay * x) // rounded on its own on every architecture
+			dst[i] -= float32(decay * x) // the conversion rounds the product alone: no fused multiply-add on any architecture
 		}
 	}}, layout)
 }

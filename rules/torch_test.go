@@ -12,7 +12,7 @@ import (
 	"learnedopt/rules"
 )
 
-// torchSchedules are those of testdata/torch_rules.py.
+// torchSchedules are the schedules of testdata/torch_rules.py.
 var torchSchedules = map[string]rules.Schedule{
 	"constant":       rules.Constant(0.25),
 	"warm-up cosine": rules.WarmUp{Steps: 5, Then: rules.Cosine{Steps: 30, Floor: 0.1}},
@@ -23,7 +23,7 @@ var torchSchedules = map[string]rules.Schedule{
 	"inverse sqrt":   rules.InverseSqrt{Steps: 10},
 }
 
-// TestTorch compares runs with those of torch.optim.AdamW, Adam and SGD under clip_grad_norm_,
+// TestTorch compares runs with PyTorch's runs: torch.optim.AdamW, Adam and SGD with clip_grad_norm_,
 // clip_grad_value_ and the schedulers.
 func TestTorch(t *testing.T) {
 	data, err := os.ReadFile("testdata/torch_rules.json")

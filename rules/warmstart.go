@@ -8,36 +8,35 @@ import (
 	"learnedopt/optimizer"
 )
 
-// WarmStart takes the first K steps by one rule and all others by another: Adam until the
-// worst is over, then a learned rule, or a learned rule for its horizon and then SGD.
+// WarmStart takes the first K steps with one rule and all later steps with another. Examples: Adam for the
+// first, steep steps and then a learned rule, or a learned rule for its horizon and then SGD.
 //
-// Both states are there from the start, so that nothing is allocated at the change; the first one
-// is given up then. Either rule may be under a guard.
+// Both states exist from the start, so that the change of rules allocates nothing; the first state
+// is dropped at the change. Either rule may be under a guard.
 type WarmStart struct {
 	// Steps is K; 0 means that Then takes all steps.
 	Steps int
-	// First takes the first K steps, Then the others.
+	// First takes the first K steps, Then all later steps.
 	First, Then optimizer.Rule
-	// Hear lets Then see the gradients of the first K steps too, without using its updates: its
-	// moments and memory are then those of a run under way, and its steps count from the start. That
-	// costs one float a coordinate until the change, and the time of both. Default: it starts
-	// fresh at step K.
-	Hear bool
+	// Observe lets Then see the first K steps too, without using its updates. At the change its state then
+	// knows the run so far, and its steps count from the start. Until the change this costs one float per
+	// coordinate and the time of both rules. By default Then starts fresh at step K.
+	Observe bool
 }
 
 var _ optimizer.Rule = WarmStart{}
 
-// Validate returns an error if a rule is missing or not valid, K is negative, or Then hears under a guard of
-// its own: the guard would decide on steps that are not its rule's.
+// Validate returns an error if a rule is missing or not valid, if K is negative, or if Observe is set and Then
+// has a guard: the guard would judge steps that its rule did not take.
 func (r WarmStart) Validate() error {
 	err := errors.Join(steps("warm start", r.Steps, 0), validate("warm start", r.First), validate("warm start", r.Then))
-	if err == nil && r.Hear && r.Then.Needs().NonFinite {
-		err = errors.New("rules: warm start: the rule that hears has a guard; put the guard around the warm start")
+	if err == nil && r.Observe && r.Then.Needs().NonFinite {
+		err = errors.New("rules: warm start: the rule that observes the first steps has a guard; put the guard around the warm start")
 	}
 	return err
 }
 
-// Needs implements optimizer.Rule: what either rule needs.
+// Needs implements optimizer.Rule: the needs of both rules.
 func (r WarmStart) Needs() optimizer.Needs {
 	first, then := r.First.Needs(), r.Then.Needs()
 	needs := first.Or(then)
@@ -54,7 +53,7 @@ func (r WarmStart) Start(layout optimizer.Layout) optimizer.State {
 	switch {
 	case r.Steps == 0:
 		s.first = nil
-	case r.Hear:
+	case r.Observe:
 		s.unused = make([]float32, layout.Len())
 	}
 	return s
@@ -65,7 +64,7 @@ type warmState struct {
 	layout      optimizer.Layout
 	steps       int
 	first, then optimizer.State // first is nil after the change
-	unused      []float32       // updates of a rule that only hears
+	unused      []float32       // updates of Then while it observes
 }
 
 var _ optimizer.State = (*warmState)(nil)
@@ -101,7 +100,7 @@ func (s *warmState) Update(dst []float32, p optimizer.Point) (optimizer.Move, er
 	return move, nil
 }
 
-// at counts the step of a divergence from the start of the run, not of the rule's part in it.
+// at returns err with the step of a divergence counted from the start of the run, not from the rule's own start.
 func (s *warmState) at(err error) error {
 	if d, ok := err.(*optimizer.DivergedError); ok {
 		moved := *d
@@ -111,7 +110,7 @@ func (s *warmState) at(err error) error {
 	return err
 }
 
-// MarshalBinary implements encoding.BinaryMarshaler; the states of both rules must.
+// MarshalBinary implements encoding.BinaryMarshaler. The states of both rules must implement it too.
 func (s *warmState) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter("warm", version)
 	w.Int(s.layout.Len())
@@ -124,13 +123,14 @@ func (s *warmState) MarshalBinary() ([]byte, error) {
 	return form(w)
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same
-// rules, number of coordinates and K. On an error, which wraps ErrState, the state is unchanged.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state with the same
+// rules, number of coordinates and K. Errors wrap ErrState and leave the state unchanged.
 func (s *warmState) UnmarshalBinary(data []byte) error {
 	return s.read(saved.NewReader(data, "warm", version))
 }
 
-// UnmarshalChanged implements saved.Changer: K may be another one, except that there is no way back to the first rule.
+// UnmarshalChanged implements saved.Changer: K may differ. It is an error if this would bring back the first rule after
+// its state was dropped.
 func (s *warmState) UnmarshalChanged(data []byte) error {
 	return s.read(saved.NewReader(data, "warm", version).Changed())
 }
@@ -151,7 +151,7 @@ func (s *warmState) read(r *saved.Reader) error {
 		if back.steps < first {
 			back.first = s.rule.First.Start(s.layout)
 			r.State(back.first)
-			if s.rule.Hear {
+			if s.rule.Observe {
 				back.unused = make([]float32, s.layout.Len())
 			}
 		}

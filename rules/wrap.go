@@ -7,13 +7,13 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A change is what a wrapper makes of gradients and updates of the rule below it. It is
+// A change says how a wrapper changes the gradients and the updates of the rule below it. It is
 // immutable and shared by all runs.
 type change struct {
-	name string // of up to 8 bytes, for the binary form
-	// gradient writes the gradient that the rule below sees; dst may be grad. nil: the same.
+	name string // at most 8 bytes, for the binary form
+	// gradient writes the gradient that the rule below sees; dst may be grad. If it is nil, the rule sees grad.
 	gradient func(dst, grad []float32)
-	// update changes the update of step t, counted from 0, at theta. nil: none.
+	// update changes the update dst of step t, counted from 0, at theta. If it is nil, dst stays.
 	update func(t int, dst, theta []float32)
 	// point says that update reads theta.
 	point bool
@@ -68,7 +68,7 @@ func lengths(n int, a, b []float32) {
 
 const version = 2
 
-// MarshalBinary implements encoding.BinaryMarshaler; the state below must.
+// MarshalBinary implements encoding.BinaryMarshaler. The state below must implement it too.
 func (s *state) MarshalBinary() ([]byte, error) {
 	w := saved.NewWriter(s.change.name, version)
 	w.Int(s.layout.Len())
@@ -85,9 +85,8 @@ func form(w *saved.Writer) ([]byte, error) {
 	return data, nil
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state of the same
-// rules and number of coordinates. On an error, which wraps ErrState, the state is
-// unchanged.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state with the same
+// rules and number of coordinates. Errors wrap ErrState and leave the state unchanged.
 func (s *state) UnmarshalBinary(data []byte) error {
 	return s.read(saved.NewReader(data, s.change.name, version))
 }

@@ -1,5 +1,5 @@
-// Package runfolder keeps meta-trainings in folders: the log, the best optimizer so far, and a state from which a training goes on that
-// was interrupted, or killed, to the same bytes.
+// Package runfolder keeps meta-trainings in folders. A folder holds the log, the best optimizer so far, and a state. From
+// the state, a training that was interrupted or killed can be resumed, and ends with the same bytes.
 //
 //	run, err := runfolder.New(r, recipe.Local{}, runfolder.DefaultSettings(), listener)
 //	err = run.Create("runs/mine") // the folder, and the first state in it
@@ -9,5 +9,5 @@
 //
 //	run, err = runfolder.Resume("runs/mine", nil, listener)
 //
-// It prints nothing: a Listener hears of what happens.
+// The package prints nothing. A Listener gets an event for everything that happens.
 package runfolder

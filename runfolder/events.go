@@ -8,80 +8,80 @@ import (
 	"learnedopt/metatrain"
 )
 
-// A Listener hears of what happens in a run, one event after another.
+// A Listener gets the events of a run, one after another.
 type Listener interface {
-	Hear(Event)
+	OnEvent(Event)
 }
 
-// An Event is one of the types of this file.
+// An Event is one of the event types in this file.
 type Event interface{ event() }
 
-// A Started training begins, or goes on where it was.
+// Started says that a training from one seed begins, or resumes.
 type Started struct {
 	Record Record
-	// Seed is the training's; it is number Index, from 0, of Of seeds.
+	// Seed is the training's seed. It has index Index, counted from 0, among Of seeds.
 	Seed      uint64
 	Index, Of int
-	// Elapsed is how long it trained before.
+	// Elapsed is the time for which it was trained before.
 	Elapsed time.Duration
 }
 
-// A Heard event is one of the trainer's, with the state that the log has.
-type Heard struct {
+// A TrainerEvent is an event of the trainer, with the outcome of the training so far.
+type TrainerEvent struct {
 	metatrain.Event
 	Outcome Outcome
-	// Network and MetaLearningRate are of the last meta-step.
+	// Network and MetaLearningRate are the values of the last meta-step.
 	Network          *lstm.Network
 	MetaLearningRate float64
 }
 
-// An Ended training ended, for whatever reason.
+// Ended says that a training from one seed ended, for any reason.
 type Ended struct{}
 
-// SeedDiverged says that the training from one of several seeds ended early. The others go on.
+// SeedDiverged says that the training from one of several seeds diverged and ended. The other seeds are still trained.
 type SeedDiverged struct {
 	Seed uint64
 	Err  error
 }
 
-// Choosing says that the networks of several seeds are compared, on so many instances each; ChoosingRun counts
-// the runs, until ChoosingEnded.
+// Choosing says that a comparison of the networks of several seeds begins, on Runs instances each. ChoosingRun events
+// follow, then ChoosingEnded.
 type Choosing struct{ Networks, Runs int }
 
-// A ChoosingRun is a step of Choosing.
+// A ChoosingRun says that Done of Total runs of the comparison are done.
 type ChoosingRun struct{ Done, Total int }
 
-// ChoosingEnded ends Choosing.
+// ChoosingEnded says that the comparison of networks ended.
 type ChoosingEnded struct{}
 
-// SeedScored is the loss by which a seed's network is compared.
+// SeedScored reports the loss of a seed's network in the comparison.
 type SeedScored struct {
 	Seed uint64
 	Loss compare.Number
 }
 
-// NotKept says that the state before a meta-step that was not finite could not be kept for a replay.
+// NotKept says that the state before a non-finite meta-step could not be kept for a replay.
 type NotKept struct {
 	MetaStep int
 	Err      error
 }
 
-// Stale says that a run is resumed whose process did not end in order.
+// Stale says that the last process of a resumed run did not end properly.
 type Stale struct {
 	Dir  string
 	PID  int
 	Host string
 }
 
-// OtherBuild says that a run was saved by another version, or on another machine, so that it goes on, but not to
-// the same bits.
+// OtherBuild says that a run was saved by another version or on another kind of machine. It can be resumed, but its bits may
+// differ.
 type OtherBuild struct{ Saved, Here Build }
 
-// A Build is what the bits of a training depend on beside its recipe.
+// A Build holds the properties of the program and the machine on which the bits of a training depend.
 type Build struct{ Version, Arch, Kernels string }
 
 func (Started) event()       {}
-func (Heard) event()         {}
+func (TrainerEvent) event()  {}
 func (Ended) event()         {}
 func (SeedDiverged) event()  {}
 func (Choosing) event()      {}

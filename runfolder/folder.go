@@ -15,9 +15,9 @@ import (
 const (
 	OptimizerFile = "optimizer.mopt"
 	LogFile       = "log.jsonl"
-	CurvesFile    = "curves" // .png and .svg
+	CurvesFile    = "curves" // with the extensions .png and .svg
 	ResultFile    = "result.json"
-	// StateFile is there until the run is finished.
+	// StateFile exists until the run is finished.
 	StateFile = "resume.mopt"
 )
 
@@ -26,8 +26,8 @@ func Files() []string {
 	return []string{OptimizerFile, LogFile, CurvesFile + ".png", CurvesFile + ".svg", ResultFile}
 }
 
-// makeFolder makes the folder of a run and takes it for this process. dir is the user's wish; if it is empty the
-// folder is runs/<name>, or runs/<name>-2 and so on if there was a run before.
+// makeFolder makes the folder of a run and locks it for this process. If dir is empty, the folder is runs/<name>, or
+// runs/<name>-2 and so on if that exists.
 func makeFolder(dir, name string) (string, *lock.Lock, error) {
 	if dir == "" {
 		var err error
@@ -48,10 +48,10 @@ func makeFolder(dir, name string) (string, *lock.Lock, error) {
 	return dir, held, nil
 }
 
-// noRun says what run a folder holds.
+// noRun returns an error if the folder already holds a run.
 func noRun(dir string) error {
 	if exists(filepath.Join(dir, StateFile)) {
-		return fmt.Errorf("%s already holds a run, which was interrupted; go on with it by metaopt meta-train --resume %s, or choose another folder with --out", dir, recipe.Quote(dir))
+		return fmt.Errorf("%s already holds a run, which was interrupted; resume it by metaopt meta-train --resume %s, or choose another folder with --out", dir, recipe.Quote(dir))
 	}
 	for _, file := range Files() {
 		switch _, err := os.Lstat(filepath.Join(dir, file)); {

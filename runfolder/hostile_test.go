@@ -12,7 +12,7 @@ import (
 	"learnedopt/recipe"
 )
 
-// A state may be anybody's. What it says makes a training or an error, and is written nowhere but in the folder that was named.
+// A state may come from a stranger. Reading it gives a training or an error, and writes only to the named folder.
 func TestHostileResumeStates(t *testing.T) {
 	outside := t.TempDir()
 	state := filepath.Join(interrupted(t, small, 5), StateFile)

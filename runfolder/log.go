@@ -8,18 +8,18 @@ import (
 	"learnedopt/internal/durable"
 )
 
-// A runLog is log.jsonl: one JSON object a line, written at once. The first line is
-// the start, the last one the end; between them are metatrain.Events. Of several
-// seeds each has these lines, which say whose they are, and the choice follows.
+// A runLog is log.jsonl. It has one JSON object per line, and every line is written immediately. The first line is the start
+// event, and the last line the end event; between them are metatrain.Events. With several seeds, each seed has such a group
+// of lines, which contain the seed, and the line of the choice follows.
 type runLog struct {
 	f    *durable.Log
 	path string
-	size int64   // written so far
-	seed *uint64 // of the lines to come, if there are several
-	err  error   // the first
+	size int64   // bytes written so far
+	seed *uint64 // the seed to add to each line, nil for a single seed
+	err  error   // the first error
 }
 
-// openLog opens the log of a run folder after its first size bytes, and cuts off what follows.
+// openLog opens the log of a run folder and truncates it to its first size bytes.
 func openLog(dir string, size int64) (*runLog, error) {
 	path := filepath.Join(dir, LogFile)
 	f, err := durable.OpenLog(path, size)
@@ -29,13 +29,13 @@ func openLog(dir string, size int64) (*runLog, error) {
 	return &runLog{f: f, path: path, size: size}, nil
 }
 
-// add writes a line; failed and close return the error.
+// add writes a line. failed and close return its error.
 func (l *runLog) add(event any) {
 	if l.err != nil {
 		return
 	}
 	data, err := json.Marshal(event)
-	if _, start := event.(startEvent); err == nil && l.seed != nil && !start { // which says it by itself
+	if _, start := event.(startEvent); err == nil && l.seed != nil && !start { // a start event already contains the seed
 		data = fmt.Appendf(nil, `{"seed":%d,%s`, *l.seed, data[1:])
 	}
 	if err == nil {
@@ -48,7 +48,7 @@ func (l *runLog) add(event any) {
 	l.err = err
 }
 
-// sync makes what was written last, before a state that counts on it is saved.
+// sync flushes the log to disk. It comes before saving a state, which relies on the log's lines.
 func (l *runLog) sync() error {
 	if l.err == nil {
 		l.err = l.f.Sync()

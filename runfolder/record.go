@@ -12,15 +12,15 @@ import (
 	"learnedopt/recipe"
 )
 
-// A Record is a training's full configuration in log.jsonl and result.json. It is made of the recipe, and
-// is not read again: the file's recipe is.
+// A Record is a training's full configuration, as written to log.jsonl and result.json. It is made from the recipe and is
+// only for readers of these files: a resumed training reads the recipe.
 type Record struct {
 	Task    string  `json:"task"`
 	Seed    uint64  `json:"seed"`
 	Network Network `json:"network"`
-	// Init is the file that training started from.
+	// Init is the file from which training started.
 	Init string `json:"init,omitempty"`
-	// Start is how the network was drawn if there was no such file.
+	// Start says how the network was drawn, if training did not start from a file.
 	Start            Start   `json:"start"`
 	Steps            int     `json:"steps"`
 	Unroll           int     `json:"unroll"`
@@ -30,33 +30,34 @@ type Record struct {
 	WarmUp           int     `json:"warm_up"`
 	FinalFraction    float64 `json:"meta_learning_rate_decay"`
 	DecaySteps       int     `json:"decay_steps,omitempty"`
-	// ValidSteps is empty where validation has the episodes' horizon.
+	// ValidSteps is empty if validation uses the episodes' horizon.
 	ValidSteps []int  `json:"valid_steps,omitempty"`
 	Selection  string `json:"selection"`
-	// Horizons and StagePatience are those of a curriculum, whose longest is Steps.
+	// Horizons and StagePatience describe a curriculum. Steps is then the longest horizon.
 	Horizons      []int `json:"horizons,omitempty"`
 	StagePatience int   `json:"stage_patience,omitempty"`
 	RandomSteps   bool  `json:"random_steps,omitempty"`
-	// BestOf is the number of seeds that the network was chosen from, if more than one.
+	// BestOf is the number of seeds, if there are several; the best network was chosen from them.
 	BestOf int `json:"best_of,omitempty"`
-	// OnNonFinite is the policy, if it is not to skip.
+	// OnNonFinite is the policy for non-finite values, if it is not to skip.
 	OnNonFinite       string  `json:"on_non_finite,omitempty"`
 	Estimator         string  `json:"estimator"`
 	Perturbation      float64 `json:"perturbation,omitempty"`
 	Pairs             int     `json:"pairs,omitempty"`
 	SecondDerivatives bool    `json:"second_derivatives"`
-	Hessian           string  `json:"hessian,omitempty"` // how, if there are second derivatives
+	Hessian           string  `json:"hessian,omitempty"` // how second derivatives are computed, if they are used
 	AdjointClip       float64 `json:"adjoint_clip,omitempty"`
-	// AdjointCoordinates is 0 if all are used.
+	// AdjointCoordinates is 0 if all coordinates are used.
 	AdjointCoordinates int    `json:"adjoint_coordinates"`
 	Objective          string `json:"objective"`
-	// Reference is that of a relative objective, and Teacher that of imitation: rule@learning rate.
+	// Reference is the rule of a relative objective, and Teacher the rule to imitate, as rule@learning rate. Imitate is
+	// the probability of imitation.
 	Reference string  `json:"reference,omitempty"`
 	Imitate   float64 `json:"imitate,omitempty"`
 	Teacher   string  `json:"teacher,omitempty"`
-	// RandomScaling is the range R of the coordinates' factors exp(±R); 0 is none.
+	// RandomScaling is the range R of the coordinates' factors, exp(-R) to exp(R); 0 means no scaling.
 	RandomScaling float64 `json:"random_scaling,omitempty"`
-	// Convex says that a small convex problem is trained beside.
+	// Convex says that every episode includes a small convex problem.
 	Convex    bool `json:"convex,omitempty"`
 	MetaBatch int  `json:"meta_batch"`
 	// Clip is null if there is no bound.
@@ -95,7 +96,7 @@ func RecordNetwork(cfg lstm.Config) Network {
 	}
 }
 
-// recordTraining is the record of a recipe with its defaults, as cfg runs it.
+// recordTraining returns the record of a recipe with its defaults, whose configuration is cfg.
 func recordTraining(r recipe.Recipe, cfg metatrain.TrainConfig) Record {
 	record := Record{
 		Task: cfg.Valid.Name(), Seed: r.Seed, Network: RecordNetwork(shapeOf(cfg)), Init: r.Init, Start: Start(cfg.Init.WithDefaults()),
@@ -114,7 +115,7 @@ func recordTraining(r recipe.Recipe, cfg metatrain.TrainConfig) Record {
 	return record
 }
 
-// shapeOf is the shape of the network that training starts from.
+// shapeOf returns the shape of the network from which training starts.
 func shapeOf(cfg metatrain.TrainConfig) lstm.Config {
 	if cfg.Initial != nil {
 		return cfg.Initial.Config()
@@ -122,7 +123,7 @@ func shapeOf(cfg metatrain.TrainConfig) lstm.Config {
 	return cfg.Network
 }
 
-// startEvent is a log's first line.
+// startEvent is the first line of a log.
 type startEvent struct {
 	Event   string `json:"event"`
 	Version string `json:"version"`
@@ -140,48 +141,49 @@ func newStartEvent(r Record) startEvent {
 	}
 }
 
-// endEvent is a log's last line.
+// endEvent is the last line of a log.
 type endEvent struct {
 	Event string `json:"event"`
 	Outcome
 }
 
-// An Outcome is how a training ended.
+// An Outcome says how a training ended, or how it is going.
 type Outcome struct {
 	// Reason is "time", "meta-steps", "patience", "curriculum", "interrupted", "diverged" or "error".
 	Reason  string  `json:"reason"`
 	Error   string  `json:"error,omitempty"`
 	Seconds float64 `json:"seconds"`
-	// MetaSteps were taken; the one at BestMetaStep was kept, for its ValidLoss.
+	// MetaSteps is the number of meta-steps taken. The network at BestMetaStep was kept, because its validation loss,
+	// ValidLoss, was the best.
 	MetaSteps    int            `json:"meta_steps"`
 	BestMetaStep int            `json:"best_meta_step"`
 	ValidLoss    compare.Number `json:"valid_loss"`
 	// StartLoss is the validation loss before the first meta-step.
 	StartLoss compare.Number `json:"start_valid_loss"`
-	// Skipped windows were not finite.
+	// Skipped is the number of windows with non-finite values.
 	Skipped int `json:"skipped"`
-	// KeptSteps is the horizon that the kept network was trained at, of a curriculum.
+	// KeptSteps is the horizon of the stage that found the kept network, in a curriculum.
 	KeptSteps int `json:"kept_steps,omitempty"`
 
-	validated   int                    // meta-step of the last validation
-	lastLoss    compare.Number         // its loss
-	stale       int                    // validations since the best
-	diagnostics *metatrain.Diagnostics // of the last validation
+	validated   int                    // meta-step of the last validation, -1 before the first
+	lastLoss    compare.Number         // loss of the last validation
+	stale       int                    // number of validations since the best
+	diagnostics *metatrain.Diagnostics // diagnostics of the last validation
 }
 
-// Diagnostics returns those of the last validation, nil if there was none.
+// Diagnostics returns the diagnostics of the last validation, or nil if there was none.
 func (out Outcome) Diagnostics() *metatrain.Diagnostics { return out.diagnostics }
 
 // LastLoss returns the loss of the last validation.
 func (out Outcome) LastLoss() compare.Number { return out.lastLoss }
 
-// Stalled says whether a training ended since validations brought nothing new, or brought none in its
-// latter half, of three at least.
+// Stalled says whether a training stopped improving: patience ended it, or the second half of its meta-steps had at least
+// three validations and none was a new best.
 func (out Outcome) Stalled() bool {
 	return out.Reason == "patience" || out.stale >= 3 && 2*out.BestMetaStep <= out.validated
 }
 
-// A Result is result.json.
+// A Result is the content of result.json.
 type Result struct {
 	Comparison *compare.Comparison `json:"comparison"`
 	// Tuning holds each hand-designed rule's grid of learning rates.
@@ -189,7 +191,7 @@ type Result struct {
 	Train  Trained           `json:"train"`
 }
 
-// Trained is the training in a Result.
+// Trained describes the training in a Result.
 type Trained struct {
 	Command string `json:"command"`
 	Version string `json:"version"`

@@ -9,30 +9,30 @@ import (
 	"learnedopt/metatrain"
 )
 
-// A replaying looks for what is not finite at a meta-step.
-type replaying struct {
+// A replayer collects the events of non-finite values at one meta-step.
+type replayer struct {
 	until int
 	found []metatrain.Event
 }
 
-func (r *replaying) onEvent(e metatrain.Event) {
+func (r *replayer) onEvent(e metatrain.Event) {
 	if e.Kind == metatrain.EventDiverged && e.MetaStep == r.until {
 		r.found = append(r.found, e)
 	}
 }
 
-func (r *replaying) atRest(t *metatrain.Trainer) error {
+func (r *replayer) atRest(t *metatrain.Trainer) error {
 	if t.MetaSteps() > r.until {
 		return errReplayed
 	}
 	return nil
 }
 
-// errReplayed ends a replay.
+// errReplayed ends a replay after its meta-step.
 var errReplayed = errors.New("replayed")
 
-// Replay trains from a state, in memory alone, and returns the events of what is not finite at one meta-step. It is an error if
-// everything is.
+// Replay trains from the state in a file up to meta-step until, and returns the events of non-finite values at this
+// meta-step. It writes no files. It returns an error if all values are finite at this meta-step.
 func Replay(ctx context.Context, path string, until int, listener Listener) ([]metatrain.Event, error) {
 	if !exists(path) {
 		return nil, fmt.Errorf("--replay %s: %w; it is a nonfinite-….mopt or %s of a run folder", path, fs.ErrNotExist, StateFile)
@@ -44,7 +44,7 @@ func Replay(ctx context.Context, path string, until int, listener Listener) ([]m
 	if at := r.trainer.MetaSteps(); at > until {
 		return nil, fmt.Errorf("the state in %s is of meta-step %d, after meta-step %d", path, at, until)
 	}
-	r.replaying = &replaying{until: until}
+	r.replaying = &replayer{until: until}
 	_, err = r.trainer.Train(ctx)
 	var diverged *metatrain.MetaDivergedError
 	if err != nil && !errors.Is(err, errReplayed) && !errors.As(err, &diverged) {
@@ -56,7 +56,7 @@ func Replay(ctx context.Context, path string, until int, listener Listener) ([]m
 	return r.replaying.found, nil
 }
 
-// Describe says where something was not finite, in an event of that kind.
+// Describe says where the non-finite value of an EventDiverged is.
 func Describe(e metatrain.Event) string {
 	d, in := e.Diverged, e.Instance
 	where := ""

@@ -19,18 +19,18 @@ import (
 	"learnedopt/recipe"
 )
 
-// A Change changes what a state says, before its training is made. The trainer refuses a state that
-// is not of its training, so that of the recipe hardly more than OnNonFinite can change.
+// A Change modifies the recipe and the settings of a saved state, before its training is made. The trainer refuses a state of
+// another training. So in the recipe hardly more than OnNonFinite can change.
 type Change func(*recipe.Recipe, *Settings) error
 
-// Resume goes on with the run in a folder that was interrupted: it takes the folder for this process, and restores the training. A
-// state may be anybody's: what it says is bounded, and makes no file outside the folder. The events of TensorBoard are the caller's
-// to write. change and listener may be nil.
+// Resume restores the interrupted run in a folder and locks the folder for this process. The state may come from a
+// stranger: its values are bounded, and it makes no file outside the folder. Resume does not write TensorBoard events; that
+// is up to the caller. change and listener may be nil.
 func Resume(dir string, change Change, listener Listener) (*Run, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("%w; --resume names the folder of an interrupted run", err)
 	} else if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder; --resume names that of an interrupted run", dir)
+		return nil, fmt.Errorf("%s is not a folder; --resume names the folder of an interrupted run", dir)
 	}
 	held, err := lock.Take(dir)
 	if err != nil {
@@ -72,7 +72,7 @@ func resume(dir string, held *lock.Lock, change Change, listener Listener) (*Run
 	return r, nil
 }
 
-// restore makes the training of a state, without a folder.
+// restore makes the run of a saved state, without a folder.
 func restore(path string, change Change, listener Listener) (*Run, savedRun, error) {
 	var run savedRun
 	bad := func(err error) (*Run, savedRun, error) {
@@ -97,22 +97,22 @@ func restore(path string, change Change, listener Listener) (*Run, savedRun, err
 	if run.Log < 0 || run.Seed < 0 || run.Seed != len(run.Before) {
 		return bad(errors.New("counts that contradict each other"))
 	}
-	by, s, local, err := run.training()
+	trained, s, local, err := run.training()
 	if err == nil && change != nil {
-		err = change(&by, &s)
+		err = change(&trained, &s)
 	}
 	if err == nil {
-		err = by.Validate()
+		err = trained.Validate()
 	}
 	if err != nil {
 		return bad(fmt.Errorf("a run of another version of this program (%s): %w", run.Version, err))
 	}
-	if by.Init != "" {
+	if trained.Init != "" {
 		if local.Init, err = savedOptimizer(file, "init"); err != nil {
 			return bad(err)
 		}
 	}
-	r, err := New(by, local, s, listener)
+	r, err := New(trained, local, s, listener)
 	if err != nil {
 		return bad(err)
 	}
@@ -140,8 +140,8 @@ func hereBuild() Build {
 	return Build{Version: metaopt.Version(), Arch: runtime.GOARCH, Kernels: simd.Float32().Path}
 }
 
-// training returns what a state says that is trained, and how. States that are older than recipes say it by
-// flags, which mean the first version of the defaults.
+// training returns the recipe, the settings and the data folder in a state. States older than recipes hold flags instead,
+// which mean version 1 of the defaults.
 func (run savedRun) training() (r recipe.Recipe, s Settings, local recipe.Local, err error) {
 	if run.Recipe != nil && run.Settings != nil && run.Args == nil {
 		return *run.Recipe, *run.Settings, recipe.Local{DataDir: run.DataDir}, nil
@@ -157,7 +157,7 @@ func (run savedRun) training() (r recipe.Recipe, s Settings, local recipe.Local,
 	return r, s, local, err
 }
 
-// restoreSeeds restores what the seeds before gave, and makes a trainer of the one that is under way.
+// restoreSeeds restores the results of the finished seeds, and makes a trainer for the running seed.
 func (r *Run) restoreSeeds(file *checkpoints.File, run savedRun) (err error) {
 	p := &r.progress
 	p.now, p.started, p.finished = run.Seed, run.Started, run.Finished
@@ -182,7 +182,7 @@ func (r *Run) restoreSeeds(file *checkpoints.File, run savedRun) (err error) {
 	return err
 }
 
-// savedOptimizer reads a network that a state holds.
+// savedOptimizer reads an optimizer from a state.
 func savedOptimizer(file *checkpoints.File, name string) (*metaopt.Optimizer, error) {
 	data, err := file.Uint8(name)
 	if err != nil {

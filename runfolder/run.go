@@ -14,7 +14,7 @@ import (
 	"learnedopt/recipe"
 )
 
-// A Run is a meta-training under way, or its end. It belongs to one goroutine.
+// A Run is a running or ended meta-training. It belongs to one goroutine.
 type Run struct {
 	recipe   recipe.Recipe // with its defaults
 	local    recipe.Local
@@ -27,13 +27,13 @@ type Run struct {
 	held     *lock.Lock
 	log      *runLog
 	outcome  Outcome
-	seeds    []SeedResult // if there are several
+	seeds    []SeedResult // results of the seeds, if there are several
 
 	saving
 	progress seedProgress
 }
 
-// New prepares a run: everything is checked that can be before a folder is made. listener may be nil.
+// New prepares a run and checks everything that can be checked before a folder is made. listener may be nil.
 func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*Run, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -49,9 +49,8 @@ func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*R
 	return run, err
 }
 
-// Create makes the folder of the run, takes it for this process and saves the first state: from then on the
-// run can go on, whatever happens. If dir is "" the folder is one that is not there yet, below a folder runs, named after the task and
-// the seed.
+// Create makes the folder of the run, locks it for this process, and saves the first state. From then on the run can be
+// resumed, whatever happens. If dir is "", the folder is a new one in the folder runs, named after the task and the seed.
 func (r *Run) Create(dir string) (err error) {
 	if r.dir, r.held, err = makeFolder(dir, fmt.Sprintf("%s-seed%d", r.recipe.Task.Task(), r.record.Seed)); err != nil {
 		return err
@@ -62,7 +61,7 @@ func (r *Run) Create(dir string) (err error) {
 	return err
 }
 
-// Close gives the folder back. It is safe on a run without one.
+// Close closes the log and unlocks the folder. A run without a folder can be closed too.
 func (r *Run) Close() error {
 	var errs []error
 	if r.log != nil {
@@ -76,22 +75,22 @@ func (r *Run) Close() error {
 	return errors.Join(errs...)
 }
 
-// Recipe returns what is trained, with all defaults.
+// Recipe returns the run's recipe, with all defaults.
 func (r *Run) Recipe() recipe.Recipe { return r.recipe }
 
 // Config returns the trainer's configuration.
 func (r *Run) Config() metatrain.TrainConfig { return r.cfg }
 
-// Settings returns how the run is kept, watched and compared. The caller may change it.
+// Settings returns the run's settings. The caller may change them.
 func (r *Run) Settings() *Settings { return &r.settings }
 
-// Record returns the configuration as the log has it.
+// Record returns the configuration as it is written to the log.
 func (r *Run) Record() Record { return r.record }
 
 // Outcome returns how the training went so far, or ended.
 func (r *Run) Outcome() Outcome { return r.outcome }
 
-// Trainer returns the trainer that is under way.
+// Trainer returns the present trainer.
 func (r *Run) Trainer() *metatrain.Trainer { return r.trainer }
 
 // Dir returns the folder.
@@ -100,13 +99,14 @@ func (r *Run) Dir() string { return r.dir }
 // Path returns the path of a file in the folder.
 func (r *Run) Path(file string) string { return filepath.Join(r.dir, file) }
 
-// Trained returns the training as result.json has it, of the optimizer that came out.
+// Trained returns the training as it is written to result.json. p is the provenance of the resulting optimizer.
 func (r *Run) Trained(p metaopt.Provenance) Trained {
 	return Trained{Command: p.Command, Version: p.Version, Record: r.record, Outcome: r.outcome, Seeds: r.seeds}
 }
 
-// Train trains from where the run stands until its end, from all its seeds, and returns the best network, also
-// beside an error; nil if there is none yet. When ctx ends, the state is saved and the error is its.
+// Train trains from the run's present state until its end, from all its seeds, and returns the best network. It returns the
+// best network so far also together with an error, or nil if there is none. When ctx ends, the state is saved and the error
+// is the context's.
 func (r *Run) Train(ctx context.Context) (*metaopt.Optimizer, error) {
 	o, err := r.trainAll(ctx)
 	logErr := r.log.close()
@@ -119,12 +119,12 @@ func (r *Run) Train(ctx context.Context) (*metaopt.Optimizer, error) {
 
 func (r *Run) tell(e Event) {
 	if r.listener != nil {
-		r.listener.Hear(e)
+		r.listener.OnEvent(e)
 	}
 }
 
-// train runs the trainer and fills in the outcome. It returns the best so far also
-// beside an error, nil if there is none.
+// train runs the trainer and fills in the outcome. It returns the best network so far also together with an error, or nil if
+// there is none.
 func (r *Run) train(ctx context.Context) (*metaopt.Optimizer, error) {
 	limit := r.cfg.Time
 	r.tell(Started{Record: r.record, Seed: r.record.Seed, Index: r.progress.now, Of: r.recipe.Seeds, Elapsed: r.trainer.Elapsed()})
@@ -161,14 +161,14 @@ func (r *Run) train(ctx context.Context) (*metaopt.Optimizer, error) {
 	return o, errors.Join(err, r.sign(o, r.alone(), r.outcome.validated))
 }
 
-// alone is the recipe of the seed that is trained from.
+// alone returns the recipe that trains only the present seed.
 func (r *Run) alone() recipe.Recipe {
 	one := r.recipe
 	one.Seed, one.Seeds = r.record.Seed, 1
 	return one
 }
 
-// sign completes the provenance of the best network of a training by a recipe, of so many meta-steps.
+// sign completes the provenance of the best network of a training with the given recipe and number of meta-steps.
 func (r *Run) sign(o *metaopt.Optimizer, by recipe.Recipe, metaSteps int) error {
 	by, err := by.Finished(r.record.Task, shapeOf(r.cfg), metaSteps)
 	if err != nil {
@@ -208,8 +208,8 @@ func (r *Run) onEvent(e metatrain.Event) {
 		}
 		out.lastLoss = e.Valid.Loss()
 	}
-	r.tell(Heard{Event: e, Outcome: *out, Network: r.trainer.Network(), MetaLearningRate: r.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0))})
+	r.tell(TrainerEvent{Event: e, Outcome: *out, Network: r.trainer.Network(), MetaLearningRate: r.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0))})
 }
 
-// Network returns the network as it stands.
+// Network returns the network with the present parameters.
 func (r *Run) Network() *lstm.Network { return r.trainer.Network() }

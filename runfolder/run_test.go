@@ -23,13 +23,13 @@ import (
 	"learnedopt/tasks"
 )
 
-// small is a training of a tenth of a second.
+// small is a training that takes a tenth of a second.
 var small = recipe.Recipe{
 	Steps: 10, Unroll: 5, Hidden: 4, ValidRuns: 2, ValidEvery: 5, MetaSteps: 30,
 	Task: tasks.MustParse("quadratic dims=2 batch=4"),
 }
 
-// often saves at every meta-step.
+// often are settings that save at every meta-step.
 func often() Settings {
 	s := DefaultSettings()
 	s.SaveEvery = 1
@@ -59,7 +59,7 @@ func start(t *testing.T, r recipe.Recipe, dir string, listener Listener) *Run {
 	return run
 }
 
-// interrupted returns the folder of a run that was interrupted after so many states were saved.
+// interrupted returns the folder of a run that was interrupted after the given number of saved states.
 func interrupted(t *testing.T, r recipe.Recipe, saves int) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
@@ -84,17 +84,17 @@ func interrupted(t *testing.T, r recipe.Recipe, saves int) string {
 	return dir
 }
 
-// heard is a Listener that keeps the names of what it hears.
-type heard []string
+// eventNames is a Listener that records the names of the events.
+type eventNames []string
 
-func (h *heard) Hear(e Event) {
+func (h *eventNames) OnEvent(e Event) {
 	*h = append(*h, strings.TrimPrefix(reflect.TypeOf(e).String(), "runfolder."))
 }
 
 var times = regexp.MustCompile(`"seconds": ?[0-9.e+-]+,?`)
 
-// An interrupt and Resume give the optimizer and the log, but for times, that no interrupt gives; from one seed, and in the
-// second of three.
+// An interrupted and resumed run gives the same optimizer and, except for times, the same log as an uninterrupted run: with
+// one seed, and with an interrupt in the second of three seeds.
 func TestResumeGivesTheSameRun(t *testing.T) {
 	for seeds, saves := range map[int]int{1: 12, 3: 45} {
 		r := small
@@ -108,7 +108,7 @@ func TestResumeGivesTheSameRun(t *testing.T) {
 		if exists(filepath.Join(dir, "lock")) || !exists(filepath.Join(dir, OptimizerFile)) {
 			t.Error("an interrupted run holds its folder, or keeps no optimizer")
 		}
-		// The best so far says how its seed alone is trained.
+		// The best optimizer so far holds the command that trains only its seed.
 		so, err := metaopt.Load(filepath.Join(dir, OptimizerFile))
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +116,7 @@ func TestResumeGivesTheSameRun(t *testing.T) {
 		if r, err := recipe.Of(so.Provenance); err != nil || r.Seeds != 1 || r.Seed != so.Provenance.Seed {
 			t.Errorf("%d seeds, interrupted: trained by %+v, %v", seeds, r, err)
 		}
-		var events heard
+		var events eventNames
 		run, err := Resume(dir, nil, &events)
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +138,7 @@ func TestResumeGivesTheSameRun(t *testing.T) {
 		if a, b := times.ReplaceAll(read(t, run.Path(LogFile)), nil), times.ReplaceAll(read(t, whole.Path(LogFile)), nil); !bytes.Equal(a, b) {
 			t.Errorf("%d seeds: another log:\n%s\nwant\n%s", seeds, a, b)
 		}
-		if !slices.Contains(events, "Started") || !slices.Contains(events, "Heard") || slices.Contains(events, "Choosing") != (seeds > 1) ||
+		if !slices.Contains(events, "Started") || !slices.Contains(events, "TrainerEvent") || slices.Contains(events, "Choosing") != (seeds > 1) ||
 			seeds == 1 && events[len(events)-1] != "Ended" {
 			t.Errorf("%d seeds: events %q", seeds, events)
 		}
@@ -148,7 +148,7 @@ func TestResumeGivesTheSameRun(t *testing.T) {
 	}
 }
 
-// A state has the whole recipe, all settings and the folder of the data.
+// A state holds the whole recipe, all settings and the folder of the data.
 func TestEverySettingIsSaved(t *testing.T) {
 	r := small
 	r.Memory, r.Name, r.Seed = new(9.0), "it's me", math.MaxUint64
@@ -182,8 +182,8 @@ func TestEverySettingIsSaved(t *testing.T) {
 	}
 }
 
-// A run that was interrupted before there were recipes goes on, and ends with the bytes that it would have had. Where kernels
-// or processor are others it ends too.
+// A run that was interrupted before recipes existed can be resumed, and ends with the same bytes as without the interrupt.
+// With other kernels or on another processor it can be resumed too.
 func TestARunFromBeforeRecipesGoesOn(t *testing.T) {
 	const old = "testdata/run-before-recipes"
 	dir := t.TempDir()

@@ -17,23 +17,23 @@ import (
 	"learnedopt/recipe"
 )
 
-// saving is when a training's state was saved, and what belongs to it.
+// saving decides when a training's state is saved.
 type saving struct {
 	ctx            context.Context
-	saved          time.Time
-	cost           time.Duration // of saving
+	saved          time.Time     // when the last state was saved
+	cost           time.Duration // how long the last save took
 	saveNow        bool
-	validatedSince bool   // since saved
-	best           string // which network is in the folder
-	replaying      *replaying
+	validatedSince bool      // whether there was a validation since the last save
+	best           string    // names the network that is in the folder
+	replaying      *replayer // set only by Replay
 }
 
 // savingShare bounds the time that saving takes: a state is saved after a validation only if training since the last save
 // took at least this many times as long as saving does.
 const savingShare = 100
 
-// atRest saves the training's state if it is time to. An error ends the training: what is not
-// saved or logged would be lost.
+// atRest saves the training's state if it is time to. An error of saving or of the log ends the training, because later
+// results would be lost.
 func (r *Run) atRest(*metatrain.Trainer) error {
 	if r.replaying != nil {
 		return r.replaying.atRest(r.trainer)
@@ -51,24 +51,25 @@ func (r *Run) atRest(*metatrain.Trainer) error {
 	return r.save()
 }
 
-// stateKind is what resume.mopt says it is.
+// stateKind is the Kind of the file resume.mopt.
 const stateKind = "meta-training"
 
-// savedRun is what a run's state holds beside the trainer's.
+// savedRun is the part of a run's state that is not the trainer's.
 type savedRun struct {
 	Version string `json:"version"`
 	Arch    string `json:"arch"`
 	Kernels string `json:"kernels"`
-	// Recipe is what is trained, with all defaults; Settings is how, and DataDir where the data are.
+	// Recipe has all its defaults filled in. DataDir is the folder of the data.
 	Recipe   *recipe.Recipe `json:"recipe,omitempty"`
 	Settings *Settings      `json:"settings,omitempty"`
 	DataDir  string         `json:"data_dir,omitempty"`
-	// Args are the flags of the run in their place, in states that are older than recipes.
+	// Args are the flags of the run, in states older than recipes. They replace the three fields above.
 	Args []string `json:"args,omitempty"`
-	// Log is the size of the log when the state was saved.
+	// Log is the size of the log when the state was saved, in bytes.
 	Log int64 `json:"log"`
-	// Of several seeds, the index of the one that is trained from; whether its beginning was logged, and
-	// what the seeds before gave.
+	// Seed is the index of the present seed. Started says whether its start event was logged. Outcome is its outcome so
+	// far. Before holds the results of the seeds before it; Failure is the last error of a diverged seed, and Finished
+	// the number of seeds that did not diverge.
 	Seed     int          `json:"seed"`
 	Started  bool         `json:"started"`
 	Outcome  savedOutcome `json:"outcome"`
@@ -77,7 +78,7 @@ type savedRun struct {
 	Finished int          `json:"finished"`
 }
 
-// savedOutcome is an outcome with what the result leaves out.
+// savedOutcome is an Outcome with its unexported fields.
 type savedOutcome struct {
 	Outcome     Outcome                `json:"outcome"`
 	Validated   int                    `json:"validated"`
@@ -89,7 +90,7 @@ type savedOutcome struct {
 type savedSeed struct {
 	Seed    uint64       `json:"seed"`
 	Outcome savedOutcome `json:"outcome"`
-	Found   bool         `json:"found"` // a network
+	Found   bool         `json:"found"` // whether the seed has a network
 }
 
 func saveOutcome(out Outcome) savedOutcome {
@@ -102,8 +103,8 @@ func (s savedOutcome) restore() Outcome {
 	return out
 }
 
-// save writes resume.mopt, and optimizer.mopt if there is a new best. The log comes first: a state
-// never counts on a line that a crash could take.
+// save writes resume.mopt, and optimizer.mopt if there is a new best. It flushes the log first: a state must never rely on a
+// line that a crash could lose.
 func (r *Run) save() error {
 	began := time.Now()
 	here := hereBuild()
@@ -172,7 +173,7 @@ func addOptimizer(add func(string, []byte), name string, o *metaopt.Optimizer) e
 	return nil
 }
 
-// keepBest writes the best network so far, of all seeds, unless it is there.
+// keepBest writes the best network so far, of all seeds, unless the folder already holds it.
 func (r *Run) keepBest() error {
 	p := &r.progress
 	o, out, which := r.trainer.Best(), r.outcome, p.now
@@ -195,7 +196,7 @@ func (r *Run) keepBest() error {
 	return nil
 }
 
-// Forget removes the state of a run that is finished.
+// Forget removes the state of a finished run.
 func (r *Run) Forget() error {
 	if err := os.Remove(r.Path(StateFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -203,11 +204,11 @@ func (r *Run) Forget() error {
 	return nil
 }
 
-// MaxReplays is of how many windows that are not finite the state before is kept.
+// MaxReplays is the number of non-finite windows, the first ones of a run, for which the state before is kept.
 const MaxReplays = 5
 
-// keepForReplay keeps the last state that was saved before something was not finite, and returns the
-// command that shows it again from there; "" if it is not kept.
+// keepForReplay keeps a copy of the last state that was saved before a non-finite value occurred. It returns the command
+// that replays the event from this state, or "" if the state is not kept.
 func (r *Run) keepForReplay(e metatrain.Event) string {
 	if r.outcome.Skipped >= MaxReplays {
 		return ""
@@ -217,8 +218,8 @@ func (r *Run) keepForReplay(e metatrain.Event) string {
 		name = fmt.Sprintf("nonfinite-seed%d-%d.mopt", *r.log.seed, e.MetaStep)
 	}
 	path := r.Path(name)
-	// A state is replaced, never changed: a link keeps it. One that is there already, of an earlier window of
-	// this meta-step or of the run before it was interrupted, does as well.
+	// The state's file is replaced, never modified, so a link keeps it. An existing link is also good: it comes from an
+	// earlier window of this meta-step, or from the run before it was interrupted.
 	if err := os.Link(r.Path(StateFile), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		if err := copyFile(r.Path(StateFile), path); err != nil {
 			r.tell(NotKept{e.MetaStep, err})
@@ -228,7 +229,7 @@ func (r *Run) keepForReplay(e metatrain.Event) string {
 	return fmt.Sprintf("metaopt meta-train --replay %s --until %d", recipe.Quote(path), e.MetaStep)
 }
 
-// copyFile is for file systems without links.
+// copyFile copies a state, on file systems without links.
 func copyFile(from, to string) error {
 	f, err := checkpoints.Load(from)
 	if err != nil {

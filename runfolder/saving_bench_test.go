@@ -8,8 +8,8 @@ import (
 	"learnedopt/recipe"
 )
 
-// BenchmarkSave is what it takes to save a state, files synced, and how large it is. BenchmarkSave/…/step is the
-// meta-step to compare it with.
+// BenchmarkSave measures the time to save a state, with synced files, and its size. BenchmarkSave/…/step is a meta-step, for
+// comparison.
 func BenchmarkSave(b *testing.B) {
 	for _, task := range []string{"quadratic-uniform", "mnist"} {
 		r, err := recipe.Recipe{}.With(recipe.Setting{Name: "task", Text: task})
@@ -21,7 +21,7 @@ func BenchmarkSave(b *testing.B) {
 			b.Logf("%s: %v", task, err)
 			continue
 		}
-		t.dir, t.replaying = b.TempDir(), &replaying{}
+		t.dir, t.replaying = b.TempDir(), &replayer{}
 		if err := t.trainer.Step(b.Context()); err != nil {
 			b.Fatal(err)
 		}

@@ -10,35 +10,35 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A SeedResult is what one of several seeds gave, in log.jsonl and result.json.
+// A SeedResult is the result of one of several seeds, as written to log.jsonl and result.json.
 type SeedResult struct {
 	Seed   uint64 `json:"seed"`
 	Chosen bool   `json:"chosen"`
-	// Select is the score that seeds are compared by; nil if there is no network or
-	// no comparison.
+	// Select is the score by which seeds are compared; nil if the seed has no network, or if there was no
+	// comparison.
 	Select *compare.RuleScore `json:"select,omitempty"`
 	Outcome
 }
 
-// selectEvent is the line of log.jsonl that follows the last seed's.
+// selectEvent is the line of log.jsonl after the lines of the last seed.
 type selectEvent struct {
 	Event string       `json:"event"`
 	Runs  int          `json:"runs"`
 	Seeds []SeedResult `json:"seeds"`
 }
 
-// seedProgress is what the training has of its seeds.
+// seedProgress says which seeds are done, and holds their results.
 type seedProgress struct {
-	now     int  // index of the seed that is trained from
-	started bool // and logged
-	// Of the seeds before:
+	now     int  // index of the present seed
+	started bool // whether its start event was logged
+	// Results of the seeds before it:
 	results  []SeedResult
-	found    []*metaopt.Optimizer // nil where a seed has none
-	failure  error                // the last of one that diverged
-	finished int                  // that did not
+	found    []*metaopt.Optimizer // nil for a seed without a network
+	failure  error                // the last error of a diverged seed
+	finished int                  // number of seeds that did not diverge
 }
 
-// trainOnce trains from the seed of the record and logs it.
+// trainOnce trains from the record's seed and logs the training.
 func (r *Run) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
 	r.ctx = ctx
 	if !r.progress.started {
@@ -50,10 +50,9 @@ func (r *Run) trainOnce(ctx context.Context) (*metaopt.Optimizer, error) {
 	return o, err
 }
 
-// trainAll trains from every seed, and keeps the network that does best on instances that
-// nothing else uses. A seed that diverges takes part with the best that it had. If all of
-// them do, or on any other error, the training ends with the network of the best
-// validation so far.
+// trainAll trains from every seed. It keeps the network that does best on instances that nothing else uses. A diverged seed
+// takes part with its best network before. If all seeds diverge, or on any other error, the training ends with the network
+// of the best validation so far.
 func (r *Run) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
 	n := r.recipe.Seeds
 	if n < 2 {
@@ -61,7 +60,7 @@ func (r *Run) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
 	}
 	p := &r.progress
 	for {
-		// The seed of an interrupted training goes on.
+		// In a resumed run, this continues the interrupted seed.
 		if err := r.reseed(r.recipe.Seed + uint64(p.now)); err != nil {
 			return nil, err
 		}
@@ -94,11 +93,11 @@ func (r *Run) trainAll(ctx context.Context) (*metaopt.Optimizer, error) {
 	}
 	o := p.found[chosen]
 	r.outcome, r.seeds = p.results[chosen].Outcome, p.results
-	// A training's own limit, since every seed may have ended elsewhere.
+	// The recipe's own limit of meta-steps, because each seed may have ended at a different meta-step.
 	return o, r.sign(o, r.recipe, r.recipe.MetaSteps)
 }
 
-// reseed prepares the training from another seed, or from the one that is under way.
+// reseed prepares the training from a new seed, or from the resumed one.
 func (r *Run) reseed(seed uint64) (err error) {
 	r.log.seed = &seed
 	if r.progress.started {
@@ -109,18 +108,18 @@ func (r *Run) reseed(seed uint64) (err error) {
 	return err
 }
 
-// setSeed puts another seed everywhere, before there is anything of it.
+// setSeed switches to a new seed, of which nothing was trained yet.
 func (r *Run) setSeed(seed uint64) {
 	r.cfg.Seed, r.record.Seed = seed, seed
 	r.outcome = Outcome{validated: -1}
 	r.saveNow = true
 }
 
-// selectRuns is the number of instances, at least, that seeds are compared on.
+// selectRuns is the least number of instances on which seeds are compared.
 const selectRuns = 20
 
-// choose compares the networks, one at least, fills in their scores and returns the index
-// of the best.
+// choose compares the networks, of which there must be at least one. It fills in their scores and returns the index of the
+// best.
 func (r *Run) choose(ctx context.Context, results []SeedResult, found []*metaopt.Optimizer) (int, error) {
 	var (
 		rules []optimizer.Rule
@@ -151,8 +150,8 @@ func (r *Run) choose(ctx context.Context, results []SeedResult, found []*metaopt
 	return from[best], nil
 }
 
-// selectHorizons are those that seeds are compared at: all that validation or a
-// curriculum has, or the episodes'.
+// selectHorizons returns the horizons at which seeds are compared: all horizons of validation, else of the curriculum, else
+// the episodes' horizon.
 func (c Record) selectHorizons() []int {
 	switch {
 	case len(c.ValidSteps) > 0:
@@ -163,8 +162,8 @@ func (c Record) selectHorizons() []int {
 	return []int{c.Steps}
 }
 
-// bestValidated is what an unfinished training keeps: the network with the lowest validation
-// loss, with the command that trains its seed alone.
+// bestValidated returns the network that an unfinished training keeps: the one with the lowest validation loss. Its command
+// trains only its seed.
 func (r *Run) bestValidated(results []SeedResult, found []*metaopt.Optimizer) *metaopt.Optimizer {
 	best := lowest(results, found)
 	if best < 0 {
@@ -174,7 +173,7 @@ func (r *Run) bestValidated(results []SeedResult, found []*metaopt.Optimizer) *m
 	return found[best]
 }
 
-// lowest is the index of the network with the lowest validation loss, -1 if there is none.
+// lowest returns the index of the network with the lowest validation loss, or -1 if there is none.
 func lowest(results []SeedResult, found []*metaopt.Optimizer) int {
 	best := -1
 	for k, o := range found {

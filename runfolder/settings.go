@@ -11,29 +11,30 @@ import (
 	"learnedopt/baselines"
 )
 
-// Settings are how a training is kept, watched and compared, which changes nothing of the optimizer. A saved
-// state has them.
+// Settings say how a training is saved, watched and compared. They do not change the trained optimizer. A saved state
+// contains them.
 type Settings struct {
-	// SaveEvery is the longest time between two states that are saved.
+	// SaveEvery is the longest time between two saved states.
 	SaveEvery time.Duration `json:"save_every"`
-	// TensorBoard is the folder of event files, "" for none.
+	// TensorBoard is the folder of event files; "" means none.
 	TensorBoard string `json:"tensorboard"`
-	// Runs and TuneRuns are numbers of instances: of the final comparison, and that learning rates are tuned on.
+	// Runs is the number of instances of the final comparison. TuneRuns is the number of instances on which learning
+	// rates are tuned.
 	Runs     int `json:"runs"`
 	TuneRuns int `json:"tune_runs"`
-	// Rules are the hand-designed rules to compare with; "none" alone is none.
+	// Rules are the hand-designed rules to compare with. The single name "none" means none.
 	Rules []string `json:"rules"`
 }
 
-// DefaultSettings returns the settings where nothing else is asked for.
+// DefaultSettings returns the default settings.
 func DefaultSettings() Settings {
 	return Settings{SaveEvery: time.Minute, Runs: 20, TuneRuns: 10, Rules: []string{"sgd", "nesterov", "rmsprop", "adam"}}
 }
 
-// Validate says what is wrong with s.
+// Validate returns an error if a setting is missing or a rule is unknown.
 func (s Settings) Validate() error {
 	if s.SaveEvery <= 0 || s.Runs < 1 || s.TuneRuns < 1 || len(s.Rules) == 0 {
-		return fmt.Errorf("runfolder: settings %+v are not those of a run: each must be set", s)
+		return fmt.Errorf("runfolder: incomplete settings %+v: each must be set", s)
 	}
 	if len(s.Rules) == 1 && s.Rules[0] == "none" {
 		return nil
@@ -46,8 +47,7 @@ func (s Settings) Validate() error {
 	return nil
 }
 
-// parseSettings reads the flags of states that are older than recipes, as --runs=20. Other flags are an error: they
-// say nothing of a training.
+// parseSettings reads the flags in states older than recipes, such as --runs=20. Any other flag is an error.
 func parseSettings(flags []string) (s Settings, dataDir string, err error) {
 	s = DefaultSettings()
 	var rules []string

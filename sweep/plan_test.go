@@ -1,10 +1,14 @@
 package sweep
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 
+	"learnedopt/compare"
 	"learnedopt/metaopt"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
@@ -106,6 +110,15 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+// Several learned rules are compared, under names of their own.
+func TestSeveralLearnedRules(t *testing.T) {
+	c := small(t)
+	c.Learned = append(c.Learned, Learned{"r", "r.mopt", c.Learned[0].Optimizer}, Learned{"s", "s.mopt", c.Learned[0].Optimizer})
+	if p := plan(t, c); len(p.Rules) != 5 || p.Rules[2].Name != "s" || p.Rules[2].Kind != compare.Learned {
+		t.Errorf("%+v", p.Rules)
+	}
+}
+
 func wide() (axes []Axis) {
 	values := []string{"1", "2", "3", "4", "5", "6", "7", "8"}
 	for _, key := range []string{"units", "layers", "batch", "dims", "steps"} {
@@ -120,6 +133,11 @@ func TestKeysAreStable(t *testing.T) {
 	p := plan(t, small(t))
 	if got, want := p.Cells[3].Keys[1:], []string{"12ab071efb4471d7", "b4205ac7e6b9c0d7"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("keys of tuned rules %q, want %q", got, want)
+	}
+	// A learned rule's key is of nothing but the cell and the network, which may come to be another one.
+	want := fmt.Sprintf(`{"format":1,"task":"quadratic dims=5 batch=4","steps":12,"runs":5,"seed":3,"digest":%q}`, p.Rules[0].Digest)
+	if sum := sha256.Sum256([]byte(want)); p.Cells[3].Keys[0] != hex.EncodeToString(sum[:8]) {
+		t.Errorf("the learned rule's key %q is not of %s", p.Cells[3].Keys[0], want)
 	}
 	seen := map[string]bool{}
 	for _, c := range p.Cells {

@@ -8,8 +8,8 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A Scored problem can be evaluated on a whole split of its data set.
-type Scored interface {
+// A scored problem can be evaluated on a whole split of its data set.
+type scored interface {
 	// EvaluateSplit returns the mean loss and the accuracy, in [0, 1], of the
 	// parameters theta over all examples of a split.
 	EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error)
@@ -86,7 +86,7 @@ func (o Options) validateClassifier() error {
 // replacement. A problem's starting point and all its minibatches follow from one seed;
 // Sample draws that seed.
 //
-// A problem implements optimizer.Curvature with both metrics, Scored and io.Closer.
+// A problem implements optimizer.Curvature with both metrics, scored and io.Closer.
 // Close gives the problem's compiled graph back to the family for the next Sample.
 // A Classifier is safe for concurrent use.
 type Classifier struct {
@@ -166,7 +166,7 @@ var (
 	_ optimizer.Problem   = (*classifier)(nil)
 	_ optimizer.Seeker    = (*classifier)(nil)
 	_ optimizer.Curvature = (*classifier)(nil)
-	_ Scored              = (*classifier)(nil)
+	_ scored              = (*classifier)(nil)
 )
 
 // Dim implements optimizer.Problem.
@@ -186,7 +186,7 @@ func (p *classifier) LossGrad(theta, grad []float32) (float64, error) {
 	return p.open().LossGrad(theta, grad)
 }
 
-// EvaluateSplit implements Scored. It neither uses nor moves the minibatches.
+// EvaluateSplit implements scored. It neither uses nor moves the minibatches.
 func (p *classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
 	return p.family.EvaluateSplit(theta, split)
 }

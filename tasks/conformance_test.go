@@ -136,7 +136,7 @@ func checkLengthPanics(t *testing.T, p optimizer.Problem) {
 			mustPanic(t, errStep, func() { _ = c.CurvatureProduct(right, right, right, metric, -1) })
 			mustPanic(t, errMetric, func() { _ = c.CurvatureProduct(right, right, right, 0, 0) })
 		}
-		if s, ok := p.(Scored); ok {
+		if s, ok := p.(scored); ok {
 			mustPanic(t, errTheta, func() { _, _, _ = s.EvaluateSplit(wrong, Test) })
 		}
 	}

@@ -184,7 +184,7 @@ func TestMNIST(t *testing.T) {
 	p := sample(t, f, 1)
 	theta := make([]float32, p.Dim())
 	p.Init(theta)
-	loss, accuracy, err := p.(Scored).EvaluateSplit(theta, Test)
+	loss, accuracy, err := p.(scored).EvaluateSplit(theta, Test)
 	if err != nil || loss < 2.25 || loss > 2.36 || accuracy > 0.25 || p.Dim() != 15910 {
 		t.Errorf("at the start: loss %v, accuracy %v, error %v, %d coordinates", loss, accuracy, err, p.Dim())
 	}

@@ -7,13 +7,13 @@ import (
 	"learnedopt/internal/gemm"
 )
 
-var _ Scored = (*Classifier)(nil)
+var _ scored = (*Classifier)(nil)
 
 // evaluateRows is the number of images that EvaluateSplit evaluates at a time.
 const evaluateRows = 500
 
 // EvaluateSplit returns the mean cross-entropy and the accuracy of
-// the network θ over a whole split, as in Scored. Of equal logits the lowest class counts as the prediction. It does
+// the network θ over a whole split, as in scored. Of equal logits the lowest class counts as the prediction. It does
 // not use the graph, so it may run at the same time as the graph.
 func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
 	checkLengths(len(theta), dim(f.widths), errTheta)

@@ -99,7 +99,7 @@ func ExampleClassifier() {
 	}
 	theta := make([]float32, problem.Dim())
 	problem.Init(theta)
-	loss, _, err := problem.(tasks.Scored).EvaluateSplit(theta, tasks.Test)
+	loss, _, err := family.EvaluateSplit(theta, tasks.Test)
 	if err != nil {
 		log.Fatal(err)
 	}

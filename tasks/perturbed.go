@@ -21,7 +21,7 @@ import (
 //
 // The problem f is the one that Family would sample from the same rng; the noise ε comes from a
 // seed that is drawn after it. The methods of Curvature, Seeker and io.Closer are passed through, and
-// Scored and Score if f has both. Curvature products are multiplied by s and have no noise.
+// EvaluateSplit and Score if f has both. Curvature products are multiplied by s and have no noise.
 type Perturbed struct {
 	Family optimizer.Family
 	// Scale is s; 0 means 1.

@@ -21,7 +21,7 @@ import (
 //
 // The problem f is the one that Family would sample from the same rng; c is
 // drawn anew for each sample. The methods of Curvature, Scaled, Seeker and io.Closer are passed through, and
-// Scored and Score if f has both.
+// EvaluateSplit and Score if f has both.
 type RandomScaling struct {
 	Family optimizer.Family
 	// Range is R; 0 means 3.
@@ -156,7 +156,7 @@ func (r *rescaled) scale(v []float32) {
 
 // evaluated holds the evaluations that a classifier's problem offers in addition to its gradients.
 type evaluated interface {
-	Scored
+	scored
 	Score(theta []float32) (validLoss, testAccuracy float64, err error)
 }
 
@@ -166,7 +166,7 @@ type rescaledScore struct {
 	problem evaluated
 }
 
-// EvaluateSplit implements Scored.
+// EvaluateSplit implements scored.
 func (s rescaledScore) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
 	return s.problem.EvaluateSplit(s.r.at(theta), split)
 }

@@ -79,7 +79,7 @@ func TestRandomScalingValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gotLoss, gotAccuracy, err := p.(Scored).EvaluateSplit(scaled, Valid)
+	gotLoss, gotAccuracy, err := p.(scored).EvaluateSplit(scaled, Valid)
 	if err != nil || math.Abs(gotLoss-loss) > 1e-6*loss || gotAccuracy != accuracy {
 		t.Errorf("evaluates to %v, %v, %v; unscaled %v, %v", gotLoss, gotAccuracy, err, loss, accuracy)
 	}

@@ -97,6 +97,15 @@ func (s Spec) All() iter.Seq2[string, []string] {
 // text.
 func (s Spec) String() string { return s.lists().words(s.task, readerOf(s.task)) }
 
+// Args returns s as flags of the command metaopt: --task mnist --units 8,16.
+func (s Spec) Args() []string {
+	args := []string{"--task", s.Task()}
+	for key, values := range s.All() {
+		args = append(args, "--"+key, strings.Join(values, ","))
+	}
+	return args
+}
+
 // WithTask returns the Spec of another task with the same options.
 func (s Spec) WithTask(name string) (Spec, error) {
 	if _, err := taskOf(name); err != nil {

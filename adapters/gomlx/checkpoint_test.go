@@ -24,7 +24,7 @@ import (
 // stateful is a small network with all kinds of state.
 var stateful = lstm.Config{Inputs: all, Hidden: 3, Anneal: 4}
 
-// checkpoint attaches GoMLX's checkpoints in a folder to a context: what is there is loaded.
+// checkpoint attaches GoMLX's checkpoints in a folder to a context, which loads the variables in them.
 func checkpoint(t testing.TB, ctx *context.Context, dir string) *checkpoints.Handler {
 	t.Helper()
 	h, err := checkpoints.Build(ctx).Dir(dir).Done()
@@ -34,7 +34,7 @@ func checkpoint(t testing.TB, ctx *context.Context, dir string) *checkpoints.Han
 	return h
 }
 
-// resume is newBench on what a folder holds.
+// resume returns a newBench that loads the checkpoint in a folder.
 func resume(t testing.TB, opt *Optimizer, dir string) *bench {
 	t.Helper()
 	ctx := context.New()
@@ -56,7 +56,7 @@ func (b *bench) run(grads [][]float32) (theta []float64) {
 	return theta
 }
 
-// saved trains for three steps, saves, and trains for three more, whose parameters it returns.
+// saved trains for three steps, saves, trains for three more steps, and returns the parameters then.
 func saved(t testing.TB, opt *Optimizer, grads [][]float32) (dir string, after []float64) {
 	t.Helper()
 	dir = t.TempDir()
@@ -69,15 +69,15 @@ func saved(t testing.TB, opt *Optimizer, grads [][]float32) (dir string, after [
 	return dir, b.run(grads[3:])
 }
 
-// TestResumeIsExact saves a run by GoMLX's checkpoint and goes on with it in another context: bit for bit
-// what the run did that was not interrupted.
+// TestResumeIsExact saves a run in GoMLX's checkpoint and continues it in another context. The result must equal the
+// uninterrupted run, bit for bit.
 func TestResumeIsExact(t *testing.T) {
 	opt, grads := New(random(t, stateful)), gradients(6, coordinates)
 	dir, want := saved(t, opt, grads)
 	if got := resume(t, opt, dir).run(grads[3:]); !slices.Equal(got, want) {
 		t.Errorf("resumed: %v\nuninterrupted: %v", got, want)
 	}
-	// The test itself: without the saved state the same steps end elsewhere.
+	// A check of the test itself: without the saved state the same steps end elsewhere.
 	b := resume(t, opt, dir)
 	if err := opt.Clear(b.ctx); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
-// A run goes on with the same network and another Anneal, and with no other network.
+// A run continues with the same network, also with another Anneal, but not with another network.
 func TestResumeKnowsItsNetwork(t *testing.T) {
 	net, grads := random(t, stateful), gradients(6, coordinates)
 	dir, _ := saved(t, New(net), grads)
@@ -110,8 +110,8 @@ func TestResumeKnowsItsNetwork(t *testing.T) {
 	}
 }
 
-// TestClear holds a cleared optimizer to a fresh one: right after steps, and where a checkpoint was
-// loaded that nobody has read yet. The model's own variables stay, and GoMLX's global step.
+// TestClear compares a cleared optimizer with a fresh one: right after steps, and with a loaded checkpoint
+// whose variables have not been read yet. The model's own variables and GoMLX's global step stay.
 func TestClear(t *testing.T) {
 	opt, grads := New(random(t, stateful)), gradients(6, coordinates)
 	fresh := newBench(t, opt, ranks...).run(grads[3:])
@@ -144,7 +144,7 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// Two optimizers of different scope in one context keep out of each other's way.
+// Two optimizers with different scopes in one context do not affect each other.
 func TestScopesAreApart(t *testing.T) {
 	net, grads := random(t, stateful), gradients(2, coordinates)
 	want := newBench(t, New(net), ranks...).run(grads[:1])
@@ -185,7 +185,7 @@ func TestFloat64Variables(t *testing.T) {
 	}
 }
 
-// A bfloat16 variable is the sum in float32, rounded.
+// A bfloat16 variable gets the float32 sum, rounded.
 func TestBFloat16Variables(t *testing.T) {
 	net := random(t, stateful)
 	const n = 200
@@ -244,7 +244,7 @@ func TestAccumulatedGradients(t *testing.T) {
 	}
 }
 
-// GoMLX's own settings of steps are heeded.
+// GoMLX's own settings for steps take effect.
 func TestClipping(t *testing.T) {
 	net := random(t, lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 100})
 	grad := []float32{1, -2, 0.001}
@@ -271,7 +271,7 @@ func TestClipping(t *testing.T) {
 	}
 }
 
-// With clip_nan a gradient that is not a number counts as zero, and the state stays what it is then.
+// With clip_nan a NaN in a gradient counts as zero, in the state too.
 func TestClipNaNKeepsTheState(t *testing.T) {
 	opt := New(random(t, stateful))
 	bad, zero, good := []float32{1, float32(nan), 3}, []float32{0, 0, 0}, []float32{1, -2, 0.5}
@@ -281,7 +281,7 @@ func TestClipNaNKeepsTheState(t *testing.T) {
 	if got := held.run([][]float32{bad, good}); !slices.Equal(got, want) {
 		t.Errorf("θ is %v, want %v", got, want)
 	}
-	// An update that is too large for float32 is left out, that coordinate's alone.
+	// An update that overflows float32 is left out, for this coordinate alone.
 	far := New(random(t, lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 100}))
 	free, bound := newBench(t, far, shapes.Make(dtypes.Float32, 2)), newBench(t, far, shapes.Make(dtypes.Float32, 2))
 	bound.ctx.SetParam("clip_nan", true)

@@ -15,7 +15,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// A line through four points, fitted by GoMLX's trainer with an optimizer that comes with the library.
+// GoMLX's trainer fits a line to four points, with an optimizer that comes with the library.
 func ExampleNew() {
 	opt, err := metaopt.Pretrained("quadratic")
 	if err != nil {

@@ -12,23 +12,24 @@ import (
 	"learnedopt/lstm"
 )
 
-// Constants of the RNNProp input (Lv et al. 2017, section 4), and what divides ln t in Clock: those of package lstm.
+// Constants of the RNNProp input (Lv et al. 2017, section 4), and the divisor of ln t in Clock. Package lstm has the
+// same values.
 const (
 	rnnpropBeta    = 0.95
 	rnnpropEpsilon = 1e-8
 	clockScale     = 5
 )
 
-// A state is what one variable of n coordinates remembers: h and c [n,H] of each LSTM
+// A state is the rule's memory for one variable of n coordinates: h and c [n,H] of each LSTM
 // layer, m and v [n] of RNNProp.
 type state struct {
 	h, c []*context.Variable
 	m, v *context.Variable
 }
 
-// An affine map in a graph: x [n,D] to x·Wᵀ + b [n,E].
+// An affine is an affine map in a graph: x [n,D] to x·Wᵀ + b [n,E].
 type affine struct {
-	w *graph.Node // [E,D]: a row for each output, the way that backends multiply fastest
+	w *graph.Node // [E,D]: one row for each output, because backends multiply fastest that way
 	b *graph.Node // [1,E]
 }
 
@@ -41,11 +42,11 @@ type network struct {
 	layers []affine
 	read   affine
 
-	// What the time of the step is to the network, scalars: see tick in package lstm.
+	// Scalars that depend on the time of the step alone: see tick in package lstm.
 	corr, log, inverse, scale *graph.Node
 }
 
-// newNetwork puts φ and what the step t ≥ 1, an integer scalar, means into the graph.
+// newNetwork puts φ and the scalars of step t into the graph. t ≥ 1 is an integer scalar.
 func newNetwork(g *graph.Graph, net *lstm.Network, t *graph.Node) *network {
 	n := &network{g: g, cfg: net.Config()}
 	maps := net.Tensors() // a matrix and a vector for each map
@@ -63,7 +64,7 @@ func newNetwork(g *graph.Graph, net *lstm.Network, t *graph.Node) *network {
 	}
 	now := graph.ConvertDType(t, dtypes.Float32)
 	if n.cfg.Inputs&lstm.RNNProp != 0 {
-		// 1-β^t cancels in float32 where t is small; expm1 does not.
+		// For small t, 1-β^t loses digits by cancellation in float32; expm1 does not.
 		n.corr = graph.Neg(graph.Reciprocal(graph.Expm1(graph.MulScalar(now, math.Log(rnnpropBeta)))))
 	}
 	if n.cfg.Inputs&lstm.Clock != 0 {
@@ -128,8 +129,8 @@ func (n *network) update(grad *graph.Node, s state) *graph.Node {
 	return graph.Mul(n.scale, u)
 }
 
-// features emits what the network reads of the gradients [n], as [n,D], and sets the moving
-// averages after the step.
+// features emits the features [n,D] of the gradients [n], and sets the moving averages after
+// the step.
 func (n *network) features(g *graph.Node, s state) *graph.Node {
 	var all []*graph.Node
 	add := func(columns ...*graph.Node) {

@@ -23,7 +23,7 @@ import (
 
 const all = lstm.Raw | lstm.LogAndSign | lstm.RNNProp | lstm.Clock
 
-// configs have every input alone and all together, both features' own p, a dense
+// configs cover every input alone and all together, a separate p for each feature, a dense
 // layer, no LSTM layer, each read-out, and updates that shrink from the third step on.
 var configs = []lstm.Config{
 	{},
@@ -62,7 +62,7 @@ func gradients(rows, n int) [][]float32 {
 	return g
 }
 
-// A bench is a context with variables at which the loss has whatever gradient one asks for.
+// A bench is a context with variables, and a loss with any gradient that a test asks for.
 type bench struct {
 	testing.TB
 	ctx    *context.Context
@@ -77,7 +77,7 @@ func newBench(t testing.TB, opt optimizers.Interface, all ...shapes.Shape) *benc
 	return bench{TB: t, ctx: context.New(), shapes: all}.with(opt)
 }
 
-// with returns the bench with another optimizer, and with a graph of its own.
+// with returns the bench with another optimizer and its own graph.
 func (b bench) with(opt optimizers.Interface) *bench {
 	b.Helper()
 	b.vars = nil
@@ -138,7 +138,7 @@ func tensorOf(s shapes.Shape, x []float32) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(append([]float32(nil), x...), s.Dimensions...)
 }
 
-// take returns the variables' values and puts them back to zero: after a step, its updates, unrounded.
+// take returns the variables' values and resets them to zero. After a step the values are its updates, unrounded.
 func (b *bench) take() []float64 {
 	b.Helper()
 	var out []float64
@@ -178,10 +178,10 @@ var ranks = []shapes.Shape{
 
 const coordinates = 1 + 30 + 37 + 6
 
-// TestUpdatesAreThoseOfTheLibrary holds twenty updates of variables of several ranks to those of
+// TestUpdatesAreThoseOfTheLibrary compares twenty updates of variables of several ranks with
 // package lstm. Each step rounds sums of at most 42 terms below 1 and the functions of the gates to a few units
-// of 6e-8, and gates forget: 1e-5 of the largest update is what package lstm's own float32 is held to
-// against its float64, which is the first comparison here; two such are 2e-5 apart at most.
+// of 6e-8, and gates forget. The first comparison is with lstm's float64; its tolerance is 1e-5 of the largest
+// update, as in package lstm's own float32 tests. Two float32 results then differ by at most 2e-5.
 func TestUpdatesAreThoseOfTheLibrary(t *testing.T) {
 	for _, cfg := range configs {
 		t.Run(fmt.Sprintf("%+v", cfg), func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestUpdatesAreThoseOfTheLibrary(t *testing.T) {
 	}
 }
 
-// near fails where got differs from want by more than tol of want's largest component.
+// near fails if got differs from want by more than tol times want's largest component.
 func near(t testing.TB, step int, got, want []float64, tol float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -235,8 +235,8 @@ func near(t testing.TB, step int, got, want []float64, tol float64) {
 	}
 }
 
-// TestTimeFarIntoARun compares what depends on the step alone, at steps that float32 could get
-// wrong. Without LSTM layers and RNNProp there is no other state.
+// TestTimeFarIntoARun compares the values that depend on the step alone, at steps for which float32 could be
+// inaccurate. Without LSTM layers and RNNProp there is no other state.
 func TestTimeFarIntoARun(t *testing.T) {
 	cfg := lstm.Config{Inputs: lstm.Clock, NoLSTM: true, Anneal: 50}
 	net := random(t, cfg)
@@ -258,7 +258,7 @@ func TestTimeFarIntoARun(t *testing.T) {
 	}
 }
 
-// sequential is GoMLX's pure-Go backend without its parallel executor, which now and then waits for ever (v0.26.0).
+// sequential is GoMLX's pure-Go backend without its parallel executor, which sometimes waits forever (v0.26.0).
 var sequential = sync.OnceValue(func() backends.Backend {
 	backend, err := simplego.New("ops_sequential")
 	if err != nil {

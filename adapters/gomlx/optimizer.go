@@ -1,8 +1,8 @@
-// Package gomlxopt makes a learned optimizer one of GoMLX's: its coordinatewise network is
-// emitted as operations of GoMLX's graph and runs in GoMLX's training loop, on any of
-// its backends.
+// Package gomlxopt makes a learned optimizer an optimizer of GoMLX. Its coordinatewise network
+// becomes operations of GoMLX's graph and runs in GoMLX's training loop, on any of
+// GoMLX's backends.
 //
-// It is a module of its own, so that nobody else pays for GoMLX.
+// It is a separate module, so that other programs do not depend on GoMLX.
 package gomlxopt
 
 import (
@@ -24,31 +24,31 @@ import (
 	"learnedopt/lstm"
 )
 
-// DefaultScope is where an Optimizer keeps its variables unless told otherwise.
+// DefaultScope is the scope in which an Optimizer keeps its variables by default.
 const DefaultScope = "LearnedOptimizer"
 
-// An Optimizer is a learned optimizer for GoMLX's train.Trainer. At each step every trainable
-// variable θ, of any shape, is taken as its n coordinates, and
+// An Optimizer is a learned optimizer for GoMLX's train.Trainer. At each step it updates the
+// n coordinates of every trainable variable θ, of any shape:
 //
 //	θ ← θ + u,   (u, s) ← m(∂loss/∂θ, s; φ)
 //
-// as lstm.State.Update computes it, in float32 whatever θ is in. There is no learning
-// rate; the context's is not read.
+// The network computes as lstm.State.Update does, in float32 for every type of θ. There is no
+// learning rate, and the context's learning rate is not used.
 //
-// The state s is kept in variables of the context that are not trainable, so checkpoints
-// of GoMLX save and resume it: for a variable "w" of scope /model, below /Scope/model,
-// "w_h1" [n,H] and "w_c1" [n,H] for each LSTM layer, counted from 1, and "w_m" [n] and "w_v" [n] with RNNProp
-// inputs; the number of steps is /Scope/step, an int64. φ is a constant of the graph and is
-// not saved; what is saved of it is a checksum, /Scope/network, so that a run that is
-// resumed with another network fails.
+// The state s lies in variables of the context that are not trainable, so GoMLX's checkpoints
+// save and resume it. For a variable "w" of scope /model these variables are in /Scope/model:
+// "w_h1" [n,H] and "w_c1" [n,H] for each LSTM layer, counted from 1, and with RNNProp inputs
+// "w_m" [n] and "w_v" [n]. The number of steps is /Scope/step, an int64. φ is a constant of the
+// graph and is not saved. A checksum of it is saved, /Scope/network, so that resuming
+// with another network fails.
 //
-// GoMLX's hyperparameters "clip_step_by_value", "clip_nan" and "nanlogger" work as with its
-// own optimizers.
+// GoMLX's hyperparameters "clip_step_by_value", "clip_nan" and "nanlogger" work as they do for
+// GoMLX's own optimizers.
 type Optimizer struct {
 	// Network is the update rule m with its parameters φ.
 	Network *lstm.Network
 	// Scope is the top-level scope of the optimizer's variables. Default DefaultScope. Two
-	// optimizers in one context need two.
+	// optimizers in one context need two scopes.
 	Scope string
 }
 
@@ -57,13 +57,14 @@ var (
 	_ train.OptimizeWithGradients = (*Optimizer)(nil)
 )
 
-// New returns the optimizer that applies net; that of a *metaopt.Optimizer is its Network. A
-// guard, if it has one, is left behind: it needs losses and a way back, and a graph has neither.
+// New returns the optimizer that applies net, for example the Network of a *metaopt.Optimizer. A
+// guard of that optimizer is not used: it needs losses and a way back, and a graph has neither.
 func New(net *lstm.Network) *Optimizer { return &Optimizer{Network: net} }
 
-// UpdateGraph implements optimizers.Interface. It panics with an error, as all that builds
-// graphs does, and GoMLX's trainer returns that: if the loss is no scalar, if a trainable variable is neither
-// float32 nor float64 nor of 16 bits, or if the saved state is of another network.
+// UpdateGraph implements optimizers.Interface. Like all code that builds graphs it panics with an
+// error, and GoMLX's trainer returns this error. It panics if the loss is not a scalar, if a trainable
+// variable's type is not float32, float64, float16 or bfloat16, or if the saved state belongs to
+// another network.
 func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *graph.Node) {
 	if !loss.Shape().IsScalar() {
 		panic(fmt.Errorf("gomlxopt: the loss has shape %s; it must be a scalar", loss.Shape()))
@@ -71,9 +72,9 @@ func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *grap
 	o.UpdateGraphWithGradients(ctx, ctx.BuildTrainableVariablesGradientsGraph(loss), loss.DType())
 }
 
-// UpdateGraphWithGradients implements train.OptimizeWithGradients, for accumulated gradients: one gradient
-// for each trainable variable that the graph uses, in the context's order, of its shape. It
-// panics as UpdateGraph does. The loss's type is not looked at.
+// UpdateGraphWithGradients implements train.OptimizeWithGradients, for accumulated gradients. grads holds
+// one gradient for each trainable variable that the graph uses, in the context's order and with the
+// variable's shape. It panics as UpdateGraph does. The type of the loss does not matter.
 func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*graph.Node, _ dtypes.DType) {
 	if len(grads) == 0 {
 		panic(fmt.Errorf("gomlxopt: no gradients: the graph uses no trainable variable"))
@@ -101,8 +102,8 @@ func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*grap
 	}
 }
 
-// Clear implements optimizers.Interface: it deletes the optimizer's variables, those too that a checkpoint
-// holds and nobody has read yet. The next step is then that of a fresh run. A trainer
+// Clear implements optimizers.Interface: it deletes the optimizer's variables, including the variables in
+// a checkpoint that have not been read yet. The next step is then the first step of a fresh run. A trainer
 // that has taken steps needs ResetComputationGraphs first.
 func (o *Optimizer) Clear(ctx *context.Context) error {
 	own := ctx.InAbsPath(o.root())
@@ -137,7 +138,7 @@ func (o *Optimizer) root() string {
 	return context.RootScope + o.Scope
 }
 
-// checkNetwork compares the network with that of the state in the context.
+// checkNetwork panics if the state in the context belongs to another network.
 func (o *Optimizer) checkNetwork(own *context.Context) {
 	want := checksum(o.Network)
 	if saved := tensors.ToScalar[int64](own.VariableWithValue("network", want).SetTrainable(false).MustValue()); saved != want {
@@ -145,7 +146,7 @@ func (o *Optimizer) checkNetwork(own *context.Context) {
 	}
 }
 
-// checksum is a number of φ and of all settings but Anneal, which may change in the middle of a run.
+// checksum returns a checksum of φ and of all settings except Anneal, which may change in the middle of a run.
 func checksum(net *lstm.Network) int64 {
 	cfg, sum := net.Config(), fnv.New64a()
 	fmt.Fprint(sum, cfg.Inputs, cfg.P, cfg.SignP, cfg.Dense, cfg.Hidden, cfg.Layers, cfg.Readout, cfg.Scale)
@@ -171,7 +172,7 @@ func (o *Optimizer) update(ctx *context.Context, net *network, v *context.Variab
 	u = optimizers.ClipStepByValue(ctx, graph.Reshape(u, v.Shape().Dimensions...))
 
 	theta := v.ValueGraph(net.g)
-	// The sum is formed in the wider of the two types.
+	// The sum is computed in the wider of the two types.
 	sum := dtypes.Float32
 	if v.DType() == dtypes.Float64 {
 		sum = dtypes.Float64
@@ -180,7 +181,7 @@ func (o *Optimizer) update(ctx *context.Context, net *network, v *context.Variab
 	v.SetValueGraph(optimizers.ClipNaNsInUpdates(ctx, theta, next))
 }
 
-// state returns the variables of the state of v, which are zero at first.
+// state returns the variables that hold the state for v. They start at zero.
 func (o *Optimizer) state(ctx *context.Context, v *context.Variable) state {
 	scope := o.root()
 	if v.Scope() != context.RootScope {

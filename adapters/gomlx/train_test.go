@@ -36,10 +36,10 @@ func digits(t testing.TB, instance uint64) *classifier.Problem {
 }
 
 // TestTrainingIsTheLibrarys trains the classifier of 784-20-10 units in GoMLX's training loop and in the library's
-// own, from the same starting point on the same minibatches, and in GoMLX with Adam. Both loops compute in
-// float32, in different order. At the first step the losses part by the rounding of sums over 784 pixels, a few times
-// 1e-7 of the loss; training amplifies that from step to step, here by a fifth at most. A wrong state or a minibatch
-// read twice shows as tens of percent.
+// own loop, from the same starting point on the same minibatches, and in GoMLX with Adam. Both loops compute in
+// float32, in different order. At the first step the losses differ by the rounding of sums over 784 pixels, a few
+// times 1e-7 of the loss. Training amplifies the difference from step to step, here by a fifth at most. A wrong state,
+// or a minibatch read twice, changes losses by tens of percent.
 func TestTrainingIsTheLibrarys(t *testing.T) {
 	const steps = 20
 	net, p := pretrained(t), digits(t, 1)

@@ -1,22 +1,22 @@
 // Package gonumopt lets gonum's optimize.Minimize run the update rules of this module,
 // learned and hand-designed.
 //
-// Method takes every update as it comes, which is what a stochastic objective needs:
+// Method takes every update unchanged, for stochastic objectives:
 //
 //	result, err := optimize.Minimize(problem, x, settings, &gonumopt.Method{Rule: opt.Rule()})
 //
-// LineSearch takes it as a search direction, along which one of gonum's line searches
-// looks for a decrease: for an objective that is computed exactly.
+// LineSearch takes an update as a search direction, along which one of gonum's line
+// searches looks for a decrease. It is for objectives that are computed exactly.
 //
-// The name stands beside gonum's own without shadowing it: a file that calls Minimize
-// imports a package optimize already, gonum is what a reader takes for gonum's, and
+// The package name does not collide with others in a file that calls Minimize: that file
+// already imports gonum's package optimize, a package gonum would look like gonum's own, and
 // optimizer is this module's.
 //
 // # Precision
 //
 // Rules compute in float32, gonum in float64. A gradient is rounded to float32 before the
-// rule reads it: below 1.4e-45 it is zero, above 3.4e38 a divergence. The update is
-// exact in float64 and added there, so parameters keep float64's precision and a small
-// update of a large parameter is not lost. A rule that reads the parameters reads them rounded. What a
-// guard goes back to is the very x that it kept.
+// rule reads it: a value below 1.4e-45 becomes zero, and a value above 3.4e38 is a divergence.
+// The update is added in float64, where it is exact. So parameters keep float64's precision,
+// and a small update of a large parameter is not lost. A rule that reads the parameters sees
+// them rounded. A guard goes back to the exact x that it kept.
 package gonumopt

@@ -14,35 +14,36 @@ import (
 //
 //	x_{t+1} = x_t + α_t u_t,   (u_t, s_{t+1}) = m(∇f(x_t), s_t)
 //
-// where α_t is what a line search of gonum's finds, from the trial step α = 1 on. So with
-// optimize.Backtracking an update that lowers f enough is taken as it is and f
-// never rises. The rule sees one gradient a line search, and does not learn what α_t
-// was. For an objective that is computed exactly: minibatches mislead a line search.
+// One of gonum's line searches finds α_t, starting from the trial step α = 1. With
+// optimize.Backtracking an update that lowers f enough is taken unchanged, and f
+// never rises. The rule sees one gradient per line search, and does not learn
+// α_t. Use it for objectives that are computed exactly: minibatches mislead a line search.
 //
-// Where u_t is not finite or no direction of descent (⟨u_t, ∇f⟩ ≥ 0), and where the gradient
-// overflows float32, the direction is −∇f, with a trial step as long as u_t or, if there is no
-// such length, optimize.QuadraticStepSize's first, 1/‖∇f‖_∞; Fallbacks counts these. The rule's state goes on,
-// unless its update was not finite: then it starts afresh.
+// If u_t is non-finite or not a direction of descent (⟨u_t, ∇f⟩ ≥ 0), or if the gradient
+// overflows float32, the direction is −∇f. Its trial step is as long as u_t; if u_t has no usable
+// length, it is optimize.QuadraticStepSize's first step, 1/‖∇f‖_∞. Fallbacks counts these directions.
+// The rule's state is kept, except after a non-finite update: then it starts afresh.
 //
-// Evaluations are those that the Linesearcher asks for, and each line search that ended is a major
-// iteration. One that fails, as most do in the end near a minimum, ends the run with
-// optimize.Failure and gonum's error, such as optimize.ErrLinesearcherFailure or
-// optimize.ErrNoProgress; so does an accepted point whose value or gradient is not finite, with a
-// *optimizer.DivergedError. The start is checked as by Method. The result is the last major iteration.
+// The Linesearcher decides the evaluations, and every finished line search is a major
+// iteration. A line search that fails ends the run with optimize.Failure and gonum's error, such
+// as optimize.ErrLinesearcherFailure or optimize.ErrNoProgress; near a minimum most line searches
+// fail in the end. An accepted point with a non-finite value or gradient ends the run with
+// optimize.Failure and a *optimizer.DivergedError. The start is checked as Method checks it. The
+// result is the last major iteration.
 //
-// A rule with a guard (metaopt.Guarded) is refused: the line search is in the guard's place.
+// A rule with a guard (metaopt.Guarded) is refused: the line search takes the guard's place.
 //
-// A LineSearch is an optimize.NextDirectioner too, for an optimize.LinesearchMethod of your own, as
-// gonum's methods are. It belongs to one call of Minimize at a time.
+// Like gonum's methods, a LineSearch is also an optimize.NextDirectioner, for your own
+// optimize.LinesearchMethod. It belongs to one call of Minimize at a time.
 type LineSearch struct {
-	// Rule is the update rule. Without one Minimize panics.
+	// Rule is the update rule. Minimize panics if it is nil.
 	Rule optimizer.Rule
 	// Linesearcher looks for α; nil means a new optimize.Backtracking.
 	Linesearcher optimize.Linesearcher
 	// GradStopThreshold is as in Method.
 	GradStopThreshold float64
 
-	search    *optimize.LinesearchMethod // nil until the first of the run
+	search    *optimize.LinesearchMethod // nil until the first line search of the run
 	steps     int
 	fallbacks int
 	state     optimizer.State
@@ -58,7 +59,7 @@ var (
 	_ optimize.NextDirectioner = (*LineSearch)(nil)
 )
 
-// Fallbacks returns how many directions of the last run were −∇f in place of an update.
+// Fallbacks returns the number of directions of the last run that were −∇f instead of an update.
 func (l *LineSearch) Fallbacks() int { return l.fallbacks }
 
 // Init implements optimize.Method. It panics if there is no Rule.
@@ -77,8 +78,8 @@ func (l *LineSearch) Run(operation chan<- optimize.Task, result <-chan optimize.
 	close(operation)
 }
 
-// Uses implements optimize.Method: the error is optimize.ErrMissingGrad if there is no gradient. A rule that needs
-// curvature products, or has a guard, is refused.
+// Uses implements optimize.Method. It returns optimize.ErrMissingGrad if there is no gradient, an
+// *optimizer.NeedError if the rule needs curvature products, and an error if the rule has a guard.
 func (l *LineSearch) Uses(has optimize.Available) (optimize.Available, error) {
 	if l.Rule != nil && l.Rule.Needs().NonFinite {
 		return optimize.Available{}, errGuard
@@ -86,8 +87,8 @@ func (l *LineSearch) Uses(has optimize.Available) (optimize.Available, error) {
 	return uses(has, l.Rule)
 }
 
-// Status implements optimize.Statuser: why the last run ended itself, optimize.NotTerminated
-// if Minimize ended it.
+// Status implements optimize.Statuser. It says why the method ended the last run, and returns
+// optimize.NotTerminated if Minimize ended it.
 func (l *LineSearch) Status() (optimize.Status, error) { return l.status, l.err }
 
 // next implements stepper.
@@ -110,8 +111,8 @@ func (l *LineSearch) next(_ optimize.Operation, loc *optimize.Location) (optimiz
 	return op, err
 }
 
-// InitDirection implements optimize.NextDirectioner: the first direction of a fresh state. It panics if
-// there is no Rule.
+// InitDirection implements optimize.NextDirectioner. It starts a fresh state and returns its first direction. It
+// panics if there is no Rule.
 func (l *LineSearch) InitDirection(loc *optimize.Location, dir []float64) (step float64) {
 	if l.Rule == nil {
 		panic(errRule)
@@ -138,7 +139,7 @@ func (l *LineSearch) NextDirection(loc *optimize.Location, dir []float64) (step 
 	return 1 / floats.Norm(dir, math.Inf(1))
 }
 
-// propose writes the rule's update at loc into dir and returns its length, 0 if it has none.
+// propose writes the rule's update at loc into dir and returns its length, 0 if the update is not usable.
 func (l *LineSearch) propose(loc *optimize.Location, dir []float64) (length float64) {
 	narrow(l.grad, loc.Gradient)
 	if optimizer.NonFinite(l.grad) >= 0 {

@@ -14,7 +14,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// searched is the documented loop with backtracking by hand, without gonum.
+// searched is the documented loop with handwritten backtracking, without gonum.
 func searched(rule optimizer.Rule, p optimize.Problem, x0 []float64, steps int) (points [][]float64, shortened int) {
 	n := len(x0)
 	x, g, trial := slices.Clone(x0), make([]float64, n), make([]float64, n)
@@ -82,7 +82,7 @@ func TestLineSearchIsTheLoopByHand(t *testing.T) {
 	}
 }
 
-// Each of gonum's line searches brings a rule that only points the right way to a minimum.
+// With each of gonum's line searches, a rule that only gives a direction of descent reaches a minimum.
 func TestLinesearchers(t *testing.T) {
 	for name, searcher := range map[string]optimize.Linesearcher{
 		"unless set":   nil,
@@ -101,19 +101,19 @@ func TestLinesearchers(t *testing.T) {
 	}
 }
 
-// A heard Linesearcher counts the searches that it is asked for.
-type heard struct {
+// A countedSearcher counts the line searches.
+type countedSearcher struct {
 	optimize.Linesearcher
 	searches int
 }
 
-func (h *heard) Init(value, derivative, step float64) optimize.Operation {
+func (h *countedSearcher) Init(value, derivative, step float64) optimize.Operation {
 	h.searches++
 	return h.Linesearcher.Init(value, derivative, step)
 }
 
 func TestLinesearcherIsTheOneSet(t *testing.T) {
-	searcher := &heard{Linesearcher: &optimize.Bisection{}}
+	searcher := &countedSearcher{Linesearcher: &optimize.Bisection{}}
 	result, err := optimize.Minimize(wood, []float64{-3, -1, -3, -1}, endless(10, nil), &gonumopt.LineSearch{Rule: scaled(-1e-4), Linesearcher: searcher})
 	if err != nil || searcher.searches != 10 {
 		t.Errorf("%d searches for 10 steps: %v, %v", searcher.searches, result, err)
@@ -137,7 +137,7 @@ func TestFallback(t *testing.T) {
 	x := []float64{3, 2} // ∇ = (3, 4), of length 5
 	for name, c := range map[string]struct {
 		rule   ruleFunc
-		grad   float64 // of the last coordinate, where not 0
+		grad   float64 // gradient of the last coordinate, if not 0
 		dir    []float64
 		step   float64
 		falls  int
@@ -181,16 +181,16 @@ func TestFallback(t *testing.T) {
 func TestFallbackDescends(t *testing.T) {
 	method := &gonumopt.LineSearch{Rule: scaled(0.1)}
 	want := byHand(scaled(-0.1), bowl(), []float64{1, 2}, 25)[25]
-	for range 2 { // the count is of the last run
+	for range 2 { // Fallbacks counts the last run only
 		result, err := optimize.Minimize(bowl(), []float64{1, 2}, endless(25, nil), method)
-		// A step's length is one of float32 numbers: 25 roundings of 6e-8.
+		// The length of a step is computed from float32 numbers: 25 roundings of 6e-8.
 		if err != nil || !floats.EqualApprox(result.X, want, 2e-6) || method.Fallbacks() != 25 {
 			t.Errorf("x = %v, want %v; %d fallbacks, %v", result.X, want, method.Fallbacks(), err)
 		}
 	}
 }
 
-// A LineSearch is told the point, and serves an optimize.LinesearchMethod.
+// A LineSearch passes the point to its rule, and serves an optimize.LinesearchMethod.
 func TestNextDirectioner(t *testing.T) {
 	search := &optimize.LinesearchMethod{NextDirectioner: &gonumopt.LineSearch{Rule: decay}, Linesearcher: &optimize.Backtracking{}}
 	loc := &optimize.Location{X: []float64{1. / 3, 2}, Gradient: make([]float64, 2)}

@@ -9,30 +9,30 @@ import (
 	"learnedopt/optimizer"
 )
 
-// both is what a location needs before it is a major iteration.
+// both are the evaluations that a location needs before it can be a major iteration.
 const both = optimize.FuncEvaluation | optimize.GradEvaluation
 
-// defaultGradStop is that of gonum's local methods.
+// defaultGradStop is the default threshold of gonum's local methods.
 const defaultGradStop = 1e-12
 
-// A stepper says what follows on a location for which op was carried out: an evaluation
-// at loc.X, which it may have moved, or a major iteration.
+// A stepper chooses the next operation after op was carried out at loc. It is an evaluation
+// at loc.X, which the stepper may have moved, or a major iteration.
 type stepper interface {
 	next(op optimize.Operation, loc *optimize.Location) (optimize.Operation, error)
 }
 
-// A local runs one optimization from a starting point, with the protocol that gonum's
-// optimize.Method describes and in the order of its own local methods: the start is
-// evaluated, checked and announced as the first major iteration.
+// A local runs one optimization from a starting point. It follows the protocol that gonum's
+// optimize.Method describes, in the order of gonum's own local methods: it evaluates the start,
+// checks it and announces it as the first major iteration.
 type local struct {
 	operation chan<- optimize.Task
 	result    <-chan optimize.Task
 	gradStop  float64
-	best      *bestPoint // nil unless the best point is to be announced at the end
+	best      *bestPoint // nil unless the best point is announced at the end
 }
 
-// run returns the status and error of a run that ended itself, and optimize.NotTerminated
-// where Minimize ended it.
+// run returns the status and the error of a run that the method ended, and optimize.NotTerminated
+// if Minimize ended it.
 func (l local) run(s stepper, task optimize.Task) (optimize.Status, error) {
 	task.Op = both &^ task.Op
 	for started := false; ; {
@@ -63,7 +63,7 @@ func (l local) run(s stepper, task optimize.Task) (optimize.Status, error) {
 	}
 }
 
-// done ends the run by the method's own decision.
+// done ends the run on the method's decision.
 func (l local) done(task optimize.Task, status optimize.Status, err error) (optimize.Status, error) {
 	task.Op = optimize.MethodDone
 	l.operation <- task
@@ -71,7 +71,7 @@ func (l local) done(task optimize.Task, status optimize.Status, err error) (opti
 	return status, err
 }
 
-// drain waits until nothing comes any more, and then announces the best point if it is
+// drain waits until no more results come, and then announces the best point if it is
 // not the last one.
 func (l local) drain() {
 	for range l.result {
@@ -86,7 +86,7 @@ func (l local) stationary(gradient []float64) bool {
 	if threshold == 0 {
 		threshold = defaultGradStop
 	}
-	return floats.Norm(gradient, math.Inf(1)) < threshold // never if it is NaN
+	return floats.Norm(gradient, math.Inf(1)) < threshold // false for a NaN threshold
 }
 
 // checkStart returns gonum's errors for a start without a finite value or gradient.
@@ -100,8 +100,8 @@ func checkStart(loc *optimize.Location) error {
 	return nil
 }
 
-// check returns a divergence at step t if loc is not fit for a major iteration. A value of −Inf is:
-// there Minimize ends a run with optimize.FunctionNegativeInfinity.
+// check returns a divergence at step t if loc has a non-finite value or gradient. A value of −Inf is allowed:
+// Minimize ends such a run with optimize.FunctionNegativeInfinity.
 func check(t int, loc *optimize.Location) *optimizer.DivergedError {
 	if math.IsInf(loc.F, -1) {
 		return nil
@@ -112,7 +112,7 @@ func check(t int, loc *optimize.Location) *optimizer.DivergedError {
 	return checkGradient(t, loc.Gradient, nonFinite(loc.Gradient))
 }
 
-// checkGradient returns a divergence whose coordinate is i, none if i is negative.
+// checkGradient returns a divergence at coordinate i of the gradient, nil if i is negative.
 func checkGradient(t int, gradient []float64, i int) *optimizer.DivergedError {
 	if i < 0 {
 		return nil
@@ -137,10 +137,10 @@ func narrow(dst []float32, x []float64) {
 	}
 }
 
-// A bestPoint is a copy of the major iteration of the least value.
+// A bestPoint is a copy of the major iteration with the smallest value.
 type bestPoint struct {
 	optimize.Location
-	older bool // than the last major iteration
+	older bool // the best point is older than the last major iteration
 }
 
 func (b *bestPoint) see(loc *optimize.Location) {
@@ -152,12 +152,12 @@ func (b *bestPoint) see(loc *optimize.Location) {
 	b.Gradient = append(b.Gradient[:0], loc.Gradient...)
 }
 
-// uses asks for a gradient, as gonum's gradient-based methods do, and for what the rule needs.
+// uses asks for a gradient, like gonum's gradient-based methods, and refuses a rule that needs more than gonum has.
 func uses(has optimize.Available, rule optimizer.Rule) (optimize.Available, error) {
 	if !has.Grad {
 		return optimize.Available{}, optimize.ErrMissingGrad
 	}
-	if rule != nil { // Init panics
+	if rule != nil { // Init panics on nil
 		if err := rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true}); err != nil {
 			return optimize.Available{}, err
 		}

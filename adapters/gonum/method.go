@@ -10,36 +10,37 @@ import (
 //
 //	x_{t+1} = x_t + u_t,   (u_t, s_{t+1}) = m(∇f(x_t), s_t)
 //
-// Every run has a fresh state. Each step is one evaluation of Func and Grad together, at the
-// same x and in this order, so that an objective that draws minibatches can draw
-// one for both. Every point that is evaluated is a major iteration, the
-// start too: MajorIterations of N allows N − 1 steps. An evaluation at which a limit of
-// evaluations is reached is not one, as in gonum's own methods: N evaluations are
-// N − 2 steps that count. Evaluations are one at a time, whatever Settings.Concurrent is.
+// Every run has a fresh state. Each step evaluates Func and then Grad at the same x, so that
+// an objective with minibatches can draw one minibatch for both. Every evaluated point is a
+// major iteration, the start too: a limit of N MajorIterations allows N − 1 steps. If an
+// evaluation reaches the evaluation limit, gonum does not count it as a major iteration, as
+// with its own methods: a limit of N evaluations gives N − 2 steps that count. Evaluations
+// come one at a time, for any Settings.Concurrent.
 //
-// There is no line search, and f may rise. Minimize returns the last major iteration and
+// There is no line search, and f may rise. Minimize returns the last major iteration,
 // not the best one; see ReturnBest. Minimize's default Converger ends a run after 100 major
-// iterations without a new least value, and a noisy objective wants optimize.NeverTerminate{}
-// with a limit instead.
+// iterations without a new smallest value. For a noisy objective, set
+// optimize.NeverTerminate{} and a limit instead.
 //
-// A start that is not finite is an optimize.ErrFunc or optimize.ErrGrad. Later a value,
-// gradient or update that is not finite, or a gradient that overflows float32, ends the run with
-// optimize.Failure and a *optimizer.DivergedError; the result is the last point at which all
-// was finite. A value of −Inf ends it with optimize.FunctionNegativeInfinity.
+// A non-finite start is an optimize.ErrFunc or optimize.ErrGrad. Later, a non-finite value,
+// gradient or update, or a gradient that overflows float32, ends the run with
+// optimize.Failure and a *optimizer.DivergedError; the result is then the last finite
+// point. A value of −Inf ends the run with optimize.FunctionNegativeInfinity.
 //
-// A rule that decides on non-finite points (metaopt.Guarded) is told non-finite values and gradients
-// too, and goes on if it can; such points are no major iterations. Where it goes back, it goes back to the very x.
+// A rule that handles non-finite points (metaopt.Guarded) sees non-finite values and gradients
+// too, and continues if it can. Such points are not major iterations. If the rule goes back to a
+// point, it gets exactly the x of that point.
 //
 // A Method belongs to one call of Minimize at a time; rules can be shared.
 type Method struct {
-	// Rule is the update rule. Without one Minimize panics.
+	// Rule is the update rule. Minimize panics if it is nil.
 	Rule optimizer.Rule
 	// GradStopThreshold ends a run with optimize.GradientThreshold at a major iteration whose
-	// gradient is smaller in the infinity norm; 0 means 1e-12, NaN means never.
+	// gradient is smaller in the infinity norm. 0 means 1e-12; NaN means never.
 	GradStopThreshold float64
-	// ReturnBest announces the major iteration of the least value once more at the end if
-	// it is not the last one, so that Minimize returns it. It costs a copy of x and gradient.
-	// Values are compared as they are: with minibatches the least is the luckiest.
+	// ReturnBest makes Minimize return the major iteration with the smallest value: the method
+	// announces it once more at the end if it is not the last one. It costs a copy of x and of the
+	// gradient. With minibatches the smallest value belongs to the luckiest minibatch.
 	ReturnBest bool
 
 	steps               int
@@ -76,12 +77,12 @@ func (m *Method) Run(operation chan<- optimize.Task, result <-chan optimize.Task
 	close(operation)
 }
 
-// Uses implements optimize.Method: the error is optimize.ErrMissingGrad if there is no gradient, and an
+// Uses implements optimize.Method. It returns optimize.ErrMissingGrad if there is no gradient, and an
 // *optimizer.NeedError if the rule needs curvature products.
 func (m *Method) Uses(has optimize.Available) (optimize.Available, error) { return uses(has, m.Rule) }
 
-// Status implements optimize.Statuser: why the last run ended itself, optimize.NotTerminated
-// if Minimize ended it.
+// Status implements optimize.Statuser. It says why the method ended the last run, and returns
+// optimize.NotTerminated if Minimize ended it.
 func (m *Method) Status() (optimize.Status, error) { return m.status, m.err }
 
 // next implements stepper.
@@ -108,7 +109,7 @@ func (m *Method) step(loc *optimize.Location) error {
 	p := optimizer.Point{Grad: m.grad, Loss: loc.F, Step: m.steps}
 	narrow(m.grad, loc.Gradient)
 	if i := optimizer.NonFinite(m.grad); i >= 0 && !needs.NonFinite {
-		return checkGradient(m.steps, loc.Gradient, i) // with the value before it was rounded
+		return checkGradient(m.steps, loc.Gradient, i) // its Value is the value before rounding
 	}
 	if needs.Theta {
 		narrow(m.theta, loc.X)
@@ -121,7 +122,7 @@ func (m *Method) step(loc *optimize.Location) error {
 	if move&optimizer.Keep != 0 && m.kept == nil {
 		m.kept = make([]float64, len(loc.X))
 	}
-	// The sum needs no check: the largest float32 is lost in the rounding of the largest float64.
+	// The sum cannot overflow: the largest float32 is far below the spacing of the largest float64 numbers.
 	x := [1][]float64{loc.X}
 	optimizer.Apply(move, x[:], m.update, m.kept)
 	return nil

@@ -135,7 +135,7 @@ func (f *failing) LossGrad(theta, grad []float32) (float64, error) {
 	return loss, err
 }
 
-// A guarded rule's run is that of metaopt.Run in float64, bit for bit, through a handover and a non-finite loss.
+// A guarded rule gives the same run as metaopt.Run in float64, bit for bit, through a handover and a non-finite loss.
 func TestGuardedIsARun(t *testing.T) {
 	const steps = 80
 	sample := func() optimizer.Problem {
@@ -165,7 +165,7 @@ func TestGuardedIsARun(t *testing.T) {
 		var m memory
 		settings := endless(steps, &m)
 		if c.failing >= 0 {
-			settings.MajorIterations-- // the point of that loss is none
+			settings.MajorIterations-- // the point of the non-finite loss is not a major iteration
 		}
 		result, err := optimize.Minimize(p, x, settings, &gonumopt.Method{Rule: rule})
 		if err != nil {
@@ -212,8 +212,8 @@ func guardedRun(t *testing.T, rule optimizer.Rule, p optimize.Problem, x []float
 	}
 }
 
-// What a rule needs and gonum does not have, and a guard under a line search, is an error of Uses, which Minimize
-// asks before the first evaluation.
+// Uses returns an error if a rule needs what gonum does not have, and for a guard under a line search. Minimize calls
+// Uses before the first evaluation.
 func TestNeeds(t *testing.T) {
 	has := optimize.Available{Grad: true, Hess: true}
 	for says, method := range map[string]optimize.Method{
@@ -235,7 +235,7 @@ type curved struct{ ruleFunc }
 
 func (curved) Needs() optimizer.Needs { return optimizer.Needs{Metrics: optimizer.Hessian} }
 
-// A guard has nothing to go back to at a gradient that is not finite at the start of float32.
+// If the gradient at the start overflows float32, a guard has no point to go back to.
 func TestGuardedDiverges(t *testing.T) {
 	rule := metaopt.Guarded{Rule: scaled(-0.1)}
 	result, err := optimize.Minimize(at(bowl(), 0, nil, pointer(1e60)), []float64{1, 2}, endless(5, nil), &gonumopt.Method{Rule: rule})
@@ -322,7 +322,7 @@ func TestLimits(t *testing.T) {
 		"Method's gradient":  {bowl(), optimize.Settings{}, 1, optimize.GradientThreshold, 8, 8, nil},
 		// 0.9ᵏ < 1e-12 from k = 263 on.
 		"unless set": {bowl(), optimize.Settings{}, 0, optimize.GradientThreshold, 264, 264, nil},
-		// It goes on to where float32 holds no smaller gradient, and stands still there.
+		// The run continues until float32 holds no smaller gradient, and stands still there.
 		"never": {bowl(), optimize.Settings{MajorIterations: 999}, math.NaN(), optimize.IterationLimit, 999, 999, nil},
 	} {
 		c.settings.Converger = optimize.NeverTerminate{}
@@ -420,7 +420,7 @@ func TestReturnBest(t *testing.T) {
 	}
 }
 
-// As gonum asks of its own methods: a second run with the same Method gives the same bits, and known initial
+// gonum's requirements on its own methods: a second run with the same Method gives the same bits, and known initial
 // values save exactly one evaluation.
 func TestRunsAgain(t *testing.T) {
 	x := []float64{-3, -1, -3, -1}
@@ -476,7 +476,7 @@ func TestUses(t *testing.T) {
 	}
 }
 
-// Runs beside each other share a rule.
+// Concurrent runs share a rule.
 func TestConcurrentRuns(t *testing.T) {
 	rule, x := pretrained(t, "quadratic-uniform"), []float64{-3, -1, -3, -1}
 	want := byHand(rule, wood, x, 30)[30]

@@ -11,7 +11,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A ruleFunc is a rule without memory: u = f(x, g), x nil unless it wants to be told.
+// A ruleFunc is a rule without memory: u = f(x, g). x is nil unless the rule needs it.
 type ruleFunc func(dst, theta, grad []float32)
 
 func (ruleFunc) Needs() optimizer.Needs                   { return optimizer.Needs{} }
@@ -24,7 +24,7 @@ func (s funcState) Update(dst []float32, p optimizer.Point) (optimizer.Move, err
 	return 0, nil
 }
 
-// A pointRule is a ruleFunc that is told the point.
+// A pointRule is a ruleFunc that needs the point.
 type pointRule struct{ ruleFunc }
 
 func (pointRule) Needs() optimizer.Needs                   { return optimizer.Needs{Theta: true} }
@@ -64,8 +64,8 @@ func bowl() optimize.Problem {
 	}
 }
 
-// at is p with other values from evaluation n on, counted from 0: of Func, if value is not nil, and of the
-// last coordinate of Grad, if slope is not nil.
+// at returns p with other values from evaluation n on, counted from 0: Func returns value, and the last coordinate of
+// Grad is slope, unless they are nil.
 func at(p optimize.Problem, n int, value, slope *float64) optimize.Problem {
 	funcs, grads := 0, 0
 	q := p
@@ -110,7 +110,7 @@ func (m *memory) Record(loc *optimize.Location, op optimize.Operation, _ *optimi
 	return nil
 }
 
-// endless are settings under which a run takes the given number of steps.
+// endless returns settings for a run of exactly the given number of steps.
 func endless(steps int, m *memory) *optimize.Settings {
 	s := &optimize.Settings{Converger: optimize.NeverTerminate{}, MajorIterations: steps + 1}
 	if m != nil {

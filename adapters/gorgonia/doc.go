@@ -1,8 +1,8 @@
-// Package gorgoniaopt steps the nodes of a Gorgonia graph by any rule of this library: a learned
-// optimizer, a baseline, a rule wrapped around another. A Solver is a gorgonia.Solver and takes the place
-// of gorgonia.NewAdamSolver in a program; unlike Gorgonia's own it can be saved.
+// Package gorgoniaopt trains the nodes of a Gorgonia graph with any rule of this library: a learned
+// optimizer, a baseline, or a rule wrapped around another. A Solver is a gorgonia.Solver and replaces
+// gorgonia.NewAdamSolver in a program. Unlike Gorgonia's own solvers it can be saved.
 //
-// A whole program, which fits a line through four points:
+// A whole program, which fits a line to four points:
 //
 //	package main
 //
@@ -52,21 +52,21 @@
 //		fmt.Printf("y = %.1f x + %.1f\n", slope.Value(), offset.Value())
 //	}
 //
-// It prints y = 0.8 x + 0.3. There is no learning rate to set; baselines.Adam{LearningRate: 0.01} in place of
-// opt.Rule() would be Adam.
+// It prints y = 0.8 x + 0.3. There is no learning rate to set. For Adam, write
+// baselines.Adam{LearningRate: 0.01} instead of opt.Rule().
 //
-// # What differs from Gorgonia's solvers
+// # Differences from Gorgonia's solvers
 //
-// Nodes are known by their identity, not by their place in the slice: in another order each keeps its
-// state. A subset is refused, because one state spans all nodes, as rules ask for that look at all
-// coordinates at once; two sets of nodes that are stepped in turn, as in adversarial training, take two Solvers.
-// Graphs that share their weights but have nodes of their own take Bind before the step.
+// A Solver knows nodes by their identity, not by their place in the slice: in another order each node keeps its
+// state. It refuses a subset of the nodes, because one state spans all of them; rules that look at all
+// coordinates at once need this. If two sets of nodes take steps in turn, as in adversarial training, use two Solvers.
+// To move to a graph with the same weights but other nodes, call Bind before the step.
 //
-// A step that fails changes nothing. Gorgonia's solvers may leave some nodes stepped and others not, and step on NaN.
+// A step that fails changes nothing. Gorgonia's solvers may change some nodes and not others, and take steps with NaN.
 //
-// Options such as gorgonia.WithClip or WithL2Reg belong to Gorgonia's solvers; here the rule does it. There is no
-// WithBatchSize: take the mean over the minibatch as the cost, not the sum.
+// Options such as gorgonia.WithClip or WithL2Reg belong to Gorgonia's solvers; here the rule has such settings. There
+// is no WithBatchSize: take the mean over the minibatch as the cost, not the sum.
 //
-// docs/adapters/gorgonia.md has figures beside Gorgonia's Adam. The name is that of what the package holds; calling it
-// gorgonia would have every program that needs both rename one, and the programs call their variable solver.
+// docs/adapters/gorgonia.md compares it with Gorgonia's Adam. The package is not called gorgonia, because a program
+// that needs both would have to rename one of them, and not solver, because programs use that name for their variable.
 package gorgoniaopt

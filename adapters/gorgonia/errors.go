@@ -7,21 +7,21 @@ import (
 	"learnedopt/optimizer"
 )
 
-// Panics of callers' mistakes.
+// Panic text for a caller's mistake.
 const errRule = "gorgoniaopt: the rule is nil"
 
-// errNotSaved is what is wrong with a rule's state, of which it names the type.
+// errNotSaved is the error text for a rule's state that cannot be saved; %T is its type.
 const errNotSaved = "a state of type %T cannot be saved; use a rule whose states are encoding.BinaryMarshalers"
 
 var (
-	// ErrModel is wrapped by every error about nodes that cannot be stepped: other ones
-	// than the solver is bound to, without a gradient, of another shape or number type.
+	// ErrModel is wrapped by every error about the nodes: nodes that the solver is not
+	// bound to, nodes without a gradient, a wrong shape or number type.
 	ErrModel = errors.New("gorgoniaopt: model")
-	// ErrState is wrapped by every error of UnmarshalBinary, and of a Bind or Step that
-	// finds that the data are of another rule.
+	// ErrState is wrapped by every error of UnmarshalBinary, and by the error of a Bind or
+	// Step that finds that the data belong to another rule.
 	ErrState = errors.New("gorgoniaopt: bad state")
 
-	// ErrChanged is wrapped, beside ErrState, by the error that names the settings that differ from the saved ones.
+	// ErrChanged is wrapped, together with ErrState, if settings differ from the saved ones. The error names them.
 	ErrChanged = errors.New("the run was saved with other settings; start it with the same ones, or go on with the new ones by ResumeChanged")
 
 	errNoLoss  = errors.New("gorgoniaopt: the rule decides by the losses; call StepLoss")
@@ -29,16 +29,16 @@ var (
 	errEmpty   = fmt.Errorf("%w: no nodes", ErrModel)
 )
 
-// A DivergedError says at which node a step left the finite numbers. The weights and the
+// A DivergedError says at which node a step met a non-finite value. The weights and the
 // gradients are as they were before the step.
 type DivergedError struct {
-	// Node is the node's name, or its number among the nodes where it has none.
+	// Node is the node's name, or "node" and its number if it has no name.
 	Node string
-	// At is the coordinate, an index for each dimension of the node's shape; empty for
+	// At is the coordinate: one index for each dimension of the node's shape, none for
 	// scalars.
 	At []int
-	// Diverged says what was not finite, and at which step. Its Coordinate counts through
-	// all nodes in the order of the first step, row-major; its Value is as the node has it.
+	// Diverged says which value was non-finite, and at which step. Its Coordinate counts through
+	// all nodes in the order of the first step, row-major. Its Value is the node's, before rounding.
 	Diverged *optimizer.DivergedError
 }
 

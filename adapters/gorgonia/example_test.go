@@ -61,8 +61,8 @@ func ExampleSolver_Step() {
 	// Output: [0.75 2.25] [0 0]
 }
 
-// A run that goes on in another program: the weights are saved by their owner, the solver saves
-// the rest.
+// A run that continues in another program: the program saves the weights, the solver saves
+// everything else.
 func ExampleSolver_MarshalBinary() {
 	w := &parameter{name: "w", value: gorgonia.NewF32(1), grad: gorgonia.NewF32(0.5)}
 	solver := gorgoniaopt.New(sgd{rate: 0.1})

@@ -65,7 +65,7 @@ func (r *regression) weights() (x []float32) {
 	return x
 }
 
-// setWeights overwrites the weights, as someone does who has saved them.
+// setWeights overwrites the weights, as a program does that restores saved weights.
 func (r *regression) setWeights(x []float32) {
 	for _, n := range r.nodes {
 		switch v := n.Value().(type) {
@@ -78,8 +78,8 @@ func (r *regression) setWeights(x []float32) {
 	}
 }
 
-// On a graph, Adam under the adapter is Gorgonia's Adam: the same formula (Gorgonia's solver was read), in
-// another order of operations. 50 steps of 0.03 each are wrong by at most some 50·0.03·8 ulps of relative error.
+// On a graph, Adam under the adapter equals Gorgonia's Adam: the same formula (checked in Gorgonia's source), in
+// another order of operations. After 50 steps of 0.03 each the error is at most some 50·0.03·8 ulps.
 func TestAdamIsGorgoniasAdam(t *testing.T) {
 	ours, theirs := newRegression(t, 6), newRegression(t, 6)
 	solver, adam := gorgoniaopt.New(baselines.Adam{LearningRate: 0.03}), gorgonia.NewAdamSolver(gorgonia.WithLearnRate(0.03))
@@ -117,7 +117,7 @@ func TestStepBeforeTheRun(t *testing.T) {
 	}
 }
 
-// The program of the package comment is the example that is run.
+// The program in the package comment equals the example that is run.
 func TestListingIsTheExample(t *testing.T) {
 	read := func(file string) string {
 		data, err := os.ReadFile(file)
@@ -143,7 +143,7 @@ func TestListingIsTheExample(t *testing.T) {
 	}
 }
 
-// A run goes on in a graph built anew, with its state: Bind finds the nodes by their names.
+// A run continues with its state on a graph that was built anew: Bind finds the nodes by their names.
 func TestBindToAnotherGraph(t *testing.T) {
 	long, first, second := newRegression(t, 5), newRegression(t, 5), newRegression(t, 5)
 	rule := pretrained(t, "mlp").Rule()

@@ -92,7 +92,7 @@ func pretrained(t testing.TB, name string) *metaopt.Optimizer {
 	return opt
 }
 
-// rules are one of each kind: learned, hand-designed, over all coordinates, at a point.
+// rules are of every kind: learned, hand-designed, dependent on all coordinates, dependent on the parameters.
 func rules(t testing.TB) map[string]optimizer.Rule {
 	return map[string]optimizer.Rule{
 		"learned": pretrained(t, "mlp").Rule(), "adam": baselines.Adam{LearningRate: 0.03},
@@ -115,7 +115,7 @@ func dense(data []float32, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float32{}, data...)))
 }
 
-// A flat is the run that solvers are compared with: the rule on one flat vector.
+// A flat is a run of the rule on one flat vector, with which solvers are compared.
 type flat struct {
 	state         optimizer.State
 	theta, update []float32
@@ -193,7 +193,7 @@ func same(t testing.TB, got, want []float32, what string) {
 	}
 }
 
-// startRun starts the run that a guarded solver is compared with.
+// startRun starts a run with which a guarded solver is compared.
 func startRun(t *testing.T, rule optimizer.Rule) *metaopt.Run {
 	t.Helper()
 	run, err := metaopt.StartRule(rule, optimizer.Flat(modelSize), optimizer.Needs{Theta: true, Loss: true})

@@ -9,8 +9,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// An array is the elements of a value where they lie: element (i_1, …, i_d) at Σ i_k strides_k.
-// One of f32 and f64 is nil.
+// An array gives access to the elements of a value in place: element (i_1, …, i_d) is at Σ i_k strides_k.
+// Either f32 or f64 is nil.
 type array struct {
 	f32            []float32
 	f64            []float64
@@ -18,7 +18,7 @@ type array struct {
 	size           int
 }
 
-// single is the layout of a scalar: one element, no dimensions.
+// single is the shape and the strides of a scalar: no dimensions, so one element.
 var single = []int{}
 
 // read returns the elements of a value.
@@ -60,7 +60,7 @@ func readDense(d *tensor.Dense) (array, error) {
 		// Gorgonia's column-major vectors (n, 1) and (1, n) have one stride.
 		switch {
 		case a.size == 1:
-			a.strides = a.shape // any: the indices are 0
+			a.strides = a.shape // any strides will do: the indices are 0
 		case len(a.strides) == 1 && slices.Max(a.shape) == a.size:
 			a.shape = []int{a.size}
 		default:
@@ -111,7 +111,7 @@ func (a *array) gather(dst []float32) {
 	}
 }
 
-// add adds src, which is in row-major order, to the elements.
+// add adds src to the elements. src is in row-major order.
 func (a *array) add(src []float32) {
 	if a.f64 != nil {
 		each(src, a.f64, a.shape, a.strides, addRow[float64])
@@ -141,7 +141,7 @@ func copyRow[T float32 | float64](flat []float64, own []T, stride int) {
 	}
 }
 
-// set overwrites the elements by src, which copyTo wrote.
+// set overwrites the elements with src, in copyTo's order.
 func (a *array) set(src []float64) {
 	if a.f64 != nil {
 		each(src, a.f64, a.shape, a.strides, setRow[float64])
@@ -156,8 +156,8 @@ func setRow[T float32 | float64](flat []float64, own []T, stride int) {
 	}
 }
 
-// zero sets the elements to 0, and nothing between them: Zero of a tensor that is a view also
-// clears what lies between its elements.
+// zero sets the elements to 0. It leaves memory between the elements alone; the method Zero of a
+// tensor that is a view clears that memory too.
 func (a *array) zero() {
 	zeroAll(a.f32, a.shape, a.strides)
 	zeroAll(a.f64, a.shape, a.strides)
@@ -193,8 +193,8 @@ func (a *array) element(k int) float64 {
 	return float64(a.f32[i])
 }
 
-// each calls row for the innermost rows of own, each beside its part of flat, and returns what is
-// left of flat.
+// each calls row for each innermost row of own and its part of flat, and returns the
+// rest of flat.
 func each[S, T float32 | float64](flat []S, own []T, shape, strides []int, row func(flat []S, own []T, stride int)) []S {
 	switch len(shape) {
 	case 0:

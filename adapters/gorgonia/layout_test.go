@@ -13,14 +13,14 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A layout is a tensor of shape that lies in its backing in some way.
+// A layout is a tensor of some shape and its place in the backing memory.
 type layout struct {
 	shape   []int
 	tensor  *tensor.Dense
 	backing *tensor.Dense // all of the memory
 }
 
-// layouts are tensors of all the ways to lie in memory, filled with 2, 3, 4, … by place in memory.
+// layouts returns tensors with every kind of memory layout, filled with 2, 3, 4, … in memory order.
 func layouts(t *testing.T, of tensor.Dtype) map[string]func() layout {
 	t.Helper()
 	fresh := func(shape ...int) *tensor.Dense {
@@ -123,7 +123,7 @@ func at(t *testing.T, d *tensor.Dense) (x []float64) {
 	return x
 }
 
-// Weights and gradients may lie in memory in any way, each in its own; what lies between the
+// Weights and gradients may have any memory layouts, and different ones. Memory between the
 // elements of a view is not touched.
 func TestLayouts(t *testing.T) {
 	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
@@ -168,7 +168,7 @@ func TestLayouts(t *testing.T) {
 						t.Errorf("%s: gradient %d is %v after the step", what, i, x)
 					}
 				}
-				// Values in memory are distinct: those that belong to no element must have stayed.
+				// Values in memory are distinct. Values that belong to no element must have stayed.
 				for i, x := range at(t, w.backing) {
 					if inside := slices.Contains(theta, weightsBefore[i]); inside == (x == weightsBefore[i]) {
 						t.Errorf("%s: memory at %d was %v and is %v", what, i, weightsBefore[i], x)
@@ -184,7 +184,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// Weights that a guard puts back reach every layout too, in their own precision, and ZeroGrads stays within a view.
+// A guard restores weights in every layout, in their own precision, and ZeroGrads stays within a view.
 func TestLayoutsOfAGuard(t *testing.T) {
 	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 		for name, build := range layouts(t, dtype) {

@@ -21,12 +21,12 @@ var (
 // The binary form, all of it little-endian:
 //
 //	"gorgonia", version (uint32), nodes (uint32), steps (uint64),
-//	of each node: length of the name (uint32), name, bytes an element (uint8: 4 or 8),
-//	              dimensions (uint8), each dimension (uint64),
-//	of the definitions of the rule and of the layout: length (uint64), text,
+//	for each node: length of the name (uint32), name, bytes per element (uint8: 4 or 8),
+//	               number of dimensions (uint8), each dimension (uint64),
+//	for the definitions of the rule and of the layout: length (uint64), text,
 //	length of the state (uint64), the state's own binary form,
-//	length of the kept weights (uint64): 0 or the number of coordinates, each of them (float64),
-//	CRC-32C of all before it (uint32)
+//	number of kept weights (uint64), 0 or the number of coordinates, and each weight (float64),
+//	CRC-32C of all bytes before it (uint32)
 const (
 	magic        = "gorgonia"
 	stateVersion = 3
@@ -36,13 +36,13 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// MarshalBinary implements encoding.BinaryMarshaler; encoding/gob uses it too. It saves the rule's state and
-// the names, shapes and number types of the nodes, with what defines the run: the settings of the rule, as
-// metaopt.Run.MarshalBinary has them, and the layout; not the weights. A run that goes on
-// from it and from the weights of the same moment is the uninterrupted one, bit for bit.
+// MarshalBinary implements encoding.BinaryMarshaler; encoding/gob uses it too. It saves the rule's state, the
+// names, shapes and number types of the nodes, the settings of the rule (see metaopt.Run.MarshalBinary) and the
+// layout. It does not save the weights. A run that is restored together with the weights of the same moment
+// continues as if it had not been interrupted, bit for bit.
 //
-// It is an error if the solver is not bound yet, a node has no name or that of another node, or the rule's
-// states cannot be saved.
+// It is an error if the solver is not bound yet, if a node has no name or the name of another node, or if the
+// rule's states cannot be saved.
 func (s *Solver) MarshalBinary() ([]byte, error) {
 	if s.slots == nil {
 		return nil, errUnbound
@@ -95,15 +95,15 @@ func (s *Solver) MarshalBinary() ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli)), nil
 }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler: the solver, which must be of the rule that was saved, with the
-// same settings, goes on where the saved one was. Other settings are an error that names them and wraps ErrChanged:
-// ResumeChanged takes them. The next Step or Bind finds the nodes by their names; another network or, by SetLayout, another
-// layout is its error. Damaged data are an error that wraps ErrState, and the solver is unchanged.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. The solver must have the saved rule with the same settings; it
+// then continues where the saved solver was. If settings differ, the error names them and wraps ErrChanged;
+// ResumeChanged accepts such a solver. The next Step or Bind finds the nodes by their names, and returns an error for
+// another network or, after SetLayout, for another layout. Every error wraps ErrState and leaves the solver unchanged.
 func (s *Solver) UnmarshalBinary(data []byte) error { return s.resume(data, false) }
 
-// ResumeChanged is UnmarshalBinary for a solver whose settings or layout are not those that were saved. The run goes
-// on with its own, as in metaopt.Run.ResumeChanged; that the saved state does not fit them is an error of the next Step or
-// Bind.
+// ResumeChanged is UnmarshalBinary for a solver whose settings or layout differ from the saved ones. The run continues
+// with the solver's own settings, as in metaopt.Run.ResumeChanged. If the saved state does not fit them, the next Step
+// or Bind returns the error.
 func (s *Solver) ResumeChanged(data []byte) error { return s.resume(data, true) }
 
 func (s *Solver) resume(data []byte, changed bool) error {
@@ -132,10 +132,10 @@ func (s *Solver) resume(data []byte, changed bool) error {
 type savedState struct {
 	state      []byte // the state's binary form; nil if there is none
 	definition [2]string
-	changed    bool // the run may go on with other settings
+	changed    bool // settings and layout may differ
 }
 
-// check returns an error if the definition of the rule (0) or the layout (1) is another one than the saved one.
+// check returns an error if the definition of the rule (part 0) or of the layout (part 1) differs from the saved one.
 func (s *savedState) check(part int, now string) error {
 	if s.changed || s.definition[part] == now {
 		return nil
@@ -143,7 +143,7 @@ func (s *savedState) check(part int, now string) error {
 	return fmt.Errorf("%w: %w: %s", ErrState, ErrChanged, saved.Difference(s.definition[part], now))
 }
 
-// parse returns the solver, yet without a rule, of the binary form without its checksum.
+// parse returns the saved solver, still without a rule. body is the binary form without its checksum.
 func parse(body []byte) (*Solver, error) {
 	r := &reader{data: body[len(magic):]}
 	version, nodes, count := r.uint32(), r.uint32(), r.uint64()
@@ -203,7 +203,7 @@ func parse(body []byte) (*Solver, error) {
 	return s, nil
 }
 
-// A reader reads until the data end; from then on it delivers zeros.
+// A reader reads until the data end. After that it returns zeros and sets short.
 type reader struct {
 	data  []byte
 	short bool
@@ -240,7 +240,7 @@ func (r *reader) uint64() uint64 {
 	return 0
 }
 
-// restored returns a state on a layout: a fresh one, or the saved one if there is one.
+// restored returns a state on a layout: the saved state if there is one, otherwise a fresh one.
 func (s *Solver) restored(layout optimizer.Layout) (optimizer.State, error) {
 	state := s.rule.Start(layout)
 	if s.saved.state == nil {

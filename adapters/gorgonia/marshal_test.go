@@ -22,7 +22,7 @@ import (
 
 func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-// A run that is saved after any step and goes on with nodes in another order is the uninterrupted one, bit for bit.
+// A run that is saved after any step and continued with nodes in another order equals the uninterrupted run, bit for bit.
 func TestResume(t *testing.T) {
 	for name, rule := range map[string]optimizer.Rule{"learned": pretrained(t, "mlp").Rule(), "adam": baselines.Adam{LearningRate: 0.1}} {
 		for saveAt := range 4 {
@@ -72,7 +72,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A guarded run that is saved before its handover goes back to the same point as the uninterrupted one.
+// A guarded run that is saved before its handover goes back to the same point as the uninterrupted run.
 func TestResumeGuarded(t *testing.T) {
 	for saveAt := 1; saveAt < 6; saveAt++ {
 		handed := 0
@@ -148,7 +148,7 @@ func saved(t testing.TB, rule optimizer.Rule) (*gorgoniaopt.Solver, []byte) {
 	return solver, data
 }
 
-// Damage of any byte, or of the length, is refused and leaves the solver as it was.
+// Data with any byte damaged, or of another length, are refused and leave the solver unchanged.
 func TestUnmarshalDamaged(t *testing.T) {
 	solver, data := saved(t, baselines.Adam{LearningRate: 0.001})
 	refuse := func(what string, damaged []byte) {
@@ -167,7 +167,7 @@ func TestUnmarshalDamaged(t *testing.T) {
 	if again, err := solver.MarshalBinary(); err != nil || !bytes.Equal(again, data) {
 		t.Errorf("the solver is another one now: %v", err)
 	}
-	// Sound checksums over unsound contents.
+	// Valid checksums over invalid contents.
 	for what, body := range map[string][]byte{
 		"another version":  edit(data, 8, 2),
 		"nodes lost":       edit(data, 12, 0),
@@ -201,7 +201,7 @@ func seal(body []byte) []byte {
 	return binary.LittleEndian.AppendUint32(slices.Clone(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// Sound data meet other nodes, another rule: the error comes with the first step, moves nothing, and the data are
+// Valid data with other nodes or another rule: the first step returns the error and moves nothing, and the data are
 // not lost.
 func TestResumeElsewhere(t *testing.T) {
 	rule := baselines.Adam{LearningRate: 0.1}
@@ -255,7 +255,7 @@ func TestResumeElsewhere(t *testing.T) {
 	}
 }
 
-// What defines the run is part of it: other settings are an error that names them, unless they are asked for.
+// Settings are saved with a run. Other settings are an error that names them, except for ResumeChanged.
 func TestResumeChanged(t *testing.T) {
 	adam := baselines.Adam{LearningRate: 0.1}
 	matrix := func(t optimizer.Tensor) optimizer.Tensor {
@@ -327,7 +327,7 @@ func TestMarshalErrors(t *testing.T) {
 		return s
 	}
 	p := func(name string) gorgonia.ValueGrad { return &parameter{name, gorgonia.NewF32(1), gorgonia.NewF32(1)} }
-	// What a user gets who has forgotten the name.
+	// The error for a user who forgot to name a node.
 	nameless := gorgonia.NewScalar(gorgonia.NewGraph(), tensor.Float32, gorgonia.WithValue(float32(1)))
 	for want, s := range map[string]*gorgoniaopt.Solver{
 		"before the first step": gorgoniaopt.New(sgd{1}),
@@ -353,7 +353,7 @@ func (forgetful) Update(dst []float32, p optimizer.Point) (optimizer.Move, error
 	return 0, nil
 }
 
-// No data bring the solver down, sound checksum or not; what is accepted is saved again as it was.
+// No data make the solver panic, with a valid checksum or without. Accepted data are saved again unchanged.
 func FuzzUnmarshal(f *testing.F) {
 	_, data := saved(f, baselines.Adam{LearningRate: 0.001})
 	f.Add(data[:len(data)-4])

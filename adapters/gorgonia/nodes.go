@@ -12,19 +12,19 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A slot is where a node's coordinates are: at … at+size−1 of the solver's vectors.
+// A slot holds a node and the place of its coordinates: at … at+size−1 of the solver's vectors.
 type slot struct {
 	node     gorgonia.ValueGrad
-	name     string // "" if it has none
+	name     string // "" for a node without a name
 	dtype    tensor.Dtype
 	shape    []int
 	at, size int
 
-	weights, gradient array  // of this step
-	step              uint64 // the last one that had it
+	weights, gradient array  // the node's values at this step
+	step              uint64 // the last call that passed the node
 }
 
-// label returns what errors call slot i.
+// label returns the name of slot i in errors.
 func (s *slot) label(i int) string {
 	if s.name == "" {
 		return fmt.Sprintf("node %d", i)
@@ -32,20 +32,20 @@ func (s *slot) label(i int) string {
 	return s.name
 }
 
-// nameOf returns a node's name, "" if it has none that would tell it from others.
+// nameOf returns a node's name, "" if it has none.
 func nameOf(n gorgonia.ValueGrad) string {
 	named, ok := n.(gorgonia.Namer)
 	if !ok {
 		return ""
 	}
 	name := named.Name()
-	if strings.HasPrefix(name, "%!s(<nil>)") { // what Gorgonia makes of a variable without a name
+	if strings.HasPrefix(name, "%!s(<nil>)") { // Gorgonia's name for a variable without a name
 		return ""
 	}
 	return name
 }
 
-// describe returns the slot of a node, but for its place.
+// describe returns the slot of a node, without its place.
 func describe(i int, n gorgonia.ValueGrad) (slot, error) {
 	if n == nil || !reflect.TypeOf(n).Comparable() || !reflect.ValueOf(n).Comparable() {
 		return slot{}, fmt.Errorf("%w: node %d is a %T, by which it is not known again; pass a *gorgonia.Node or another pointer", ErrModel, i, n)
@@ -63,12 +63,12 @@ func describe(i int, n gorgonia.ValueGrad) (slot, error) {
 	return s, nil
 }
 
-// Bind fixes the nodes, as the first Step does unasked, and takes no step.
+// Bind fixes the nodes without taking a step. The first Step calls it.
 //
-// A solver that is bound already, or that comes from UnmarshalBinary, goes on with other nodes:
-// of the same names, shapes and number types, in any order. So a run can move on to a graph that was
-// built anew, for instance with another size of the minibatch. On an error, which wraps
-// ErrModel or ErrState, the solver is unchanged.
+// A solver that is already bound, or that comes from UnmarshalBinary, moves to the given nodes. They
+// must have the same names, shapes and number types, in any order. So a run can continue on a graph that
+// was built anew, for instance with another minibatch size. Errors wrap ErrModel or ErrState, or say that
+// the rule is not valid or needs more than a Solver provides. They leave the solver unchanged.
 func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	if len(model) == 0 {
 		return errEmpty
@@ -123,7 +123,7 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 	return nil
 }
 
-// layout tells the rule what the nodes are.
+// layout returns the layout of the nodes.
 func (s *Solver) layout(slots []slot) (optimizer.Layout, error) {
 	var tensors []optimizer.Tensor
 	for i := range slots {
@@ -141,7 +141,7 @@ func (s *Solver) layout(slots []slot) (optimizer.Layout, error) {
 	return layout, nil
 }
 
-// match returns the old slots with the nodes of the new ones that have their names.
+// match returns the old slots with their nodes replaced by the found nodes of the same names.
 func match(old, found []slot) ([]slot, error) {
 	byName := make(map[string]slot, len(found))
 	for i, f := range found {
@@ -206,7 +206,7 @@ func (s *Solver) load(model []gorgonia.ValueGrad) error {
 	return nil
 }
 
-// place returns the slot of a node that is not in its usual place.
+// place returns the slot of a node that is not in its usual place in the slice.
 func (s *Solver) place(n gorgonia.ValueGrad) (int, bool) {
 	if n == nil || !reflect.TypeOf(n).Comparable() || !reflect.ValueOf(n).Comparable() {
 		return 0, false
@@ -215,7 +215,7 @@ func (s *Solver) place(n gorgonia.ValueGrad) (int, bool) {
 	return at, ok
 }
 
-// read reads the node's present weights and gradient, of slot i.
+// read reads the current weights and gradient of the node in slot i.
 func (s *slot) read(i int) error {
 	weights := s.node.Value()
 	if weights == nil {
@@ -246,14 +246,14 @@ func (s *slot) read(i int) error {
 	return nil
 }
 
-// locate makes a divergence of the flat vectors one of a node.
+// locate returns the divergence of a node for a divergence in the flat vectors.
 func (s *Solver) locate(d *optimizer.DivergedError) error {
 	if d.Coordinate < 0 {
 		return fmt.Errorf("gorgoniaopt: %w", d)
 	}
 	i := slices.IndexFunc(s.slots, func(t slot) bool { return d.Coordinate < t.at+t.size })
 	t := &s.slots[i]
-	if d.What == "gradient" { // float64 tells what float32 cannot
+	if d.What == "gradient" { // the value before rounding: it may be finite in float64
 		d.Value = t.gradient.element(d.Coordinate - t.at)
 	}
 	return &DivergedError{Node: t.label(i), At: index(d.Coordinate-t.at, t.shape), Diverged: d}

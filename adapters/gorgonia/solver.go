@@ -12,22 +12,22 @@ import (
 // A Solver is one optimization run of a rule over the nodes of a model. It belongs to one
 // goroutine.
 //
-// The first Step, or Bind, fixes the nodes. One state of the rule spans them all: the
+// The first Step, or Bind, fixes the nodes. One state of the rule spans all of them: the
 // coordinates are the elements of each node in row-major order, one node after the other in the
 // order of the first call. Later calls must pass the same nodes; their order does not matter.
 //
-// The rule learns the nodes' names and shapes as an optimizer.Layout. What a node is follows from its shape
-// (optimizer.InferTensor) unless SetLayout says otherwise.
+// The rule gets the nodes' names and shapes in an optimizer.Layout. The kind of a node follows from its shape
+// (optimizer.InferTensor), unless SetLayout says otherwise.
 //
-// After the first step a step allocates nothing, and a Solver holds three float32 a coordinate
-// beside the rule's state; under a guard, until it acts, a copy of the weights in float64.
+// Steps after the first allocate nothing. A Solver holds the rule's state and three float32 per
+// coordinate. Under a guard it also holds a copy of the weights in float64, until the handover.
 type Solver struct {
 	rule   optimizer.Rule
 	state  optimizer.State // nil until bound
-	slots  []slot          // with saved, of nodes not yet known; nil before the first step
+	slots  []slot          // nil before the first step; after UnmarshalBinary without nodes until bound
 	places map[gorgonia.ValueGrad]int
-	known  optimizer.Layout // once bound
-	saved  savedState       // until bound
+	known  optimizer.Layout // set when bound
+	saved  savedState       // used until bound
 	refine func(optimizer.Tensor) optimizer.Tensor
 
 	theta, grad, update []float32
@@ -38,8 +38,8 @@ type Solver struct {
 
 var _ gorgonia.Solver = (*Solver)(nil)
 
-// New returns a solver that has taken no step. It panics if rule is nil; a rule that is not
-// valid is an error of the first Step.
+// New returns a solver that has taken no step. It panics if rule is nil. If the rule is not
+// valid, the first Step returns the error.
 func New(rule optimizer.Rule) *Solver {
 	if rule == nil {
 		panic(errRule)
@@ -47,11 +47,12 @@ func New(rule optimizer.Rule) *Solver {
 	return &Solver{rule: rule}
 }
 
-// SetLayout has f say what each node is, before the first step: it gets what the solver takes the node for,
-// and returns it with another Kind or OutputAxis where that is wrong. The shape it cannot change.
+// SetLayout sets a function that corrects the kinds of nodes; call it before the first step. f gets the tensor that the
+// solver inferred for a node, and returns it, with another Kind or OutputAxis if they are wrong. f cannot change the
+// shape.
 func (s *Solver) SetLayout(f func(optimizer.Tensor) optimizer.Tensor) { s.refine = f }
 
-// Steps returns the number of steps taken, those before a save included.
+// Steps returns the number of steps taken. A resumed run counts the steps before the save too.
 func (s *Solver) Steps() int { return s.steps }
 
 // Step implements gorgonia.Solver: it adds the rule's update to the value of each node, in
@@ -59,14 +60,15 @@ func (s *Solver) Steps() int { return s.steps }
 //
 //	θ ← θ + u,   (u, s) ← m(∇f(θ), s)
 //
-// Values are *tensor.Dense of float32 or float64 in any layout, *gorgonia.F32 or
-// *gorgonia.F64. The rule computes in float32; float64 weights keep their own precision and
-// have the update added to them.
+// Values are *tensor.Dense of float32 or float64 in any memory layout, *gorgonia.F32 or
+// *gorgonia.F64. The rule computes in float32. The update is added to float64 weights in
+// float64.
 //
-// A gradient, an update or a weight after it that is not finite in float32 is a *DivergedError,
-// and a fault of the model an error that wraps ErrModel: weights and gradients then stay
-// as they were. So does the state, except that the rule has seen the gradient of a step
-// whose update or weights were not finite. A rule that needs the loss is an error before anything else: call StepLoss.
+// If a gradient, an update or a weight after it is non-finite in float32, the error is a
+// *DivergedError. A fault of the model gives an error that wraps ErrModel. After an error weights and
+// gradients are unchanged, and the state too, with one exception: after a non-finite update or
+// weight the rule has seen the gradient of that step. If the rule needs the loss, Step returns an
+// error at once: call StepLoss.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if s.rule.Needs().Loss {
 		return errNoLoss
@@ -78,10 +80,10 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 }
 
 // StepLoss is Step with the loss of the step, for rules that need it, such as a
-// metaopt.Guarded, which may go back to an earlier point in place of an update: to the very weights that it kept, in
-// their own precision. loss is what gorgonia.Read delivers:
-// *gorgonia.F32, *gorgonia.F64 or a tensor of one element. For other rules it is Step, and a non-finite loss
-// is an error that wraps *optimizer.DivergedError.
+// metaopt.Guarded. A guard may go back to an earlier point instead of an update: it restores exactly the
+// weights that it kept, in their own precision. loss is the value that gorgonia.Read delivers:
+// *gorgonia.F32, *gorgonia.F64 or a tensor of one element. For other rules StepLoss works like Step, and a
+// non-finite loss is an error that wraps *optimizer.DivergedError.
 func (s *Solver) StepLoss(model []gorgonia.ValueGrad, loss gorgonia.Value) error {
 	f, err := scalar(loss)
 	if err != nil {
@@ -107,7 +109,7 @@ func scalar(loss gorgonia.Value) (float64, error) {
 	return a.element(0), nil
 }
 
-// prepare binds the solver if that is to be done and reads the model.
+// prepare binds the solver if it is not bound yet, and reads the model.
 func (s *Solver) prepare(model []gorgonia.ValueGrad) error {
 	if s.state == nil {
 		if err := s.Bind(model); err != nil {
@@ -117,11 +119,11 @@ func (s *Solver) prepare(model []gorgonia.ValueGrad) error {
 	return s.load(model)
 }
 
-// step moves the weights; loss is 0 where it is not known.
+// step moves the weights; loss is 0 if it is not known.
 func (s *Solver) step(loss float64) error {
 	p := optimizer.Point{Grad: s.grad, Theta: s.theta, Loss: loss, Step: s.steps}
 	move, err := optimizer.CheckedUpdate(s.state, s.rule.Needs(), s.steps, s.update, p)
-	theta := [1][]float32{s.theta} // on the stack, as a slice literal here is not
+	theta := [1][]float32{s.theta} // an array stays on the stack; a slice literal here would not
 	if err == nil && move&optimizer.Return == 0 {
 		if d := optimizer.CheckSum(s.steps, theta[:], s.update); d != nil {
 			err = d
@@ -156,13 +158,13 @@ func (s *Solver) step(loss float64) error {
 	return nil
 }
 
-// ZeroGrads sets the gradients of a model to 0, to go on after a step that failed: dual values add
-// up from run to run. The error wraps ErrModel.
+// ZeroGrads sets the gradients of a model to 0. Call it to continue after a step that failed: dual
+// values add up from run to run. Errors wrap ErrModel.
 func ZeroGrads(model []gorgonia.ValueGrad) error {
 	for i, n := range model {
 		g, err := n.Grad()
 		if err == nil && g == nil {
-			continue // no run has made it yet
+			continue // no run has computed it yet
 		}
 		var a array
 		if err == nil {

@@ -20,7 +20,7 @@ import (
 
 const runSteps = 12
 
-// A solver is the rule on one flat vector, bit for bit, and leaves gradients of 0.
+// A solver gives the same steps as the rule on one flat vector, bit for bit, and sets gradients to 0.
 func TestStepIsTheRule(t *testing.T) {
 	for name, rule := range rules(t) {
 		rng := source("rule")
@@ -42,7 +42,7 @@ func TestStepIsTheRule(t *testing.T) {
 	}
 }
 
-// A node keeps its state in whatever order it comes, and in whatever tensor its value is.
+// A node keeps its state when the order of the nodes or the tensor of its value changes.
 func TestOrderDoesNotMatter(t *testing.T) {
 	rng := source("order")
 	theta := normal(rng, modelSize)
@@ -65,7 +65,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// Float64 weights keep what float32 cannot hold.
+// Float64 weights keep their precision beyond float32.
 func TestFloat64(t *testing.T) {
 	rng := source("float64")
 	const n = 7
@@ -110,8 +110,8 @@ func TestFloat64(t *testing.T) {
 	}
 }
 
-// A gradient that is not finite leaves weights, gradients and state alone and is named; the
-// run goes on as if it had not been.
+// A non-finite gradient leaves weights, gradients and state unchanged, and the error names it. The
+// run then continues as if the step had not been tried.
 func TestNonFiniteGradient(t *testing.T) {
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(-1))} {
 		for name, rule := range rules(t) {
@@ -152,8 +152,8 @@ func TestNonFiniteGradient(t *testing.T) {
 	}
 }
 
-// What overflows on its way to the weights is not written either, and float64 gradients that float32 cannot hold
-// are shown as they are.
+// A sum that overflows float32 is not written either, and the error shows float64 gradients that float32 cannot hold
+// unrounded.
 func TestOverflow(t *testing.T) {
 	w := &parameter{"w", dense([]float32{1, 3e38}, 2), dense([]float32{1, -3e38}, 2)}
 	b := &parameter{"b", gorgonia.NewF32(5), gorgonia.NewF32(5)}
@@ -174,7 +174,7 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// Every fault of a model is an error that says what to do, and changes nothing.
+// Every fault of a model gives an error that says what to do, and changes nothing.
 func TestModelErrors(t *testing.T) {
 	other := &parameter{"other", gorgonia.NewF32(0), gorgonia.NewF32(0)}
 	for name, c := range map[string]struct {
@@ -271,7 +271,7 @@ type slice []int
 func (slice) Value() gorgonia.Value         { return gorgonia.NewF32(0) }
 func (slice) Grad() (gorgonia.Value, error) { return gorgonia.NewF32(0), nil }
 
-// A guarded rule steps by the losses, as on a flat vector, and goes back when the losses rise.
+// A guarded rule uses the losses as on a flat vector, and goes back when the losses rise.
 func TestStepLoss(t *testing.T) {
 	handed := 0
 	opt := pretrained(t, "mlp")
@@ -302,7 +302,7 @@ func TestStepLoss(t *testing.T) {
 		t.Errorf("%d handovers and %d steps", handed, solver.Steps())
 	}
 
-	// Without a guard it is Step, but for the look at the loss.
+	// Without a guard StepLoss works like Step, except that it checks the loss.
 	plain, ref, m2 := gorgoniaopt.New(clipped{}), startFlat(clipped{}, theta), model(theta)
 	grad := normal(rng, modelSize)
 	feed(m2, grad)
@@ -321,7 +321,7 @@ func TestStepLoss(t *testing.T) {
 	}
 	ref.step(grad)
 	same(t, weights(m2), ref.theta, "StepLoss without a guard")
-	// The guard sees what is not finite, and at the first step cannot go back.
+	// The guard sees non-finite values; at the first step it cannot go back.
 	feed(m, grad)
 	fresh := gorgoniaopt.New(rule)
 	grad[30] = float32(math.Inf(1))
@@ -333,7 +333,7 @@ func TestStepLoss(t *testing.T) {
 	same(t, gradients(m), grad, "gradients after the error")
 }
 
-// Two solvers on two graphs, of one rule, at the same time: under -race this shows that they share nothing that moves.
+// Two solvers with one rule work on two graphs at the same time: -race then shows that they share no changing data.
 func TestTwoGraphsAtOnce(t *testing.T) {
 	rule := pretrained(t, "mlp").Rule()
 	var wg sync.WaitGroup

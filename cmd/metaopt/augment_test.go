@@ -8,8 +8,8 @@ import (
 	"learnedopt/metaopt"
 )
 
-// What episodes add to the task is in the command and the log, not in the task that
-// the file names and is compared on.
+// What episodes add to the task is recorded in the command and the log. It is not in the task that the file names and on which
+// it is compared.
 func TestAugmentationIsReproduced(t *testing.T) {
 	path := trained(t, "--random-scaling", "1.5", "--convex")
 	reproduces(t, path)
@@ -36,9 +36,8 @@ func TestAugmentationIsReproduced(t *testing.T) {
 	fail(t, exitUsage, append([]string{"meta-train", "--random-scaling", "30"}, small...), "at most 20")
 }
 
-// Validation and the choice among seeds are on the task itself: networks that hardly
-// move have the same losses there with and without the convex problem, whose loss
-// begins at 1/3.
+// Validation and the choice among seeds use the task itself. Networks that hardly move have the same losses there with and
+// without the convex problem, whose loss begins at 1/3.
 func TestAugmentationIsOfEpisodesAlone(t *testing.T) {
 	scores := func(flags ...string) (valid, choice float64) {
 		path := trained(t, append([]string{"--meta-lr", "1e-9", "--seeds", "2"}, flags...)...)
@@ -60,7 +59,7 @@ func TestAugmentationIsOfEpisodesAlone(t *testing.T) {
 	}
 }
 
-// A training on a mixture is reproduced, and compared on the mixture or on one of it.
+// A training on a mixture can be reproduced, and compared on the mixture or on one of its tasks.
 func TestMixtureOfTasks(t *testing.T) {
 	path := trained(t, "--dims", "2,5", "--batch", "4,4,1")
 	reproduces(t, path)

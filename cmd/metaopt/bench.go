@@ -50,8 +50,8 @@ docs/performance.md says what each figure is.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.Var(span{&each}, "each", "time that each measurement goes on for")
-	fs.Var(text{&path, "FILE"}, "json", "write the figures as JSON, - for standard output in place of the table")
+	fs.Var(spanFlag{&each}, "each", "time that each measurement goes on for")
+	fs.Var(textFlag{&path, "FILE"}, "json", "write the figures as JSON, - for standard output in place of the table")
 	fs.BoolVarP(&quiet, "quiet", "q", false, "no progress")
 	return cmd
 }

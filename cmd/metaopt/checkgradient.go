@@ -47,22 +47,22 @@ docs/truncation.md says how to read the table.`,
 	f.task.add(cmd, defaultTask, "task to check on")
 	f.network.add(cmd, plainDefaults, networkOptions)
 	fs := cmd.Flags()
-	fs.Var(count{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
+	fs.Var(countFlag{&f.cfg.Steps, 1}, "steps", "inner steps of an episode")
 	fs.IntSliceVar(&f.cfg.Unrolls, "unrolls", nil, "window `LENGTHS` to compare; each divides --steps (1,5,10,20,50,100 where they do, unless set)")
-	fs.Var(count{&f.cfg.Episodes, 1}, "episodes", "episodes that the gradients are averaged over")
-	fs.Var(seed{&f.cfg.Seed}, "seed", "seed of everything random")
-	fs.Var(text{&f.json, "FILE"}, "json", "write the report as JSON, - for standard output in place of the table")
+	fs.Var(countFlag{&f.cfg.Episodes, 1}, "episodes", "episodes that the gradients are averaged over")
+	fs.Var(seedFlag{&f.cfg.Seed}, "seed", "seed of everything random")
+	fs.Var(textFlag{&f.json, "FILE"}, "json", "write the report as JSON, - for standard output in place of the table")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	return cmd
 }
 
-// plainDefaults is the version of the defaults of the network that is checked: gradients are compared on the plain one.
+// plainDefaults is the version of the defaults for the checked network: the plain network of version 1.
 const plainDefaults = 1
 
-// networkOptions are the options of a recipe that say which network there is.
+// networkOptions are the options of a recipe that determine the network.
 var networkOptions = []string{"inputs", "readout", "scale", "p", "sign-p", "anneal", "hidden", "lstm-layers", "gain", "input-gain", "memory", "init"}
 
-// start returns the network that is checked.
+// start returns the network to check.
 func (f *checkFlags) start() (*lstm.Network, error) {
 	r, err := recipe.Recipe{Defaults: plainDefaults}.With(f.network.settings...)
 	if err == nil {

@@ -8,8 +8,7 @@ import (
 	"learnedopt/metatrain/adjoint"
 )
 
-// TestCheckGradient expects a row for every window length, the last with cosine 1,
-// on the terminal and in JSON.
+// TestCheckGradient expects a row for every window length, on the terminal and in JSON. The last row has cosine 1.
 func TestCheckGradient(t *testing.T) {
 	args := []string{"check-gradient", "--hidden", "3", "--batch", "2", "--steps", "6", "--unrolls", "2,3", "--episodes", "2"}
 	out := succeed(t, args...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,10 +14,12 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
-// compareFlags is what compare was asked for.
+// compareFlags are the flags of metaopt compare.
 type compareFlags struct {
 	task       taskFlags
 	guard      guardFlags
@@ -64,15 +67,15 @@ like --units change it.`,
 	f.task.add(cmd, defaultTask, "task to compare on (that of the files unless set)")
 	fs := cmd.Flags()
 	fs.Lookup("task").DefValue = "" // help shows none
-	fs.Var(count{&f.steps, 1}, "steps", "inner steps of a run")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
+	fs.Var(countFlag{&f.steps, 1}, "steps", "inner steps of a run")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances to compare on")
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
 	f.guard.add(cmd)
-	fs.Var(text{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
-	fs.Var(text{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
+	fs.Var(textFlag{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
+	fs.Var(textFlag{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg")
 	fs.BoolVar(&f.markdown, "markdown", false, "print the table in Markdown")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
@@ -109,24 +112,24 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	if err != nil {
 		return err
 	}
-	v := versus{family: family, steps: f.steps, runs: f.runs, tuneRuns: f.tuneRuns, grid: f.grid, seed: f.seed, rules: rules}
+	v := versus.Config{Family: family, Steps: f.steps, Runs: f.runs, TuneRuns: f.tuneRuns, Grid: f.grid, Seed: f.seed, Rules: rules}
 	names := distinctNames(paths, optimizers, rules)
 	for i, o := range optimizers {
-		v.learned = append(v.learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
+		v.Learned = append(v.Learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
 	}
-	v.learned = append(v.learned, f.guard.variants(v.learned)...)
+	v.Learned = append(v.Learned, f.guard.variants(v.Learned)...)
 	a.note("comparing on %s: %d steps", family.Name(), f.steps)
-	res, err := v.run(ctx, a)
+	res, err := v.Run(ctx, &comparing{app: a})
 	if err != nil {
 		return err
 	}
-	return f.write(a, res.comparison, commonHorizon(optimizers))
+	return f.write(a, res.Comparison, comparison.CommonHorizon(optimizers))
 }
 
-// write writes the files first: standard output may be a pipe that closes.
+// write writes the files, then the table. The files come first, because standard output may be a pipe that closes.
 func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 	if f.plot != "" {
-		plot, err := plotComparison(c, horizon)
+		plot, err := comparison.Plot(c, horizon)
 		if err != nil {
 			return err
 		}
@@ -146,12 +149,12 @@ func (f *compareFlags) write(a *app, c *compare.Comparison, horizon int) error {
 		}
 	}
 	if f.markdown {
-		return writeComparison(table, c, report.Markdown)
+		return comparison.Write(table, c, report.Markdown)
 	}
-	return printComparison(table, c)
+	return comparison.Write(table, c, report.Table)
 }
 
-// family is the task of the flags, or else the one that all files agree on.
+// family returns the task of the flags or, if no flag sets a task, the task on which all files agree.
 func (f *compareFlags) family(paths []string, optimizers []*metaopt.Optimizer, taskSet bool) (optimizer.Family, error) {
 	if taskSet || len(optimizers) == 0 {
 		return f.task.family()
@@ -163,7 +166,7 @@ func (f *compareFlags) family(paths []string, optimizers []*metaopt.Optimizer, t
 	return f.task.familyOf(canonical)
 }
 
-// agreedTask is the canonical name of the task that all files were meta-trained on.
+// agreedTask returns the canonical name of the task on which all files were meta-trained. It is an error if they differ.
 func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error) {
 	canonical := optimizers[0].Provenance.Task
 	for i, o := range optimizers {
@@ -176,18 +179,6 @@ func agreedTask(paths []string, optimizers []*metaopt.Optimizer) (string, error)
 		return "", usagef("%s does not name a task of this program; choose one with --task", paths[0])
 	}
 	return canonical, nil
-}
-
-// commonHorizon is the number of steps that all optimizers were trained for, or 0.
-func commonHorizon(optimizers []*metaopt.Optimizer) int {
-	horizon := 0
-	for i, o := range optimizers {
-		if i > 0 && o.Provenance.Steps != horizon {
-			return 0
-		}
-		horizon = o.Provenance.Steps
-	}
-	return horizon
 }
 
 // loadAll loads the files, each once.
@@ -207,4 +198,20 @@ func loadAll(paths []string) ([]*metaopt.Optimizer, error) {
 		optimizers = append(optimizers, o)
 	}
 	return optimizers, nil
+}
+
+// parseRules checks the names of rules; "none" is no rule.
+func parseRules(names []string) ([]string, error) {
+	if len(names) == 1 && names[0] == "none" {
+		return nil, nil
+	}
+	for i, name := range names {
+		if err := baselines.CheckName(name); err != nil {
+			return nil, usagef("--rules: %w", err)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, usagef("--rules names %s twice; name it once", name)
+		}
+	}
+	return names, nil
 }

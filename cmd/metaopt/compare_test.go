@@ -13,7 +13,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// checkComparison checks the JSON that other programs rely on.
+// checkComparison checks the JSON on which other programs rely.
 func checkComparison(t *testing.T, c map[string]any, rules, curve int) {
 	t.Helper()
 	for _, key := range []string{"task", "steps", "runs", "rules"} {
@@ -73,7 +73,7 @@ func TestCompareJSONOnStandardOutputIsNothingElse(t *testing.T) {
 	}
 }
 
-// The same file under two names, and a name that is a rule's: each row has its own.
+// Each row has its own name, even for the same file under two paths, and for a file with the name of a rule.
 func TestCompareNamesAreDistinct(t *testing.T) {
 	path := trained(t, "--name", "adam")
 	dir := t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// shell runs a script with metaopt in the PATH; it skips where there is no such shell.
+// shell runs a script with metaopt in the PATH. It skips the test if the shell is not installed.
 func shell(t *testing.T, name, script string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -31,8 +31,8 @@ func shell(t *testing.T, name, script string) string {
 	return string(out)
 }
 
-// The scripts are run as the shells run them when the user presses Tab. bash has no completion
-// package here: what that brings is written down.
+// The completion scripts are run as the shells run them when the user presses Tab. bash's completion package may be missing,
+// so the functions that it provides are written out here.
 func TestShellsComplete(t *testing.T) {
 	want := []string{"backprop", "es", "pes"}
 	t.Run("bash", func(t *testing.T) {

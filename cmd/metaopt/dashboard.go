@@ -13,7 +13,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// dashboardFlags is what dashboard was asked for.
+// dashboardFlags are the flags of metaopt dashboard.
 type dashboardFlags struct {
 	listen string
 	remote bool
@@ -39,7 +39,7 @@ Ctrl-C ends it.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.Var(text{&f.listen, "HOST:PORT"}, "listen", "address to listen on; port 0 is any that is free")
+	fs.Var(textFlag{&f.listen, "HOST:PORT"}, "listen", "address to listen on; port 0 is any that is free")
 	fs.BoolVar(&f.remote, "allow-remote", false, "let --listen name an address that other machines reach")
 	complete(cmd, "listen", "127.0.0.1:0", "127.0.0.1:8080", "[::1]:8080")
 	return cmd
@@ -69,7 +69,7 @@ func (f *dashboardFlags) run(ctx context.Context, a *app, dir string) error {
 	return htmlreport.Serve(ctx, listener, dir, host, metaopt.Version())
 }
 
-// host returns that of --listen. Other machines must not reach it by mistake.
+// host returns the host of --listen. It is an error if other machines could reach it and --allow-remote is not set.
 func (f *dashboardFlags) host() (string, error) {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {

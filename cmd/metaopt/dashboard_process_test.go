@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The dashboard prints its address, answers, and ends well at an interrupt.
+// The dashboard prints its address, answers requests, and ends properly after an interrupt.
 func TestDashboardEndsAtAnInterrupt(t *testing.T) {
 	program := binary(t)
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

@@ -24,7 +24,7 @@ func newData(a *app) *cobra.Command {
 			}
 			return usagef("%s needs a command; to download a data set: metaopt data fetch mnist", cmd.CommandPath())
 		},
-		RunE: func(*cobra.Command, []string) error { return nil }, // Args refuses all
+		RunE: func(*cobra.Command, []string) error { return nil }, // never called: Args always returns an error
 	}
 	cmd.AddCommand(newFetch(a))
 	return cmd
@@ -62,7 +62,7 @@ right are left alone.`,
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
-	fs.Var(text{&dir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.Var(textFlag{&dir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	fs.BoolVarP(&quiet, "quiet", "q", false, "no progress")
 	return cmd
 }

@@ -3,26 +3,27 @@ package main
 import (
 	"learnedopt/recipe"
 	"learnedopt/runfolder"
+	"learnedopt/versus"
 )
 
-// What commands do if they are asked for nothing else. Of a training the recipe says it.
+// Defaults of the commands' flags. The defaults of a training are in package recipe.
 const (
 	defaultTask = "quadratic-uniform"
 
 	// Of a comparison: fresh instances, and those that learning rates are tuned on.
-	defaultRuns     = 20
-	defaultTuneRuns = 10
+	defaultRuns     = versus.DefaultRuns
+	defaultTuneRuns = versus.DefaultTuneRuns
 	// Learning rates a decade that are tried: baselines.DefaultGrid.
-	defaultGrid = 4
+	defaultGrid = versus.DefaultGrid
 )
 
-// defaultSteps is the horizon of a comparison, as of a training.
+// defaultSteps is the horizon of a comparison: the same as for a training.
 var defaultSteps = recipe.Recipe{}.WithDefaults().Steps
 
 // defaultRules are the hand-designed rules of a comparison.
-var defaultRules = []string{"sgd", "nesterov", "rmsprop", "adam"}
+var defaultRules = versus.DefaultRules()
 
-// Files of a run folder, some of which other commands write, too.
+// Files of a run folder. Other commands write some of them too.
 const (
 	optimizerFile = runfolder.OptimizerFile
 	curvesFile    = runfolder.CurvesFile

@@ -14,8 +14,8 @@ import (
 	"learnedopt/internal/durable"
 )
 
-// Every task with every estimator trains the same bytes on one core and on four, without a break and
-// with one. METAOPT_DIGESTS names a file for the sums of all results: .ci/run compares those of a build with -race.
+// Every task with every estimator trains the same bytes on one core and on four, with and without an interrupt. METAOPT_DIGESTS
+// names a file for the checksums of all results: .ci/run compares them with the checksums of a build with -race.
 func TestDeterminismMatrix(t *testing.T) {
 	families := map[string][]string{
 		"quadratic":         {"--task", "quadratic", "--dims", "2,3", "--batch", "4"},
@@ -44,7 +44,7 @@ func TestDeterminismMatrix(t *testing.T) {
 			}
 			digests = append(digests, fmt.Sprintf("%x %s, %s", sha256.Sum256([]byte(readFile(t, filepath.Join("whole", optimizerFile)))), task, name))
 			if testing.Short() {
-				continue // one core and no break
+				continue // one core and no interrupt: the reference
 			}
 			runtime.GOMAXPROCS(4)
 			ctx, cancel := context.WithCancel(t.Context())

@@ -15,7 +15,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// Whatever the environment lacks or says, a training is the same one.
+// A training does not depend on the environment's variables.
 func TestPoorEnvironments(t *testing.T) {
 	program := binary(t)
 	var want string
@@ -42,7 +42,7 @@ func TestPoorEnvironments(t *testing.T) {
 	}
 }
 
-// What a command cannot do without is named, with what to do.
+// If something is missing that a command needs, the error names it and says what to do.
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	program := binary(t)
 	optimizer := trained(t)
@@ -66,7 +66,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
-// A training on MNIST, or as many digits, goes through with 256 MiB for Go's heap, and takes little more.
+// A training on MNIST, or on as many digits, succeeds with 256 MiB for Go's heap, and the process takes little more.
 func TestLittleMemory(t *testing.T) {
 	task := "digits"
 	if os.Getenv(tasks.DataDirEnv) != "" {
@@ -80,7 +80,7 @@ func TestLittleMemory(t *testing.T) {
 	}
 	peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss // KiB; bytes on macOS
 	t.Logf("%s: %d MiB at most", task, peak>>10)
-	if mib := peak >> 10; mib > 600 && mib < 1<<20 { // the limit is a soft one: more where the collector is short of processor time
+	if mib := peak >> 10; mib > 600 && mib < 1<<20 { // the limit is soft: the process takes more if the collector lacks processor time
 		t.Errorf("%d MiB of memory", mib)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"learnedopt/metaopt"
 )
 
-// The command in the file trains the same bytes, whatever estimator it was, and another
-// network than the default; the log says what was asked for.
+// With every estimator, the command in the file trains the same bytes again. The network differs from the default
+// estimator's, and the log names the estimator.
 func TestEstimatorsAreReproducedAndLogged(t *testing.T) {
 	settings := []string{"--rules", "none", "--meta-lr", "0.03", "--meta-steps", "20"}
 	plain, err := metaopt.Load(trained(t, settings...))
@@ -44,7 +44,7 @@ func TestEstimatorsAreReproducedAndLogged(t *testing.T) {
 }
 
 func TestEstimatorFlagsThatMakeNoSense(t *testing.T) {
-	t.Chdir(t.TempDir()) // whatever is accepted by mistake leaves its run here
+	t.Chdir(t.TempDir()) // a command line that is accepted by mistake writes its run here
 	for flags, remedy := range map[string]string{
 		"--pairs 2":                                "--estimator es or pes",
 		"--perturbation 0.1":                       "--estimator es or pes",

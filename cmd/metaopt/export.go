@@ -61,14 +61,14 @@ pretrained:NAME in place of a file is an optimizer that ships with the program.`
 			return nil
 		},
 	}
-	cmd.Flags().Var(choice{&format, formats}, "format", strings.Join(formats, ", ")+": the format to write")
-	cmd.Flags().Var(text{&out, "FILE"}, "out", "the file to write (beside FILE.mopt unless set)")
+	cmd.Flags().Var(choiceFlag{&format, formats}, "format", strings.Join(formats, ", ")+": the format to write")
+	cmd.Flags().Var(textFlag{&out, "FILE"}, "out", "the file to write (beside FILE.mopt unless set)")
 	complete(cmd, "format", formats...)
 	return cmd
 }
 
-// exported is where an optimizer goes unless told otherwise: beside its file, or in
-// the working folder for one that ships with the program.
+// exported returns the default path of an exported optimizer: beside its file, or in the working folder if it ships with the
+// program.
 func exported(path string, format exchange.Format) string {
 	if name, ok := strings.CutPrefix(path, pretrainedPrefix); ok {
 		return name + format.Extension()

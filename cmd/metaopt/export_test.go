@@ -12,8 +12,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// Out and back gives the same file, byte for byte: weights, configuration, provenance,
-// and no name where there was none.
+// Export and import give the same file, byte for byte: weights, configuration and provenance. A file without a name gets none.
 func TestExportAndImport(t *testing.T) {
 	nameless := trained(t, "--inputs", "logsign+rnnprop+clock", "--p", "10", "--sign-p", "5", "--readout", "exp", "--anneal", "7")
 	shipped, err := metaopt.Pretrained("mlp")
@@ -27,7 +26,7 @@ func TestExportAndImport(t *testing.T) {
 	}
 	for path, original := range map[string]string{nameless: nameless, "pretrained:mlp": mlp} {
 		for _, format := range exchange.Formats() {
-			// A misleading name: only the content counts.
+			// The extension is misleading: only the content counts.
 			out, back := filepath.Join(t.TempDir(), "x.l2l"), filepath.Join(t.TempDir(), "back.mopt")
 			if a := succeed(t, "export", path, "--format", string(format), "--out", out); !strings.Contains(a.stdout, out) {
 				t.Errorf("export says %q", a.stdout)

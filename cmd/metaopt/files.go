@@ -1,15 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"learnedopt/internal/durable"
 )
 
-// checkTarget finds out ahead of a long computation that a file could not be
-// written at its end.
+// checkTarget returns an error if a file cannot be written. It is called before a long computation that writes the file at
+// its end.
 func checkTarget(flag, path string) error {
 	if path == "" || path == "-" {
 		return nil
@@ -24,7 +27,7 @@ func checkTarget(flag, path string) error {
 	return nil
 }
 
-// absent returns an error if there is something at path.
+// absent returns an error if path exists.
 func absent(flag, path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {
@@ -38,4 +41,18 @@ func absent(flag, path string) error {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// writeJSON writes v to a file, "-" being standard output.
+func (a *app) writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	data = append(data, '\n')
+	if path == "-" {
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	return durable.Replace(path, data)
 }

@@ -11,22 +11,22 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// count is a flag's whole number of at least min.
-type count struct {
+// countFlag is a flag for a whole number of at least min.
+type countFlag struct {
 	p   *int
 	min int
 }
 
-var _ pflag.Value = count{}
+var _ pflag.Value = countFlag{}
 
-func (c count) String() string {
+func (c countFlag) String() string {
 	if c.p == nil {
 		return ""
 	}
 	return strconv.Itoa(*c.p)
 }
 
-func (c count) Set(s string) error {
+func (c countFlag) Set(s string) error {
 	v, err := strconv.Atoi(s)
 	if err != nil || v < c.min {
 		return fmt.Errorf("it must be a whole number of at least %d", c.min)
@@ -35,24 +35,24 @@ func (c count) Set(s string) error {
 	return nil
 }
 
-func (c count) Type() string { return "N" }
+func (c countFlag) Type() string { return "N" }
 
-// factor is a flag's positive number, infinite only if infinite says so.
-type factor struct {
+// factorFlag is a flag for a positive number. +Inf is allowed only if infinite is set.
+type factorFlag struct {
 	p        *float64
 	infinite bool
 }
 
-var _ pflag.Value = factor{}
+var _ pflag.Value = factorFlag{}
 
-func (f factor) String() string {
+func (f factorFlag) String() string {
 	if f.p == nil {
 		return ""
 	}
 	return strconv.FormatFloat(*f.p, 'g', -1, 64)
 }
 
-func (f factor) Set(s string) error {
+func (f factorFlag) Set(s string) error {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v > 0) || math.IsInf(v, 0) && !f.infinite {
 		return fmt.Errorf("it must be a positive number")
@@ -61,24 +61,24 @@ func (f factor) Set(s string) error {
 	return nil
 }
 
-func (f factor) Type() string { return "F" }
+func (f factorFlag) Type() string { return "F" }
 
-// text is a flag's text. kind is what help calls it: NAME, FILE.
-type text struct {
+// textFlag is a flag for a text. kind is the name of the value in help: NAME, FILE.
+type textFlag struct {
 	p    *string
 	kind string
 }
 
-var _ pflag.Value = text{}
+var _ pflag.Value = textFlag{}
 
-func (t text) String() string {
+func (t textFlag) String() string {
 	if t.p == nil {
 		return ""
 	}
 	return *t.p
 }
 
-func (t text) Set(s string) error {
+func (t textFlag) Set(s string) error {
 	if s == "" {
 		return fmt.Errorf("it must not be empty")
 	}
@@ -86,21 +86,21 @@ func (t text) Set(s string) error {
 	return nil
 }
 
-func (t text) Type() string { return t.kind }
+func (t textFlag) Type() string { return t.kind }
 
-// seed is a flag's seed.
-type seed struct{ p *uint64 }
+// seedFlag is a flag for a seed.
+type seedFlag struct{ p *uint64 }
 
-var _ pflag.Value = seed{}
+var _ pflag.Value = seedFlag{}
 
-func (s seed) String() string {
+func (s seedFlag) String() string {
 	if s.p == nil {
 		return ""
 	}
 	return strconv.FormatUint(*s.p, 10)
 }
 
-func (s seed) Set(text string) error {
+func (s seedFlag) Set(text string) error {
 	v, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		return fmt.Errorf("it must be a whole number of at least 0, below 2^64")
@@ -109,21 +109,21 @@ func (s seed) Set(text string) error {
 	return nil
 }
 
-func (s seed) Type() string { return "S" }
+func (s seedFlag) Type() string { return "S" }
 
-// span is a flag's positive time.
-type span struct{ p *time.Duration }
+// spanFlag is a flag for a positive time.
+type spanFlag struct{ p *time.Duration }
 
-var _ pflag.Value = span{}
+var _ pflag.Value = spanFlag{}
 
-func (s span) String() string {
+func (s spanFlag) String() string {
 	if s.p == nil {
 		return ""
 	}
 	return s.p.String()
 }
 
-func (s span) Set(text string) error {
+func (s spanFlag) Set(text string) error {
 	v, err := time.ParseDuration(text)
 	if err != nil || v <= 0 {
 		return fmt.Errorf("it must be a positive time, as 90s or 10m")
@@ -132,24 +132,24 @@ func (s span) Set(text string) error {
 	return nil
 }
 
-func (s span) Type() string { return "T" }
+func (s spanFlag) Type() string { return "T" }
 
-// choice is a flag's text, one of a few.
-type choice struct {
+// choiceFlag is a flag for one of a few texts.
+type choiceFlag struct {
 	p     *string
 	names []string
 }
 
-var _ pflag.Value = choice{}
+var _ pflag.Value = choiceFlag{}
 
-func (c choice) String() string {
+func (c choiceFlag) String() string {
 	if c.p == nil {
 		return ""
 	}
 	return *c.p
 }
 
-func (c choice) Set(s string) error {
+func (c choiceFlag) Set(s string) error {
 	for _, name := range c.names {
 		if s == name {
 			*c.p = s
@@ -159,7 +159,7 @@ func (c choice) Set(s string) error {
 	return fmt.Errorf("it must be %s", oneOf(c.names))
 }
 
-func (c choice) Type() string { return "NAME" }
+func (c choiceFlag) Type() string { return "NAME" }
 
 // oneOf is "a", "a or b", "a, b or c".
 func oneOf(names []string) string {
@@ -170,7 +170,7 @@ func oneOf(names []string) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// wrapped joins words by commas, in lines of at most so many characters and an indent each.
+// wrapped joins words by commas, in lines of at most width characters that begin with indent.
 func wrapped(words []string, width int, indent string) string {
 	var b strings.Builder
 	line := 0
@@ -198,7 +198,7 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
-// exactArgs wants as many arguments as it has names.
+// exactArgs requires one argument for each name.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
@@ -211,7 +211,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// completeFiles offers files of the given extensions, without dot, as arguments.
+// completeFiles offers files with the given extensions (without the dot) as arguments.
 func completeFiles(extensions ...string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return extensions, cobra.ShellCompDirectiveFilterFileExt

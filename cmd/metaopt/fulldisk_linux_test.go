@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A disk of 1 MiB that is full but for a little, and then read-only.
+// This test runs on a disk of 1 MiB that is almost full, and then read-only.
 func TestAFullAndAReadOnlyDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
@@ -24,7 +24,7 @@ func TestAFullAndAReadOnlyDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Room for a state and the next one, not for the log that grows.
+	// There is room for two states, but not for the growing log.
 	filler(1<<20 - 80<<10)
 	a := cli(t.Context(), args...)
 	if a.code != exitFailure || !strings.Contains(a.stderr, "no space left") || !strings.Contains(a.stderr, "--resume run") {
@@ -47,7 +47,7 @@ func TestAFullAndAReadOnlyDisk(t *testing.T) {
 	}
 	succeed(t, "meta-train", "-q", "--resume", "run")
 	if err := os.Rename("run", filepath.Join(t.TempDir(), "run")); err == nil {
-		t.Error("one file system?") // a rename would make the next run start from nothing
+		t.Error("one file system?") // a rename would make the next run start anew
 	}
 	resumed := filepath.Join(disk, "resumed")
 	if err := os.Rename("run", resumed); err != nil {

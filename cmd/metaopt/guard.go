@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,12 +10,13 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/report/comparison"
 )
 
-// defaultFallback is the fallback of --guard alone.
+// defaultFallback is the fallback if --guard has no value.
 const defaultFallback = "adam:0.001"
 
-// guardFlags ask for guarded variants of the learned rules.
+// guardFlags are the flags for guarded variants of the learned rules.
 type guardFlags struct {
 	fallback string
 	guard    metaopt.Guard
@@ -26,13 +26,13 @@ func (g *guardFlags) add(cmd *cobra.Command) {
 	defaults := metaopt.Guard{}.WithDefaults()
 	g.guard.Window, g.guard.Rise = defaults.Window, defaults.Rise
 	fs := cmd.Flags()
-	fs.Var(text{&g.fallback, "RULE"}, "guard",
+	fs.Var(textFlag{&g.fallback, "RULE"}, "guard",
 		"add each learned rule under a guard that hands over to a hand-designed one, as --guard=adam:0.01, if it keeps failing ("+defaultFallback+" unless named)")
 	fs.Lookup("guard").NoOptDefVal = defaultFallback
-	fs.Var(count{&g.guard.Window, 1}, "guard-window", "steps that the guard's loss is averaged over")
-	fs.Var(count{&g.guard.Rise.Patience, 1}, "guard-patience", "steps in a row with too high a loss, then it hands over")
-	fs.Var(factor{&g.guard.Rise.Tolerance, false}, "guard-tolerance", "how far the loss may lie above its best, as a part of the first loss")
-	fs.Var(count{&g.guard.Stall, 1}, "guard-stall", "hand over also after so many steps without a new best (never unless set)")
+	fs.Var(countFlag{&g.guard.Window, 1}, "guard-window", "steps that the guard's loss is averaged over")
+	fs.Var(countFlag{&g.guard.Rise.Patience, 1}, "guard-patience", "steps in a row with too high a loss, then it hands over")
+	fs.Var(factorFlag{&g.guard.Rise.Tolerance, false}, "guard-tolerance", "how far the loss may lie above its best, as a part of the first loss")
+	fs.Var(countFlag{&g.guard.Stall, 1}, "guard-stall", "hand over also after so many steps without a new best (never unless set)")
 	complete(cmd, "guard", baselines.Names()...)
 }
 
@@ -61,7 +61,7 @@ func (g *guardFlags) parse(set func(string) bool) error {
 	return nil
 }
 
-// variants returns the guarded variants of learned rules, none without a guard.
+// variants returns the guarded variants of learned rules, or none if the flags set no guard.
 func (g *guardFlags) variants(learned []compare.Contender) []compare.Contender {
 	if g.guard.Fallback == nil {
 		return nil
@@ -71,25 +71,11 @@ func (g *guardFlags) variants(learned []compare.Contender) []compare.Contender {
 		return slices.ContainsFunc(slices.Concat(learned, guarded), func(c compare.Contender) bool { return c.Name == name })
 	}
 	for _, c := range learned {
-		for c.Name += guardSuffix; taken(c.Name); {
-			c.Name += guardSuffix
+		for c.Name += comparison.GuardSuffix; taken(c.Name); {
+			c.Name += comparison.GuardSuffix
 		}
 		c.Rule = metaopt.Guarded{Rule: c.Rule, Guard: g.guard}
 		guarded = append(guarded, c)
 	}
 	return guarded
-}
-
-// guardSuffix ends the name of a guarded variant.
-const guardSuffix = "+guard"
-
-// handovers says how often each guard handed over.
-func handovers(rules []compare.Result, runs int) string {
-	var said []string
-	for _, r := range rules {
-		if r.HandedOver != nil {
-			said = append(said, fmt.Sprintf("%s handed over to its fallback in %d of %d runs.", r.Name, *r.HandedOver, runs))
-		}
-	}
-	return strings.Join(said, "\n")
 }

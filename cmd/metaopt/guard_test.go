@@ -12,10 +12,10 @@ import (
 	"learnedopt/metaopt"
 )
 
-// wildFile is an optimizer that diverges: steps a hundred times too long.
+// wildFile is an optimizer that diverges: its steps are a hundred times too long.
 func wildFile(t *testing.T) string { return scaledFile(t, "", 100) }
 
-// scaledFile is a trained optimizer with its steps scaled.
+// scaledFile is the file of a trained optimizer with scaled steps.
 func scaledFile(t *testing.T, name string, by float64) string {
 	t.Helper()
 	o, err := metaopt.Load("../../metaopt/testdata/quadratic.mopt")
@@ -74,7 +74,7 @@ func TestCompareWithAGuard(t *testing.T) {
 			t.Errorf("the table lacks %q:\n%s", want, table)
 		}
 	}
-	// Each setting arrives: another fallback, and guards too patient or too tolerant to act.
+	// Each setting has an effect: another fallback, and guards that are too patient or too tolerant to act.
 	slow, _ := compare("--guard")
 	if slow.Rules[2].FinalLoss == c.Rules[2].FinalLoss || *slow.Rules[2].HandedOver != 3 {
 		t.Errorf("--guard alone ends where adam:0.1 does: %v", slow.Rules[2].FinalLoss)

@@ -8,22 +8,23 @@ import (
 	"learnedopt/runfolder"
 )
 
-// The shares and sizes from which on a hint is given.
+// The thresholds for hints: shares and sizes.
 const (
 	manySmall     = 0.5
 	manySaturated = 0.9
 	tinyUpdate    = 1e-6 // 8 units in the last place of a float32 parameter of 1
-	adamEpsilon   = 1e-8 // of Adam on φ: gradients of this size and below make smaller steps
+	adamEpsilon   = 1e-8 // the ε of Adam on φ: smaller gradients give smaller steps
 )
 
-// hint says what in the last diagnostics of a network with so many parameters explains a training
-// that does not get on, and which flag to try; "" if no number stands out. usual is the start that the defaults have.
+// hint looks in the last diagnostics for a number that explains why a training does not improve. It returns the explanation
+// with a flag to try, or "" if no number stands out. parameters is the number of the network's parameters. usual is the
+// default start of a network.
 func hint(r runfolder.Record, d *metatrain.Diagnostics, parameters int, usual runfolder.Start) string {
 	if d == nil {
 		return ""
 	}
 	percent := func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
-	// What belongs to the network cannot be changed together with --init.
+	// With --init, the network's options cannot be changed.
 	try := func(change string) string {
 		if r.Init != "" {
 			return "try to start from a network with " + change
@@ -46,7 +47,7 @@ func hint(r runfolder.Record, d *metatrain.Diagnostics, parameters int, usual ru
 		return fmt.Sprintf("updates are about %.2g in size, which float32 parameters hardly notice: %s", float64(v.UpdateRMS), try("a larger --scale than "+fmt.Sprint(r.Network.Scale)))
 	}
 	for k, g := range v.Gates {
-		// Not f: gates that remember for long are saturated by design.
+		// f is left out: forget gates with a long memory are saturated by design.
 		for _, gate := range []struct {
 			name  string
 			share float64
@@ -68,5 +69,5 @@ func hint(r runfolder.Record, d *metatrain.Diagnostics, parameters int, usual ru
 	if float64(m.MeanNorm) < adamEpsilon*math.Sqrt(float64(parameters)) {
 		return fmt.Sprintf("the meta-gradient has a norm of %.2g, too little for Adam to step by: try --objective log, or a longer --unroll", float64(m.MeanNorm))
 	}
-	return "" // clipping, of which trainings go well too, explains nothing by itself
+	return "" // clipping alone explains nothing: it also happens in trainings that go well
 }

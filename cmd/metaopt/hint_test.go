@@ -32,7 +32,7 @@ func TestHints(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change func(*metatrain.Diagnostics, *runfolder.Record)
-		want   string // "" is no hint
+		want   string // "" means no hint
 	}{
 		"healthy":         {func(*metatrain.Diagnostics, *runfolder.Record) {}, ""},
 		"small gradients": {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Validation.Inputs.SmallGradients = 0.89 }, "89 % of gradients fall below exp(-p) = 0.0067, where the network cannot tell their sizes: try a larger --p than 5"},
@@ -56,7 +56,7 @@ func TestHints(t *testing.T) {
 		}, "95 % of layer 1's o activations are saturated, and no slope gets through them: try a lower --gain or --input-gain"},
 		"vanished":    {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.MeanNorm = 9e-8 }, "the meta-gradient has a norm of 9e-08, too little for Adam to step by: try --objective log"},
 		"nearly":      {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.MeanNorm = 2e-7 }, ""},
-		"clipped":     {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.Clipped = 1 }, ""}, // usual on quadratics
+		"clipped":     {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient.Clipped = 1 }, ""}, // clipping is usual on quadratics
 		"no training": {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training = nil }, ""},
 		"no window":   {func(d *metatrain.Diagnostics, _ *runfolder.Record) { d.Training.MetaGradient = nil }, ""},
 		"nothing seen": {func(d *metatrain.Diagnostics, _ *runfolder.Record) {
@@ -79,8 +79,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// A training that can only get worse says what its numbers say, in one line; one that
-// improves says nothing.
+// A training that can only get worse prints a hint in one line. A training that improves prints none.
 func TestTrainingsGiveHints(t *testing.T) {
 	t.Chdir(t.TempDir())
 	hints := func(args ...string) (found []string) {

@@ -58,13 +58,12 @@ content tells, not its name. No code in it is executed.`,
 			return nil
 		},
 	}
-	cmd.Flags().Var(text{&out, "FILE"}, "out", "the .mopt file to write (beside FILE unless set)")
-	cmd.Flags().Var(text{&name, "NAME"}, "name", "name that the optimizer carries in tables (for an .l2l file, its own unless set)")
+	cmd.Flags().Var(textFlag{&out, "FILE"}, "out", "the .mopt file to write (beside FILE unless set)")
+	cmd.Flags().Var(textFlag{&name, "NAME"}, "name", "name that the optimizer carries in tables (for an .l2l file, its own unless set)")
 	return cmd
 }
 
-// importOptimizer reads an optimizer in any format but our own. Published weights,
-// which have no provenance, get a name.
+// importOptimizer reads an optimizer in any format except .mopt. Published weights have no provenance and get the name name.
 func importOptimizer(file io.Reader, name string) (*metaopt.Optimizer, error) {
 	r := bufio.NewReader(file)
 	head, err := r.Peek(exchange.Peek)
@@ -95,7 +94,7 @@ func importOptimizer(file io.Reader, name string) (*metaopt.Optimizer, error) {
 	return o, nil
 }
 
-// withRemedy adds what to do to an error that does not say so: a semicolon introduces it.
+// withRemedy adds a remedy to an error, unless the error already has one. A semicolon introduces a remedy.
 func withRemedy(err error, remedy string) error {
 	if strings.Contains(err.Error(), ";") {
 		return err

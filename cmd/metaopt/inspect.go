@@ -15,7 +15,7 @@ import (
 	"learnedopt/runfolder"
 )
 
-// inspection is what inspect --json prints.
+// inspection is the output of inspect --json.
 type inspection struct {
 	File       string            `json:"file"`
 	Name       string            `json:"name"`
@@ -103,7 +103,7 @@ prints its model card, which says also where it fails.`,
 			return err
 		},
 	}
-	cmd.Flags().Var(text{&plot, "FILE"}, "plot", "draw updates against gradients in a file, .png or .svg")
+	cmd.Flags().Var(textFlag{&plot, "FILE"}, "plot", "draw updates against gradients in a file, .png or .svg")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&asCard, "card", false, "print the model card of pretrained:NAME alone")
 	return cmd

@@ -18,7 +18,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// killed are trainings that are killed, one of each kind of thing that a state holds.
+// killed are the flags of trainings to kill. Together they cover everything that a state can hold.
 var killed = [][]string{
 	{"--meta-steps", "40", "--meta-batch", "3", "--estimator", "pes", "--random-steps"},
 	{"--meta-steps", "15", "--seeds", "3"},
@@ -30,11 +30,11 @@ var killed = [][]string{
 	{"--meta-steps", "40", "--estimator", "es", "--gradient-noise", "0.1,0.2", "--batch", "2,3"},
 }
 
-// Trainings are killed again and again, from their first millisecond to their last, and go on until one gets
-// through: each ends with the bytes of the optimizer, the log and the result of the training that nothing happened to.
+// Trainings are killed again and again, at any time from the first millisecond to the last, and resumed until one finishes.
+// Each ends with the same bytes of optimizer, log and result as an undisturbed training.
 func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 	program := binary(t)
-	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // where is chance: that is the point
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // the moment is random on purpose, without a fixed seed
 	n, want := 0, kills()
 	for round := 0; n < want; round++ {
 		flags := killed[round%len(killed)]
@@ -65,7 +65,7 @@ func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 			case exists(filepath.Join(run, stateFile)):
 				next = []string{"meta-train", "-q", "--resume", "run"}
 			case exists(filepath.Join(run, optimizerFile)):
-				// Killed after its last act, the removal of the state; what it held the folder by may be left.
+				// Killed after its last action, the removal of the state. Its lock may be left.
 				next = nil
 				_ = os.Remove(filepath.Join(run, lock.FileName))
 			}
@@ -125,11 +125,11 @@ func killAfter(t *testing.T, cmd *exec.Cmd, done chan error, run string, rng *ra
 		return err
 	case <-time.After(time.Duration(rng.IntN(10_000)) * time.Microsecond):
 	}
-	_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	_ = cmd.Process.Signal(syscall.SIGKILL) // the process may have ended already
 	return <-done
 }
 
-// A training that is killed leaves its best so far as an optimizer.
+// A killed training leaves its best network so far as an optimizer.
 func TestAKilledTrainingLeavesItsBest(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	cmd := exec.Command(binary(t), append([]string{"meta-train", "-q", "--out", run, "--time", "10m", "--meta-lr", "0.02"}, tiny...)...)
@@ -159,18 +159,18 @@ func TestAKilledTrainingLeavesItsBest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// All bests but the last one or two: those after the last state was saved.
+	// Only the last one or two bests may be missing: those after the last saved state.
 	if at := best(); !slices.Contains(at[2:], float64(o.Provenance.MetaSteps)) {
 		t.Errorf("the optimizer is of meta-step %d, of the bests %v", o.Provenance.MetaSteps, at)
 	}
 	reproduces(t, filepath.Join(run, optimizerFile))
 }
 
-// Two interrupts end a training at once, and lose no more than a kill does.
+// A second interrupt ends a training at once, and loses no more than a kill does.
 func TestASecondInterruptEndsATrainingAtOnce(t *testing.T) {
 	program, dir := binary(t), t.TempDir()
 	run := filepath.Join(dir, "run")
-	// Meta-steps of a second and more: the first interrupt alone waits for one.
+	// Meta-steps take a second or more, and the first interrupt waits for the end of one.
 	args := []string{"meta-train", "-q", "--out", run, "--meta-steps", "1000", "--batch", "4096", "--steps", "2000", "--unroll", "1000", "--hidden", "4",
 		"--valid-runs", "1", "--valid-steps", "1", "--rules", "none"}
 	var stderr bytes.Buffer
@@ -196,7 +196,7 @@ func TestASecondInterruptEndsATrainingAtOnce(t *testing.T) {
 	goesOn(t, run)
 }
 
-// A folder that vanishes under a run, and comes back.
+// The folder of a run vanishes during the run, and comes back.
 func TestAVanishedFolder(t *testing.T) {
 	program, dir := binary(t), t.TempDir()
 	args := append([]string{"meta-train", "-q", "--out", "run", "--meta-steps", "3000"}, tiny...)

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// defaultKills is how many trainings a test run kills; METAOPT_KILLS=200 is the full number.
+// defaultKills is the number of kills in a test run. METAOPT_KILLS=200 is the full number.
 const defaultKills = 10
 
 func kills() int {

@@ -11,7 +11,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// load is metaopt.Load, with the remedy, or metaopt.Pretrained for pretrained:NAME.
+// load is metaopt.Load with remedies in its errors, or metaopt.Pretrained for pretrained:NAME.
 func load(path string) (*metaopt.Optimizer, error) {
 	if o, ok, err := loadPretrained(path); ok {
 		return o, err
@@ -35,8 +35,8 @@ func load(path string) (*metaopt.Optimizer, error) {
 	return nil, err
 }
 
-// distinctNames names each optimizer as its file does. Those whose names are not
-// theirs alone are named by as much of their path's end as tells them apart.
+// distinctNames names each optimizer as its file does. Optimizers with the same name, or with a name in taken, are named by
+// the end of their path, as much of it as is needed to tell them apart.
 func distinctNames(paths []string, optimizers []*metaopt.Optimizer, taken []string) []string {
 	names := make([]string, len(optimizers))
 	for i, o := range optimizers {
@@ -47,23 +47,23 @@ func distinctNames(paths []string, optimizers []*metaopt.Optimizer, taken []stri
 			slices.Contains(names[:i], names[i]) || slices.Contains(names[i+1:], names[i])
 	}
 	for length := 1; ; length++ {
-		var again []int
+		var clashing []int
 		for i := range names {
 			if clash(i) {
-				again = append(again, i)
+				clashing = append(clashing, i)
 			}
 		}
-		if len(again) == 0 {
+		if len(clashing) == 0 {
 			return names
 		}
 		more := false
-		for _, i := range again {
+		for _, i := range clashing {
 			parts := strings.Split(filepath.ToSlash(filepath.Clean(paths[i])), "/")
 			more = more || length <= len(parts)
 			names[i] = strings.TrimSuffix(strings.Join(parts[max(0, len(parts)-length):], "/"), ".mopt")
 		}
-		if !more { // a path named like a rule
-			for _, i := range again {
+		if !more { // the whole path is still the name of a rule
+			for _, i := range clashing {
 				names[i] += ".mopt"
 			}
 			return names

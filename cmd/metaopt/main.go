@@ -1,5 +1,5 @@
-// Command metaopt meta-trains learned optimizers, compares them with tuned
-// hand-designed ones, and looks into their files.
+// Command metaopt meta-trains learned optimizers, compares them with tuned hand-designed optimizers, and shows what is in
+// their files.
 package main
 
 import (
@@ -11,9 +11,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks for an orderly end; the second one kills.
+	// The first signal asks for an orderly end. The second one kills.
 	context.AfterFunc(ctx, stop)
-	// A reader that goes away must not kill a training: writes fail instead.
+	// If the reader of standard output goes away, writes fail. A SIGPIPE would kill the training.
 	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// small settings that train in a fraction of a second.
+// small are flags for a training of a fraction of a second.
 var small = []string{"--batch", "4", "--steps", "10", "--unroll", "5", "--hidden", "4", "--valid-runs", "2", "--valid-every", "5",
 	"--runs", "3", "--tune-runs", "2"}
 
-// answer is what a command line gave.
+// answer is the exit code and the output of a command line.
 type answer struct {
 	code           int
 	stdout, stderr string
@@ -40,8 +40,7 @@ func succeed(t *testing.T, args ...string) answer {
 	return a
 }
 
-// fail runs a command line that must fail with a code and one line on stderr that
-// holds all of the words.
+// fail runs a command line that must fail with a code, and with one line on stderr that contains all words.
 func fail(t *testing.T, code int, args []string, words ...string) {
 	t.Helper()
 	a := cli(t.Context(), args...)
@@ -56,7 +55,7 @@ func fail(t *testing.T, code int, args []string, words ...string) {
 	}
 }
 
-// trained returns the optimizer of a short training, the same one for each set of flags.
+// trained returns the file of a short training's optimizer. Equal flags give the same file.
 func trained(t *testing.T, flags ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
@@ -83,7 +82,7 @@ func readFile(t *testing.T, path string) string {
 	return string(data)
 }
 
-// lines returns the objects of a log.
+// lines returns the JSON objects in a log.
 func lines(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	var all []map[string]any

@@ -11,7 +11,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// trainFlags is what meta-train was asked for.
+// trainFlags are the flags of metaopt meta-train.
 type trainFlags struct {
 	recipe  recipeFlags
 	print   string
@@ -22,7 +22,7 @@ type trainFlags struct {
 
 	resume string // folder
 	replay string // file
-	until  int    // meta-step, of replay
+	until  int    // meta-step to replay
 }
 
 func newMetaTrain(a *app) *cobra.Command {
@@ -75,7 +75,7 @@ const (
 	printAll = "all"
 )
 
-// printRecipe prints what the flags mean.
+// printRecipe prints the recipe that the flags make.
 func (f *trainFlags) printRecipe(a *app) error {
 	r, err := f.recipe.recipe()
 	if err != nil {
@@ -95,19 +95,19 @@ func (f *trainFlags) printRecipe(a *app) error {
 func (f *trainFlags) add(cmd *cobra.Command) {
 	f.recipe.add(cmd, recipe.Latest, nil)
 	fs := cmd.Flags()
-	fs.Var(text{&f.recipe.file, "FILE"}, "recipe", "train by a recipe: a file of JSON, that of an optimizer, or pretrained:NAME; flags that are set take the place of what it says")
-	fs.Var(choice{&f.print, []string{printSet, printAll}}, "print-recipe", "print the recipe that the flags make, what is set or --print-recipe=all, and end")
+	fs.Var(textFlag{&f.recipe.file, "FILE"}, "recipe", "train by a recipe: a file of JSON, that of an optimizer, or pretrained:NAME; flags that are set take the place of what it says")
+	fs.Var(choiceFlag{&f.print, []string{printSet, printAll}}, "print-recipe", "print the recipe that the flags make, what is set or --print-recipe=all, and end")
 	fs.Lookup("print-recipe").NoOptDefVal = printSet
-	fs.Var(text{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
-	fs.Var(text{&f.out, "DIR"}, "out", "run folder (runs/<task>-seed<S> unless set)")
-	fs.Var(text{&f.TensorBoard, "DIR"}, "tensorboard", "write event files for TensorBoard to a folder, which may have some already")
-	fs.Var(count{&f.Runs, 1}, "runs", "fresh instances of the final comparison")
-	fs.Var(count{&f.TuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
+	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.Var(textFlag{&f.out, "DIR"}, "out", "run folder (runs/<task>-seed<S> unless set)")
+	fs.Var(textFlag{&f.TensorBoard, "DIR"}, "tensorboard", "write event files for TensorBoard to a folder, which may have some already")
+	fs.Var(countFlag{&f.Runs, 1}, "runs", "fresh instances of the final comparison")
+	fs.Var(countFlag{&f.TuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
 	fs.StringSliceVar(&f.Rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
-	fs.Var(span{&f.SaveEvery}, "save-every", "longest time between two states that are saved")
-	fs.Var(text{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite and --tensorboard may be set")
-	fs.Var(text{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")
-	fs.Var(count{&f.until, 0}, "until", "the meta-step of --replay")
+	fs.Var(spanFlag{&f.SaveEvery}, "save-every", "longest time between two states that are saved")
+	fs.Var(textFlag{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite and --tensorboard may be set")
+	fs.Var(textFlag{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")
+	fs.Var(countFlag{&f.until, 0}, "until", "the meta-step of --replay")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
 	complete(cmd, "print-recipe", printSet, printAll)

@@ -11,11 +11,11 @@ import (
 	"learnedopt/metaopt"
 )
 
-// pretrainedPrefix stands before the name of an optimizer that ships with the
-// program, wherever a .mopt file can be named.
+// pretrainedPrefix begins the name of an optimizer that ships with the program. Such a name can replace the path of a .mopt
+// file everywhere.
 const pretrainedPrefix = "pretrained:"
 
-// loadPretrained loads pretrained:NAME; ok is false if path is none.
+// loadPretrained loads pretrained:NAME. ok is false if path does not begin with pretrained:.
 func loadPretrained(path string) (o *metaopt.Optimizer, ok bool, err error) {
 	name, ok := strings.CutPrefix(path, pretrainedPrefix)
 	if !ok {
@@ -29,7 +29,7 @@ func loadPretrained(path string) (o *metaopt.Optimizer, ok bool, err error) {
 	return o, true, err
 }
 
-// card returns the model card of pretrained:NAME, "" if path is a file's.
+// card returns the model card of pretrained:NAME, or "" if path is the path of a file.
 func card(path string) (string, error) {
 	name, ok := strings.CutPrefix(path, pretrainedPrefix)
 	if !ok {
@@ -38,12 +38,12 @@ func card(path string) (string, error) {
 	return metaopt.ModelCard(name)
 }
 
-// completeOptimizers offers .mopt files and what ships with the program.
+// completeOptimizers offers .mopt files and the optimizers that ship with the program.
 func completeOptimizers(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if !strings.HasPrefix(pretrainedPrefix, begun) && !strings.HasPrefix(begun, pretrainedPrefix) {
 		return []cobra.Completion{"mopt"}, cobra.ShellCompDirectiveFilterFileExt
 	}
-	// The shell lists files or what it is given, not both.
+	// The shell lists either files or given names, not both. So this function lists the files itself.
 	var offers []cobra.Completion
 	for _, name := range metaopt.PretrainedNames() {
 		if name = pretrainedPrefix + name; strings.HasPrefix(name, begun) {
@@ -61,7 +61,7 @@ func completeOptimizers(_ *cobra.Command, _ []string, begun string) ([]cobra.Com
 		case !strings.HasPrefix(name, begun) || strings.HasPrefix(name, "."):
 		case e.IsDir():
 			offers = append(offers, name+string(filepath.Separator))
-			directive |= cobra.ShellCompDirectiveNoSpace // what is in the folder may follow
+			directive |= cobra.ShellCompDirectiveNoSpace // the user may type on, for a file in the folder
 		case filepath.Ext(name) == ".mopt":
 			offers = append(offers, name)
 		}

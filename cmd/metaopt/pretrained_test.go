@@ -13,7 +13,7 @@ import (
 
 const shipped = pretrainedPrefix + "quadratic-uniform"
 
-// What ships is what a file with the same bytes is, wherever a file can be named.
+// Wherever a file can be named, a pretrained optimizer gives the same result as a file with the same bytes.
 func TestPretrainedInPlaceOfAFile(t *testing.T) {
 	file := "../../metaopt/pretrained/quadratic-uniform.mopt"
 	var rules [2]compare.Comparison

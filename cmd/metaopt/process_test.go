@@ -18,7 +18,7 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// exitCode is a process's, -1 if a signal killed it.
+// exitCode returns a process's exit code, or -1 if a signal killed it.
 func exitCode(t *testing.T, err error) int {
 	t.Helper()
 	var exit *exec.ExitError
@@ -47,7 +47,7 @@ func TestExitCodesOfTheProgram(t *testing.T) {
 	}
 }
 
-// A path of the kernels that there is not must not be silent.
+// An unknown path of kernels must be an error, not silently replaced.
 func TestUnknownKernelsAreRefused(t *testing.T) {
 	cmd := exec.Command(binary(t), "version")
 	cmd.Env = append(os.Environ(), "METAOPT_SIMD=abacus")
@@ -83,8 +83,8 @@ func TestSignalsEndATrainingInOrder(t *testing.T) {
 	}
 }
 
-// A signal that cannot be caught, and one that can, in the middle of a sweep: the same command
-// goes on, and every record is there once.
+// A sweep is ended in the middle by SIGKILL or by a signal that can be caught. The same command then continues it, and every
+// record is there once.
 func TestSignalsEndASweep(t *testing.T) {
 	program, dir := binary(t), t.TempDir()
 	args := []string{"sweep", "pretrained:quadratic", "--batch", "16", "--axis", "dims=2,3,4,5,6,7,8,9,10,11", "--runs", "8", "--tune-runs", "4",
@@ -125,7 +125,7 @@ func TestSignalsEndASweep(t *testing.T) {
 	}
 }
 
-// Nobody reads what the program prints; the run folder is complete all the same.
+// If standard output is closed, the run folder is complete all the same.
 func TestStandardOutputIsClosed(t *testing.T) {
 	program := binary(t)
 	shell, err := exec.LookPath("sh")

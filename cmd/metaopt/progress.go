@@ -8,14 +8,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// A meter is a progress bar on a terminal, with the rate and the time that is left. Elsewhere,
-// and with --quiet, it shows nothing.
+// A meter is a progress bar on a terminal, with the rate and the remaining time. If stderr is no terminal, or with --quiet,
+// it shows nothing.
 type meter struct {
 	bar   *progressbar.ProgressBar
 	max   int64
 	began time.Time
-	spent atomic.Int64 // before began, in nanoseconds
-	limit atomic.Int64 // of a clock, in nanoseconds
+	spent atomic.Int64 // time spent before began, in nanoseconds
+	limit atomic.Int64 // end of a clock's time, in nanoseconds; 0 if the meter is no clock
 	n     atomic.Int64
 	text  atomic.Value // string
 	unit  atomic.Value // string
@@ -36,7 +36,7 @@ func (a *app) meter(max int64, text string, more ...progressbar.Option) *meter {
 		progressbar.OptionSetWriter(f),
 		progressbar.OptionSetDescription(text),
 		progressbar.OptionSetWidth(24),
-		progressbar.OptionSetPredictTime(false), // of a bar that stands still it would be wrong
+		progressbar.OptionSetPredictTime(false), // while the bar stands still, the prediction would be wrong
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(50 * time.Millisecond),
 		progressbar.OptionSetRenderBlankState(true),
@@ -52,31 +52,31 @@ func (a *app) count(max int64, text string) *meter {
 	return a.meter(max, text, progressbar.OptionShowCount())
 }
 
-// bytes returns a meter of a download, which shows its rate by itself.
+// bytes returns a meter for a download. The bar itself shows the rate.
 func (a *app) bytes(max int64, text string) *meter {
 	return a.meter(max, text, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
 }
 
-// clock returns a meter that follows the time by itself, up to limit.
+// clock returns a meter that shows the elapsed time, up to limit. It needs no calls of set.
 func (a *app) clock(limit time.Duration, text string) *meter {
 	m := a.meter(limit.Milliseconds(), text)
 	m.limit.Store(int64(limit))
 	return m
 }
 
-// after says how long the phase had taken before it was interrupted.
+// after adds the time that the phase took before it was interrupted.
 func (m *meter) after(spent time.Duration) *meter {
 	m.spent.Store(int64(spent))
 	return m
 }
 
-// of says what is counted, for the rate.
+// of sets the name of the counted units, for the rate.
 func (m *meter) of(unit string) *meter {
 	m.unit.Store(unit)
 	return m
 }
 
-// run keeps the times right, also while nothing is done.
+// run updates the times, also while the number done does not change.
 func (m *meter) run() {
 	defer close(m.done)
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -99,8 +99,8 @@ func (m *meter) run() {
 	}
 }
 
-// pace is the rate at which units are done, and the time that the rest takes at this rate: ", 4.2
-// runs/s, 12s left". "" before the first one is done and after the last.
+// pace returns the rate and the remaining time at this rate: ", 4.2 runs/s, 12s left". It returns "" before the first unit
+// is done and after the last.
 func pace(done, max int64, elapsed time.Duration, unit string) string {
 	if done <= 0 || done >= max || elapsed <= 0 {
 		return ""
@@ -121,8 +121,8 @@ func left(d time.Duration) time.Duration {
 	return max(0, d+time.Second-1).Truncate(time.Second)
 }
 
-// set says how much is done. The bar stops short of its end: a bar that is full is gone, and
-// what comes after the last step may take a while.
+// set sets the number done. The bar never becomes completely full: a full bar disappears, and the work after the last step
+// may take a while.
 func (m *meter) set(done int64) {
 	if m.bar != nil {
 		m.n.Store(done)
@@ -136,7 +136,7 @@ func (m *meter) describe(text string) {
 	}
 }
 
-// progress is set as the callback that other packages know.
+// progress is set with the signature of other packages' progress callbacks.
 func (m *meter) progress(done, _ int) { m.set(int64(done)) }
 
 // close removes the bar.

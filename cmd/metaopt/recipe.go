@@ -15,13 +15,13 @@ import (
 	"learnedopt/recipe"
 )
 
-// recipeFlags are the options of a recipe as flags: the settings are those that were set, in their order.
+// recipeFlags are the options of a recipe as flags. settings holds the flags that were set, in their order.
 type recipeFlags struct {
 	settings []recipe.Setting
 	file     string
 }
 
-// add adds flags for the options that are wanted, nil for all. version is the version of the defaults that help shows.
+// add adds flags for the wanted options; nil means all options. version is the version of the defaults that help shows.
 func (f *recipeFlags) add(cmd *cobra.Command, version int, wanted []string) {
 	fs := cmd.Flags()
 	for _, o := range recipe.Options() {
@@ -47,7 +47,7 @@ func (f *recipeFlags) add(cmd *cobra.Command, version int, wanted []string) {
 	}
 }
 
-// recipe returns what the flags say, over that of the file if there is one.
+// recipe returns the recipe of the flags. If there is a file, the flags that are set override the file's recipe.
 func (f *recipeFlags) recipe() (recipe.Recipe, error) {
 	var r recipe.Recipe
 	if f.file != "" {
@@ -63,7 +63,7 @@ func (f *recipeFlags) recipe() (recipe.Recipe, error) {
 	return r, taskError(err)
 }
 
-// loadRecipe reads a recipe from a file of JSON, or from that of an optimizer.
+// loadRecipe reads a recipe from a JSON file, or from the file of an optimizer.
 func loadRecipe(path string) (recipe.Recipe, error) {
 	if filepath.Ext(path) != ".mopt" && !strings.HasPrefix(path, recipe.PretrainedPrefix) {
 		r, err := recipe.Load(path)
@@ -87,7 +87,7 @@ func loadRecipe(path string) (recipe.Recipe, error) {
 type recipeFlag struct {
 	recipe.Option
 	to    *recipeFlags
-	shown string // the default, then what was set
+	shown string // the default, or the value if it was set
 }
 
 var _ pflag.Value = (*recipeFlag)(nil)
@@ -108,7 +108,7 @@ func (o *recipeFlag) Set(text string) error {
 // Type implements pflag.Value.
 func (o *recipeFlag) Type() string { return o.Placeholder() }
 
-// loadInit loads what Recipe.Init names, with the remedy; nil for "".
+// loadInit loads the optimizer named by Recipe.Init, with remedies in its errors. For "" it returns nil.
 func loadInit(name string) (*metaopt.Optimizer, error) {
 	if name == "" {
 		return nil, nil

@@ -10,7 +10,8 @@ import (
 	"learnedopt/recipe"
 )
 
-// What flags mean is printed, and is the same training from the file that was printed, whole or in short, and from the optimizer's own.
+// --print-recipe prints the recipe of the flags. The printed recipe, with or without defaults, and the recipe in the
+// optimizer's file give the same training as the flags.
 func TestARecipeIsTheTrainingOfItsFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	flags := append([]string{"meta-train", "--meta-steps", "5", "--memory", "0", "--second-derivatives=false", "--clip", "inf", "--name", "it's me"}, small...)
@@ -39,7 +40,7 @@ func TestARecipeIsTheTrainingOfItsFlags(t *testing.T) {
 		if readFile(t, filepath.Join(out, optimizerFile)) != want {
 			t.Errorf("%s trains other bytes", file)
 		}
-		// A flag beside it counts.
+		// A flag overrides the recipe.
 		out = filepath.Join(t.TempDir(), "run")
 		succeed(t, append([]string{"meta-train", "--recipe", file, "--seed", "3", "--dims", "2", "--out", out}, kept...)...)
 		o, err := metaopt.Load(filepath.Join(out, optimizerFile))
@@ -50,14 +51,14 @@ func TestARecipeIsTheTrainingOfItsFlags(t *testing.T) {
 			t.Errorf("%s with --seed 3 --dims 2: %+v, %v", file, r, err)
 		}
 	}
-	// The network of a file from before recipes is trained by its command.
+	// A file from before recipes gives the recipe of its command.
 	before := succeed(t, "meta-train", "--recipe", filepath.Join(beforeRecipes, "whole.mopt"), "--print-recipe").stdout
 	if got := readJSON(t, before); got["defaults"] != 1.0 || got["objective"] != "log" || got["meta_steps"] != 60.0 {
 		t.Errorf("it is %s", before)
 	}
 }
 
-// beforeRecipes is a run from before there were recipes, wherever a test has gone.
+// beforeRecipes is the absolute path of a run from before recipes existed. Tests may change the working folder.
 var beforeRecipes = func() string {
 	dir, err := filepath.Abs("../../runfolder/testdata/run-before-recipes")
 	if err != nil {
@@ -66,7 +67,7 @@ var beforeRecipes = func() string {
 	return dir
 }()
 
-// Of the defaults the latest version counts, unless an older one is asked for.
+// The latest version of the defaults applies, unless a flag sets an older one.
 func TestVersionsOfDefaults(t *testing.T) {
 	for flags, want := range map[string]string{
 		"":                          "--second-derivatives --valid-every 50 --valid-runs 8 --defaults 2 --seed 0",

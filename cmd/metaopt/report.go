@@ -12,7 +12,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// reportFlags is what report was asked for.
+// reportFlags are the flags of metaopt report.
 type reportFlags struct {
 	out   string
 	title string
@@ -39,8 +39,8 @@ needs no network and nothing beside it: mail it, or open it on a phone.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.VarP(text{&f.out, "FILE"}, "out", "o", "file to write, - for standard output; one of that name is replaced")
-	fs.Var(text{&f.title, "TEXT"}, "title", "heading of the page")
+	fs.VarP(textFlag{&f.out, "FILE"}, "out", "o", "file to write, - for standard output; one of that name is replaced")
+	fs.Var(textFlag{&f.title, "TEXT"}, "title", "heading of the page")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no remarks")
 	if err := cmd.MarkFlagFilename("out", "html"); err != nil {
 		panic("metaopt: " + err.Error())

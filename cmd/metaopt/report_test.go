@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The page is made of what meta-train really writes.
+// The page is made from a real run folder of meta-train.
 func TestReportOfARun(t *testing.T) {
 	dir := filepath.Dir(trained(t, "--rules", "adam,sgd"))
 	out := filepath.Join(t.TempDir(), "page.html")
@@ -24,7 +24,7 @@ func TestReportOfARun(t *testing.T) {
 	if strings.Contains(page, "left out: ") {
 		t.Error("a line of the log was not understood")
 	}
-	// Replaced as a whole, and to standard output the same.
+	// An existing page is replaced as a whole. Standard output gets the same page.
 	if again := succeed(t, "report", dir, "--out", "-", "--title", "Two <rules>"); again.stdout != page {
 		t.Error("standard output gets another page")
 	}

@@ -5,24 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"learnedopt/baselines"
-	"learnedopt/compare"
 	"learnedopt/internal/nearest"
-	"learnedopt/metaopt"
-	"learnedopt/optimizer"
-	"learnedopt/recipe"
 	"learnedopt/report"
+	"learnedopt/reproduce"
 	"learnedopt/tasks"
 )
 
-// reproduceFlags is what reproduce was asked for.
+// reproduceFlags are the flags of metaopt reproduce.
 type reproduceFlags struct {
 	optimizers     []string
 	runs, tuneRuns int
@@ -34,6 +28,9 @@ type reproduceFlags struct {
 	quick, fresh   bool
 	quiet          bool
 }
+
+// listName is what lists the targets, as no target does.
+const listName = "list"
 
 // What --quick reduces.
 const (
@@ -51,7 +48,7 @@ func newReproduce(a *app) *cobra.Command {
 rules, run them and the learned optimizers on fresh instances, draw the curves with 95%
 intervals and the paper's values beside them, and print both. Without a figure, list them.
 
-The target "` + tableName + `" makes the table of results; "` + allName + `" draws all figures.
+The target "` + reproduce.Table + `" makes the table of results; "` + reproduce.All + `" draws all figures.
 
 What is finished is kept in the folder's cache: an interrupted command continues where it
 was, and with another optimizer the hand-designed rules are not tuned again. Of several
@@ -59,8 +56,8 @@ targets each gets the optimizers that were meta-trained on its kind of task, or 
 a pretrained one.`,
 		Example: `  metaopt reproduce mnist --optimizer optimizer.mopt
   metaopt reproduce quadratics --quick
-  metaopt reproduce ` + tableName + ` --rows mnist-100,relu-100 --out results`,
-		ValidArgs: append(figureNames(), tableName, allName, listName),
+  metaopt reproduce ` + reproduce.Table + ` --rows mnist-100,relu-100 --out results`,
+		ValidArgs: append(reproduce.FigureNames(), reproduce.Table, reproduce.All, listName),
 		Args:      reproduceArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.quiet = f.quiet
@@ -68,8 +65,8 @@ a pretrained one.`,
 			if len(args) == 0 || args[0] == listName {
 				return listFigures(a.stdout)
 			}
-			if set("rows") && args[0] != tableName {
-				return usagef("--rows is for metaopt reproduce %s", tableName)
+			if set("rows") && args[0] != reproduce.Table {
+				return usagef("--rows is for metaopt reproduce %s", reproduce.Table)
 			}
 			if f.quick {
 				for _, q := range []struct {
@@ -87,26 +84,26 @@ a pretrained one.`,
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.optimizers, "optimizer", nil, "`FILE` of a learned optimizer, or pretrained:NAME; may be repeated (pretrained ones unless set)")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances to compare on")
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
-	fs.Var(text{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
-	fs.Var(text{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
-	fs.StringSliceVar(&f.rows, "rows", nil, tableName+": `NAMES` of rows, all unless set: "+strings.Join(rowNames(), ", "))
-	fs.Var(text{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances to compare on")
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
+	fs.Var(textFlag{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
+	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.StringSliceVar(&f.rows, "rows", nil, reproduce.Table+": `NAMES` of rows, all unless set: "+strings.Join(reproduce.RowNames(), ", "))
+	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
 	fs.BoolVar(&f.quick, "quick", false, "a glance: fewer runs, and a coarse grid of learning rates")
 	fs.BoolVar(&f.fresh, "fresh", false, "compute everything again, whatever the cache holds")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
-	complete(cmd, "rows", rowNames()...)
-	complete(cmd, "data", mnistTask, "fashion-mnist", "digits")
+	complete(cmd, "rows", reproduce.RowNames()...)
+	complete(cmd, "data", reproduce.DefaultData, "fashion-mnist", "digits")
 	return cmd
 }
 
 func reproduceArgs(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) > 1:
-		return usagef("%s draws one figure, or %s", cmd.CommandPath(), allName)
+		return usagef("%s draws one figure, or %s", cmd.CommandPath(), reproduce.All)
 	case len(args) == 1 && !slices.Contains(cmd.ValidArgs, args[0]):
 		return usagef("there is no figure %q, did you mean %q? There are %s", args[0], nearest.Name(args[0], cmd.ValidArgs), strings.Join(cmd.ValidArgs, ", "))
 	}
@@ -115,184 +112,126 @@ func reproduceArgs(cmd *cobra.Command, args []string) error {
 
 func listFigures(w io.Writer) error {
 	var rows [][]string
-	for _, f := range figures {
-		rows = append(rows, []string{f.name, f.number, f.title})
+	for _, f := range reproduce.Figures() {
+		rows = append(rows, []string{f.Name, f.Number, f.Title})
 	}
-	rows = append(rows, []string{tableName, "", fmt.Sprintf("the table of results, %d rows", len(resultRows()))},
-		[]string{allName, "", "all figures"})
+	rows = append(rows, []string{reproduce.Table, "", fmt.Sprintf("the table of results, %d rows", len(reproduce.RowNames()))},
+		[]string{reproduce.All, "", "all figures"})
 	return report.Table(w, []string{"figure", "in the paper", "what"}, rows)
 }
 
-// A reproduction is under way.
-type reproduction struct {
-	*app
-	reproduceFlags
-	store    *store
-	entrants []entrant // that were named
-	shipped  map[string]entrant
-	one      bool // only one target
+// config is what the flags ask for.
+func (f *reproduceFlags) config(target string) (reproduce.Config, error) {
+	c := reproduce.Config{
+		Target: target, Runs: f.runs, TuneRuns: f.tuneRuns, Grid: f.grid, Seed: f.seed, Data: f.data, DataDir: f.dataDir,
+		Rows: f.rows, Out: f.out, Quick: f.quick, Fresh: f.fresh,
+	}
+	for _, name := range f.rows {
+		if names := reproduce.RowNames(); !slices.Contains(names, name) {
+			return c, usagef("--rows: there is no row %q, did you mean %q? There are %s", name, nearest.Name(name, names), strings.Join(names, ", "))
+		}
+	}
+	optimizers, err := loadAll(f.optimizers)
+	if err != nil {
+		return c, err
+	}
+	for i, name := range distinctNames(f.optimizers, optimizers, defaultRules) {
+		c.Optimizers = append(c.Optimizers, reproduce.Optimizer{Name: name, Path: f.optimizers[i], Optimizer: optimizers[i]})
+	}
+	return c, nil
 }
 
 func (f *reproduceFlags) run(ctx context.Context, a *app, target string) error {
-	r := &reproduction{app: a, reproduceFlags: *f, shipped: map[string]entrant{}, one: target != allName && target != tableName}
-	for _, name := range r.rows {
-		if !slices.Contains(rowNames(), name) {
-			return usagef("--rows: there is no row %q, did you mean %q? There are %s", name, nearest.Name(name, rowNames()), strings.Join(rowNames(), ", "))
-		}
-	}
-	if r.data == "" {
-		r.data = mnistTask
-	}
-	optimizers, err := loadAll(r.optimizers)
+	c, err := f.config(target)
 	if err != nil {
 		return err
 	}
-	for i, name := range distinctNames(r.optimizers, optimizers, defaultRules) {
-		e, err := newEntrant(r.optimizers[i])
-		if err != nil {
-			return err
-		}
-		e.name = name
-		r.entrants = append(r.entrants, e)
-	}
-	if r.out == "" {
-		r.out = filepath.Join("runs", "reproduce")
-	}
-	r.store = &store{app: a, dir: filepath.Join(r.out, "cache"), fresh: r.fresh}
-	if err := r.check(target); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(r.store.dir, 0o755); err != nil {
-		return fmt.Errorf("%w; choose another folder with --out", err)
+	r, err := reproduce.New(c, &reproducing{comparing{app: a}})
+	if err != nil {
+		return reproduceError(err)
 	}
 	switch target {
-	case tableName:
-		err = r.table(ctx)
-	case allName:
-		for _, fig := range figures {
-			if err = r.figure(ctx, fig); err != nil {
+	case reproduce.Table:
+		err = a.table(ctx, r)
+	case reproduce.All:
+		for _, name := range reproduce.FigureNames() {
+			if err = a.figure(ctx, r, name); err != nil {
 				break
 			}
 		}
 	default:
-		err = r.figure(ctx, figures[slices.Index(figureNames(), target)])
+		err = a.figure(ctx, r, target)
 	}
 	if errors.Is(err, context.Canceled) {
-		return &interruptedError{fmt.Sprintf("interrupted; what was finished is in %s, and the same command continues", r.store.dir)}
+		return &interruptedError{fmt.Sprintf("interrupted; what was finished is in %s, and the same command continues", r.Cache())}
+	}
+	return reproduceError(err)
+}
+
+// figure makes a figure and prints its table.
+func (a *app) figure(ctx context.Context, r *reproduce.Reproduction, name string) error {
+	d, err := r.Figure(ctx, name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s (%s): %s\n\n", d.Name, d.Number, d.Title)
+	if err := d.Write(a.stdout, report.Table); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "\nWritten to %s: %s\n\n", d.Dir, strings.Join(d.Files, ", "))
+	return nil
+}
+
+// table makes the table of results and prints it.
+func (a *app) table(ctx context.Context, r *reproduce.Reproduction) error {
+	t, err := r.Table(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.Write(a.stdout, report.Table); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "\nWritten to %s: %s, a picture of each row\n", t.Dir, strings.Join(t.Files, ", "))
+	return nil
+}
+
+// reproduceError is an error of package reproduce with the flags that help.
+func reproduceError(err error) error {
+	var (
+		task   *reproduce.TaskError
+		none   *reproduce.NoOptimizerError
+		folder *reproduce.FolderError
+	)
+	switch {
+	case errors.As(err, &task):
+		return taskError(task.Err)
+	case errors.As(err, &none):
+		return usagef("%w with --optimizer", none)
+	case errors.As(err, &folder):
+		return fmt.Errorf("%w with --out", folder)
 	}
 	return err
 }
 
-// check finds out ahead of a long computation whether there are data and optimizers.
-func (r *reproduction) check(target string) error {
-	one := func(task, options string) error {
-		if _, err := r.family(task, options); err != nil {
-			return err
-		}
-		_, err := r.learned(task)
-		return err
-	}
-	if target == tableName {
-		for _, row := range r.chosenRows() {
-			if err := one(row.task, row.options); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for _, f := range figures {
-		if target == allName || target == f.name {
-			if err := one(f.task, f.options); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
+// reproducing shows how far a reproduction is.
+type reproducing struct{ comparing }
 
-// family returns a task with some options, on the data set that was asked for.
-func (r *reproduction) family(task, options string) (optimizer.Family, error) {
-	if task == mnistTask {
-		task = r.data
-	}
-	spec, err := tasks.Parse(task + " " + options)
-	if err != nil {
-		return nil, taskError(err)
-	}
-	families, err := tasks.Families(r.dataDir, spec)
-	if err != nil {
-		return nil, taskError(err)
-	}
-	return families[0], nil
-}
+var _ reproduce.Listener = (*reproducing)(nil)
 
-// asPublished says whether the paper's values are of this task.
-func (r *reproduction) asPublished(task string) bool { return task != mnistTask || r.data == mnistTask }
-
-// learned returns the optimizers to run on a task: of those that were named the ones that were
-// meta-trained on the task, else on its kind, and else the pretrained one. If
-// only one figure is drawn it is all that were named.
-func (r *reproduction) learned(task string) ([]entrant, error) {
-	if r.one && len(r.entrants) > 0 {
-		return r.entrants, nil
-	}
-	word := func(e entrant) string {
-		first, _, _ := strings.Cut(e.optimizer.Provenance.Task, " ")
-		return first
-	}
-	quadratic := func(task string) bool { return strings.HasPrefix(task, "quadratic") }
-	for _, fits := range []func(entrant) bool{
-		func(e entrant) bool { return quadratic(task) && word(e) == task },
-		func(e entrant) bool { return quadratic(task) == quadratic(word(e)) },
-	} {
-		if some := slices.DeleteFunc(slices.Clone(r.entrants), func(e entrant) bool { return !fits(e) }); len(some) > 0 {
-			return some, nil
+// Hear shows what happens.
+func (r *reproducing) OnEvent(event reproduce.Event) {
+	switch e := event.(type) {
+	case reproduce.FigureStarted:
+		if e.Of == 1 {
+			r.note("%s, %s, on %s", e.Figure.Name, e.Figure.Number, e.Task)
+		} else {
+			r.note("%s, %s, %d of %d: %s", e.Figure.Name, e.Figure.Number, e.Index+1, e.Of, e.Task)
 		}
+	case reproduce.RowStarted:
+		r.note("row %d of %d: %s", e.Index+1, e.Of, e.Row)
+	case reproduce.Comparing:
+		r.comparing.OnEvent(e.Event)
+	case reproduce.Damaged:
+		r.note("%s is damaged and is computed again: %v", e.Path, e.Err)
 	}
-	wanted := []string{"mlp"}
-	if quadratic(task) {
-		wanted = []string{task, "quadratic", "quadratic-uniform"}
-	}
-	for _, name := range wanted {
-		if !slices.Contains(metaopt.PretrainedNames(), name) {
-			continue
-		}
-		if e, ok := r.shipped[name]; ok {
-			return []entrant{e}, nil
-		}
-		e, err := newEntrant(pretrainedPrefix + name)
-		r.shipped[name] = e
-		return []entrant{e}, err
-	}
-	return nil, usagef("no optimizer that ships with the program is for %s; name one with --optimizer", task)
-}
-
-// versus returns the comparison on a task; long ones are tuned with less.
-func (r *reproduction) versus(task, options string, steps int) (versus, error) {
-	family, err := r.family(task, options)
-	v := versus{family: family, steps: steps, runs: r.runs, seed: r.seed, rules: defaultRules}
-	v.tuneRuns, v.grid = baselines.Effort(steps, r.tuneRuns, r.grid)
-	return v, err
-}
-
-// compareCommand is the command line that prints the comparison of an entrant.
-func (v versus) compareCommand(path string) string {
-	args := append([]string{"metaopt", "compare", path}, taskArgs(v.family.Name())...)
-	args = append(args, "--steps", fmt.Sprint(v.steps), "--runs", fmt.Sprint(v.runs), "--tune-runs", fmt.Sprint(v.tuneRuns))
-	if v.grid != defaultGrid {
-		args = append(args, "--grid", fmt.Sprint(v.grid))
-	}
-	args = append(args, "--seed", fmt.Sprint(v.seed))
-	for i, arg := range args {
-		args[i] = recipe.Quote(arg)
-	}
-	return strings.Join(args, " ")
-}
-
-// short prints three significant digits.
-func short(x float64) string {
-	if s := fmt.Sprintf("%.3g", x); compare.Number(x).Finite() {
-		return s
-	}
-	return "–"
 }

@@ -14,8 +14,8 @@ import (
 	"learnedopt/runfolder"
 )
 
-// only refuses flags that a saved state settles.
-func only(cmd *cobra.Command, with string, allowed ...string) (err error) {
+// refuseFlagsBeside refuses all flags except with and allowed: a saved state determines the others.
+func refuseFlagsBeside(cmd *cobra.Command, with string, allowed ...string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if f.Name != with && !slices.Contains(allowed, f.Name) {
 			err = usagef("--%s is settled by the state that --%s names; drop it, or begin another training", f.Name, with)
@@ -24,9 +24,9 @@ func only(cmd *cobra.Command, with string, allowed ...string) (err error) {
 	return err
 }
 
-// runResume goes on with an interrupted run.
+// runResume resumes an interrupted run.
 func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
-	if err := only(cmd, "resume", "quiet", "save-every", "on-non-finite", "tensorboard"); err != nil {
+	if err := refuseFlagsBeside(cmd, "resume", "quiet", "save-every", "on-non-finite", "tensorboard"); err != nil {
 		return err
 	}
 	changed := cmd.Flags().Changed
@@ -50,10 +50,10 @@ func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
 	defer t.Close()
 	s := t.Settings()
 	if t.rules, err = parseRules(s.Rules); err != nil {
-		return errors.New(err.Error()) // no mistake of this command line
+		return errors.New(err.Error()) // not a mistake in this command line, so not a usageError
 	}
 	if dir := s.TensorBoard; dir != "" && !changed("tensorboard") && !hasEvents(dir) {
-		// The state may be anybody's: it makes no folders elsewhere.
+		// The state may come from a stranger: it must not make folders elsewhere.
 		t.note("the run wrote events for TensorBoard to %s, which has none: it goes on without; set --tensorboard beside --resume for them", dir)
 		s.TensorBoard = ""
 	}
@@ -64,9 +64,9 @@ func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
 	return t.finish(cmd.Context())
 }
 
-// runReplay trains from a state, in memory alone, and shows what is not finite at one meta-step.
+// runReplay trains from a state and shows the non-finite values of one meta-step. It writes no files.
 func (f *trainFlags) runReplay(cmd *cobra.Command, a *app) error {
-	if err := only(cmd, "replay", "quiet", "until"); err != nil {
+	if err := refuseFlagsBeside(cmd, "replay", "quiet", "until"); err != nil {
 		return err
 	}
 	if !cmd.Flags().Changed("until") {

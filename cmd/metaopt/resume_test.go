@@ -24,16 +24,16 @@ import (
 	"learnedopt/runfolder"
 )
 
-// tiny settings take a tenth of a second and are saved at every meta-step.
+// tiny are flags for a training that takes a tenth of a second and saves at every meta-step.
 var tiny = []string{"--batch", "4", "--dims", "2", "--steps", "10", "--unroll", "5", "--hidden", "4", "--valid-runs", "2", "--valid-every", "5",
 	"--runs", "1", "--tune-runs", "1", "--rules", "none", "--save-every", "1ns"}
 
 var times = regexp.MustCompile(`"seconds": ?[0-9.e+-]+,?`)
 
-// timeless is the text of a log or a result without its times.
+// timeless returns the text of a log or a result without its times.
 func timeless(text string) string { return times.ReplaceAllString(text, "") }
 
-// sameRun fails unless two run folders hold the same but for times.
+// sameRun fails the test unless two run folders are equal except for times.
 func sameRun(t *testing.T, got, want string) {
 	t.Helper()
 	if readFile(t, filepath.Join(got, optimizerFile)) != readFile(t, filepath.Join(want, optimizerFile)) {
@@ -60,8 +60,8 @@ func sameRun(t *testing.T, got, want string) {
 	}
 }
 
-// An interrupt, by whatever way a training goes, and --resume give what no interrupt gives. The start of a --seeds
-// training is interrupted in its second seed, that of --init goes on without its file.
+// For every kind of training, an interrupt followed by --resume gives the same run as no interrupt. A training with --seeds is
+// interrupted in its second seed. A training with --init is resumed without its file.
 func TestResumeGivesTheSameRun(t *testing.T) {
 	start := trained(t)
 	for name, flags := range map[string][]string{
@@ -117,7 +117,7 @@ func TestResumeGivesTheSameRun(t *testing.T) {
 	}
 }
 
-// A training that is limited by time goes on for the rest of its time.
+// A resumed training with a limit of time runs for the rest of its time.
 func TestResumeOfATimeLimit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -187,7 +187,7 @@ func TestWhatResumeRefuses(t *testing.T) {
 	succeed(t, "meta-train", "--resume", dir, "-q")
 }
 
-// interrupted returns the folder of a run that was interrupted after so many states were saved.
+// interrupted returns the folder of a run that was interrupted after the given number of saved states.
 func interrupted(t *testing.T, saves int, flags ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
@@ -209,7 +209,7 @@ func interrupted(t *testing.T, saves int, flags ...string) string {
 	return dir
 }
 
-// goesOn fails unless the run in a folder could go on.
+// goesOn fails the test unless the run in a folder can be resumed.
 func goesOn(t *testing.T, dir string) {
 	t.Helper()
 	r, err := runfolder.Resume(dir, nil, nil)
@@ -222,7 +222,7 @@ func goesOn(t *testing.T, dir string) {
 	}
 }
 
-// The flags that say how a run is kept and compared are in its state, as well as its recipe.
+// A state holds the flags that say how a run is saved and compared, as well as its recipe.
 func TestEveryFlagIsSaved(t *testing.T) {
 	events := t.TempDir()
 	dir := interrupted(t, 5, "--tune-runs", "3", "--runs", "4", "--tensorboard", events, "--save-every", "1us", "--memory", "9", "--name", "it's me", "--seed", "7")
@@ -239,7 +239,7 @@ func TestEveryFlagIsSaved(t *testing.T) {
 	}
 }
 
-// A file from before recipes is what its command trains.
+// A file from before recipes is verified by its command.
 func TestVerifyOfAFileFromBeforeRecipes(t *testing.T) {
 	log := lines(t, filepath.Join(beforeRecipes, logFile))
 	if log[0]["kernels"] != simd.Float32().Path || log[0]["arch"] != runtime.GOARCH {
@@ -250,7 +250,7 @@ func TestVerifyOfAFileFromBeforeRecipes(t *testing.T) {
 	}
 }
 
-// A second process is told who has the folder; a lock that a dead one left is no obstacle.
+// A second process gets an error that names the process with the folder's lock. A lock left by a dead process is ignored.
 func TestARunFolderHasOneProcess(t *testing.T) {
 	dir := interrupted(t, 8)
 	held, err := lock.Take(dir)
@@ -279,11 +279,11 @@ func TestARunFolderHasOneProcess(t *testing.T) {
 	}
 }
 
-// nonFinite are flags of a training with windows of which some are not finite.
+// nonFinite are flags of a training in which some windows have non-finite values.
 var nonFinite = []string{"--task", "rosenbrock", "--inputs", "raw", "--scale", "1e6", "--random-scaling", "14", "--meta-lr", "0.003", "--batch", "1",
 	"--seed", "2", "--meta-steps", "60"}
 
-// What is not finite is in the log with all that it takes to see it again, and the command there shows it.
+// A non-finite value is logged with everything that is needed to replay it, and the logged command shows it again.
 func TestNonFiniteWindowsAreReplayed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a run")
 	a := succeed(t, slices.Concat([]string{"meta-train", "--out", dir, "--valid-every", "7"}, tiny, nonFinite)...)
@@ -349,15 +349,15 @@ func firstMatch(t *testing.T, pattern string) string {
 	return all[0]
 }
 
-// A training that stopped goes on by another policy.
+// A training that stopped at a non-finite value can be resumed with another policy.
 func TestAStoppedTrainingGoesOnByAnotherPolicy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	args := slices.Concat([]string{"meta-train", "-q", "--out", dir}, tiny, nonFinite)
 	a := cli(t.Context(), append(args, "--on-non-finite", "stop")...)
-	if a.code != exitFailure || !strings.Contains(a.stderr, "a window was not finite at meta-step") {
+	if a.code != exitFailure || !strings.Contains(a.stderr, "non-finite values in a window at meta-step") {
 		t.Fatalf("exit %d: %s", a.code, a.stderr)
 	}
-	// The same happens again, and nothing is lost by it.
+	// Resuming stops at the same value again, and loses nothing.
 	if again := cli(t.Context(), "meta-train", "-q", "--resume", dir); again.code != a.code || again.stderr != a.stderr {
 		t.Errorf("again: exit %d: %s", again.code, again.stderr)
 	}
@@ -379,9 +379,8 @@ func TestAStoppedTrainingGoesOnByAnotherPolicy(t *testing.T) {
 	}
 }
 
-// Every operation on the disk is made to fail once, writes also part way: the run ends with one clear line, what
-// was there stays good, and --resume (or the same command, where not even the first state was there) gives the
-// run that nothing happened to.
+// Every operation on the disk is made to fail once; writes also fail half-way. The run must end with one clear line, and leave
+// existing files intact. Then --resume, or the same command if there is no state yet, must give the undisturbed run.
 func TestABrokenDisk(t *testing.T) {
 	t.Chdir(t.TempDir())
 	args := append([]string{"meta-train", "-q", "--out", "run", "--meta-steps", "6"}, tiny...)
@@ -395,7 +394,7 @@ func TestABrokenDisk(t *testing.T) {
 	if ops < 60 {
 		t.Fatalf("only %d operations", ops)
 	}
-	stride := 9 // coprime to the number of operations of a save: all kinds are met
+	stride := 9 // coprime to the number of operations of a save, so that every kind of operation is met
 	if kills() > defaultKills {
 		stride = 1
 	}
@@ -411,7 +410,7 @@ func TestABrokenDisk(t *testing.T) {
 			if n == at+1 {
 				failed = op
 			}
-			if op == durable.Write { // as a disk that is full does
+			if op == durable.Write { // as on a full disk
 				return &durable.ShortWrite{Bytes: at % 40, Err: syscall.ENOSPC}
 			}
 			return syscall.EIO
@@ -430,7 +429,7 @@ func TestABrokenDisk(t *testing.T) {
 		}
 		if exists(filepath.Join("run", stateFile)) {
 			if at%4 != 0 && stride > 1 {
-				// The whole comparison takes longest; a state that can be read is enough for most.
+				// The whole comparison takes long. For most cases a readable state is enough.
 				goesOn(t, "run")
 			} else if a := cli(t.Context(), "meta-train", "-q", "--resume", "run"); a.code != exitOK {
 				t.Errorf("%s, operation %d: %s", failed, at, a.stderr)

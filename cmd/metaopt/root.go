@@ -9,7 +9,7 @@ import (
 	"learnedopt/internal/simd"
 )
 
-// guide is what the program says if it is asked for nothing.
+// guide is the output of the program without arguments.
 const guide = `metaopt meta-trains optimizers: small recurrent networks that read gradients and
 write parameter updates.
 
@@ -44,11 +44,11 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(newMetaTrain(a), newCompare(a), newSweep(a), newReproduce(a), newReport(a), newDashboard(a), newInspect(a), newVerify(a), newExport(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.InitDefaultCompletionCmd() // writes to what is set now
+	root.InitDefaultCompletionCmd() // must come after SetOut: it uses the output that is set now
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
 		switch cmd.Name() {
-		case "completion": // by itself cobra would print help for any name
+		case "completion": // cobra's own command prints help for any name
 			cmd.Args = needsCommand
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.Example = "  metaopt completion bash > ~/.local/share/bash-completion/completions/metaopt\n  metaopt completion zsh --help"
@@ -64,7 +64,7 @@ func newRoot(a *app) *cobra.Command {
 	return root
 }
 
-// completionExamples say how each shell is taught: for good, and for one session.
+// completionExamples say how to install the completions in each shell: permanently, and for one session.
 var completionExamples = map[string]string{
 	"bash": `  metaopt completion bash > ~/.local/share/bash-completion/completions/metaopt
   source <(metaopt completion bash)`,
@@ -76,7 +76,7 @@ var completionExamples = map[string]string{
   metaopt completion powershell | Out-String | Invoke-Expression`,
 }
 
-// needsCommand refuses arguments that are no command.
+// needsCommand refuses arguments that are not commands.
 func needsCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -84,7 +84,7 @@ func needsCommand(cmd *cobra.Command, args []string) error {
 	return unknownCommand(cmd, args[0])
 }
 
-// helpTopic refuses what is no command.
+// helpTopic refuses arguments of help that are not commands.
 func helpTopic(root *cobra.Command, args []string) error {
 	cmd := root
 	for _, name := range args {
@@ -97,8 +97,7 @@ func helpTopic(root *cobra.Command, args []string) error {
 	return nil
 }
 
-// unknownCommand is the error for a name that is no command of cmd's, with the one
-// that it resembles.
+// unknownCommand returns the error for a name that is not a subcommand of cmd. It suggests a similar name.
 func unknownCommand(cmd *cobra.Command, name string) error {
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {

@@ -21,17 +21,17 @@ const (
 	exitInterrupted = 130
 )
 
-// app is what the commands share.
+// app holds what the commands share.
 type app struct {
 	stdout, stderr io.Writer
-	// quiet silences everything on stderr but errors.
+	// quiet silences everything on stderr except errors.
 	quiet bool
 	// started says that a command's flags and arguments were accepted.
 	started bool
 }
 
-// run executes a command line and returns the exit code. Results go to
-// stdout; progress, remarks and the one line that an error is go to stderr.
+// run executes a command line and returns the exit code. Results go to stdout. Progress, notes and errors go to stderr; an
+// error is one line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &resultWriter{w: stdout}
 	a := &app{stdout: out, stderr: stderr}
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	line := oneLine(err)
-	if strings.HasPrefix(line, "metaopt ") { // a command's name
+	if strings.HasPrefix(line, "metaopt ") { // the line begins with a command's name
 		line = paint(stderr, red, "metaopt") + line[len("metaopt"):]
 	} else {
 		line = paint(stderr, red, "metaopt:") + " " + line
@@ -68,15 +68,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// note prints a remark on stderr.
+// note prints a line on stderr, unless quiet is set.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
 		fmt.Fprintln(a.stderr, printable(fmt.Sprintf(format, args...)))
 	}
 }
 
-// printable is a text without what a terminal would obey: names of rules and tasks come from files, which may be
-// anybody's. Lines and tabs remain.
+// printable removes control characters, except newlines and tabs. Names of rules and tasks come from files, which may come
+// from strangers, and must not control the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
@@ -86,7 +86,7 @@ func printable(text string) string {
 	}, text)
 }
 
-// resultWriter lets only what is printable through, and remembers the first error, so that printing code need not look.
+// resultWriter writes only printable text. It remembers the first error, so that printing code need not check errors.
 type resultWriter struct {
 	w   io.Writer
 	err error
@@ -122,9 +122,9 @@ func asUsage(err error) error {
 }
 
 // packagePrefix is how the packages of this module begin their errors.
-var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep): )+`)
+var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|reproduce|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep): )+`)
 
-// An interruptedError says what an interrupt left.
+// An interruptedError says what an interrupted command leaves behind.
 type interruptedError struct{ text string }
 
 // Error implements error.
@@ -133,7 +133,7 @@ func (e *interruptedError) Error() string { return e.text }
 // Unwrap makes the error a context.Canceled.
 func (e *interruptedError) Unwrap() error { return context.Canceled }
 
-// oneLine is an error's text on one line, without the names of packages.
+// oneLine returns an error's text on one line, without the names of packages.
 func oneLine(err error) string {
 	text := printable(packagePrefix.ReplaceAllString(err.Error(), "$1"))
 	var b strings.Builder
@@ -152,7 +152,7 @@ func oneLine(err error) string {
 	return b.String()
 }
 
-// flagError is the usage error of a flag that could not be parsed.
+// flagError returns the usage error for a flag that could not be parsed.
 func flagError(command string, err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {

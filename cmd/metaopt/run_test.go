@@ -107,7 +107,7 @@ func TestTheGuideAndVersion(t *testing.T) {
 	}
 }
 
-// Every command's help has examples that name it, and lists its flags.
+// The help of every command has examples that contain its name, and lists its flags.
 func TestHelp(t *testing.T) {
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
@@ -182,7 +182,7 @@ type failingWriter struct{ err error }
 
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
-// Results that nobody wants any more are no failure, results that were lost are.
+// If the reader of standard output goes away, that is no failure. If results cannot be written, it is one.
 func TestStandardOutputFails(t *testing.T) {
 	for err, want := range map[error]int{
 		errors.New("no space"):                 exitFailure,
@@ -195,7 +195,7 @@ func TestStandardOutputFails(t *testing.T) {
 	}
 }
 
-// A file may be anybody's: its name moves no cursor and sets no title, on any of the two streams.
+// A file may come from a stranger: its name must not send control characters to the terminal, on stdout or stderr.
 func TestNamesDoNothingToATerminal(t *testing.T) {
 	path := trained(t)
 	o, err := metaopt.Load(path)

@@ -8,7 +8,7 @@ import (
 	"learnedopt/metaopt"
 )
 
-// reproduces trains once more by the command in a file; the bytes must be the same.
+// reproduces trains again by the command in a file. The bytes must be the same.
 func reproduces(t *testing.T, path string) {
 	t.Helper()
 	o, err := metaopt.Load(path)
@@ -22,8 +22,8 @@ func reproduces(t *testing.T, path string) {
 	}
 }
 
-// A training that decays until meta-step 1000 and is ended by time earlier must be
-// reproduced with the same decay.
+// If the learning rate decays until meta-step 1000 and time ends the training earlier, it must be reproduced with the same
+// decay.
 func TestScheduleIsReproduced(t *testing.T) {
 	dir := t.TempDir()
 	succeed(t, append([]string{"meta-train", "--time", "100ms", "--warm-up", "7", "--meta-lr-decay", "0.1", "--decay-steps", "1000",
@@ -59,8 +59,7 @@ func TestValidationHorizonsAreReproducedAndLogged(t *testing.T) {
 	fail(t, exitUsage, append([]string{"meta-train", "--selection", "luck"}, small...), "geometric-both")
 }
 
-// TestCurriculumIsReproduced ends one curriculum by itself and one by time, both
-// with random lengths.
+// TestCurriculumIsReproduced reproduces two curricula with random lengths: one ends by itself, the other by time.
 func TestCurriculumIsReproduced(t *testing.T) {
 	for _, limit := range [][]string{{"--meta-steps", "5000"}, {"--time", "60ms"}} {
 		dir := t.TempDir()

@@ -12,8 +12,8 @@ import (
 	"learnedopt/metaopt"
 )
 
-// TestTheBestSeedIsKept trains three seeds at once and each alone: the file must hold
-// the network of the one whose score is the lowest, and say that it was chosen.
+// TestTheBestSeedIsKept trains three seeds in one command, and each seed alone. The file must hold the network of the seed
+// with the lowest score, and say that it was chosen.
 func TestTheBestSeedIsKept(t *testing.T) {
 	flags := []string{"--meta-lr", "0.03", "--valid-steps", "10,20", "--selection", "geometric"}
 	dir := filepath.Join(t.TempDir(), "run")
@@ -72,7 +72,7 @@ func TestTheBestSeedIsKept(t *testing.T) {
 	fail(t, exitUsage, append([]string{"meta-train", "--time", "1s", "--seeds", "2"}, small...), "--meta-steps")
 }
 
-// An interrupt in the second seed keeps the better of the two, with a command of its own.
+// After an interrupt in the second seed, the better of the two networks is kept, with a command that trains only its seed.
 func TestAnInterruptAmongSeeds(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -97,8 +97,7 @@ func TestAnInterruptAmongSeeds(t *testing.T) {
 	reproduces(t, path)
 }
 
-// A seed that diverges does not end the training of the others; if all do, it is a failure
-// that keeps what there is.
+// If one seed diverges, the others are still trained. If all diverge, the command fails and keeps the best network so far.
 func TestSeedsThatDiverge(t *testing.T) {
 	dir := t.TempDir()
 	a := cli(t.Context(), append([]string{"meta-train", "--task", "rosenbrock", "--meta-steps", "50", "--meta-lr", "1e30",

@@ -13,12 +13,13 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
+	"learnedopt/report/comparison"
 	"learnedopt/sweep"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
-// sweepFlags is what sweep was asked for.
+// sweepFlags are the flags and arguments of metaopt sweep.
 type sweepFlags struct {
 	task        taskFlags
 	optimizers  []string
@@ -32,10 +33,10 @@ type sweepFlags struct {
 	config, out string
 	json, quiet bool
 
-	file []sweep.Axis // of the configuration file
+	file []sweep.Axis // axes of the configuration file
 }
 
-// defaultReach is how many times the horizon tuned Adam may run to catch up.
+// defaultReach is the largest number of steps that tuned Adam may take to reach the learned rule's loss, in horizons.
 const defaultReach = 4
 
 func newSweep(a *app) *cobra.Command {
@@ -75,16 +76,16 @@ a table [axes]; flags win over it.`,
 	fs := cmd.Flags()
 	fs.Lookup("task").DefValue = "" // help shows none
 	fs.StringArrayVar(&f.axes, "axis", nil, "`KEY=V,V` values of one setting; may be repeated")
-	fs.Var(count{&f.steps, 1}, "steps", "inner steps of a run")
-	fs.Var(count{&f.runs, 1}, "runs", "fresh instances of each combination")
-	fs.Var(seed{&f.seed}, "seed", "seed of all instances")
+	fs.Var(countFlag{&f.steps, 1}, "steps", "inner steps of a run")
+	fs.Var(countFlag{&f.runs, 1}, "runs", "fresh instances of each combination")
+	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
-	fs.Var(choice{&f.tune, sweep.Tunes()}, "tune", "tune the rules once on the base task, in each cell, or both: "+oneOf(sweep.Tunes()))
-	fs.Var(count{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
-	fs.Var(count{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
-	fs.Var(count{&f.reach, 1}, "reach", "how many times the steps tuned Adam runs to reach the learned rule's loss")
-	fs.Var(text{&f.config, "FILE"}, "config", "file of settings, in TOML")
-	fs.Var(text{&f.out, "DIR"}, "out", "folder of the results; what it holds is not computed again")
+	fs.Var(choiceFlag{&f.tune, sweep.Tunes()}, "tune", "tune the rules once on the base task, in each cell, or both: "+oneOf(sweep.Tunes()))
+	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
+	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
+	fs.Var(countFlag{&f.reach, 1}, "reach", "how many times the steps tuned Adam runs to reach the learned rule's loss")
+	fs.Var(textFlag{&f.config, "FILE"}, "config", "file of settings, in TOML")
+	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder of the results; what it holds is not computed again")
 	fs.BoolVar(&f.json, "json", false, "print the results in JSON, not the table")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
@@ -93,7 +94,7 @@ a table [axes]; flags win over it.`,
 	return cmd
 }
 
-// completeAxes offers axes as "units=", and files and folders where flags are such.
+// completeAxes offers axes, such as "units=", and files or folders for the flags that take them.
 func completeAxes(cmd *cobra.Command) {
 	var offers []cobra.Completion
 	for _, key := range sweep.AxisKeys() {
@@ -110,7 +111,7 @@ func completeAxes(cmd *cobra.Command) {
 	}
 }
 
-// readConfig takes up the file of settings, as far as flags and arguments do not say otherwise.
+// readConfig reads the file of settings. Flags and arguments override it.
 func (f *sweepFlags) readConfig(cmd *cobra.Command, args []string) error {
 	f.optimizers = args
 	if f.config == "" {
@@ -150,8 +151,8 @@ func (f *sweepFlags) readConfig(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// allAxes are those of the file, with the values of flags in place of the file's, and then the
-// other ones of flags.
+// allAxes returns the axes of the file and then the axes of flags. If a flag has an axis of the file, its values replace the
+// file's values.
 func (f *sweepFlags) allAxes() ([]sweep.Axis, error) {
 	axes := append([]sweep.Axis{}, f.file...)
 	given := map[string]bool{}
@@ -177,7 +178,8 @@ func (f *sweepFlags) allAxes() ([]sweep.Axis, error) {
 	return axes, nil
 }
 
-// base is the task of the flags, or else the one that all files agree on with the flags' options.
+// base returns the task of the flags. If no flag sets a task, it returns the task on which all files agree, with the flags'
+// options.
 func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.Spec, error) {
 	if taskSet || len(optimizers) == 0 {
 		return f.task.spec()
@@ -191,38 +193,38 @@ func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.
 }
 
 // plan checks everything ahead of a long computation.
-func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, []*metaopt.Optimizer, error) {
+func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, error) {
 	rules, err := parseRules(f.rules)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(rules) == 0 && len(f.optimizers) == 0 {
-		return nil, nil, usagef("there is nothing to run; name a FILE.mopt, or rules with --rules")
+		return nil, usagef("there is nothing to run; name a FILE.mopt, or rules with --rules")
 	}
 	axes, err := f.allAxes()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	optimizers, err := loadAll(f.optimizers)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c := sweep.Config{
 		DataDir: f.task.dataDir, Axes: axes, Steps: f.steps, Runs: f.runs, Seed: f.seed, Rules: rules,
 		Tune: f.tune, TuneRuns: f.tuneRuns, Grid: f.grid, Reach: f.reach,
 	}
 	if c.Task, err = f.base(optimizers, taskSet); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for i, name := range distinctNames(f.optimizers, optimizers, rules) {
 		c.Learned = append(c.Learned, sweep.Learned{Name: name, Source: f.optimizers[i], Optimizer: optimizers[i]})
 	}
 	p, err := c.Plan()
-	return p, optimizers, taskError(err)
+	return p, taskError(err)
 }
 
 func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
-	plan, optimizers, err := f.plan(taskSet)
+	plan, err := f.plan(taskSet)
 	if err != nil {
 		return err
 	}
@@ -244,21 +246,21 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 		return err
 	}
 	res := plan.Results(store.Records())
-	written, err := f.write(res, commonHorizon(optimizers))
+	written, err := f.write(res)
 	if err != nil {
 		return err
 	}
 	if f.json {
 		return a.writeJSON("-", res)
 	}
-	if err := printSweep(a.stdout, res); err != nil {
+	if err := comparison.WriteSweep(a.stdout, res); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "\nWritten to %s: %s\n", f.out, strings.Join(written, ", "))
 	return nil
 }
 
-// compute runs what the store does not hold.
+// compute runs everything that the store does not hold yet.
 func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, store *sweep.Store) error {
 	var m *meter
 	defer func() {
@@ -279,15 +281,11 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 	})
 }
 
-// The tidy table and the pictures of a sweep's folder.
-const (
-	resultsFile  = "results.csv"
-	heatPrefix   = "heatmap-" // and the learned rule
-	curvesPrefix = "curves-"  // and the values of further axes
-)
+// resultsFile is the tidy table of a sweep's folder.
+const resultsFile = "results.csv"
 
 // write writes the table and the pictures, and returns the names of the folder's files.
-func (f *sweepFlags) write(res *results.Results, horizon int) ([]string, error) {
+func (f *sweepFlags) write(res *results.Results) ([]string, error) {
 	var b bytes.Buffer
 	if err := res.WriteCSV(&b); err != nil {
 		return nil, err
@@ -296,25 +294,25 @@ func (f *sweepFlags) write(res *results.Results, horizon int) ([]string, error) 
 		return nil, err
 	}
 	written := []string{results.CellsFile, results.ManifestFile, resultsFile}
-	pictures, err := drawSweep(res, horizon)
+	pictures, err := comparison.DrawSweep(res)
 	if err != nil {
 		return nil, err
 	}
 	curves := 0
 	for _, p := range pictures {
 		for _, ext := range []string{".svg", ".png"} {
-			if err := p.plot.Save(filepath.Join(f.out, p.name+ext)); err != nil {
+			if err := p.Plot.Save(filepath.Join(f.out, p.Name+ext)); err != nil {
 				return nil, err
 			}
 		}
-		if strings.HasPrefix(p.name, heatPrefix) {
-			written = append(written, p.name+".svg and .png")
+		if strings.HasPrefix(p.Name, comparison.HeatPrefix) {
+			written = append(written, p.Name+".svg and .png")
 		} else {
 			curves++
 		}
 	}
 	if curves > 0 {
-		written = append(written, fmt.Sprintf("%d× %s*.svg and .png", curves, curvesPrefix))
+		written = append(written, fmt.Sprintf("%d× %s*.svg and .png", curves, comparison.CurvesPrefix))
 	}
 	return written, nil
 }

@@ -9,19 +9,18 @@ import (
 	"strings"
 	"testing"
 
-	"learnedopt/compare"
 	"learnedopt/sweep"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
-// swept are the arguments of a sweep over four cells of quadratics, in a fraction of a second.
+// swept returns the arguments of a sweep over four cells of quadratics, which takes a fraction of a second.
 func swept(out string, more ...string) []string {
 	return append([]string{"sweep", "pretrained:quadratic", "--batch", "4", "--axis", "dims=2,5", "--axis", "steps=5,12", "--runs", "4",
 		"--tune-runs", "2", "--grid", "1", "--rules", "sgd,adam", "--out", out}, more...)
 }
 
-// pictures of such a sweep.
+// sweptFiles are the files of such a sweep.
 var sweptFiles = []string{"cells.jsonl", "sweep.json", "tuning.jsonl", "results.csv", "heatmap-quadratic.svg", "heatmap-quadratic.png", "curves-all.svg", "curves-all.png"}
 
 func TestSweepFromEndToEnd(t *testing.T) {
@@ -51,7 +50,7 @@ func TestSweepFromEndToEnd(t *testing.T) {
 				t.Errorf("a record lacks %q: %v", key, r)
 			}
 		}
-		// The task is one that compare understands.
+		// compare must accept the task.
 		if _, err := tasks.Parse(r["task"].(string)); err != nil {
 			t.Error(err)
 		}
@@ -59,20 +58,20 @@ func TestSweepFromEndToEnd(t *testing.T) {
 	if rows := strings.Count(readFile(t, filepath.Join(dir, resultsFile)), "\n"); rows != 1+12*4 {
 		t.Errorf("%d rows in the CSV, want a header and 12 records of 4 instances", rows)
 	}
-	// Nothing new: the same table, nothing is computed, and the pictures are the same bytes.
+	// The same command again computes nothing, prints the same table, and writes the same bytes of pictures.
 	before, picture := readFile(t, filepath.Join(dir, results.CellsFile)), readFile(t, filepath.Join(dir, "heatmap-quadratic.svg"))
 	b := succeed(t, swept(dir)...)
 	if b.stdout != a.stdout || !strings.Contains(b.stderr, "12 of 12") || readFile(t, filepath.Join(dir, results.CellsFile)) != before || readFile(t, filepath.Join(dir, "heatmap-quadratic.svg")) != picture {
 		t.Errorf("a second run is another:\n%s\n%s", b.stdout, b.stderr)
 	}
-	// One more value: the old records stay as they are.
+	// With one more value, the old records stay unchanged.
 	succeed(t, swept(dir, "--axis", "loss-scale=1,10")...)
 	if after := readFile(t, filepath.Join(dir, results.CellsFile)); !strings.HasPrefix(after, before) || strings.Count(after, "\n") != 24 {
 		t.Error("a further axis did not just add records")
 	}
 }
 
-// The figures of a cell are compare's.
+// The numbers of a cell equal the numbers of metaopt compare.
 func TestSweepAgreesWithCompare(t *testing.T) {
 	dir := t.TempDir()
 	a := succeed(t, swept(dir, "--json", "--quiet")...)
@@ -84,7 +83,7 @@ func TestSweepAgreesWithCompare(t *testing.T) {
 		t.Fatalf("--json: %v", err)
 	}
 	cell := res.Cells[3]
-	args := append([]string{"compare", "pretrained:quadratic"}, taskArgs(cell.Task)...)
+	args := append([]string{"compare", "pretrained:quadratic"}, tasks.MustParse(cell.Task).Args()...)
 	c := readJSON(t, succeed(t, append(args, "--steps", "12", "--runs", "4", "--tune-runs", "2", "--grid", "1", "--rules", "sgd,adam", "--json", "-")...).stdout)
 	paired := c["paired"].([]any)[0].(map[string]any)
 	if d := cell.Duels[0]; paired["ratio"] != float64(d.Ratio.Ratio) || !strings.HasPrefix(d.Best, paired["against"].(string)) {
@@ -125,7 +124,7 @@ gradient-noise = [0, 0.1]
 	if err != nil || m.Runs != 3 || m.Steps != 6 || len(m.Rules) != 3 || len(m.Cells) != 4 || m.Cells[3].Task != "quadratic dims=3 batch=4 gradient-noise=0.1" {
 		t.Errorf("error %v: %+v", err, m)
 	}
-	// Flags and arguments win; an axis replaces the file's of its name alone.
+	// Flags and arguments override the file. An axis replaces only the file's axis of the same name.
 	out := filepath.Join(dir, "flags")
 	succeed(t, "sweep", "pretrained:quadratic-uniform", "--config", path, "--runs", "2", "--rules", "sgd", "--axis", "dims=4", "--out", out)
 	m, err = results.ReadManifest(out)
@@ -172,7 +171,7 @@ func TestSweepRefusesASecondProcess(t *testing.T) {
 	fail(t, exitFailure, swept(dir, "--quiet"), dir, "another sweep is writing to this folder")
 }
 
-// cancelling cancels when a text is written to it.
+// cancelling is a writer that cancels a context when a certain text is written.
 type cancelling struct {
 	bytes.Buffer
 	text   string
@@ -202,7 +201,7 @@ func TestSweepIsInterrupted(t *testing.T) {
 	}
 }
 
-// Several learned rules, four axes and no tuned rules: there is a row and a picture for all.
+// With several learned rules, four axes and no tuned rules, there is a row and a picture for everything.
 func TestSweepOfManyAxes(t *testing.T) {
 	dir := t.TempDir()
 	a := succeed(t, "sweep", "pretrained:quadratic", "pretrained:quadratic-uniform", "--task", "quadratic", "--batch", "2", "--axis", "dims=2,3", "--axis", "steps=3,4", "--axis", "loss-scale=1,2",
@@ -231,13 +230,5 @@ func TestSweepCompletesAxes(t *testing.T) {
 	}
 	if a := succeed(t, "__complete", "sweep", "x.mopt", "--tune", ""); !strings.Contains(a.stdout, "cell") {
 		t.Errorf("completion of --tune: %q", a.stdout)
-	}
-}
-
-func TestRatioText(t *testing.T) {
-	for x, want := range map[float64]string{0.849: "0.85", 1: "1.00", 9.994: "9.99", 9.996: "10.0", 12.34: "12.3", 123.4: "123", 54321: "54321", 1e6: "1e+06", 0.0123: "0.012"} {
-		if got := ratioText(compare.Number(x)); got != want {
-			t.Errorf("%v is %q, want %q", x, got, want)
-		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // taskFlags are a task's name and options as flags.
 type taskFlags struct {
 	name    string
-	options tasks.Spec // without a task: the options that are set
+	options tasks.Spec // the options that are set, without a task
 	dataDir string
 }
 
@@ -23,7 +23,7 @@ type taskFlags struct {
 func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 	t.name = name
 	fs := cmd.Flags()
-	fs.Var(text{&t.name, "NAME"}, "task", usage+": "+oneOf(tasks.Names()))
+	fs.Var(textFlag{&t.name, "NAME"}, "task", usage+": "+oneOf(tasks.Names()))
 	complete(cmd, "task", tasks.Names()...)
 	for _, o := range tasks.OptionTable() {
 		fs.Var(optionFlag{&t.options, o}, o.Key, o.Usage())
@@ -31,10 +31,10 @@ func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 			complete(cmd, o.Key, values...)
 		}
 	}
-	fs.Var(text{&t.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
+	fs.Var(textFlag{&t.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 }
 
-// An optionFlag is a flag of one value of an option or several, joined by commas: a mixture.
+// An optionFlag is a flag for an option of a task. Several values, joined by commas, make a mixture.
 type optionFlag struct {
 	spec   *tasks.Spec
 	option tasks.Option
@@ -77,8 +77,8 @@ func (t *taskFlags) family() (optimizer.Family, error) {
 	return newFamily(s, t.dataDir)
 }
 
-// familyOf returns the task whose canonical name a file carries, with the
-// options that are set in place of the file's. It must be a task of this program, exactly.
+// familyOf returns the task of a canonical name in a file. Options that are set override the file's options. The name must be
+// exactly a task of this program.
 func (t *taskFlags) familyOf(canonical string) (optimizer.Family, error) {
 	s, err := tasks.Parse(canonical)
 	if err != nil {
@@ -90,16 +90,6 @@ func (t *taskFlags) familyOf(canonical string) (optimizer.Family, error) {
 	return newFamily(s.Overlay(t.options), t.dataDir)
 }
 
-// taskArgs is the canonical name of a family of this program as flags: "--task mnist --units 20 …".
-func taskArgs(canonical string) []string {
-	s := tasks.MustParse(canonical)
-	args := []string{"--task", s.Task()}
-	for key, values := range s.All() {
-		args = append(args, "--"+key, strings.Join(values, ","))
-	}
-	return args
-}
-
 // newFamily is Spec.Family, with errors that speak of flags. Missing or broken
 // data are a failure, all else is the command line's fault.
 func newFamily(s tasks.Spec, dataDir string) (optimizer.Family, error) {
@@ -107,7 +97,7 @@ func newFamily(s tasks.Spec, dataDir string) (optimizer.Family, error) {
 	return family, taskError(err)
 }
 
-// taskError is an error of package tasks as the command line's.
+// taskError turns an error of package tasks into an error of the command line.
 func taskError(err error) error {
 	if err == nil {
 		return nil

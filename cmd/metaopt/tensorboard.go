@@ -11,14 +11,14 @@ import (
 	"learnedopt/tensorboard"
 )
 
-// A board shows a training in TensorBoard. Without --tensorboard, and after a first failure, it
-// does nothing: a training is worth more than its pictures.
+// A board shows a training in TensorBoard. Without --tensorboard, and after a first failure, it does nothing: a failing board
+// must not end the training.
 type board struct {
 	app *app
 	w   *tensorboard.Writer
 }
 
-// checkBoard finds out ahead of a training whether there can be the folder of --tensorboard.
+// checkBoard returns an error if the folder of --tensorboard cannot be made. It is called before a training.
 func checkBoard(dir string) error {
 	if dir == "" {
 		return nil
@@ -29,7 +29,7 @@ func checkBoard(dir string) error {
 	return nil
 }
 
-// hasEvents is whether a training wrote events to a folder before.
+// hasEvents says whether a folder already holds events of a training.
 func hasEvents(dir string) bool {
 	for _, below := range []string{"", "seed*"} {
 		if found, err := filepath.Glob(filepath.Join(dir, below, "events.out.tfevents*")); err == nil && len(found) > 0 {
@@ -39,8 +39,8 @@ func hasEvents(dir string) bool {
 	return false
 }
 
-// openBoard begins the event file of a training. Of several seeds each has a folder below dir,
-// which TensorBoard shows as a run.
+// openBoard begins the event file of a training. With several seeds, each seed has its own folder in dir, which TensorBoard
+// shows as a run.
 func (a *app) openBoard(dir string, seed *uint64) *board {
 	b := &board{app: a}
 	if dir == "" {
@@ -58,12 +58,12 @@ func (a *app) openBoard(dir string, seed *uint64) *board {
 	return b
 }
 
-// fail warns, also with --quiet: something that was asked for is not there.
+// fail prints a warning. It does so even with --quiet, because something that the user asked for is missing.
 func (b *board) fail(err error) {
 	fmt.Fprintf(b.app.stderr, "%s the training goes on, but TensorBoard does not see all of it: %s\n", paint(b.app.stderr, yellow, "warning:"), oneLine(err))
 }
 
-// end closes the file; the warning comes once, of whatever failed first.
+// end closes the file. There is only one warning, for the first failure.
 func (b *board) end() {
 	if b.w == nil {
 		return
@@ -74,9 +74,8 @@ func (b *board) end() {
 	b.w = nil
 }
 
-// hear writes an event of a training whose network is net and whose last meta-step
-// had the given learning rate.
-func (b *board) hear(e metatrain.Event, net *lstm.Network, rate float64) {
+// add writes an event of a training. net is the present network, and rate the meta learning rate of the last meta-step.
+func (b *board) add(e metatrain.Event, net *lstm.Network, rate float64) {
 	if b.w == nil {
 		return
 	}

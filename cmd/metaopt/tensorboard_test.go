@@ -16,8 +16,8 @@ import (
 	"learnedopt/tensorboard"
 )
 
-// eventFile returns the one event file of a folder. What is in it package tensorboard's tests
-// read; here it is enough to find tags and to count records.
+// eventFile returns the only event file of a folder. The tests of package tensorboard read its content; here it is enough to
+// find tags and to count records.
 func eventFile(t *testing.T, dir string) (data string, records int) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "events.out.tfevents.*"))
@@ -52,8 +52,9 @@ func TestTensorBoardShowsATraining(t *testing.T) {
 			t.Errorf("no %s", tag)
 		}
 	}
-	// The version; of each validation 3 scalars, 6 tensors, the updates, and 7 scalars and 8 gates a phase; of
-	// the second one the same of training and 2 more; two episodes of 2.
+	// One record for the version. For each validation: 3 scalars, 6 tensors, the updates, and 7 scalars and 8 gates of its
+	// diagnosis. For the second validation also: 7 scalars and 8 gates of the training's diagnosis, and 2 more. For each of
+	// two episodes: 2.
 	if want := 1 + 2*(3+6+1+7+8) + (7 + 8 + 2) + 2*2; records != want {
 		t.Errorf("%d records, want %d", records, want)
 	}
@@ -63,8 +64,8 @@ func TestTensorBoardShowsATraining(t *testing.T) {
 	eventFile(t, filepath.Join(several, "seed5"))
 }
 
-// A folder that cannot be is said before anything is trained; what fails later is said once, and the
-// training ends as it would have.
+// A folder that cannot be made is an error before the training. A later failure gives one warning, and does not change the
+// training.
 func TestTensorBoardFails(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -90,7 +91,7 @@ func TestTensorBoardFails(t *testing.T) {
 	eventFile(t, filepath.Join("several", "seed0"))
 }
 
-// full is a disk with no room left.
+// full is a writer to a full disk.
 type full struct{ closed int }
 
 func (*full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
@@ -105,8 +106,8 @@ func TestTensorBoardWarnsOnce(t *testing.T) {
 	disk := &full{}
 	b := &board{app: &app{stderr: &stderr, quiet: true}, w: tensorboard.NewWriter(disk)}
 	for range 3 {
-		b.hear(metatrain.Event{Kind: metatrain.EventEpisode}, o.Network, 0.1)
-		b.hear(metatrain.Event{Kind: metatrain.EventValidation, Valid: &compare.Score{}}, o.Network, 0.1)
+		b.add(metatrain.Event{Kind: metatrain.EventEpisode}, o.Network, 0.1)
+		b.add(metatrain.Event{Kind: metatrain.EventValidation, Valid: &compare.Score{}}, o.Network, 0.1)
 	}
 	b.end()
 	if got := stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no space left") {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal returns the terminal that w is, nil if it is a file, a pipe, or a terminal that says it can
-// do no more than print lines (TERM=dumb).
+// terminal returns w as a terminal. It returns nil if w is a file or a pipe, or if the terminal can only print lines
+// (TERM=dumb).
 func terminal(w io.Writer) *os.File {
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
@@ -17,14 +17,14 @@ func terminal(w io.Writer) *os.File {
 	return f
 }
 
-// The colours in use, as parameters of ECMA-48's SGR.
+// The colours that paint uses, as parameters of SGR in ECMA-48.
 const (
 	red    = "31"
 	yellow = "33"
 )
 
-// paint returns text in a colour if w is a terminal and the user has not asked for none:
-// NO_COLOR, set to anything (no-color.org).
+// paint returns text in a colour. It returns plain text if w is no terminal, or if NO_COLOR is set to anything
+// (no-color.org).
 func paint(w io.Writer, colour, text string) string {
 	if terminal(w) == nil || os.Getenv("NO_COLOR") != "" {
 		return text

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screen gives a pseudo-terminal to use, and returns what was written to it.
+// screen calls use with a pseudo-terminal, and returns the text written to it.
 func screen(t *testing.T, use func(terminal *os.File)) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -37,7 +37,7 @@ func screen(t *testing.T, use func(terminal *os.File)) string {
 	}
 	text := make(chan string)
 	go func() {
-		data, _ := io.ReadAll(master) // until the other end is closed, which is an error
+		data, _ := io.ReadAll(master) // ends with an error when the other end is closed
 		text <- string(data)
 	}()
 	use(slave)
@@ -50,7 +50,7 @@ func onScreen(t *testing.T, ctx context.Context, args ...string) string {
 	return screen(t, func(terminal *os.File) { run(ctx, args, io.Discard, terminal) })
 }
 
-// Whatever takes long shows a bar on a terminal, and nowhere else.
+// Every long command shows a progress bar on a terminal, and only there.
 func TestBars(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	stopped, stop := context.WithCancel(t.Context())
@@ -91,7 +91,7 @@ func TestBars(t *testing.T) {
 	}
 }
 
-// A meter says how fast it goes and how long it will take, and leaves nothing behind.
+// A meter shows the rate and the remaining time, and leaves nothing on the screen.
 func TestMeterOnATerminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	shown := screen(t, func(terminal *os.File) {
@@ -137,7 +137,7 @@ func TestMeterOnATerminal(t *testing.T) {
 	}
 }
 
-// Colours are for terminals whose user has not asked for none.
+// Colours appear only on terminals, and not if NO_COLOR is set.
 func TestColours(t *testing.T) {
 	for _, c := range []struct {
 		term, noColor string

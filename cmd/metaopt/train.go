@@ -13,21 +13,24 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
+	"learnedopt/report"
+	"learnedopt/report/comparison"
 	"learnedopt/runfolder"
+	"learnedopt/versus"
 )
 
-// training shows a run, and compares what comes out of it.
+// training shows a run, and compares its optimizer with hand-designed rules.
 type training struct {
 	*app
 	*runfolder.Run
-	rules []string // to compare with
+	rules []string // hand-designed rules to compare with
 	meter *meter
 	board *board
 }
 
 var _ runfolder.Listener = (*training)(nil)
 
-// newTraining prepares a run; errors are the command line's, or data's.
+// newTraining prepares a run. Its errors are mistakes in the command line, or missing data.
 func (a *app) newTraining(r recipe.Recipe, local recipe.Local, s runfolder.Settings) (*training, error) {
 	t := &training{app: a}
 	var err error
@@ -46,7 +49,7 @@ func (f *trainFlags) run(cmd *cobra.Command, a *app) error {
 	if err != nil {
 		return err
 	}
-	for _, folder := range []*string{&f.dataDir, &f.TensorBoard} { // a run may go on from elsewhere
+	for _, folder := range []*string{&f.dataDir, &f.TensorBoard} { // a run may be resumed from another working folder
 		if *folder != "" {
 			if *folder, err = filepath.Abs(*folder); err != nil {
 				return err
@@ -71,7 +74,7 @@ func (f *trainFlags) run(cmd *cobra.Command, a *app) error {
 	return t.finish(cmd.Context())
 }
 
-// finish trains from where the training stands, saves and compares.
+// finish trains from the present state to the end, saves and compares.
 func (t *training) finish(ctx context.Context) error {
 	o, err := t.Train(ctx)
 	if o == nil {
@@ -79,7 +82,7 @@ func (t *training) finish(ctx context.Context) error {
 	}
 	if saveErr := metaopt.Save(t.Path(optimizerFile), o); saveErr != nil {
 		if errors.Is(err, context.Canceled) {
-			err = nil // what failed is worse than an interrupt
+			err = nil // report the failure, not the interrupt
 		}
 		return t.unfinished(errors.Join(err, saveErr), "its optimizer could not be written")
 	}
@@ -93,13 +96,13 @@ func (t *training) finish(ctx context.Context) error {
 	return t.unfinished(err, t.kept())
 }
 
-// Hear shows what happens.
-func (t *training) Hear(event runfolder.Event) {
+// OnEvent implements runfolder.Listener: it shows the event on the terminal.
+func (t *training) OnEvent(event runfolder.Event) {
 	switch e := event.(type) {
 	case runfolder.Started:
 		t.started(e)
-	case runfolder.Heard:
-		t.heard(e)
+	case runfolder.TrainerEvent:
+		t.trainerEvent(e)
 	case runfolder.Ended:
 		t.board.end()
 		t.meter.close()
@@ -113,7 +116,7 @@ func (t *training) Hear(event runfolder.Event) {
 	case runfolder.ChoosingEnded:
 		t.meter.close()
 	case runfolder.SeedScored:
-		t.note("seed %d: loss %s", e.Seed, loss(e.Loss))
+		t.note("seed %d: loss %s", e.Seed, comparison.Loss(e.Loss))
 	case runfolder.NotKept:
 		t.note("the state before meta-step %d, which is not finite, could not be kept: %v", e.MetaStep, e.Err)
 	case runfolder.Stale:
@@ -126,7 +129,7 @@ func (t *training) Hear(event runfolder.Event) {
 
 // started begins to show the training from one seed.
 func (t *training) started(e runfolder.Started) {
-	var folder *uint64 // of several seeds
+	var folder *uint64 // the seed, if there are several
 	if e.Of > 1 {
 		t.note("seed %d, %d of %d", e.Seed, e.Index+1, e.Of)
 		folder = &e.Seed
@@ -142,17 +145,17 @@ func (t *training) started(e runfolder.Started) {
 	t.board = t.openBoard(t.Settings().TensorBoard, folder)
 }
 
-// heard shows an event of the trainer.
-func (t *training) heard(e runfolder.Heard) {
-	t.board.hear(e.Event, e.Network, e.MetaLearningRate)
+// trainerEvent shows an event of the trainer.
+func (t *training) trainerEvent(e runfolder.TrainerEvent) {
+	t.board.add(e.Event, e.Network, e.MetaLearningRate)
 	counted := t.Config().MetaSteps > 0
 	if counted {
 		t.meter.set(int64(e.MetaStep))
 	} else if e.MetaStep > 0 {
-		t.meter.describe(fmt.Sprintf("meta-training, valid loss %s, %.3g meta-steps/s", loss(e.Outcome.LastLoss()), float64(e.MetaStep)/e.Seconds))
+		t.meter.describe(fmt.Sprintf("meta-training, valid loss %s, %.3g meta-steps/s", comparison.Loss(e.Outcome.LastLoss()), float64(e.MetaStep)/e.Seconds))
 	}
 	if counted && e.Kind == metatrain.EventValidation {
-		t.meter.describe("meta-training, valid loss " + loss(e.Valid.Loss()))
+		t.meter.describe("meta-training, valid loss " + comparison.Loss(e.Valid.Loss()))
 	}
 	if e.Replay != "" {
 		t.note("%s: %s; show it again with %s", runfolder.Describe(e.Event), e.Policy, e.Replay)
@@ -162,7 +165,7 @@ func (t *training) heard(e runfolder.Heard) {
 func (t *training) summarize() {
 	out := t.Outcome()
 	t.note("%d meta-steps in %.0f s; validation loss %s at meta-step %d, %s before the first",
-		out.MetaSteps, out.Seconds, loss(out.ValidLoss), out.BestMetaStep, loss(out.StartLoss))
+		out.MetaSteps, out.Seconds, comparison.Loss(out.ValidLoss), out.BestMetaStep, comparison.Loss(out.StartLoss))
 	if out.KeptSteps > 0 {
 		t.note("the curriculum's network that is kept was trained at %d steps; the two losses are at the horizons of their stages", out.KeptSteps)
 	}
@@ -184,33 +187,33 @@ func (t *training) summarize() {
 	}
 }
 
-// usualStart is how a network is drawn by default.
+// usualStart returns the default start of a network.
 func (t *training) usualStart() runfolder.Start {
 	_, start, err := recipe.Recipe{Defaults: t.Recipe().Defaults, Task: t.Recipe().Task}.Network()
 	if err != nil {
-		panic("metaopt: " + err.Error()) // defaults are valid
+		panic("metaopt: " + err.Error()) // not reached: defaults are valid
 	}
 	return runfolder.Start(start)
 }
 
-// compare tunes the hand-designed rules, compares and writes the results; the
-// files first, since standard output may be a pipe that closes.
+// compare tunes the hand-designed rules, compares, and writes the results. It writes the files first, because standard output
+// may be a pipe that closes.
 func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	name := distinctNames([]string{t.Path(optimizerFile)}, []*metaopt.Optimizer{o}, t.rules)[0]
 	if len(t.rules) > 0 {
 		t.note("tuning %s, then comparing on fresh instances", strings.Join(t.rules, ", "))
 	}
-	res, err := versus{
-		family: t.Config().Valid, steps: o.Provenance.Steps, runs: t.Settings().Runs, tuneRuns: t.Settings().TuneRuns, seed: t.Record().Seed,
-		learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, rules: t.rules,
-	}.run(ctx, t.app)
+	res, err := versus.Config{
+		Family: t.Config().Valid, Steps: o.Provenance.Steps, Runs: t.Settings().Runs, TuneRuns: t.Settings().TuneRuns, Seed: t.Record().Seed,
+		Learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, Rules: t.rules,
+	}.Run(ctx, &comparing{app: t.app})
 	if err != nil {
 		return err
 	}
-	if err := t.writeJSON(t.Path(resultFile), runfolder.Result{Comparison: res.comparison, Tuning: res.tuned, Train: t.Trained(o.Provenance)}); err != nil {
+	if err := t.writeJSON(t.Path(resultFile), runfolder.Result{Comparison: res.Comparison, Tuning: res.Tuned, Train: t.Trained(o.Provenance)}); err != nil {
 		return err
 	}
-	plot, err := plotComparison(res.comparison, 0)
+	plot, err := comparison.Plot(res.Comparison, 0)
 	if err != nil {
 		return err
 	}
@@ -220,7 +223,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 		}
 	}
 	fmt.Fprintln(t.stdout)
-	if err := printComparison(t.stdout, res.comparison); err != nil {
+	if err := comparison.Write(t.stdout, res.Comparison, report.Table); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.stdout, "\nWritten to %s: %s\n", t.Dir(), strings.Join(runfolder.Files(), ", "))
@@ -228,10 +231,10 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	return nil
 }
 
-// kept says what an unfinished run leaves.
+// kept says what an unfinished run leaves behind.
 func (t *training) kept() string {
 	return fmt.Sprintf("the best so far, of meta-step %d with validation loss %s, is in %s, the log beside it; compare it with metaopt compare %[3]s",
-		t.Outcome().BestMetaStep, loss(t.Outcome().ValidLoss), t.Path(optimizerFile))
+		t.Outcome().BestMetaStep, comparison.Loss(t.Outcome().ValidLoss), t.Path(optimizerFile))
 }
 
 // unfinished adds to an error what the run folder holds.
@@ -243,7 +246,7 @@ func (t *training) unfinished(err error, holds string) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return &interruptedError{fmt.Sprintf("interrupted at meta-step %d; %s; %s", t.Outcome().MetaSteps, onward, holds)}
-	case errors.As(err, &diverged): // as it would again
+	case errors.As(err, &diverged): // resuming would diverge again
 		return fmt.Errorf("%w; %s", err, holds)
 	}
 	return fmt.Errorf("%w; %s; %s", err, onward, holds)

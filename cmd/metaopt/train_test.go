@@ -73,7 +73,7 @@ func TestLogBeginsWithTheConfigurationAndEndsWithTheReason(t *testing.T) {
 	}
 }
 
-// keys are the names of all fields below v, sorted, each once.
+// keys returns the names of all fields in v, at every depth, sorted and without duplicates.
 func keys(v any) []string {
 	var found []string
 	switch v := v.(type) {
@@ -90,7 +90,7 @@ func keys(v any) []string {
 	return slices.Compact(found)
 }
 
-// Every validation has its diagnostics, and docs/training.md explains every field.
+// Every validation in the log has diagnostics, and docs/training.md explains every field of them.
 func TestLogHoldsDiagnostics(t *testing.T) {
 	log := lines(t, filepath.Join(filepath.Dir(trained(t)), logFile))
 	var all []map[string]any
@@ -131,8 +131,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 	}
 }
 
-// The command in a file trains the same bytes again, even if time ended the
-// first training.
+// The command in a file trains the same bytes again, even if time ended the first training.
 func TestProvenanceCommandReproduces(t *testing.T) {
 	dir := t.TempDir()
 	args := append([]string{"meta-train", "--time", "200ms", "--inputs", "rnnprop", "--second-derivatives", "--clip", "inf",
@@ -185,7 +184,7 @@ func TestWarmStart(t *testing.T) {
 	fail(t, exitUsage, []string{"meta-train", "--init", path, "--scale", "1"}, "--scale", "--init")
 }
 
-// trained2 is trained without the flags that --init rules out.
+// trained2 is like trained, without the flags that cannot be set together with --init.
 func trained2(t *testing.T, flags ...string) string {
 	dir := filepath.Join(t.TempDir(), "run")
 	args := []string{"meta-train", "--meta-steps", "5", "--out", dir}
@@ -239,7 +238,7 @@ func TestAnInterruptBeforeAnything(t *testing.T) {
 	}
 }
 
-// Everything diverges at once; what was there before is kept, and the failure said.
+// If everything diverges at once, the network from before is kept and the error says what happened.
 func TestADivergenceIsAFailureThatKeepsTheBest(t *testing.T) {
 	dir := t.TempDir()
 	a := cli(t.Context(), append([]string{"meta-train", "--task", "rosenbrock", "--meta-steps", "500", "--meta-lr", "1e30",
@@ -254,7 +253,7 @@ func TestADivergenceIsAFailureThatKeepsTheBest(t *testing.T) {
 	}
 }
 
-// A limit of meta-steps is in place of that of time, which is the default's.
+// A limit of meta-steps replaces the default limit of time.
 func TestMetaStepsAreTheOnlyLimit(t *testing.T) {
 	for flag, want := range map[string]string{"--meta-steps=3": `"unroll":5,"meta_steps_limit":3,"meta_learning_rate"`, "--time=50ms": `"unroll":5,"seconds_limit":0.05,"meta_learning_rate"`} {
 		out := filepath.Join(t.TempDir(), "run")

@@ -7,18 +7,17 @@ import (
 	"learnedopt/report"
 )
 
-// The gradients that updates are drawn against, on both sides of 0; below
-// the middle one the axis is linear.
+// The range of gradients in the plot of updates, on both sides of 0. Below linearGradient the axis is linear.
 const (
 	leastGradient  = 1e-5
 	linearGradient = 1e-4
 	mostGradient   = 10
 )
 
-// updateSteps are how often the network has read the gradient when it is drawn.
+// updateSteps are the steps at which the update is drawn. The network has read the same gradient at every step so far.
 var updateSteps = []int{1, 10, 50}
 
-// plotUpdates draws what the network answers to a constant gradient.
+// plotUpdates draws the network's updates for a constant gradient.
 func plotUpdates(o *metaopt.Optimizer, path string) error {
 	gradients := report.Gradients(leastGradient, mostGradient, 200)
 	grad, update := make([]float32, len(gradients)), make([]float32, len(gradients))

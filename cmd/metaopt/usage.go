@@ -7,11 +7,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usageWidth is where help's lines are wrapped.
+// usageWidth is the number of columns at which help wraps lines.
 const usageWidth = 100
 
 func init() {
-	// Cobra knows template functions for the whole process only.
+	// Cobra's template functions are global to the process.
 	cobra.AddTemplateFunc("flagUsages", func(fs *pflag.FlagSet) string {
 		shown := pflag.NewFlagSet("", pflag.ContinueOnError)
 		shown.SortFlags = false
@@ -35,7 +35,7 @@ func (toggle) Type() string { return "boolfunc" }
 // IsBoolFlag makes pflag leave out the type.
 func (toggle) IsBoolFlag() bool { return true }
 
-// setUsage makes help list flags as above: wrapped, in the order in which they were added.
+// setUsage makes help list flags with flagUsages: wrapped, in the order in which they were added.
 func setUsage(root *cobra.Command) {
 	template := root.UsageTemplate()
 	for _, set := range []string{"LocalFlags", "InheritedFlags"} {

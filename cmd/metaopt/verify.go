@@ -41,13 +41,13 @@ that file.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.Var(text{&init, "FILE"}, "init", "where the file is now that the training began from")
-	fs.Var(text{&dataDir, "DIR"}, "data-dir", "folder of the data sets; else $METAOPT_DATA, else the user's cache folder")
+	fs.Var(textFlag{&init, "FILE"}, "init", "where the file is now that the training began from")
+	fs.Var(textFlag{&dataDir, "DIR"}, "data-dir", "folder of the data sets; else $METAOPT_DATA, else the user's cache folder")
 	fs.BoolVarP(&quiet, "quiet", "q", false, "no progress, no remarks")
 	return cmd
 }
 
-// verify trains again what is in a file.
+// verify repeats the training of a file and compares the results.
 func verify(ctx context.Context, a *app, path, init, dataDir string) error {
 	want, err := load(path)
 	if err != nil {
@@ -81,8 +81,8 @@ func verify(ctx context.Context, a *app, path, init, dataDir string) error {
 	return nil
 }
 
-// trainingOf prepares the training that a file says it comes from, which may be anybody's: a recipe says nothing of where
-// it is written.
+// trainingOf prepares the training that a file's provenance describes. The file may come from a stranger; a recipe cannot say
+// where files are written.
 func trainingOf(a *app, p metaopt.Provenance, init, dataDir string) (*training, error) {
 	r, err := recipe.Of(p)
 	if err != nil {
@@ -102,12 +102,12 @@ func trainingOf(a *app, p metaopt.Provenance, init, dataDir string) (*training, 
 	}
 	t, err := a.newTraining(r, local, runfolder.DefaultSettings())
 	if err != nil {
-		err = errors.New(err.Error()) // no mistake of whoever called
+		err = errors.New(err.Error()) // not a mistake in the command line, so not a usageError
 	}
 	return t, err
 }
 
-// differs says in what two optimizers differ, "" if in nothing.
+// differs says how two optimizers differ. It returns "" if they are equal.
 func differs(want, got *metaopt.Optimizer) string {
 	if w, g := runfolder.RecordNetwork(want.Network.Config()), runfolder.RecordNetwork(got.Network.Config()); w != g {
 		return fmt.Sprintf("the file's network is %+v, trained again it is %+v", w, g)

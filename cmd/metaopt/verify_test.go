@@ -11,7 +11,7 @@ import (
 	"learnedopt/recipe"
 )
 
-// What a file's own command trains is the file, whichever way it was trained.
+// Every kind of training can be verified: the recipe in its file trains the same file.
 func TestVerify(t *testing.T) {
 	first, later := trained(t), filepath.Join(t.TempDir(), "run")
 	succeed(t, "meta-train", "--init", first, "--inputs", "logsign+clock", "--anneal", "5", "--meta-steps", "6", "--valid-every", "3", "--valid-runs", "2", "--steps", "10", "--unroll", "5", "--rules", "none", "--runs", "2", "--out", later)
@@ -29,7 +29,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// A file whose parameters or history are not what its command trains is told from one whose are.
+// verify finds a file whose parameters or history differ from what its command trains.
 func TestVerifyTellsADifference(t *testing.T) {
 	path := trained(t)
 	for what, change := range map[string]func(o *metaopt.Optimizer){
@@ -63,7 +63,7 @@ func TestVerifyTellsADifference(t *testing.T) {
 	}
 }
 
-// A command in a file is anybody's text: what is no training is refused, and nothing is written.
+// The command in a file may come from a stranger. verify refuses a command that is not a training, and writes nothing.
 func TestVerifyTakesNoOtherCommand(t *testing.T) {
 	path := trained(t)
 	o, err := metaopt.Load(path)
@@ -82,12 +82,12 @@ func TestVerifyTakesNoOtherCommand(t *testing.T) {
 		}
 		fail(t, exitFailure, []string{"verify", "-q", other}, word)
 	}
-	// Of a file from before recipes.
+	// A file from before recipes has only a command.
 	for command, word := range map[string]string{
 		"":                                                      "does not say",
-		"rm -rf /":                                              "no command of metaopt meta-train",
-		"metaopt sweep x":                                       "no command of metaopt meta-train",
-		"metaopt meta-train 'x":                                 "no command of metaopt meta-train",
+		"rm -rf /":                                              "not a command of metaopt meta-train",
+		"metaopt sweep x":                                       "not a command of metaopt meta-train",
+		"metaopt meta-train 'x":                                 "not a command of metaopt meta-train",
 		good.Command + " --out escaped":                         "--out",
 		good.Command + " --tensorboard tb":                      "--tensorboard",
 		good.Command + " --resume x":                            "--resume",

@@ -73,6 +73,10 @@ var rules = map[string]rule{
 		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// Tuning hand-designed rules, then comparing with them.
+	"versus": {
+		own: append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+	},
 	"metatrain": {
 		own:    append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
@@ -89,6 +93,11 @@ var rules = map[string]rule{
 	// Run folders: neither flags nor printing.
 	"runfolder": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+	},
+	// Figures and table of a paper: what to run, the store of answers, drawing; neither flags nor printing.
+	"reproduce": {
+		own: []string{"versus", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe",
+			"checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"bench": {
 		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
@@ -107,6 +116,11 @@ var rules = map[string]rule{
 	"report": {
 		own:    []string{"internal/durable"},
 		others: []string{"gonum.org/v1/plot", "github.com/olekukonko/tablewriter"},
+	},
+	// Tables and pictures of comparisons and sweeps: what report is not to know.
+	"report/comparison": {
+		own: append([]string{"report", "sweep/results", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+			light...),
 	},
 	"tensorboard": {
 		others: []string{"google.golang.org/protobuf/encoding/protowire"},
@@ -135,8 +149,8 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "recipe", "runfolder", "bench", "checkpoints", "checkpoints/l2l",
-			"checkpoints/exchange", "report", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "bench", "checkpoints", "checkpoints/l2l",
+			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},

@@ -15,31 +15,29 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A CheckConfig says which meta-gradients to compare. Of its fields only Family
-// and Network have no default.
+// A CheckConfig says which meta-gradients to compare. Family and Network must be set; all other fields have defaults.
 type CheckConfig struct {
-	// Family draws the problems: episode e gets the stream (Seed, "check", e).
+	// Family draws the problems: episode e is drawn from the stream (Seed, "check", e).
 	Family optimizer.Family
-	// Network is the optimizer at whose φ the gradients are taken.
+	// Network is the optimizer whose meta-gradients are compared.
 	Network *lstm.Network
 	// Steps is the length T of an episode. Default 100.
 	Steps int
-	// Unrolls are the window lengths K to compare; each must divide T, and T itself
-	// is added where it is missing. Default: those of 1, 5, 10, 20, 50 and 100
-	// that divide T.
+	// Unrolls are the window lengths K to compare. Each must divide T. T itself is added if it is missing. Default:
+	// the divisors of T among 1, 5, 10, 20, 50 and 100.
 	Unrolls []int
-	// Episodes is the number of episodes that the gradients are summed over. Default 1.
+	// Episodes is the number of episodes over which the gradients are summed. Default 1.
 	Episodes int
-	// Differences takes second derivatives by central differences of gradients also where problems offer
-	// exact ones. Default false.
+	// Differences computes second derivatives as central differences of gradients, even if problems offer exact
+	// products. Default false.
 	Differences bool
-	// Seed fixes everything random.
+	// Seed determines everything random.
 	Seed uint64
 	// Progress, if set, is called after each gradient.
 	Progress func(done, total int)
 }
 
-// WithDefaults returns cfg with its defaults filled in: Unrolls then ascends to T.
+// WithDefaults returns cfg with its defaults filled in. Unrolls then ascends and ends with T.
 func (cfg CheckConfig) WithDefaults() CheckConfig {
 	if cfg.Steps == 0 {
 		cfg.Steps = 100
@@ -61,7 +59,7 @@ func (cfg CheckConfig) WithDefaults() CheckConfig {
 	return cfg
 }
 
-// Validate says what is wrong with cfg, after its defaults are filled in.
+// Validate returns an error if cfg, with its defaults filled in, is invalid.
 func (cfg CheckConfig) Validate() error {
 	cfg = cfg.WithDefaults()
 	switch {
@@ -80,22 +78,20 @@ func (cfg CheckConfig) Validate() error {
 	return nil
 }
 
-// Check measures how far truncated meta-gradients are from the whole one. With φ
-// held fixed over all episodes it computes by metatrain.TruncatedBackprop, for every
-// unroll length K and both without and with second derivatives, the gradient
+// Check measures how much truncated meta-gradients differ from the whole meta-gradient. φ is the same for all episodes.
+// For every unroll length K, both without and with second derivatives, metatrain.TruncatedBackprop computes
 //
 //	d(K) = Σ_windows dL_window/dφ,   L_window = Σ_{t=1..K} f_t(θ_t),
 //
-// summed over the T/K windows of an episode and over episodes, and compares each
-// with the gradient of the whole meta-loss: K = T with second derivatives. That one
-// is computed once more from a start moved by little more than rounding, which
-// tells whether it is worth comparing with. An episode of which a loss, an update or a gradient is not finite is left out and
-// counted; if none is left the error wraps the first's *optimizer.DivergedError.
+// summed over the T/K windows of an episode and over episodes. Each d(K) is compared with the whole meta-gradient: K = T
+// with second derivatives. The whole meta-gradient is also computed from a start that is moved by little more than
+// rounding. This shows whether it is stable enough for a comparison. An episode with a non-finite loss, update or gradient
+// is left out and counted. If no episode is left, the error wraps the *optimizer.DivergedError of the first episode.
 //
-// Memory: with second derivatives T states and 2T gradients, of n coordinates each.
-// Time: as many unrolls of T steps as there are gradients, (2·len(Unrolls)+1)·Episodes.
-// Where the problem does not offer exact products of its Hessian (optimizer.Curvature), they are
-// central differences of float32 gradients (docs/truncation.md says what that is worth).
+// Memory: with second derivatives, T states and 2T gradients, of n coordinates each.
+// Time: one unroll of T steps for each gradient, (2·len(Unrolls)+1)·Episodes in total.
+// If the problem does not offer exact Hessian-vector products (optimizer.Curvature), they are central differences of
+// float32 gradients (see docs/truncation.md for their accuracy).
 func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -125,12 +121,12 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	return newReport(cfg, episodes), nil
 }
 
-// nudge is how far the second start is from the first in every coordinate, as a
-// part of the largest: eight times float32's ε.
+// nudge is the distance of the moved start from the original start in every coordinate, relative to the largest
+// coordinate: eight times float32's ε.
 const nudge = 1. / (1 << 20)
 
-// gradients are those of one episode: for each K without and with second
-// derivatives, and the last of these from a nudged start.
+// gradients holds the gradients of one episode: for each K without and with second derivatives, and the whole gradient
+// from a nudged start.
 type gradients struct {
 	firstOrder, second [][]float64
 	nudged             []float64
@@ -143,8 +139,8 @@ type checker struct {
 	done, total        int
 }
 
-// episode computes all gradients of one episode. Runs of one problem from its
-// beginning are the same, as problems are functions of the step.
+// episode computes all gradients of one episode on the same problem. All runs see the same data, because a problem's data
+// depend only on the step.
 func (c *checker) episode(ctx context.Context, e int) (gradients, error) {
 	problem, err := c.cfg.Family.Sample(stream.New(c.cfg.Seed, "check", uint64(e)))
 	if err != nil {
@@ -154,7 +150,7 @@ func (c *checker) episode(ctx context.Context, e int) (gradients, error) {
 	if closer, ok := problem.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}
-	c.progress((e+1)*(2*len(c.cfg.Unrolls)+1) - c.done) // those that a divergence made needless
+	c.progress((e+1)*(2*len(c.cfg.Unrolls)+1) - c.done) // count the gradients that were skipped after a divergence
 	return gs, err
 }
 
@@ -176,7 +172,7 @@ func (c *checker) all(ctx context.Context, problem optimizer.Problem, e int) (gs
 	return gs, err
 }
 
-// gradient is d(K) of one episode, from a nudged start if there is an rng.
+// gradient is d(K) of one episode. If rng is not nil, the start is nudged.
 func (c *checker) gradient(ctx context.Context, estimator metatrain.Estimator, problem optimizer.Problem, k int, rng *rand.Rand) ([]float64, error) {
 	ep := metatrain.NewEpisode(c.cfg.Network, problem)
 	ep.Workspace = &c.work
@@ -201,7 +197,7 @@ func (c *checker) gradient(ctx context.Context, estimator metatrain.Estimator, p
 	return dphi, nil
 }
 
-// move adds the nudge, with random signs. A start at 0 moves as one of size 1.
+// move adds the nudge to theta, with random signs. For a start at 0, the largest coordinate counts as 1.
 func move(theta []float32, rng *rand.Rand) {
 	largest := float32(0)
 	for _, x := range theta {

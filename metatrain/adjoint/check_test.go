@@ -25,9 +25,8 @@ func checkConfig(t *testing.T) adjoint.CheckConfig {
 	return adjoint.CheckConfig{Family: quartics{2}, Network: s.net, Steps: 6, Unrolls: []int{3, 2}, Episodes: 3, Seed: 8}
 }
 
-// TestCheckAgainstTheSystem holds every number of a report to gradients that the
-// oracle found. The engine rounds to 1e-6 of a gradient (TestMasksAreModes), which
-// moves a norm or a cosine by as much.
+// TestCheckAgainstTheSystem compares every number of a report with gradients of the oracle. The estimator rounds to 1e-6
+// of a gradient (TestMasksAreModes), which changes a norm or a cosine by as much.
 func TestCheckAgainstTheSystem(t *testing.T) {
 	cfg := checkConfig(t)
 	calls := 0
@@ -88,9 +87,8 @@ func TestCheckAgainstTheSystem(t *testing.T) {
 	}
 }
 
-// TestNudgedStarts: on a smooth problem a millionth moves the whole gradient by little
-// more than that, but by something; on one that magnifies its start the nudge
-// decides.
+// TestNudgedStarts: on a smooth problem, a nudge by a millionth changes the whole gradient by little more than a millionth,
+// but not by 0. On a problem that magnifies its start, the nudge changes the gradient completely.
 func TestNudgedStarts(t *testing.T) {
 	cfg := checkConfig(t)
 	r, err := adjoint.Check(t.Context(), cfg)
@@ -113,8 +111,8 @@ func TestNudgedStarts(t *testing.T) {
 	}
 }
 
-// rough is f(θ) = cθ in one dimension from θ_0 = 0, where c = cos(10⁷θ_0): 1, and nearly
-// −1 from both nudged starts.
+// rough is f(θ) = cθ in one dimension from θ_0 = 0, where c = cos(10⁷θ_0). So c is 1, and nearly −1 from both nudged
+// starts.
 type rough struct {
 	t     int
 	slope float32
@@ -139,8 +137,8 @@ func (r *rough) LossGrad(theta, grad []float32) (float64, error) {
 	return float64(grad[0] * theta[0]), nil
 }
 
-// In a window of one step no gradient depends on φ, so there are no second
-// derivatives to take: both modes are the same numbers.
+// In a window of one step no gradient depends on φ. So there are no second derivatives, and both modes give the same
+// numbers.
 func TestWindowsOfOneStep(t *testing.T) {
 	cfg := checkConfig(t)
 	cfg.Unrolls = []int{1}
@@ -154,8 +152,8 @@ func TestWindowsOfOneStep(t *testing.T) {
 	}
 }
 
-// broken draws quartic functions; those of which every becomes true have a loss
-// that is not a number from step 4 on. closed counts.
+// broken draws quartic functions. If every is true for an episode, its loss is NaN from step 4 on. closed counts closed
+// problems.
 type broken struct {
 	quartics
 	every  func(sample int) bool
@@ -200,7 +198,7 @@ func TestEpisodesThatDiverge(t *testing.T) {
 		t.Errorf("%+v, %d closed, %d calls", r, closed, calls)
 	}
 
-	// The numbers are those of the other two.
+	// The numbers equal the numbers of the other two episodes.
 	cfg.Progress = nil
 	cfg.Family, cfg.Episodes = quartics{2}, 1
 	one, err := adjoint.Check(t.Context(), cfg)
@@ -223,8 +221,8 @@ func TestEpisodesThatDiverge(t *testing.T) {
 	}
 }
 
-// A network whose updates are finite and whose meta-gradient is not counts as
-// diverged: here λ, a sum of gradients, overflows float32.
+// A network with finite updates and a non-finite meta-gradient counts as diverged. Here λ, a sum of gradients, overflows
+// float32.
 func TestGradientsThatOverflow(t *testing.T) {
 	cfg := checkConfig(t)
 	cfg.Family = steep{}
@@ -295,7 +293,7 @@ func TestCheckConfig(t *testing.T) {
 	}
 }
 
-// TestReportJSON fixes the names that other programs read.
+// TestReportJSON pins the keys that other programs read.
 func TestReportJSON(t *testing.T) {
 	nan := compare.Number(math.NaN())
 	r := adjoint.Report{

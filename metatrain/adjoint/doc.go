@@ -1,43 +1,41 @@
 // Package adjoint checks meta-gradients, in two ways.
 //
-// Assemble and System.Solve are the oracle: they write a small unroll as one
-// system of equations and solve for its multipliers by dense LU, sharing no
-// derivative with the engine. Leaving blocks of the matrix out gives each of the
-// engine's approximations exactly.
+// Assemble and System.Solve are the oracle. They write a small unroll as one system of equations and solve for its
+// multipliers by dense LU. They share no derivative with metatrain's estimators. Leaving out blocks of the matrix gives
+// each approximation of the estimators exactly.
 //
-// Check is for those who meta-train: on any task and network it measures how far
-// the truncated meta-gradient is from the whole one.
+// Check is for users who meta-train. On any task and network it measures how much the truncated meta-gradient differs
+// from the whole meta-gradient.
 //
 // # The system
 //
-// Of an unroll of T steps on n coordinates with a state of S numbers a coordinate, the
-// unknowns z are the gradients that the network reads, ∇_t, its parameters, θ_t, and its
-// states, s_t. Each is its own variable, tied to the others by one equation of z = G(z; φ):
+// Take an unroll of T steps on n coordinates, with a state of S numbers per coordinate. The unknowns z are the gradients
+// ∇_t that the network reads, the parameters θ_t of the problem, and the states s_t of the network. Each is a variable of
+// its own, defined by one equation of z = G(z; φ):
 //
 //	∇_t     = ∇f_t(θ_t)                  t = 0 … T-1
 //	θ_{t+1} = θ_t + u(∇_t, s_t; φ)
 //	s_{t+1} = S(∇_t, s_t; φ)
 //
-// θ_0 and s_0 are given. With F(z) = Σ_{t=1..T} w_t f_t(θ_t) and a multiplier Λ for every
-// equation, 𝓛 = F(z) + Λᵀ(G(z; φ) − z) is stationary in z where
+// θ_0 and s_0 are constants. With F(z) = Σ_{t=1..T} w_t f_t(θ_t) and a multiplier Λ for every equation,
+// 𝓛 = F(z) + Λᵀ(G(z; φ) − z) is stationary in z if
 //
 //	(I − J)ᵀ Λ = ∂F/∂z,   J = ∂G/∂z,
 //
-// and then the meta-gradient is dF/dφ = Λᵀ ∂G/∂φ (LeCun 1988, "A theoretical
-// framework for back-propagation"). Multipliers of θ_t and s_t are the adjoints
-// λ_t and μ_t of a backward pass, those of ∇_t its v_t.
+// Then the meta-gradient is dF/dφ = Λᵀ ∂G/∂φ (LeCun 1988, "A theoretical framework for back-propagation"). The
+// multipliers of θ_t, s_t and ∇_t are the adjoints λ_t, μ_t and v_t of a backward pass.
 //
 // # The order of the unknowns
 //
-// Step t holds the ∇_t, θ_{t+1} and s_{t+1} that its equations define, in this order; T
-// steps follow each other. s_{t+1} goes coordinate by coordinate, within one layer
-// by layer, h then c, then m and v of RNNProp inputs. So J is zero but for
+// The T steps follow each other. Step t holds the unknowns that its equations define, in the order ∇_t, θ_{t+1}, s_{t+1}.
+// s_{t+1} is ordered by coordinate, then by layer, and within a layer h comes before c. After the layers of a coordinate
+// come m and v of RNNProp inputs. So J is zero except for these blocks:
 //
-//	           ∇_t              θ_t         s_t         of the unknowns on the right
+//	           ∇_t              θ_t         s_t
 //	∇_t        0                ∇²f_t       0
 //	θ_{t+1}    ∂u/∂∇_t          I           ∂u/∂s_t
 //	s_{t+1}    ∂S/∂∇_t          0           ∂S/∂s_t
 //
-// and θ_t, s_t belong to the step before: what Mask leaves out are the blocks
-// ∇²f_t, or whole rows of this table in the steps at which a window begins.
+// θ_t and s_t belong to step t-1. Mask leaves out the blocks ∇²f_t, or, at the steps where a window begins, all blocks in
+// the columns θ_t and s_t.
 package adjoint

@@ -11,9 +11,8 @@ import (
 	"learnedopt/metatrain/adjoint"
 )
 
-// configs have every kind of inputs and every read-out, alone and together, with
-// and without a dense layer and LSTM layers. A p of 1 or 2 makes some gradients small
-// to LogAndSign and others not.
+// configs cover every kind of inputs and every read-out, alone and together, with and without a dense layer and LSTM
+// layers. With p = 1 or 2, LogAndSign clips some gradients and not others.
 var configs = []lstm.Config{
 	{Hidden: 3, Scale: 0.5},
 	{Hidden: 3, Inputs: lstm.LogAndSign, P: 1, Scale: 0.5, Readout: lstm.Tanh},
@@ -35,11 +34,11 @@ func name(cfg lstm.Config) string {
 
 const steps = 6
 
-// setting is an unroll that every engine can run.
+// setting is an unroll that the oracle, lstm.Reference and the estimator can all run.
 type setting struct {
 	net     *lstm.Network
 	start   []float32
-	weights []float64 // of one window, repeated; nil for all 1
+	weights []float64 // weights of one window, repeated; nil means all 1
 	k       int       // length of a truncated window
 }
 
@@ -50,7 +49,7 @@ func settings(t *testing.T, cfg lstm.Config) []setting {
 	if err != nil {
 		t.Fatal(err)
 	}
-	phi := net.Params() // larger, so that updates depend on gradients strongly
+	phi := net.Params() // enlarged, so that updates depend strongly on gradients
 	for i := range phi {
 		phi[i] *= 1.5
 	}
@@ -61,7 +60,7 @@ func settings(t *testing.T, cfg lstm.Config) []setting {
 	}
 }
 
-// weightsOf are those of k steps.
+// weightsOf returns the weights of k steps.
 func (s setting) weightsOf(k int) []float64 {
 	if s.weights == nil {
 		return nil
@@ -175,10 +174,9 @@ func (s setting) engine(t *testing.T, m adjoint.Mask) []float64 {
 	return dphi
 }
 
-// TestMasksAreModes: four masks on one matrix are the four modes of the engine.
-// In float64 rounding has been seen to make 1e-15 of the gradient, in float32, whose
-// ε is 1e-7, 3.4e-7; a hundred operations on the way may make 1e-5 of that. The
-// modes differ from each other by ten times as much at least.
+// TestMasksAreModes: four masks on one matrix give the four modes of the estimator. The measured rounding error is 1e-15 of
+// the gradient in float64, and 3.4e-7 in float32, whose ε is 1e-7. A hundred float32 operations may give up to 1e-5, which
+// is the tolerance. The modes differ from each other by at least ten times as much.
 func TestMasksAreModes(t *testing.T) {
 	for _, cfg := range configs {
 		t.Run(name(cfg), func(t *testing.T) {
@@ -213,10 +211,9 @@ func TestMasksAreModes(t *testing.T) {
 	}
 }
 
-// TestFullMaskAgainstDifferences: without a mask the solution is the gradient of
-// the loss itself. The loss is O(10) with third derivatives of O(10): central
-// differences with step 1e-5 err by 1e-9 from truncation and 1e-10 from rounding, both
-// relative to a gradient of O(1).
+// TestFullMaskAgainstDifferences: without a mask the solution is the gradient of the loss itself. The loss and its third
+// derivatives are O(10), and the gradient is O(1). So central differences with step 1e-5 have a relative truncation error
+// of 1e-9 and a relative rounding error of 1e-10.
 func TestFullMaskAgainstDifferences(t *testing.T) {
 	for _, cfg := range configs {
 		t.Run(name(cfg), func(t *testing.T) {
@@ -253,7 +250,7 @@ func differences(t *testing.T, p adjoint.Problem, quiet int) []float64 {
 	return d
 }
 
-// metaLoss is Σ w_t f_t(θ_t), run by lstm.Reference, with f_t = 0 for t < quiet.
+// metaLoss is Σ w_t f_t(θ_t), computed with lstm.Reference, where f_t = 0 for t < quiet.
 func metaLoss(t *testing.T, p adjoint.Problem, quiet int) float64 {
 	t.Helper()
 	ref, err := lstm.NewReference(p.Network, p.Phi)

@@ -8,20 +8,20 @@ import (
 	"learnedopt/lstm"
 )
 
-// rnnprop's constants (Lv et al. 2017, section 4).
+// The constants of RNNProp (Lv et al. 2017, section 4).
 const (
 	beta    = 0.95
 	epsilon = 1e-8
 )
 
-// A network is one coordinate's network, written out in dual numbers.
-// It shares nothing with package lstm but the order of φ and the configuration.
+// A network is the network of one coordinate, written out in dual numbers. It shares only the order of φ and the
+// configuration with package lstm.
 type network struct {
 	cfg lstm.Config
 	phi []dual.Number
 }
 
-// stateSize is the number S of state variables of a coordinate.
+// stateSize is S, the number of state variables per coordinate.
 func stateSize(cfg lstm.Config) int {
 	n := 2 * cfg.Hidden * cfg.Layers
 	if cfg.Inputs&lstm.RNNProp != 0 {
@@ -30,7 +30,7 @@ func stateSize(cfg lstm.Config) int {
 	return n
 }
 
-// step is the t-th step of a run, t ≥ 0: (u, next) = m(g, s; φ).
+// step computes the t-th step of a run, t ≥ 0: (u, next) = m(g, s; φ).
 func (net network) step(g dual.Number, s []dual.Number, t int) (u dual.Number, next []dual.Number) {
 	cfg, phi := net.cfg, net.phi
 	next = make([]dual.Number, len(s))
@@ -76,8 +76,7 @@ func (net network) step(g dual.Number, s []dual.Number, t int) (u dual.Number, n
 	return dual.Scale(scale, y[0]), next
 }
 
-// features are the network's inputs, and the new moving averages m, v if it
-// keeps any.
+// features returns the network's inputs, and the new moving averages m, v if the network has RNNProp inputs.
 func features(cfg lstm.Config, g dual.Number, averages []dual.Number, t int) (x, next []dual.Number) {
 	if cfg.Inputs&lstm.Raw != 0 {
 		x = append(x, g)
@@ -97,7 +96,7 @@ func features(cfg lstm.Config, g dual.Number, averages []dual.Number, t int) (x,
 		v := dual.Add(dual.Scale(beta, averages[1]), dual.Scale(1-beta, dual.Mul(g, g)))
 		next = []dual.Number{m, v}
 		unbias := 1 / (1 - math.Pow(beta, float64(t+1)))
-		root := real(0) // √ has no slope at 0, and none is made up
+		root := real(0) // √ has no derivative at 0; it counts as 0
 		if v.Real > 0 {
 			root = dual.Sqrt(dual.Scale(unbias, v))
 		}
@@ -110,7 +109,7 @@ func features(cfg lstm.Config, g dual.Number, averages []dual.Number, t int) (x,
 	return x, next
 }
 
-// affine is x·W + b with W and b at the head of φ; it returns the rest of φ too.
+// affine returns x·W + b, with W and b at the beginning of φ, and the rest of φ.
 func affine(phi, x []dual.Number, out int) (y, rest []dual.Number) {
 	w, bias := phi[:len(x)*out], phi[len(x)*out:]
 	for i := range out {

@@ -10,18 +10,16 @@ import (
 	"learnedopt/lstm"
 )
 
-// A Loss is f_t(θ) in hyper-dual numbers, which carry the gradient and the
-// Hessian along (Fike and Alonso 2011). It must not keep or change theta.
+// A Loss is f_t(θ) in hyper-dual numbers, which also compute the gradient and the Hessian (Fike and Alonso 2011). It must
+// not keep or change theta.
 type Loss func(t int, theta []hyperdual.Number) hyperdual.Number
 
-// A Problem is an unroll of T steps from a fresh state, small enough to be
-// written as one dense matrix.
+// A Problem is an unroll of T steps from a fresh state, small enough for one dense matrix.
 type Problem struct {
-	// Network is the shape of the network, Phi its parameters φ in the order of
-	// lstm.Network's Tensors.
+	// Network is the shape of the network. Phi holds its parameters φ in the order of lstm.Network's Tensors.
 	Network lstm.Config
 	Phi     []float64
-	// Loss is the optimizee, Theta0 its starting point θ_0 of n coordinates.
+	// Loss is the optimizee. Theta0 is its starting point θ_0 of n coordinates.
 	Loss   Loss
 	Theta0 []float64
 	// Steps is T.
@@ -33,7 +31,7 @@ type Problem struct {
 // maxUnknowns bounds the matrix to 512 MiB.
 const maxUnknowns = 8192
 
-// Validate says what is wrong with p.
+// Validate returns an error if p is invalid or needs too large a matrix.
 func (p Problem) Validate() error {
 	size, err := lstm.Size(p.Network)
 	switch {
@@ -68,8 +66,8 @@ func (p Problem) weight(t int) float64 {
 	return p.Weights[t-1]
 }
 
-// derivatives are f_t(θ) and, in row-major order, ∇f_t(θ) and ∇²f_t(θ). Two
-// variables at a time carry an infinitesimal.
+// derivatives returns f_t(θ), ∇f_t(θ) and, in row-major order, ∇²f_t(θ). It evaluates the loss once for each pair of
+// coordinates, with an infinitesimal in both.
 func (p Problem) derivatives(t int, theta []float64) (loss float64, grad, hessian []float64, err error) {
 	n := len(theta)
 	grad, hessian = make([]float64, n), make([]float64, n*n)

@@ -10,8 +10,8 @@ import (
 )
 
 // quartic is f_t(θ) = Σ_i a_i(t) (θ_i⁴ + θ_i²)/2 + θ_i θ_{i+1}/4 with
-// a_i(t) = 1 + sin(i + 2t)/2: another function at every step, whose Hessian couples
-// coordinates and depends on where it is. It is written out three times.
+// a_i(t) = 1 + sin(i + 2t)/2: another function at every step, whose Hessian couples coordinates and depends on θ. It is
+// written out three times.
 type quartic struct {
 	start []float32
 	t     int
@@ -77,7 +77,7 @@ func (q *quartic) CurvatureProduct(dst, theta, v []float32, _ optimizer.Metric, 
 	return nil
 }
 
-// quartics draws quartic functions with a start of its own each.
+// quartics draws quartic functions, each with its own start.
 type quartics struct{ n int }
 
 func (quartics) Name() string { return "quartics" }

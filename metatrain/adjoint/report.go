@@ -6,46 +6,43 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// A Report is the result of Check. Its JSON is read by other programs.
+// A Report is the result of Check. Other programs read its JSON.
 type Report struct {
 	Task  string `json:"task"`
 	Steps int    `json:"steps"`
-	// Episodes is the number of episodes that the gradients are summed over,
-	// LeftOut the number of those that were not finite and do not count.
+	// Episodes is the number of episodes over which the gradients are averaged. LeftOut is the number of episodes
+	// that were left out because of non-finite values.
 	Episodes int    `json:"episodes"`
 	LeftOut  int    `json:"left_out"`
 	Seed     uint64 `json:"seed"`
 	// Parameters is the number of meta-parameters, the length of φ.
 	Parameters int `json:"parameters"`
-	// Unrolls has a row for each unroll length K, ascending to T: the last row is not
-	// truncated, and its gradient with second derivatives is the whole one.
+	// Unrolls has a row for each unroll length K, ascending to T. The last row is not truncated, and its gradient
+	// with second derivatives is the whole gradient.
 	Unrolls []Row `json:"unrolls"`
-	// Nudged compares the whole gradient of the same episodes from starts that are moved
-	// by a millionth of their largest coordinate. Where its cosine is not near
-	// 1, rounding decides what the whole gradient is, and the cosines with it say
-	// nothing about truncation.
+	// Nudged compares the whole gradient with the whole gradient of the same episodes from starts that are moved by
+	// a millionth of their largest coordinate. If its cosine is not close to 1, the whole gradient depends on
+	// rounding, and cosines with it say nothing about truncation.
 	Nudged Agreement `json:"nudged"`
 }
 
-// A Row is what an unroll length makes of the meta-gradient.
+// A Row holds the results for one unroll length.
 type Row struct {
 	Unroll int `json:"unroll"`
-	// FirstOrder takes the gradients that the network reads as given, which is what the
-	// paper and Trainer do; SecondDerivatives differentiates them too.
+	// FirstOrder treats the gradients that the network reads as constants, as the paper does. SecondDerivatives also
+	// differentiates through them.
 	FirstOrder        Agreement `json:"first_order"`
 	SecondDerivatives Agreement `json:"second_derivatives"`
 }
 
-// An Agreement compares a gradient d with the whole gradient D. A cosine that
-// does not exist because one of them is 0 is not a number, null in JSON.
+// An Agreement compares a gradient d with the whole gradient D. If d or D is 0, their cosine is NaN, which is null in JSON.
 type Agreement struct {
-	// Norm is ‖d‖, of the mean over episodes.
+	// Norm is ‖d‖ for the mean of d over episodes.
 	Norm compare.Number `json:"norm"`
-	// Cosine is ⟨d, D⟩/(‖d‖‖D‖), of the means over episodes: the truncation's
-	// bias in direction. 1 is none, 0 says that the two have nothing to do with
-	// each other.
+	// Cosine is ⟨d, D⟩/(‖d‖‖D‖) for the means of d and D over episodes. It measures the truncation's bias in direction:
+	// 1 means no bias, 0 means that the directions are unrelated.
 	Cosine compare.Number `json:"cosine"`
-	// EpisodeCosines are the same of each episode alone.
+	// EpisodeCosines holds the cosine for each single episode.
 	EpisodeCosines []compare.Number `json:"episode_cosines"`
 }
 
@@ -72,7 +69,7 @@ func newReport(cfg CheckConfig, episodes []gradients) *Report {
 	return r
 }
 
-// agreement compares gradients, one an episode.
+// agreement compares gradients d with the whole gradients. Both have one gradient per episode.
 func agreement(d, whole [][]float64) Agreement {
 	a := Agreement{Norm: compare.Number(floats.Norm(mean(d), 2)), Cosine: cosine(mean(d), mean(whole))}
 	for e := range d {
@@ -90,7 +87,7 @@ func mean(rows [][]float64) []float64 {
 }
 
 func cosine(a, b []float64) compare.Number {
-	// Each is brought to length 1 first: products of norms may overflow.
+	// Both vectors are scaled to length 1 first, because a product of norms may overflow.
 	na, nb := floats.Norm(a, 2), floats.Norm(b, 2)
 	sum := 0.0
 	for i := range a {

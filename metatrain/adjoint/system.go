@@ -9,23 +9,20 @@ import (
 	"gonum.org/v1/gonum/num/dual"
 )
 
-// A Mask says which blocks of the Jacobian are left out. The zero value leaves
-// out none, and its solution is the exact gradient.
+// A Mask says which blocks of the Jacobian are left out. The zero value leaves out none and gives the exact gradient.
 type Mask struct {
-	// FirstOrder leaves out ∂∇_t/∂θ_t at every step: the gradients that the network
-	// reads count as given (Andrychowicz et al. 2016, section 2.1).
+	// FirstOrder leaves out ∂∇_t/∂θ_t at every step. The gradients that the network reads then count as constants
+	// (Andrychowicz et al. 2016, section 2.1).
 	FirstOrder bool
-	// Unroll is the length K of a window; it must divide T. All blocks are left
-	// out through which a window depends on the one before it, so its start
-	// counts as given: truncation. 0 means T, one window.
+	// Unroll is the length K of a window, which must divide T. It leaves out all blocks through which a window
+	// depends on the previous window. A window's start then counts as a constant: truncation. 0 means T, one window.
 	Unroll int
 }
 
-// A System is the unroll of a Problem, linearised: its trajectory and all its
-// derivatives. It is immutable.
+// A System is the linearised unroll of a Problem: its trajectory and all its derivatives. It is immutable.
 type System struct {
 	p     Problem
-	n, s  int         // coordinates, state of each
+	n, s  int         // number of coordinates, and of state variables per coordinate
 	theta [][]float64 // θ_0 … θ_T
 	loss  []float64   // f_0(θ_0) … f_T(θ_T)
 	grad  [][]float64 // ∇f_0(θ_0) … ∇f_T(θ_T)
@@ -35,7 +32,8 @@ type System struct {
 	df       *mat.VecDense // ∂F/∂z
 }
 
-// Assemble runs the unroll and collects its derivatives by dual numbers.
+// Assemble runs the unroll and computes its derivatives by dual numbers. It returns an error if p is invalid, or if a loss
+// or a derivative of a loss is not finite.
 func Assemble(p Problem) (*System, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -73,8 +71,7 @@ func Assemble(p Problem) (*System, error) {
 	}
 }
 
-// step takes step t and enters its derivatives: one coordinate after another,
-// one input of its network after another.
+// step takes step t and fills in its derivatives, coordinate by coordinate and network input by network input.
 func (sys *System) step(t int, grad, theta, state []float64) (nextTheta, nextState []float64) {
 	for i := range sys.n {
 		g, s := real(grad[i]), duals(state[i*sys.s:][:sys.s])
@@ -109,8 +106,8 @@ func (sys *System) step(t int, grad, theta, state []float64) (nextTheta, nextSta
 	return nextTheta, nextState
 }
 
-// Where an unknown's first component is in z: ∇_t for 0 ≤ t < T, θ_t and s_t
-// for 0 < t ≤ T.
+// atGrad, atTheta and atState return the index in z of the first component of ∇_t (0 ≤ t < T), of θ_t and of s_t
+// (0 < t ≤ T).
 func (sys *System) atGrad(t int) int  { return t * sys.group() }
 func (sys *System) atTheta(t int) int { return (t-1)*sys.group() + sys.n }
 func (sys *System) atState(t int) int { return (t-1)*sys.group() + 2*sys.n }
@@ -130,14 +127,15 @@ func (sys *System) Theta(t int) []float64 { return append([]float64(nil), sys.th
 // Gradient returns ∇f_t(θ_t), 0 ≤ t ≤ T.
 func (sys *System) Gradient(t int) []float64 { return append([]float64(nil), sys.grad[t]...) }
 
-// Jacobian returns J = ∂G/∂z without the blocks that the mask leaves out.
+// Jacobian returns J = ∂G/∂z, with the blocks that the mask leaves out set to 0. It returns an error if the mask's Unroll
+// does not divide T.
 func (sys *System) Jacobian(m Mask) (*mat.Dense, error) {
 	if m.Unroll < 0 || m.Unroll > 0 && sys.p.Steps%m.Unroll != 0 {
 		return nil, fmt.Errorf("adjoint: %d steps are not a whole number of windows of %d; choose steps divisible by unroll", sys.p.Steps, m.Unroll)
 	}
 	j := mat.DenseCopyOf(sys.jacobian)
 	size := sys.group()
-	for t := 1; t < sys.p.Steps; t++ { // step 0 depends on no unknown but its own
+	for t := 1; t < sys.p.Steps; t++ { // step 0 depends on no earlier unknown
 		rows := 0
 		switch {
 		case m.Unroll > 0 && t%m.Unroll == 0:
@@ -152,7 +150,7 @@ func (sys *System) Jacobian(m Mask) (*mat.Dense, error) {
 	return j, nil
 }
 
-// A Solution is what System.Solve found.
+// A Solution is the result of System.Solve.
 type Solution struct {
 	// Gradient is dF/dφ.
 	Gradient []float64
@@ -162,21 +160,20 @@ type Solution struct {
 	sys *System
 }
 
-// Lambda returns λ_t, the multiplier of θ_t, 0 < t ≤ T: n numbers.
+// Lambda returns λ_t, the multiplier of θ_t, 0 < t ≤ T. It has n numbers.
 func (s *Solution) Lambda(t int) []float64 { return s.Multipliers[s.sys.atTheta(t):][:s.sys.n] }
 
-// Mu returns μ_t, the multiplier of s_t, 0 < t ≤ T: n times S numbers.
+// Mu returns μ_t, the multiplier of s_t, 0 < t ≤ T. It has n·S numbers.
 func (s *Solution) Mu(t int) []float64 { return s.Multipliers[s.sys.atState(t):][:s.sys.n*s.sys.s] }
 
-// V returns v_t, the multiplier of ∇_t, 0 ≤ t < T: n numbers,
+// V returns v_t, the multiplier of ∇_t, 0 ≤ t < T. It has n numbers:
 //
 //	v_t = ∂u/∂∇_tᵀ λ_{t+1} + ∂S/∂∇_tᵀ μ_{t+1} .
 func (s *Solution) V(t int) []float64 { return s.Multipliers[s.sys.atGrad(t):][:s.sys.n] }
 
-// Solve solves (I − J)ᵀ Λ = ∂F/∂z by LU decomposition with J masked, and returns
-// Λ with the meta-gradient dF/dφ = Λᵀ ∂G/∂φ. Of several windows the gradient is
-// the sum over windows. A mask that does not fit is an error, and so is a gradient
-// that is not finite.
+// Solve solves (I − J)ᵀ Λ = ∂F/∂z by LU decomposition, with the masked J. It returns Λ and the meta-gradient
+// dF/dφ = Λᵀ ∂G/∂φ. With several windows the gradient is the sum over windows. It returns an error if the mask's Unroll
+// does not divide T, or if the gradient is not finite.
 func (sys *System) Solve(m Mask) (*Solution, error) {
 	j, err := sys.Jacobian(m)
 	if err != nil {
@@ -189,9 +186,9 @@ func (sys *System) Solve(m Mask) (*Solution, error) {
 	var lu mat.LU
 	lu.Factorize(j.T())
 	var multipliers, gradient mat.VecDense
-	// The matrix is triangular with ones on its diagonal, so it has an inverse.
-	// What RNNProp makes of the first gradients, g/ε, may give it a condition number
-	// that gonum warns of, but substitution is backward stable whatever the scales.
+	// The matrix is triangular with ones on its diagonal, so it has an inverse. RNNProp divides the first gradients by
+	// ε, which can make the condition number so large that gonum warns. The warning is ignored: substitution is backward
+	// stable whatever the scales.
 	var condition mat.Condition
 	if err := lu.SolveVecTo(&multipliers, false, sys.df); err != nil && !errors.As(err, &condition) {
 		return nil, fmt.Errorf("adjoint: solving for the multipliers: %w", err)

@@ -30,10 +30,9 @@ func solve(t *testing.T, sys *adjoint.System, m adjoint.Mask) *adjoint.Solution 
 	return solution
 }
 
-// TestMultipliersAreAdjoints holds λ, μ and v to what they are in
-// docs/mathematics.md: without second derivatives λ is a reverse cumulative sum of
-// gradients within its window, with them v brings the Hessian in, and nothing
-// later than the horizon has a price.
+// TestMultipliersAreAdjoints compares λ, μ and v with their formulas in docs/mathematics.md. Without second derivatives, λ
+// is a reverse cumulative sum of gradients within its window. With them, v adds the Hessian's term. Nothing after the
+// horizon adds to them.
 func TestMultipliersAreAdjoints(t *testing.T) {
 	for _, s := range settings(t, lstm.Config{Hidden: 3, Scale: 0.5}) {
 		p := s.problem()
@@ -77,8 +76,8 @@ func TestMultipliersAreAdjoints(t *testing.T) {
 	}
 }
 
-// TestTrajectory holds the values that the dual numbers carry, and θ by the
-// orders of the unknowns, to the engine's: the network, the loss and its gradient.
+// TestTrajectory compares the values in the dual numbers with an ordinary run: the losses, the gradients, and θ in the
+// order of the unknowns.
 func TestTrajectory(t *testing.T) {
 	for _, cfg := range configs {
 		p := settings(t, cfg)[1].problem()
@@ -102,8 +101,8 @@ func TestTrajectory(t *testing.T) {
 	}
 }
 
-// TestJacobianBlocks counts the blocks of J by the table in the package's
-// documentation, and what the masks take away.
+// TestJacobianBlocks checks the blocks of J against the table in the package's documentation, and the blocks that the masks
+// leave out.
 func TestJacobianBlocks(t *testing.T) {
 	const n, size = 2, 2 * (2 + 12) // two coordinates of two layers of three units
 	p := settings(t, lstm.Config{Hidden: 3, Scale: 0.5})[0].problem()
@@ -123,11 +122,11 @@ func TestJacobianBlocks(t *testing.T) {
 				}
 				step, back := row/size, row/size-column/size
 				switch part := row % size; {
-				case back == 1 && part < n && (column%size < n || column%size >= 2*n), // ∇ on ∇ or s before
-					back == 1 && column%size < n,          // anything on ∇ before
-					back == 0 && column%size >= n,         // anything on θ, s of its own step
-					back == 0 && part < n,                 // ∇ on its own step
-					back != 0 && back != 1, column >= row: // another step, or later
+				case back == 1 && part < n && (column%size < n || column%size >= 2*n), // ∇ on the previous step's ∇ or s
+					back == 1 && column%size < n,          // anything on the previous step's ∇
+					back == 0 && column%size >= n,         // anything on θ, s of the same step
+					back == 0 && part < n,                 // ∇ on the same step
+					back != 0 && back != 1, column >= row: // a step further back, or later
 					t.Fatalf("mask %+v: J[%d,%d] = %g belongs to no block", m, row, column, j.At(row, column))
 				case back == 1 && part < n:
 					given++
@@ -192,7 +191,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Multipliers that overflow are an error, not a gradient.
+// Overflowing multipliers are an error, not a gradient.
 func TestGradientThatOverflows(t *testing.T) {
 	p := settings(t, lstm.Config{Hidden: 2})[0].problem()
 	p.Weights = slices.Repeat([]float64{1.7e308}, steps)
@@ -201,13 +200,12 @@ func TestGradientThatOverflows(t *testing.T) {
 	}
 }
 
-// TestGradientsOfNothing: while all gradients so far are 0, RNNProp inputs have no
-// slope through √v̂, and none is made up. φ does not move those gradients, so
-// central differences are as good as anywhere (TestFullMaskAgainstDifferences).
+// TestGradientsOfNothing: as long as all gradients are 0, √v̂ in the RNNProp inputs has no derivative, and it counts as 0.
+// φ does not change these gradients, so central differences are as accurate as in TestFullMaskAgainstDifferences.
 func TestGradientsOfNothing(t *testing.T) {
 	s := settings(t, lstm.Config{Hidden: 3, Inputs: lstm.RNNProp, Scale: 0.5})[0]
 	p := s.problem()
-	const quiet = 2 // steps on which the optimizee is flat
+	const quiet = 2 // number of first steps at which the optimizee is flat
 	p.Loss = func(t int, theta []hyperdual.Number) hyperdual.Number {
 		if t < quiet {
 			return hyperdual.Number{}

@@ -18,7 +18,7 @@ import (
 
 // BenchmarkTruncation measures the tables of docs/truncation.md and prints them:
 //
-//	go test ./metaopt/adjoint -run '^$' -bench Truncation -benchtime 1x
+//	go test ./metatrain/adjoint -run '^$' -bench Truncation -benchtime 1x
 func BenchmarkTruncation(b *testing.B) {
 	raw := lstm.Config{Inputs: lstm.Raw, Scale: 1}
 	both := lstm.Config{Inputs: lstm.LogAndSign | lstm.RNNProp}
@@ -52,7 +52,7 @@ func BenchmarkTruncation(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				fmt.Printf("\n%s on %s", c.network, table(report)) // b.Log would cut it off
+				fmt.Printf("\n%s on %s", c.network, table(report)) // b.Log would truncate it
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func random(cfg lstm.Config) func(b *testing.B) *lstm.Network {
 	}
 }
 
-// trained is the random network after 500 meta-steps in windows of 20.
+// trained is a random network after 500 meta-steps with windows of 20.
 func trained(cfg lstm.Config) func(b *testing.B) *lstm.Network {
 	return func(b *testing.B) *lstm.Network {
 		tr, err := metatrain.NewTrainer(metatrain.TrainConfig{
@@ -101,7 +101,7 @@ func trained(cfg lstm.Config) func(b *testing.B) *lstm.Network {
 	}
 }
 
-// published is an optimizer of Chen et al. 2020.
+// published is an optimizer published by Chen et al. 2020.
 func published(file string) func(b *testing.B) *lstm.Network {
 	return func(b *testing.B) *lstm.Network {
 		f, err := os.Open(filepath.Join(os.Getenv("METAOPT_DATA"), "published", file))

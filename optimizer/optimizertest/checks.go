@@ -13,7 +13,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// finite keeps each coordinate at one magnitude for ten steps, then mixes.
+// finite keeps each coordinate at one magnitude for ten steps, then draws a magnitude at each step.
 func finite(rule optimizer.Rule) error {
 	magnitudes := []float32{0, 1e-45, 1e-38, 1e-30, 1e-20, 1e-10, 1e-5, 1, 1e5, 1e10, 1e19, 1e20, 1e30}
 	rng := stream.New(1606, "optimizertest/finite", 0)
@@ -63,7 +63,7 @@ func alias(rule optimizer.Rule) error {
 
 var prefixed = regexp.MustCompile(`^[a-z0-9]+: .`)
 
-// panics returns an error unless f panics with a package-prefixed text.
+// panics returns an error unless f panics with a text that begins with a package name.
 func panics(what string, f func()) (err error) {
 	defer func() {
 		switch text, ok := recover().(string); {
@@ -96,7 +96,7 @@ func lengths(rule optimizer.Rule) error {
 	return errors.Join(append(errs, same(continued(state, grads), want, "after panics"))...)
 }
 
-// independent interleaves two states, and a third of another size.
+// independent interleaves two states and a third one of another size.
 func independent(rule optimizer.Rule) error {
 	const n, steps = 33, 6
 	ga, gb, gc := gradients(n, steps, 0), gradients(n, steps, 1), gradients(n+7, steps, 2)
@@ -137,7 +137,7 @@ func permutation(rule optimizer.Rule) error {
 	return nil
 }
 
-// layouts compares the updates on one vector with those on tensors of all kinds.
+// layouts compares the updates on one vector with the updates on tensors of all kinds.
 func layouts(rule optimizer.Rule) error {
 	const n = 100
 	layout, err := optimizer.NewLayout(

@@ -15,7 +15,7 @@ var metrics = []struct {
 	name   string
 }{{optimizer.Hessian, "Hessian"}, {optimizer.Fisher, "Fisher"}}
 
-// curvature checks what optimizer.Curvature promises, of every metric that p offers.
+// curvature checks the contract of optimizer.Curvature for every metric that p offers.
 func curvature(p optimizer.Problem) error {
 	c, ok := p.(optimizer.Curvature)
 	if !ok {
@@ -40,7 +40,7 @@ func curvature(p optimizer.Problem) error {
 		errs = append(errs, hessian(p, c))
 	}
 	if all := optimizer.Hessian | optimizer.Fisher; c.Metrics()&^all != 0 {
-		errs = append(errs, fmt.Errorf("metrics %b, of which %b are none", c.Metrics(), c.Metrics()&^all))
+		errs = append(errs, fmt.Errorf("metrics %b have the unknown bits %b", c.Metrics(), c.Metrics()&^all))
 	}
 	return errors.Join(errs...)
 }
@@ -65,10 +65,10 @@ func dot(a, b []float32) (sum float64) {
 }
 
 // hessian compares products with (∇f(θ + hv) − ∇f(θ − hv)) / 2h, at three points on the data of each of
-// two steps, the later one first. They must agree to 2·10⁻³ of their length, by one of three h: float32 gradients
-// of about the length of the product make 10⁻⁷/h of it, third derivatives h² times theirs, and where f has
-// kinks (ReLU) some lie on the way: so two of six directions may miss. A product that is wrong is
-// so in most of them.
+// two steps, the later step first. For at least one of three h they must agree to 2·10⁻³ of the product's length.
+// Rounding of float32 gradients, which are about as long as the product, contributes an error of 10⁻⁷/h of that
+// length; the third derivatives contribute an error proportional to h². If f has kinks (ReLU), some lie between
+// the two points, so two of the six directions may miss. A wrong product misses in most directions.
 func hessian(p optimizer.Problem, c optimizer.Curvature) error {
 	const directions, misses = 6, 2
 	n, rng := p.Dim(), rand.New(rand.NewPCG(4, 4))
@@ -112,7 +112,7 @@ func hessian(p optimizer.Problem, c optimizer.Curvature) error {
 	return nil
 }
 
-// symmetric checks ⟨u, Mv⟩ = ⟨Mu, v⟩ and, of Fisher, ⟨v, Mv⟩ ≥ 0, to float32's rounding.
+// symmetric checks that ⟨u, Mv⟩ = ⟨Mu, v⟩ and, for Fisher, that ⟨v, Mv⟩ ≥ 0, up to float32's rounding.
 func symmetric(p optimizer.Problem, c optimizer.Curvature, metric optimizer.Metric) error {
 	x := normal(rand.New(rand.NewPCG(5, 5)), p.Dim(), 5)
 	theta, u, v, mu, mv := x[0], x[1], x[2], x[3], x[4]
@@ -136,7 +136,7 @@ func symmetric(p optimizer.Problem, c optimizer.Curvature, metric optimizer.Metr
 	return nil
 }
 
-// unmoved checks that a product changes nothing but dst, whatever was asked before it, and that dst may be v.
+// unmoved checks that a product changes only dst, that it does not depend on earlier calls, and that dst may be v.
 func unmoved(p optimizer.Problem, c optimizer.Curvature, metric optimizer.Metric) error {
 	x := normal(rand.New(rand.NewPCG(6, 6)), p.Dim(), 6)
 	theta, v, first, again, other, grad := x[0], x[1], x[2], x[3], x[4], x[5]
@@ -161,7 +161,7 @@ func unmoved(p optimizer.Problem, c optimizer.Curvature, metric optimizer.Metric
 	if before := normal(rand.New(rand.NewPCG(6, 6)), p.Dim(), 2); differ(theta, before[0]) >= 0 || differ(v, before[1]) >= 0 {
 		return errors.New("a product changes theta or v")
 	}
-	// The losses and gradients of steps 2 and 3, with a product of another step in between or without.
+	// The losses and gradients of steps 2 and 3, first without and then with a product of another step in between.
 	var losses []float64
 	var grads [][]float32
 	for _, between := range []bool{false, true} {

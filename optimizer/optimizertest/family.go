@@ -13,26 +13,25 @@ import (
 	"learnedopt/optimizer"
 )
 
-// ConformFamily runs, as subtests, the suite that every family of problems passes. It demands
-// that
+// ConformFamily runs the suite for families of problems as subtests. It checks that
 //
-//   - a random source draws the same problem again, whatever else runs at the same time (run
+//   - equal random sources draw equal problems, also while other goroutines draw (run
 //     with -race to be sure);
 //   - Init writes the same starting point at every call;
 //   - the layout has as many coordinates as the problem, and is the same at every call;
-//   - LossGrad leaves theta as it is, and its gradient is that of its loss, by central
-//     differences: at the start, at a random point of size ½, and after 400 steps of descent;
+//   - LossGrad does not change theta, and its gradient agrees with central differences of its
+//     loss: at the start, at a random point of size ½, and after 400 steps of descent;
 //   - the data of a step depend on the step alone: Seek goes back to them, and a problem
-//     that is no Seeker has one function;
-//   - of an optimizer.Curvature: the Hessian's products are differences of gradients on the data of
-//     the step that is asked for; products of all metrics are symmetric, Fisher's positive
-//     semidefinite; dst may be v; LossGrad's step stays; a metric that is not offered
-//     panics;
+//     that is not a Seeker is the same function at every step;
+//   - if the problem is an optimizer.Curvature: the Hessian's products agree with differences of
+//     gradients on the data of the given step; the products of every metric are symmetric, and
+//     Fisher's are positive semidefinite; dst may be v; LossGrad's step does not change; a metric
+//     that the problem does not offer panics;
 //   - wrong lengths panic.
 //
-// A problem whose gradients are not those of its loss but a multiple says so by a method
-// GradientScale() float64. The tolerances are for losses that are smooth at the scale
-// of 10⁻²; losses are summed in float32 or better.
+// If a problem's gradients are a multiple of its loss's gradient, its method
+// GradientScale() float64 returns the factor. The tolerances suit losses that are smooth at the
+// scale of 10⁻² and are summed in float32 or a higher precision.
 func ConformFamily(t *testing.T, family optimizer.Family) {
 	t.Helper()
 	for i, c := range []struct {
@@ -121,7 +120,7 @@ func gradientOfLoss(p optimizer.Problem) error {
 	if err := gradientAt(p, theta, rng, "at a random point"); err != nil {
 		return err
 	}
-	// RMSProp with a falling step, which most functions can bear.
+	// RMSProp with a falling step size descends on most functions.
 	p.Init(theta)
 	v := make([]float64, p.Dim())
 	for step := range 400 {
@@ -137,11 +136,11 @@ func gradientOfLoss(p optimizer.Problem) error {
 }
 
 // gradientAt compares f(θ + d) − f(θ − d) with 2 d·∇f, for d along the
-// gradient and for random signs on it, of length h = 10⁻² or, where that misses, 2·10⁻³. The difference
-// is taken between the rounded points, so θ's rounding costs nothing; the loss
-// itself carries a few float32 roundings (10⁻⁶ of its size), and the cubic term
-// of the expansion is below 1 % of the linear one for smooth functions,
-// except where a gradient all but vanishes beside the curvature: hence the last term.
+// gradient and for d with random signs put on it, of length h = 10⁻² or, if that misses, 2·10⁻³. The difference
+// is taken between the rounded points, so the rounding of θ adds no error. The loss
+// itself carries a few float32 roundings (10⁻⁶ of its size). The cubic term
+// of the expansion is below 1 % of the linear term for smooth functions, unless
+// the gradient is tiny beside the curvature: the tolerance's last term allows for that.
 func gradientAt(p optimizer.Problem, theta []float32, rng *rand.Rand, where string) error {
 	n, scale := p.Dim(), 1.0
 	if s, ok := p.(interface{ GradientScale() float64 }); ok {
@@ -176,7 +175,7 @@ func gradientAt(p optimizer.Problem, theta []float32, rng *rand.Rand, where stri
 				d[i] = -d[i]
 			}
 		}
-		// A long step is the sharper test where f is smooth, a short one crosses fewer kinks.
+		// If f is smooth, a long step is the sharper test; a short step crosses fewer kinks.
 		var miss error
 		for _, h := range []float64{1e-2, 2e-3} {
 			want := 0.0
@@ -206,7 +205,7 @@ func gradientAt(p optimizer.Problem, theta []float32, rng *rand.Rand, where stri
 			misses, wrong = misses+1, miss
 		}
 	}
-	// Some directions cross the kink of a ReLU; a gradient that is wrong is so in most of them.
+	// Some directions cross the kink of a ReLU. A wrong gradient misses in most directions.
 	if misses > directions/2 {
 		return wrong
 	}
@@ -267,7 +266,7 @@ func panicked(f func()) (yes bool) {
 	return false
 }
 
-// draws samples and runs problems on several goroutines. Each must see what it would see alone.
+// draws samples and runs problems on several goroutines. Each must get the losses that it gets alone.
 func draws(family optimizer.Family) error {
 	const problems = 3
 	trace := func(i int) (losses []float64, err error) {

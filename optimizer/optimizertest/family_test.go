@@ -65,7 +65,7 @@ func (p *flawed) Metrics() optimizer.Metric {
 	return optimizer.Hessian | optimizer.Fisher
 }
 
-// CurvatureProduct multiplies with a step's own a_t = 1 + t/8 in the Hessian's place, or with 1.
+// CurvatureProduct multiplies by the second derivative of step t, for both metrics. A flaw may change the product.
 func (p *flawed) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	switch {
 	case len(theta) != p.n || len(dst) != p.n || len(v) != p.n && p.flaw != "vector":
@@ -118,7 +118,7 @@ func (p *flawed) Layout() optimizer.Layout {
 	return optimizer.Flat(p.n)
 }
 
-// plain has the Hessian, and says that it has no Fisher.
+// plain has the Hessian and reports that it has no Fisher.
 type plain struct{ *flawed }
 
 func (plain) Metrics() optimizer.Metric { return optimizer.Hessian }
@@ -139,7 +139,7 @@ func (f flawedFamily) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	return p, nil
 }
 
-// Each flaw is found by the check that is for it.
+// Each flaw is found by its own check.
 func TestFamilyChecks(t *testing.T) {
 	ConformFamily(t, flawedFamily{})
 	checks := map[string]func(optimizer.Problem) error{

@@ -1,5 +1,5 @@
-// Package optimizertest holds the suites that every optimizer.Rule, hand-designed or learned, and
-// every optimizer.Family of problems pass.
+// Package optimizertest holds the conformance suites for every optimizer.Rule, hand-designed or learned, and
+// for every optimizer.Family of problems.
 //
 //	func TestRule(t *testing.T)   { optimizertest.Conform(t, MyRule{}) }
 //	func TestFamily(t *testing.T) { optimizertest.ConformFamily(t, MyFamily{}) }
@@ -16,7 +16,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A check is one demand on a rule; it returns what is wrong.
+// A check tests one requirement on a rule; run returns an error that says what is wrong.
 type check struct {
 	name string
 	run  func(rule optimizer.Rule) error
@@ -35,26 +35,26 @@ var checks = []check{
 	{"resume", resume},
 }
 
-// Conform runs the suite as subtests. It demands of the rule and its states
-// that
+// Conform runs the suite for rules as subtests. It checks of the rule and its
+// states that
 //
 //   - finite gradients of any size up to 1e30 give finite updates;
-//   - dst may be grad, is overwritten whatever it held, and grad is otherwise
-//     unchanged;
-//   - wrong lengths, and no coordinates, panic with a text that begins with
-//     the package, and leave the state as it was;
-//   - states of one rule know nothing of each other;
+//   - Update overwrites dst, whatever it held, and dst may be grad; a grad that
+//     is not dst stays unchanged;
+//   - wrong lengths, and a layout without coordinates, panic with a text that
+//     begins with the package, and leave the state unchanged;
+//   - states of one rule do not affect each other;
 //   - permuting the coordinates permutes the updates, bit for bit, wherever
 //     the coordinates lie in the rule's blocks;
-//   - the layout changes no bit: that is so of a rule that looks at coordinates one by one, or at
-//     all together;
-//   - equal gradients give equal bits, whatever GOMAXPROCS is;
-//   - one rule may serve several goroutines (run with -race to be sure);
-//   - Update does not allocate after the first;
+//   - the layout changes no bit of the updates, as for every rule that treats coordinates one by one, or
+//     all of them together;
+//   - equal gradients give equal bits, for any GOMAXPROCS;
+//   - several goroutines may use one rule at once (run with -race to be sure);
+//   - Update does not allocate after the first call;
 //   - a state that implements encoding.BinaryMarshaler and
 //     encoding.BinaryUnmarshaler resumes bit for bit and refuses damaged data.
 //
-// States are asked for updates at θ = (1, …, 1), where the loss is 1.
+// All updates are at θ = (1, …, 1) with loss 1.
 //
 // Callers must not run it in parallel with other tests: it counts
 // allocations and sets GOMAXPROCS.
@@ -63,8 +63,8 @@ func Conform(t *testing.T, rule optimizer.Rule) {
 	conform(t, rule, checks)
 }
 
-// ConformInOrder is Conform for rules to which the order of the coordinates matters: it
-// does not permute them.
+// ConformInOrder is Conform without the permutation check, for rules whose updates depend on the order of the
+// coordinates.
 func ConformInOrder(t *testing.T, rule optimizer.Rule) {
 	t.Helper()
 	conform(t, rule, slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.name == "permutation" }))
@@ -84,8 +84,9 @@ func conform(t *testing.T, rule optimizer.Rule, checks []check) {
 // sizes span the edges of blocks of 4, 8, 16 and 32 coordinates.
 var sizes = []int{1, 2, 31, 32, 33, 100}
 
-// gradients returns steps gradients of n coordinates, each normal times its
-// own power of ten from 1e-6 to 1e3, one in eight zero.
+// gradients returns the gradients of the given number of steps, of n coordinates
+// each. A value is zero once in eight times, and otherwise a normal number times
+// a random power of ten from 1e-6 to 1e3.
 func gradients(n, steps int, index uint64) [][]float32 {
 	rng := stream.New(1606, "optimizertest", index)
 	gs := make([][]float32, steps)
@@ -106,7 +107,7 @@ func trajectory(rule optimizer.Rule, grads [][]float32) [][]float32 {
 	return continued(start(rule, len(grads[0])), grads)
 }
 
-// continued returns the updates of a state from where it is.
+// continued returns the next updates of a state.
 func continued(state optimizer.State, grads [][]float32) [][]float32 {
 	us := make([][]float32, len(grads))
 	for t, g := range grads {
@@ -116,10 +117,10 @@ func continued(state optimizer.State, grads [][]float32) [][]float32 {
 	return us
 }
 
-// start returns a state on n coordinates of which nothing is known.
+// start returns a fresh state on one vector of n coordinates.
 func start(rule optimizer.Rule, n int) optimizer.State { return rule.Start(optimizer.Flat(n)) }
 
-// update asks for an update at θ = (1, …, 1) and loss 1. The suites' rules want no error: their points are finite.
+// update asks for an update at θ = (1, …, 1) and loss 1. It panics on an error: the suites' points are finite.
 func update(state optimizer.State, dst, grad []float32) {
 	updateAt(state, dst, grad, ones(len(grad)))
 }
@@ -162,8 +163,8 @@ func differ(a, b []float32) int {
 //
 //	f(θ) = ½ Σ_i c_i (θ_i − a_i)²,   c_i in [½, 3/2],  |θ_i − a_i| = 1 at the start
 //
-// of ten coordinates and demands that it ends at less than a tenth of the
-// loss that it began with. Learned rules need not pass it.
+// of ten coordinates. It checks that the last loss is less than a tenth of
+// the first. Learned rules need not pass it.
 func Descends(t *testing.T, rule optimizer.Rule) {
 	t.Helper()
 	if err := descends(rule); err != nil {

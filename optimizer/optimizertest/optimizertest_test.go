@@ -11,7 +11,7 @@ import (
 	"learnedopt/optimizer"
 )
 
-// A ruleFunc is a rule made of its Start.
+// A ruleFunc is a rule given by its Start function.
 type ruleFunc func(n int) optimizer.State
 
 func (ruleFunc) Needs() optimizer.Needs { return optimizer.Needs{} }
@@ -23,7 +23,7 @@ func (f ruleFunc) Start(layout optimizer.Layout) optimizer.State {
 	return f(n)
 }
 
-// A stateFunc is a state of n coordinates made of its Update.
+// A stateFunc is a state of n coordinates given by its Update function.
 type stateFunc struct {
 	n      int
 	update func(dst, grad []float32)
@@ -99,7 +99,7 @@ func TestConform(t *testing.T) {
 	})
 }
 
-// Every check is seen to fail on a rule with the fault that it looks for.
+// Every check fails on a rule with the fault that it looks for.
 func TestChecksFindFaults(t *testing.T) {
 	var (
 		mu     sync.Mutex
@@ -183,7 +183,7 @@ func TestChecksFindFaults(t *testing.T) {
 	}
 }
 
-// unchecked looks at no length.
+// unchecked checks no lengths.
 type unchecked struct{}
 
 func (unchecked) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
@@ -193,7 +193,7 @@ func (unchecked) Update(dst []float32, p optimizer.Point) (optimizer.Move, error
 	return 0, nil
 }
 
-// startsAnything starts a run of no coordinates.
+// startsAnything accepts a layout without coordinates.
 type startsAnything struct{}
 
 func (startsAnything) Needs() optimizer.Needs { return optimizer.Needs{} }
@@ -201,7 +201,7 @@ func (startsAnything) Start(layout optimizer.Layout) optimizer.State {
 	return &counting{n: layout.Len()}
 }
 
-// hasty counts the step before it looks at the lengths.
+// hasty counts the step before it checks the lengths.
 type hasty struct{ counting }
 
 func (s *hasty) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {

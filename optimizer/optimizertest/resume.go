@@ -16,7 +16,7 @@ type saver interface {
 	encoding.BinaryUnmarshaler
 }
 
-// resume saves a state after each of several steps and continues in another.
+// resume saves a state after each of several steps and continues from the saved data in another state.
 func resume(rule optimizer.Rule) error {
 	const n, steps = 33, 6
 	state, ok := start(rule, n).(saver)
@@ -37,7 +37,7 @@ func resume(rule optimizer.Rule) error {
 			return fmt.Errorf("step %d: %w", t, err)
 		}
 		again := start(rule, n).(saver)
-		continued(again, gradients(n, 3, 1)) // what it held must not matter
+		continued(again, gradients(n, 3, 1)) // its earlier content must not matter
 		given := slices.Clone(data)
 		if err := again.UnmarshalBinary(given); err != nil {
 			return fmt.Errorf("step %d: %w", t, err)
@@ -53,8 +53,8 @@ func resume(rule optimizer.Rule) error {
 	return nil
 }
 
-// refuses returns an error unless damaged data are refused, and sound data are
-// by a state of more coordinates.
+// refuses returns an error unless s refuses damaged data, and a state with more
+// coordinates refuses sound data.
 func refuses(s, larger saver, data []byte) error {
 	outcomes := map[string]error{
 		"nothing":           s.UnmarshalBinary(nil),

@@ -36,7 +36,7 @@ func TestRecordsThatContradictThemselves(t *testing.T) {
 		"a point less":        func(r *Record) { r.Curve = r.Curve[:1] },
 		"a lower end less":    func(r *Record) { r.CurveCI95[0] = nil },
 		"an upper end more":   func(r *Record) { r.CurveCI95[1] = append(r.CurveCI95[1], 1) },
-		"a reach of no steps": func(r *Record) { r.ReachEvery = 0 },
+		"a reach of no steps": func(r *Record) { r.Reach, r.ReachEvery = r.Reach[:1], 0 },
 	} {
 		r := validRecord()
 		change(&r)

@@ -316,3 +316,43 @@ func TestCellsToCome(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// The speed-up is against adam as it was tuned in the cell, wherever it stands, or else on the base task.
+func TestWhichAdamSpeedsAreMeasuredBy(t *testing.T) {
+	record := func(name, tuned string) Record {
+		r := validRecord()
+		r.Rule = Rule{Name: name, Kind: compare.Baseline, Tuned: tuned}
+		return r
+	}
+	learned := validRecord()
+	learned.Rule = Rule{Name: "l", Kind: compare.Learned}
+	here, base := record("here", TuneCell), record("base", TuneBase)
+	for _, c := range []struct {
+		tuned []Record
+		want  string
+	}{{[]Record{here, base}, "here"}, {[]Record{base, here}, "here"}, {[]Record{base}, "base"}, {nil, ""}} {
+		d := Compare(Cell{}, append([]Record{learned}, c.tuned...)).Duels[0]
+		if d.SpeedUpAgainst != c.want || (d.SpeedUp != nil) != (c.want != "") {
+			t.Errorf("of %d rules the speed-up %v is against %q, want %q", len(c.tuned), d.SpeedUp, d.SpeedUpAgainst, c.want)
+		}
+	}
+}
+
+// A record is of the horizon's steps, though the runs are longer: what diverges beyond does not count.
+func TestNewRecord(t *testing.T) {
+	inf := compare.Number(math.Inf(1))
+	diverged := func(step int) *optimizer.DivergedError { return &optimizer.DivergedError{Step: step, What: "update"} }
+	r := NewRecord(compare.Contender{Name: "x", Kind: compare.Baseline}, []optimizer.Outcome{
+		{Losses: []float64{3, 2, 1, 9}}, {Losses: []float64{5, 4}, Diverged: diverged(1)}, {Losses: []float64{6, 6, 6, 7}, Diverged: diverged(3)},
+	}, 2, 7)
+	r.Key = "k" // the caller's
+	if err := r.Validate(); err != nil {
+		t.Error(err)
+	}
+	if r.Steps != 2 || r.Runs != 3 || r.Seed != 7 || r.Diverged != 1 || len(r.DivergedAt) != 1 || !strings.HasPrefix(r.DivergedAt[0], "instance 1: optimizer: diverged at step 1") {
+		t.Errorf("%+v", r)
+	}
+	if !slices.Equal(r.MeanLosses, []compare.Number{2, inf, 6}) || !slices.Equal(r.CurveSteps, []int{0, 1, 2}) || r.Curve[0] < 4.66 || r.Curve[0] > 4.67 || r.Curve[1] != 4 || r.Curve[2] != inf {
+		t.Errorf("losses %v, curve %v at %v", r.MeanLosses, r.Curve, r.CurveSteps)
+	}
+}

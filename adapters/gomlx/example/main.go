@@ -1,11 +1,11 @@
-// Command example trains a classifier of 784-20-10 units in GoMLX's training loop, on its pure-Go backend: with
-// the pretrained optimizer "mlp", and with GoMLX's Adam, tuned. It prints both, and the
+// Command example trains a classifier of 784-20-10 units in GoMLX's training loop, on its pure-Go backend, with
+// the pretrained optimizer "mlp" and with GoMLX's tuned Adam. It prints the losses of both, and of the
 // learned optimizer in the library's own loop on the same instances.
 //
 //	go run ./example -task mnist
 //
-// With -task mnist the data set is taken from where the environment variable METAOPT_DATA says; the default,
-// digits, needs none.
+// With -task mnist the environment variable METAOPT_DATA names the folder of the data set. The default task,
+// digits, needs no files.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"learnedopt/tasks"
 )
 
-// rates are what Adam's learning rate is chosen from, by the mean loss on instances of their own.
+// rates are the candidates for Adam's learning rate. The best is chosen by the mean loss on separate instances.
 var rates = []float64{0.001, 0.00316, 0.01, 0.0316, 0.1}
 
 func main() {
@@ -148,7 +148,7 @@ type result struct {
 	step        time.Duration
 }
 
-// add takes one of n runs into the average.
+// add adds one of n runs to the average.
 func (r *result) add(losses []float64, step time.Duration, n int) {
 	sum := func(x []float64) (s float64) {
 		for _, v := range x {

@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// printSweep prints a row for each cell and learned rule, and in a sentence what came of it.
-func printSweep(w io.Writer, res *results.Results) error {
+// WriteSweep prints a row for each cell and learned rule, and in a sentence what came of it.
+func WriteSweep(w io.Writer, res *results.Results) error {
 	fmt.Fprintf(w, "%d cells, averages over %d fresh instances each\n\n", len(res.Cells), res.Runs)
 	several := len(res.Summaries) != 1
 	var header []string
@@ -41,9 +41,9 @@ func printSweep(w io.Writer, res *results.Results) error {
 			}
 			rows = append(rows, append(row, duelCells(res, d)...))
 		}
-		if len(c.Duels) == 0 { // hand-designed rules alone
+		if len(c.Duels) == 0 { // only hand-designed rules
 			for _, r := range c.Records {
-				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), loss(r.Result().MeanLoss))
+				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), Loss(r.Result().MeanLoss))
 				rows = append(rows, append(row, "–", "–", "–", "–", "–", "–"))
 			}
 		}
@@ -74,7 +74,7 @@ func tunedWhere(tune string) string {
 	return "in each cell"
 }
 
-// tunedName is a rule's name without where it was tuned, if that is the same for all.
+// tunedName returns a rule's name. It leaves out where the rule was tuned, unless rules were tuned in different places.
 func tunedName(res *results.Results, name string) string {
 	if res.Tune == results.TuneBoth {
 		return name
@@ -88,7 +88,7 @@ func duelCells(res *results.Results, d results.Duel) []string {
 		if diverged > 0 {
 			return fmt.Sprintf("%d/%d diverged", diverged, res.Runs)
 		}
-		return loss(mean)
+		return Loss(mean)
 	}
 	own := orDiverged(d.MeanLoss, d.Diverged)
 	if d.Best == "" {
@@ -101,7 +101,7 @@ func duelCells(res *results.Results, d results.Duel) []string {
 	return []string{own, tunedName(res, d.Best), orDiverged(d.BestMeanLoss, d.BestDiverged), ratioText(d.Ratio.Ratio), interval, d.Ratio.Verdict, speedText(d.SpeedUp)}
 }
 
-// ratioText prints a ratio to be compared with 1.
+// ratioText prints a ratio, so that it can be compared with 1.
 func ratioText(x compare.Number) string {
 	switch {
 	case !x.Finite():
@@ -125,7 +125,7 @@ func speedText(s *results.SpeedUp) string {
 	return s.String()
 }
 
-// summaryText is the sentence to remember.
+// summaryText returns the sentence that sums up a learned rule's results.
 func summaryText(res *results.Results, s results.Summary) string {
 	text := fmt.Sprintf("%s: won %d of %d cells, lost %d, open %d.", s.Rule, s.Won, s.Cells, s.Lost, s.Open)
 	if s.Worst >= 0 && s.Cells > 1 {
@@ -161,7 +161,7 @@ func summaryText(res *results.Results, s results.Summary) string {
 	return text + "."
 }
 
-// divergences names what diverged in how many cells.
+// divergences says for each rule that diverged in how many cells it did.
 func divergences(res *results.Results) (texts []string) {
 	for _, rule := range res.Rules {
 		cells := 0

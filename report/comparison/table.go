@@ -1,4 +1,10 @@
-package main
+// Package comparison puts a comparison of rules, or a sweep of them over many tasks, into tables, sentences and pictures. It
+// knows how package compare and package sweep/results keep results; package report, which draws, does not.
+//
+//	err := comparison.Write(os.Stdout, c, report.Table) // or report.Markdown
+//	plot, err := comparison.Plot(c, comparison.CommonHorizon(optimizers))
+//	err = plot.Save("curves.svg")
+package comparison
 
 import (
 	"cmp"
@@ -8,11 +14,12 @@ import (
 	"strings"
 
 	"learnedopt/compare"
+	"learnedopt/metaopt"
 	"learnedopt/report"
 )
 
-// ranked returns the results by mean loss, those with fewer divergences first.
-func ranked(c *compare.Comparison) []compare.Result {
+// Ranked returns the results by mean loss, those with fewer divergences first.
+func Ranked(c *compare.Comparison) []compare.Result {
 	rules := slices.Clone(c.Rules)
 	slices.SortStableFunc(rules, func(a, b compare.Result) int {
 		return cmp.Or(cmp.Compare(a.Diverged, b.Diverged), cmp.Compare(a.MeanLoss, b.MeanLoss))
@@ -20,17 +27,14 @@ func ranked(c *compare.Comparison) []compare.Result {
 	return rules
 }
 
-// tableWriter is report.Table or report.Markdown.
-type tableWriter func(w io.Writer, header []string, rows [][]string) error
+// TableWriter is report.Table or report.Markdown.
+type TableWriter func(w io.Writer, header []string, rows [][]string) error
 
-// printComparison prints the table, and in a sentence who won.
-func printComparison(w io.Writer, c *compare.Comparison) error {
-	return writeComparison(w, c, report.Table)
-}
-
-func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) error {
+// Write writes a row for each rule, the best rule first, and below the table in sentences who won. The names of
+// rules come from files, which may be anybody's, and are written as they are.
+func Write(w io.Writer, c *compare.Comparison, table TableWriter) error {
 	fmt.Fprintf(w, "%s: %d steps, averages over %d fresh instances\n\n", c.Task, c.Steps, c.Runs)
-	rules := ranked(c)
+	rules := Ranked(c)
 	scored := slices.ContainsFunc(rules, func(r compare.Result) bool { return r.ValidLoss != nil })
 	header := []string{"rule", "learning rate", "mean loss", "95% interval", "final loss", "diverged"}
 	if scored {
@@ -39,8 +43,8 @@ func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) erro
 	var rows [][]string
 	for _, r := range rules {
 		row := []string{
-			displayName(r), "–", loss(r.MeanLoss), loss(r.MeanLossCI95[0]) + "–" + loss(r.MeanLossCI95[1]),
-			loss(r.FinalLoss), fmt.Sprintf("%d/%d", r.Diverged, c.Runs),
+			DisplayName(r), "–", Loss(r.MeanLoss), Loss(r.MeanLossCI95[0]) + "–" + Loss(r.MeanLossCI95[1]),
+			Loss(r.FinalLoss), fmt.Sprintf("%d/%d", r.Diverged, c.Runs),
 		}
 		if r.LearningRate != nil {
 			row[1] = fmt.Sprintf("%.3g", *r.LearningRate)
@@ -49,7 +53,7 @@ func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) erro
 			row[3] = "–"
 		}
 		if scored && r.ValidLoss != nil {
-			row = append(row, loss(compare.Number(*r.ValidLoss)), fmt.Sprintf("%.2f%%", 100**r.TestAccuracy))
+			row = append(row, Loss(compare.Number(*r.ValidLoss)), fmt.Sprintf("%.2f%%", 100**r.TestAccuracy))
 		} else if scored {
 			row = append(row, "–", "–")
 		}
@@ -61,7 +65,7 @@ func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) erro
 	fmt.Fprint(w, "\nMean loss: over all steps, start included. Final loss: over the last five.\n")
 	sentences := []string{verdict(rules, len(c.Paired) > 0)}
 	for _, p := range c.Paired {
-		sentences = append(sentences, pairedText(c, p))
+		sentences = append(sentences, PairedText(c, p))
 	}
 	for _, text := range append(sentences, handovers(rules, c.Runs)) {
 		if text != "" {
@@ -71,16 +75,16 @@ func writeComparison(w io.Writer, c *compare.Comparison, table tableWriter) erro
 	return nil
 }
 
-// displayName marks a learned rule whose name does not say so.
-func displayName(r compare.Result) string {
-	if r.Kind == compare.Learned && strings.TrimSuffix(r.Name, guardSuffix) != compare.Learned {
+// DisplayName marks a learned rule whose name does not say so.
+func DisplayName(r compare.Result) string {
+	if r.Kind == compare.Learned && strings.TrimSuffix(r.Name, GuardSuffix) != compare.Learned {
 		return r.Name + " (learned)"
 	}
 	return r.Name
 }
 
-// loss prints four digits.
-func loss(x compare.Number) string {
+// Loss prints four significant digits, or four decimals of a loss from 0.001 to 10; "–" if it is not finite.
+func Loss(x compare.Number) string {
 	switch {
 	case !x.Finite():
 		return "–"
@@ -90,15 +94,15 @@ func loss(x compare.Number) string {
 	return fmt.Sprintf("%.4g", float64(x))
 }
 
-// pairedText says what the paired comparison found.
-func pairedText(c *compare.Comparison, p compare.Paired) string {
+// PairedText says what the paired comparison found.
+func PairedText(c *compare.Comparison, p compare.Paired) string {
 	text := fmt.Sprintf("%s against %s on the same instances: %s", p.Name, p.Against, p.Verdict)
 	own, other := c.Diverged(p)
 	switch {
 	case own+other > 0:
 		text += ", since " + divergedText(own, other, c.Runs, p.Against)
 	case p.RatioCI95[1].Finite():
-		text += fmt.Sprintf(", %s × its mean loss (95%% interval of the pairs %s–%s)", loss(p.Ratio), loss(p.RatioCI95[0]), loss(p.RatioCI95[1]))
+		text += fmt.Sprintf(", %s × its mean loss (95%% interval of the pairs %s–%s)", Loss(p.Ratio), Loss(p.RatioCI95[0]), Loss(p.RatioCI95[1]))
 	case p.DifferenceCI95[1].Finite(): // of losses that are not positive
 		text += fmt.Sprintf(", its mean loss %+.4g (95%% interval of the pairs %+.4g to %+.4g)", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
 	}
@@ -108,7 +112,7 @@ func pairedText(c *compare.Comparison, p compare.Paired) string {
 	return text + "."
 }
 
-// divergedText says how often a learned rule and another one diverged, by which their verdict goes.
+// divergedText says how often a learned rule and another rule diverged. These numbers decide the verdict.
 func divergedText(own, other, runs int, against string) string {
 	if own == other {
 		return fmt.Sprintf("both diverged in %d of %d runs", own, runs)
@@ -116,9 +120,8 @@ func divergedText(own, other, runs int, against string) string {
 	return fmt.Sprintf("it diverged in %d of %d runs and %s in %d", own, runs, against, other)
 }
 
-// verdict compares the best learned with the best tuned rule; "" if there are
-// not both, or one of them has no finite loss. Where the two were not paired it
-// looks at their intervals.
+// verdict compares the best learned rule with the best tuned rule. It returns "" if one of them is missing or has no finite
+// loss. If the two were not paired, it compares their intervals.
 func verdict(rules []compare.Result, paired bool) string {
 	best := func(kind string) *compare.Result {
 		i := slices.IndexFunc(rules, func(r compare.Result) bool { return r.Kind == kind })
@@ -150,13 +153,13 @@ func percentBelow(low, high *compare.Result) string {
 	return fmt.Sprintf("%.0f%%", percent)
 }
 
-// plotComparison draws the learning curves. horizon is the number of steps that
+// Plot draws the learning curves. horizon is the number of steps that
 // the learned rules were trained for, 0 if that differs or none is known.
-func plotComparison(c *compare.Comparison, horizon int) (*report.Plot, error) {
+func Plot(c *compare.Comparison, horizon int) (*report.Plot, error) {
 	var series []report.Series
-	for _, r := range ranked(c) {
+	for _, r := range Ranked(c) {
 		series = append(series, report.Series{
-			Name: displayName(r), Mean: floats(r.Curve), Lo: floats(r.CurveCI95[0]), Hi: floats(r.CurveCI95[1]),
+			Name: DisplayName(r), Mean: floats(r.Curve), Lo: floats(r.CurveCI95[0]), Hi: floats(r.CurveCI95[1]),
 			Learned: r.Kind == compare.Learned,
 		})
 	}
@@ -170,4 +173,30 @@ func floats(x []compare.Number) []float64 {
 		y[i] = float64(v)
 	}
 	return y
+}
+
+// GuardSuffix ends the name of a guarded variant of a learned rule.
+const GuardSuffix = "+guard"
+
+// handovers says how often each guard handed over.
+func handovers(rules []compare.Result, runs int) string {
+	var said []string
+	for _, r := range rules {
+		if r.HandedOver != nil {
+			said = append(said, fmt.Sprintf("%s handed over to its fallback in %d of %d runs.", r.Name, *r.HandedOver, runs))
+		}
+	}
+	return strings.Join(said, "\n")
+}
+
+// CommonHorizon is the number of steps that all optimizers were trained for, or 0.
+func CommonHorizon(optimizers []*metaopt.Optimizer) int {
+	horizon := 0
+	for i, o := range optimizers {
+		if i > 0 && o.Provenance.Steps != horizon {
+			return 0
+		}
+		horizon = o.Provenance.Steps
+	}
+	return horizon
 }

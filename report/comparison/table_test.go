@@ -1,19 +1,12 @@
-package main
+package comparison
 
 import (
 	"math"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
-
 	"learnedopt/compare"
-	"learnedopt/metaopt"
 	"learnedopt/report"
-	"learnedopt/tasks"
 )
 
 // row is a result with an interval of ±10 %.
@@ -47,7 +40,7 @@ func TestTableIsSortedAndSaysWhoWon(t *testing.T) {
 		},
 	} {
 		var b strings.Builder
-		if err := printComparison(&b, &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: c.rules}); err != nil {
+		if err := Write(&b, &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: c.rules}, report.Table); err != nil {
 			t.Fatal(err)
 		}
 		text := strings.TrimSpace(b.String())
@@ -70,97 +63,8 @@ func TestTableIsSortedAndSaysWhoWon(t *testing.T) {
 
 func TestLossDigits(t *testing.T) {
 	for x, want := range map[float64]string{0.12345: "0.1235", 0: "0", 0.00001234: "1.234e-05", 12.3456: "12.35", math.Inf(1): "–", math.NaN(): "–"} {
-		if got := loss(compare.Number(x)); got != want {
+		if got := Loss(compare.Number(x)); got != want {
 			t.Errorf("%v is printed as %s, want %s", x, got, want)
-		}
-	}
-}
-
-// A file's task is read back exactly, for every task that needs no data.
-func TestTaskNamesRoundTrip(t *testing.T) {
-	for _, text := range []string{
-		"quadratic dims=3 batch=7", "quadratic-uniform", "rosenbrock batch=2,4,2 dims=3,2", "quadratic condition=1,5 loss-scale=1,2",
-		"digits units=3,8 layers=2 activation=elu,relu batch=9 init-scale=0.01,0.125 gradient-noise=0.5", "digits weight-init=he,torch",
-	} {
-		if strings.HasPrefix(text, "digits") && testing.Short() {
-			continue
-		}
-		family, err := tasks.MustParse(text).Family("")
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := (&taskFlags{}).familyOf(family.Name())
-		if err != nil || again.Name() != family.Name() {
-			t.Errorf("%s is read back as %v, %v", family.Name(), again, err)
-		}
-		var flags taskFlags
-		cmd := &cobra.Command{}
-		flags.add(cmd, defaultTask, "task")
-		if err := cmd.ParseFlags(taskArgs(family.Name())); err != nil {
-			t.Errorf("%s: %v", family.Name(), err)
-		}
-		if again, err := flags.family(); err != nil || again.Name() != family.Name() {
-			t.Errorf("%s as flags is %v, %v", family.Name(), again, err)
-		}
-	}
-}
-
-// Every option of the table is a flag, a line of help, a key of a sweep's settings and, of
-// names, completed.
-func TestEveryOptionIsAFlag(t *testing.T) {
-	help := succeed(t, "sweep", "--help").stdout
-	long, _, _ := strings.Cut(help, "Usage:")
-	path := filepath.Join(t.TempDir(), "sweep.toml")
-	for _, o := range tasks.OptionTable() {
-		if !strings.Contains(help, "--"+o.Key+" "+o.Placeholder()) || !strings.Contains(long, o.Key) {
-			t.Errorf("help of metaopt sweep does not have %s as a flag and as an axis", o.Key)
-		}
-		if err := os.WriteFile(path, []byte(o.Key+" = \"?\"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		fail(t, exitUsage, []string{"sweep", "--config", path, "--out", "unused"}, "sweep.toml:1: "+o.Key+` = "?": it must be`)
-		if values := o.Values(); values != nil {
-			got := succeed(t, "__complete", "compare", "--"+o.Key, "").stdout
-			if !strings.HasPrefix(got, strings.Join(values, "\n")+"\n") {
-				t.Errorf("completion of --%s is %q, want %q", o.Key, got, values)
-			}
-		}
-	}
-}
-
-// A flag takes the place of a file's list.
-func TestTaskFlagsOverrideLists(t *testing.T) {
-	var flags taskFlags
-	cmd := &cobra.Command{}
-	flags.add(cmd, defaultTask, "task")
-	if err := cmd.ParseFlags([]string{"--dims", "7"}); err != nil {
-		t.Fatal(err)
-	}
-	family, err := flags.familyOf("quadratic dims=2,10,10 batch=3,4")
-	if err != nil || family.Name() != "quadratic dims=7 batch=3,4" {
-		t.Errorf("--dims 7 gives %v, %v", family, err)
-	}
-	for _, canonical := range []string{"quadratic dims=2,x batch=3", "quadratic dims=2, batch=3", "quadratic dims=02 batch=3", "quadratic batch=3 dims=2", "quadratic"} {
-		if family, err := flags.familyOf(canonical); err == nil {
-			t.Errorf("%q is read as %s", canonical, family.Name())
-		}
-	}
-}
-
-func TestDistinctNames(t *testing.T) {
-	for _, c := range []struct{ paths, names, rules, want []string }{
-		{[]string{"x.mopt"}, []string{""}, nil, []string{"learned"}},
-		{[]string{"x.mopt", "y.mopt"}, []string{"", ""}, nil, []string{"x", "y"}},
-		{[]string{"x.mopt", "y.mopt"}, []string{"", "b"}, nil, []string{"learned", "b"}},
-		{[]string{"r/a/o.mopt", "s/a/o.mopt", "c.mopt"}, []string{"", "", ""}, nil, []string{"r/a/o", "s/a/o", "c"}},
-		{[]string{"adam.mopt"}, []string{"adam"}, []string{"adam"}, []string{"adam.mopt"}},
-	} {
-		var all []*metaopt.Optimizer
-		for _, name := range c.names {
-			all = append(all, &metaopt.Optimizer{Provenance: metaopt.Provenance{Name: name}})
-		}
-		if got := distinctNames(c.paths, all, c.rules); !slices.Equal(got, c.want) {
-			t.Errorf("%q with names %q beside %q are called %q, want %q", c.paths, c.names, c.rules, got, c.want)
 		}
 	}
 }
@@ -173,7 +77,7 @@ func TestTableSaysWhatThePairsSay(t *testing.T) {
 		{Name: "low", Against: "sgd", Ratio: 0.5, RatioCI95: [2]compare.Number{0.4, 0.6}, DifferenceCI95: [2]compare.Number{-2, -1}, Verdict: compare.Won},
 	}
 	var b strings.Builder
-	if err := writeComparison(&b, c, report.Markdown); err != nil {
+	if err := Write(&b, c, report.Markdown); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -187,7 +91,7 @@ func TestTableSaysWhatThePairsSay(t *testing.T) {
 	}
 }
 
-// Where a rule diverged the sentence says how often each did, and no number of losses that there are not.
+// If a rule diverged, the sentence says how often each rule did, and shows no losses that do not exist.
 func TestTableSaysWhoDiverged(t *testing.T) {
 	inf := compare.Number(math.Inf(1))
 	rule := func(name, kind string, losses ...compare.Number) compare.Result {
@@ -214,7 +118,7 @@ func TestTableSaysWhoDiverged(t *testing.T) {
 		cmp := &compare.Comparison{Task: "t", Steps: 1, Runs: 3, Rules: c.rules}
 		cmp.Pair()
 		var b strings.Builder
-		if err := printComparison(&b, cmp); err != nil {
+		if err := Write(&b, cmp, report.Table); err != nil {
 			t.Fatal(err)
 		}
 		if text := strings.TrimSpace(b.String()); !strings.HasSuffix(text, "\n"+c.want) || strings.Contains(text, "Inf") {

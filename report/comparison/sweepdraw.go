@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"fmt"
@@ -10,20 +10,26 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// A picture is a file of a sweep's folder, in two formats.
-type picture struct {
-	name string // without extension
-	plot *report.Plot
+// A Picture is a file of a sweep's folder, in two formats.
+type Picture struct {
+	Name string // without extension
+	Plot *report.Plot
 }
+
+// How the names of a sweep's pictures begin.
+const (
+	HeatPrefix   = "heatmap-" // and the learned rule
+	CurvesPrefix = "curves-"  // and the values of further axes
+)
 
 // A sheet is a rectangle of cells: the first axis along x, the second along y, at fixed values of the
 // others.
 type sheet struct {
-	title string // of the fixed values
+	title string // names the fixed values
 	cells [][]*results.CellResult
 }
 
-// sheets cuts the cells up. The third axis is fastest, so that it runs along rows of panels.
+// sheets divides the cells into sheets. The third axis varies fastest, so that it runs along rows of panels.
 func sheets(res *results.Results) (all []sheet, x, y results.Axis, columns int) {
 	axis := func(i int) results.Axis {
 		if i < len(res.Axes) {
@@ -70,12 +76,12 @@ func findCell(res *results.Results, fixed map[string]string, x results.Axis, vx 
 			return c
 		}
 	}
-	return nil // cannot be: cells are all combinations
+	return nil // not reached: the cells are all combinations
 }
 
-// drawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
-func drawSweep(res *results.Results, horizon int) ([]picture, error) {
-	var pictures []picture
+// DrawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
+func DrawSweep(res *results.Results) ([]Picture, error) {
+	var pictures []Picture
 	for _, s := range res.Summaries {
 		if s.Cells == 0 {
 			continue
@@ -84,7 +90,7 @@ func drawSweep(res *results.Results, horizon int) ([]picture, error) {
 		if err != nil {
 			return nil, err
 		}
-		pictures = append(pictures, picture{heatPrefix + plainName(s.Rule), plot})
+		pictures = append(pictures, Picture{HeatPrefix + plainName(s.Rule), plot})
 	}
 	all, x, y, _ := sheets(res)
 	for _, s := range all {
@@ -97,13 +103,13 @@ func drawSweep(res *results.Results, horizon int) ([]picture, error) {
 			return nil, err
 		}
 		if plot != nil {
-			pictures = append(pictures, picture{curvesPrefix + name, plot})
+			pictures = append(pictures, Picture{CurvesPrefix + name, plot})
 		}
 	}
 	return pictures, nil
 }
 
-// plainName makes a name fit for a file.
+// plainName replaces characters of a name that do not belong in a file's name.
 func plainName(s string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
@@ -150,7 +156,7 @@ func tunedOn(tune string) string {
 	return "in each cell and on the base task"
 }
 
-// heatOf is a cell's field.
+// heatOf returns a cell's field in a rule's heat map.
 func heatOf(res *results.Results, c *results.CellResult, rule string) report.Heat {
 	for _, d := range c.Duels {
 		if d.Rule != rule || d.Best == "" {
@@ -173,7 +179,7 @@ func heatOf(res *results.Results, c *results.CellResult, rule string) report.Hea
 	return report.Heat{Ratio: math.NaN(), Text: "–"}
 }
 
-// drawSheet draws the learning curves of a sheet, nil if it has none.
+// drawSheet draws the learning curves of a sheet. It returns nil if there are none.
 func drawSheet(res *results.Results, s sheet, x, y results.Axis) (*report.Plot, error) {
 	o := report.MultipleOptions{Caption: fmt.Sprintf("Means of %d instances and their 95%% intervals. Tuned %s.", res.Runs, tunedOn(res.Tune))}
 	if x.Key != "" {
@@ -219,7 +225,7 @@ func drawSheet(res *results.Results, s sheet, x, y results.Axis) (*report.Plot, 
 	return report.Multiples(title, rows, o)
 }
 
-// seriesOf is a rule's curve in a cell; one without a point if there is no record.
+// seriesOf returns a rule's curve in a cell. If there is no record, the curve has no points.
 func seriesOf(res *results.Results, c *results.CellResult, rule results.Rule) report.Series {
 	s := report.Series{Name: tunedName(res, rule.Name), Learned: rule.Kind == compare.Learned}
 	for _, r := range c.Records {

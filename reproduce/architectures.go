@@ -1,4 +1,4 @@
-package main
+package reproduce
 
 import (
 	"context"
@@ -9,41 +9,42 @@ import (
 
 	"learnedopt/compare"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 )
 
 // architectures runs and draws the last loss against the number of units, with a panel for
 // each number of layers.
-func (r *reproduction) architectures(ctx context.Context, f figure) error {
+func (r *Reproduction) architectures(ctx context.Context, f Figure) (*Drawn, error) {
 	entrants, err := r.learned(f.task)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if r.quick {
+	if r.Quick {
 		f.grid = slices.DeleteFunc(slices.Clone(f.grid), func(a architecture) bool { return !a.coarse })
 	}
-	out := figureResult{Figure: f.name, Number: f.number}
+	out := FigureResult{Figure: f.Name, Number: f.Number}
 	for i, a := range f.grid {
 		if !r.asPublished(f.task) {
 			f.grid = slices.Clone(f.grid)
-			f.grid[i].paper = paperStep{}
+			f.grid[i].paper = PaperStep{}
 		}
 		v, err := r.versus(f.task, fmt.Sprintf("units=%d layers=%d", a.units, a.layers), f.steps)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		r.note("%s, %s, %d of %d: %s", f.name, f.number, i+1, len(f.grid), v.family.Name())
+		tell(r.listener, FigureStarted{Figure: f, Task: v.Family.Name(), Index: i, Of: len(f.grid)})
 		res, err := r.store.compare(ctx, v, entrants)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out.Comparisons, out.Tuning = append(out.Comparisons, res.comparison), append(out.Tuning, res.tuned)
+		out.Comparisons, out.Tuning = append(out.Comparisons, res.Comparison), append(out.Tuning, res.Tuned)
 		out.Paper = append(out.Paper, nil)
 		if p := f.grid[i].paper; p.LSTM != 0 {
 			p.Step = f.steps
-			out.Paper[i] = []paperStep{p}
+			out.Paper[i] = []PaperStep{p}
 		}
 		for _, e := range entrants {
-			out.Commands = append(out.Commands, v.compareCommand(e.path))
+			out.Commands = append(out.Commands, compareCommand(v, e.path))
 		}
 	}
 	var names []string
@@ -52,14 +53,14 @@ func (r *reproduction) architectures(ctx context.Context, f figure) error {
 	}
 	plot, err := f.plotGrid(out.Comparisons, names)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return r.write(f, out, plot, func(w io.Writer, table tableWriter) error {
+	return r.write(f, out, plot, func(w io.Writer, table comparison.TableWriter) error {
 		return f.printGrid(w, table, out.Comparisons, names)
 	})
 }
 
-// gridRule is the result of a rule, nil where it could not be tuned.
+// gridRule returns the result of a rule, or nil if the rule could not be tuned.
 func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
 	i := slices.IndexFunc(c.Rules, func(r compare.Result) bool { return r.Name == name && r.Kind == kind })
 	if i < 0 {
@@ -69,7 +70,7 @@ func gridRule(c *compare.Comparison, name, kind string) *compare.Result {
 }
 
 // plotGrid draws the last losses of comparisons, one for each of f.grid.
-func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*report.Plot, error) {
+func (f Figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*report.Plot, error) {
 	layers := map[int]int{} // to the panel
 	var panels []report.Panel
 	published := slices.ContainsFunc(f.grid, func(a architecture) bool { return a.paper.LSTM != 0 })
@@ -84,7 +85,7 @@ func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*
 			}
 			for _, name := range learned {
 				panel.Series = append(panel.Series, report.Series{
-					Name: displayName(compare.Result{Name: name, Kind: compare.Learned}), Learned: true,
+					Name: comparison.DisplayName(compare.Result{Name: name, Kind: compare.Learned}), Learned: true,
 				})
 			}
 			for _, name := range defaultRules {
@@ -116,18 +117,18 @@ func (f figure) plotGrid(comparisons []*compare.Comparison, learned []string) (*
 			}
 		}
 	}
-	title := fmt.Sprintf("%s: loss after %d steps (mean of %d instances)", f.number, f.steps, comparisons[0].Runs)
+	title := fmt.Sprintf("%s: loss after %d steps (mean of %d instances)", f.Number, f.steps, comparisons[0].Runs)
 	return report.Panels(title, panels, report.CurveOptions{
 		XLabel: "units of each hidden layer", YLabel: fmt.Sprintf("loss f(θ_%d)", f.steps), Width: 1000,
 	})
 }
 
 // printGrid writes a row for each architecture.
-func (f figure) printGrid(w io.Writer, table tableWriter, comparisons []*compare.Comparison, learned []string) error {
+func (f Figure) printGrid(w io.Writer, table comparison.TableWriter, comparisons []*compare.Comparison, learned []string) error {
 	fmt.Fprintf(w, "Loss after %d steps, averages over %d fresh instances\n\n", f.steps, comparisons[0].Runs)
 	header := []string{"layers", "units"}
 	for _, name := range learned {
-		header = append(header, displayName(compare.Result{Name: name, Kind: compare.Learned}))
+		header = append(header, comparison.DisplayName(compare.Result{Name: name, Kind: compare.Learned}))
 	}
 	header = append(append(header, defaultRules...), "learned / best", paperLSTM, paperBest, "paper's LSTM / best")
 	var rows [][]string

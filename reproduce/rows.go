@@ -1,4 +1,4 @@
-package main
+package reproduce
 
 import (
 	"fmt"
@@ -12,20 +12,20 @@ import (
 type resultRow struct {
 	name, title string
 	task        string
-	options     string // of tasks.Parse
+	options     string // words for tasks.Parse
 	steps       int
-	// published is the best learned optimizer that others published: mean loss and last
-	// five; "" if none is known.
+	// published holds the results of the best learned optimizer that others published: its mean loss and the mean of
+	// its last five losses. "" if none is known.
 	published string
 	goal      goal
 }
 
-// A goal is what a learned rule must reach; 0 is no bound.
+// A goal holds upper bounds that a learned rule must reach. 0 means no bound.
 type goal struct {
-	// mean and final bound the mean loss and the mean of the last five.
+	// mean bounds the mean loss, and final the mean of the last five losses.
 	mean, final float64
-	// meanRatio, finalRatio and lastRatio bound the mean loss, the mean of the last five and the
-	// last loss as a part of the least that any tuned rule has.
+	// meanRatio, finalRatio and lastRatio bound the mean loss, the mean of the last five losses and the last loss,
+	// each divided by the lowest value of any tuned rule.
 	meanRatio, finalRatio, lastRatio float64
 	// finite forbids divergence.
 	finite bool
@@ -72,7 +72,8 @@ func resultRows() []resultRow {
 			published: "paper: 0.039 against 0.051 at step 100", goal: goal{lastRatio: 0.7}})
 }
 
-func rowNames() []string {
+// RowNames returns the names of the table's rows, in its order.
+func RowNames() []string {
 	var names []string
 	for _, r := range resultRows() {
 		names = append(names, r.name)
@@ -86,7 +87,7 @@ type bound struct {
 	value, most float64
 }
 
-// bounds compares a result with the goal. tuned are the tuned rules, of which there may be none.
+// bounds compares a result with the goal. tuned holds the results of the tuned rules and may be empty.
 func (g goal) bounds(ours compare.Result, tuned []compare.Result) []bound {
 	var all []bound
 	if g.finite {
@@ -123,5 +124,5 @@ func (g goal) bounds(ours compare.Result, tuned []compare.Result) []bound {
 	return all
 }
 
-// met is false for what is not finite, whatever the bound.
+// met says whether the value is within the bound. A non-finite value never is.
 func (b bound) met() bool { return b.value <= b.most && !math.IsInf(b.value, 0) }

@@ -1,12 +1,12 @@
-package main
+package reproduce
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,105 +16,135 @@ import (
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
 )
 
-// tableFile is a figure's table in Markdown, beside curves and result.json.
-const tableFile = "table.md"
+// Files of a figure's folder.
+const (
+	curvesFile = "curves"      // .png and .svg
+	resultFile = "result.json" // FigureResult, and of the table a list of RowResult
+	tableFile  = "table.md"    // the table in Markdown
+)
 
-// figureResult is a figure's result.json.
-type figureResult struct {
+// FigureResult is a figure's result.json.
+type FigureResult struct {
 	Figure      string                `json:"figure"`
 	Number      string                `json:"number"`
 	Commands    []string              `json:"commands"`
 	Comparisons []*compare.Comparison `json:"comparisons"`
 	Tuning      [][]baselines.Tuned   `json:"tuning"`
 	// Paper are the paper's values, one list for each comparison.
-	Paper [][]paperStep `json:"paper"`
+	Paper [][]PaperStep `json:"paper"`
 }
 
-// paperNote says what the paper's values are.
+// paperNote explains the paper's values.
 const paperNote = "The paper's values are read off its figure, within 5%. Its hand-designed rules were tuned for the last loss, ours for the mean over all steps."
 
+// A Drawn figure is in its folder.
+type Drawn struct {
+	Figure
+	Dir   string
+	Files []string // the names of its files
+	write func(io.Writer, comparison.TableWriter) error
+}
+
+// Write writes the figure's table, and in sentences what it says.
+func (d *Drawn) Write(w io.Writer, table comparison.TableWriter) error { return d.write(w, table) }
+
+// Figure runs a figure, draws it and writes its folder: the picture, the table and the results. A name that is no
+// figure's panics.
+func (r *Reproduction) Figure(ctx context.Context, name string) (*Drawn, error) {
+	i := slices.Index(FigureNames(), name)
+	if i < 0 {
+		panic(panicFigure)
+	}
+	return r.figure(ctx, figures[i])
+}
+
 // figure runs and draws a figure.
-func (r *reproduction) figure(ctx context.Context, f figure) error {
+func (r *Reproduction) figure(ctx context.Context, f Figure) (*Drawn, error) {
 	if f.grid != nil {
 		return r.architectures(ctx, f)
 	}
 	v, err := r.versus(f.task, f.options, f.steps)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	entrants, err := r.learned(f.task)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.note("%s, %s, on %s", f.name, f.number, v.family.Name())
+	tell(r.listener, FigureStarted{Figure: f, Task: v.Family.Name(), Of: 1})
 	res, err := r.store.compare(ctx, v, entrants)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	paper := f.paper
 	if !r.asPublished(f.task) {
 		paper = nil
 	}
-	plot, err := f.plot(res.comparison, paper, horizonOf(entrants))
+	plot, err := f.plot(res.Comparison, paper, horizonOf(entrants))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out := figureResult{
-		Figure: f.name, Number: f.number, Comparisons: []*compare.Comparison{res.comparison},
-		Tuning: [][]baselines.Tuned{res.tuned}, Paper: [][]paperStep{paper},
+	out := FigureResult{
+		Figure: f.Name, Number: f.Number, Comparisons: []*compare.Comparison{res.Comparison},
+		Tuning: [][]baselines.Tuned{res.Tuned}, Paper: [][]PaperStep{paper},
 	}
 	for _, e := range entrants {
-		out.Commands = append(out.Commands, v.compareCommand(e.path))
+		out.Commands = append(out.Commands, compareCommand(v, e.path))
 	}
-	return r.write(f, out, plot, func(w io.Writer, table tableWriter) error {
-		return f.print(w, table, res.comparison, paper)
+	return r.write(f, out, plot, func(w io.Writer, table comparison.TableWriter) error {
+		return f.print(w, table, res.Comparison, paper)
 	})
 }
 
-// horizonOf is the number of steps that all entrants were trained for, or 0.
+// horizonOf returns the number of steps for which all entrants were trained, or 0 if they differ.
 func horizonOf(entrants []entrant) int {
 	var all []*metaopt.Optimizer
 	for _, e := range entrants {
 		all = append(all, e.optimizer)
 	}
-	return commonHorizon(all)
+	return comparison.CommonHorizon(all)
 }
 
-// write writes a figure's folder, then prints its table.
-func (r *reproduction) write(f figure, out figureResult, plot *report.Plot, print func(io.Writer, tableWriter) error) error {
-	dir := filepath.Join(r.out, f.name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%w; choose another folder with --out", err)
+// write writes a figure's folder, and returns what is in it.
+func (r *Reproduction) write(f Figure, out FigureResult, plot *report.Plot, print func(io.Writer, comparison.TableWriter) error) (*Drawn, error) {
+	dir := filepath.Join(r.Out, f.Name)
+	if err := makeFolder(dir); err != nil {
+		return nil, err
 	}
 	for _, format := range []string{".png", ".svg"} {
 		if err := plot.Save(filepath.Join(dir, curvesFile+format)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := r.writeJSON(filepath.Join(dir, resultFile), out); err != nil {
-		return err
+	if err := writeJSON(filepath.Join(dir, resultFile), out); err != nil {
+		return nil, err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "### %s: %s\n\n![%s](%s.svg)\n\n", f.number, f.title, f.title, curvesFile)
+	fmt.Fprintf(&b, "### %s: %s\n\n![%s](%s.svg)\n\n", f.Number, f.Title, f.Title, curvesFile)
 	if err := print(&b, report.Markdown); err != nil {
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(&b, "\n```sh\n%s\n```\n", strings.Join(out.Commands, "\n"))
 	if err := durable.Replace(filepath.Join(dir, tableFile), b.Bytes()); err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(r.stdout, "%s (%s): %s\n\n", f.name, f.number, f.title)
-	if err := print(r.stdout, report.Table); err != nil {
-		return err
+	return &Drawn{f, dir, []string{curvesFile + ".png", curvesFile + ".svg", resultFile, tableFile}, print}, nil
+}
+
+// writeJSON writes v to a file.
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	fmt.Fprintf(r.stdout, "\nWritten to %s: %s.png, %[2]s.svg, %s, %s\n\n", dir, curvesFile, resultFile, tableFile)
-	return nil
+	return durable.Replace(path, append(data, '\n'))
 }
 
 // scale is what a result's losses are divided by.
-func (f figure) scale(r compare.Result) compare.Number {
+func (f Figure) scale(r compare.Result) compare.Number {
 	if f.ratio {
 		return r.Curve[0]
 	}
@@ -122,18 +152,18 @@ func (f figure) scale(r compare.Result) compare.Number {
 }
 
 // plot draws the curves and the paper's values.
-func (f figure) plot(c *compare.Comparison, paper []paperStep, horizon int) (*report.Plot, error) {
+func (f Figure) plot(c *compare.Comparison, paper []PaperStep, horizon int) (*report.Plot, error) {
 	var series []report.Series
-	for _, r := range ranked(c) {
+	for _, r := range comparison.Ranked(c) {
 		scaled := func(x []compare.Number) []float64 {
-			y := floats(x)
-			for i := range y {
-				y[i] /= float64(f.scale(r))
+			y := make([]float64, len(x))
+			for i, v := range x {
+				y[i] = float64(v) / float64(f.scale(r))
 			}
 			return y
 		}
 		series = append(series, report.Series{
-			Name: displayName(r), Mean: scaled(r.Curve), Lo: scaled(r.CurveCI95[0]), Hi: scaled(r.CurveCI95[1]),
+			Name: comparison.DisplayName(r), Mean: scaled(r.Curve), Lo: scaled(r.CurveCI95[0]), Hi: scaled(r.CurveCI95[1]),
 			Learned: r.Kind == compare.Learned,
 		})
 	}
@@ -152,18 +182,18 @@ func (f figure) plot(c *compare.Comparison, paper []paperStep, horizon int) (*re
 			{Name: paperBest, X: x, Y: best},
 		}
 	}
-	title := fmt.Sprintf("%s: %s (mean of %d instances)", f.number, f.title, c.Runs)
+	title := fmt.Sprintf("%s: %s (mean of %d instances)", f.Number, f.Title, c.Runs)
 	return report.Curves(title, series, o)
 }
 
-// How the paper's values are called.
+// The names of the paper's values.
 const (
 	paperLSTM = "paper, LSTM"
 	paperBest = "paper, best hand-designed"
 )
 
 // print writes the table of a comparison at the paper's steps.
-func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, paper []paperStep) error {
+func (f Figure) print(w io.Writer, table comparison.TableWriter, c *compare.Comparison, paper []PaperStep) error {
 	what := "losses"
 	if f.ratio {
 		what = "losses as a part of the first one"
@@ -171,7 +201,7 @@ func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, pap
 	fmt.Fprintf(w, "%s: %d steps, %s, averages over %d fresh instances\n\n", c.Task, c.Steps, what, c.Runs)
 	steps := slices.Clone(paper)
 	if len(steps) == 0 {
-		steps = []paperStep{{Step: c.Steps}}
+		steps = []PaperStep{{Step: c.Steps}}
 	}
 	header := []string{"rule", "learning rate"}
 	for _, p := range steps {
@@ -184,8 +214,8 @@ func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, pap
 		}
 	}
 	var rows [][]string
-	for _, r := range ranked(c) {
-		cells := []string{displayName(r), "–"}
+	for _, r := range comparison.Ranked(c) {
+		cells := []string{comparison.DisplayName(r), "–"}
 		if r.LearningRate != nil {
 			cells[1] = short(*r.LearningRate)
 		}
@@ -221,13 +251,13 @@ func (f figure) print(w io.Writer, table tableWriter, c *compare.Comparison, pap
 func pairedTexts(c *compare.Comparison) []string {
 	var all []string
 	for _, p := range c.Paired {
-		all = append(all, "Mean loss, "+pairedText(c, p))
+		all = append(all, "Mean loss, "+comparison.PairedText(c, p))
 	}
 	return all
 }
 
 // lastRatios says how far the learned rules are below the best hand-designed one at the last step.
-func (f figure) lastRatios(c *compare.Comparison, paper []paperStep) []string {
+func (f Figure) lastRatios(c *compare.Comparison, paper []PaperStep) []string {
 	at := func(r compare.Result) float64 { return float64(r.Curve[c.Steps]) }
 	least, name := math.Inf(1), ""
 	for _, r := range c.Rules {

@@ -1,4 +1,4 @@
-package main
+package comparison
 
 import (
 	"math"
@@ -9,8 +9,8 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// Every cell is in one place of one sheet: at its values of the first two axes, under those of
-// the others.
+// Every cell is in exactly one place: in the sheet of its values on the third and further axes, at its values on the first two
+// axes.
 func TestSheetsPlaceEveryCell(t *testing.T) {
 	axes := []results.Axis{{Key: "a", Values: []string{"1", "2", "3"}}, {Key: "b", Values: []string{"1", "2"}}, {Key: "c", Values: []string{"1", "2"}}, {Key: "d", Values: []string{"1", "2", "3"}}}
 	for n := range len(axes) + 1 {
@@ -89,7 +89,7 @@ func TestSummaryText(t *testing.T) {
 	}
 }
 
-// Where only the best tuned rule diverged the row says so, and has no number that there is not.
+// If only the best tuned rule diverged, the row says so and shows no numbers that do not exist.
 func TestARowSaysWhichRuleDiverged(t *testing.T) {
 	inf := compare.Number(math.Inf(1))
 	record := func(name, kind string, losses ...compare.Number) results.Record {
@@ -108,5 +108,13 @@ func TestARowSaysWhichRuleDiverged(t *testing.T) {
 	}
 	if h := heatOf(res, &c, "mine"); h.Text != "< all" || h.Note != "others diverged" || !h.Decided || h.Range != "" {
 		t.Errorf("field %+v", h)
+	}
+}
+
+func TestRatioText(t *testing.T) {
+	for x, want := range map[float64]string{0.849: "0.85", 1: "1.00", 9.994: "9.99", 9.996: "10.0", 12.34: "12.3", 123.4: "123", 54321: "54321", 1e6: "1e+06", 0.0123: "0.012"} {
+		if got := ratioText(compare.Number(x)); got != want {
+			t.Errorf("%v is %q, want %q", x, got, want)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package reproduce
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,10 +14,12 @@ import (
 	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/report"
+	"learnedopt/report/comparison"
+	"learnedopt/versus"
 )
 
-// A rowResult is a finished row of the table for one learned optimizer.
-type rowResult struct {
+// A RowResult is a finished row of the table for one learned optimizer.
+type RowResult struct {
 	Row        string              `json:"row"`
 	Optimizer  string              `json:"optimizer"`
 	Hash       string              `json:"sha256"`
@@ -34,55 +35,64 @@ var resultHeader = []string{"row", "steps", "best tuned hand-designed", "best pu
 	"mean, ours / best tuned [95%]", "target", "reached?", "command"}
 
 // chosenRows are those of --rows, in the order of the table.
-func (r *reproduction) chosenRows() []resultRow {
-	return slices.DeleteFunc(resultRows(), func(row resultRow) bool { return len(r.rows) > 0 && !slices.Contains(r.rows, row.name) })
+func (r *Reproduction) chosenRows() []resultRow {
+	return slices.DeleteFunc(resultRows(), func(row resultRow) bool { return len(r.Rows) > 0 && !slices.Contains(r.Rows, row.name) })
 }
 
-// table fills in the rows, and writes what there is after each.
-func (r *reproduction) table(ctx context.Context) error {
-	dir := filepath.Join(r.out, tableName)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%w; choose another folder with --out", err)
+// A TableOfResults is in its folder, with a picture of each row.
+type TableOfResults struct {
+	Dir   string
+	Files []string // the names of its files, pictures apart
+	r     *Reproduction
+	done  []RowResult
+}
+
+// Write writes the rows, and how they came about.
+func (t *TableOfResults) Write(w io.Writer, table comparison.TableWriter) error {
+	return t.r.printRows(w, table, t.done)
+}
+
+// Table fills in the rows of Config.Rows, and writes what there is after each.
+func (r *Reproduction) Table(ctx context.Context) (*TableOfResults, error) {
+	dir := filepath.Join(r.Out, Table)
+	if err := makeFolder(dir); err != nil {
+		return nil, err
 	}
-	var done []rowResult
+	var done []RowResult
 	rows := r.chosenRows()
 	for i, row := range rows {
 		v, err := r.versus(row.task, row.options, row.steps)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		entrants, err := r.learned(row.task)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		r.note("row %d of %d: %s", i+1, len(rows), row.name)
+		tell(r.listener, RowStarted{Row: row.name, Index: i, Of: len(rows)})
 		res, err := r.store.compare(ctx, v, entrants)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		plot, err := plotComparison(res.comparison, horizonOf(entrants))
+		plot, err := comparison.Plot(res.Comparison, horizonOf(entrants))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := plot.Save(filepath.Join(dir, row.name+".svg")); err != nil {
-			return err
+			return nil, err
 		}
 		for _, e := range entrants {
 			done = append(done, row.result(v, e, res, len(entrants) > 1, r.asPublished(row.task)))
 		}
 		if err := r.writeTable(dir, done); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := r.printRows(r.stdout, report.Table, done); err != nil {
-		return err
-	}
-	fmt.Fprintf(r.stdout, "\nWritten to %s: %s, %s, a picture of each row\n", dir, tableFile, resultFile)
-	return nil
+	return &TableOfResults{Dir: dir, Files: []string{tableFile, resultFile}, r: r, done: done}, nil
 }
 
-func (r *reproduction) writeTable(dir string, done []rowResult) error {
-	if err := r.writeJSON(filepath.Join(dir, resultFile), done); err != nil {
+func (r *Reproduction) writeTable(dir string, done []RowResult) error {
+	if err := writeJSON(filepath.Join(dir, resultFile), done); err != nil {
 		return err
 	}
 	var b bytes.Buffer
@@ -92,7 +102,7 @@ func (r *reproduction) writeTable(dir string, done []rowResult) error {
 	return durable.Replace(filepath.Join(dir, tableFile), b.Bytes())
 }
 
-func (r *reproduction) printRows(w io.Writer, table tableWriter, done []rowResult) error {
+func (r *Reproduction) printRows(w io.Writer, table comparison.TableWriter, done []RowResult) error {
 	var cells [][]string
 	for _, d := range done {
 		cells = append(cells, d.cells)
@@ -104,20 +114,20 @@ func (r *reproduction) printRows(w io.Writer, table tableWriter, done []rowResul
 Mean of f(θ_0) … f(θ_T) / mean of the last five, over %d fresh instances; learning rates tuned for the mean on
 %d other instances, %d learning rates from 1e-4 to 10. Over more than 500 steps fewer instances
 and, over more than 1000, at most 3 learning rates a decade: as the commands say.
-`, r.runs, r.tuneRuns, 5*r.grid+1)
+`, r.Runs, r.TuneRuns, 5*r.Grid+1)
 	return err
 }
 
 // result puts a row together.
-func (row resultRow) result(v versus, e entrant, res result, several, published bool) rowResult {
-	c := res.comparison
+func (row resultRow) result(v versus.Config, e entrant, res versus.Result, several, published bool) RowResult {
+	c := res.Comparison
 	ours := *gridRule(c, e.name, compare.Learned)
 	tuned := slices.DeleteFunc(slices.Clone(c.Rules), func(r compare.Result) bool { return r.Kind != compare.Baseline })
 	slices.SortStableFunc(tuned, func(p, q compare.Result) int {
 		return cmp.Or(cmp.Compare(p.Diverged, q.Diverged), cmp.Compare(p.MeanLoss, q.MeanLoss))
 	})
-	out := rowResult{
-		Row: row.name, Optimizer: e.name, Hash: e.hash, Command: v.compareCommand(e.path), Reached: true, Comparison: c, Tuning: res.tuned,
+	out := RowResult{
+		Row: row.name, Optimizer: e.name, Hash: e.hash, Command: compareCommand(v, e.path), Reached: true, Comparison: c, Tuning: res.Tuned,
 	}
 	best := "–"
 	if len(tuned) > 0 {
@@ -165,8 +175,8 @@ func (row resultRow) result(v versus, e entrant, res result, several, published 
 	return out
 }
 
-// tunedText names the rule of the least mean loss, and the one of the least last
-// five if it is another.
+// tunedText names the rule with the lowest mean loss. If another rule has the lowest mean over the last five losses, it names
+// that rule too.
 func tunedText(tuned []compare.Result) string {
 	best := tuned[0]
 	text := fmt.Sprintf("%s %s: %s / %s", best.Name, rate(best), loss3(best.MeanLoss), loss3(best.FinalLoss))
@@ -184,5 +194,5 @@ func rate(r compare.Result) string {
 	return short(*r.LearningRate)
 }
 
-// loss3 prints three digits.
+// loss3 prints three significant digits.
 func loss3(x compare.Number) string { return short(float64(x)) }

@@ -1,4 +1,4 @@
-package main
+package reproduce
 
 import (
 	"cmp"
@@ -15,19 +15,19 @@ import (
 	"learnedopt/compare"
 	"learnedopt/internal/durable"
 	"learnedopt/metaopt"
+	"learnedopt/versus"
 )
 
-// A store keeps what was computed in files, so that a long reproduction can be
-// interrupted and continued, and so that another learned rule does not make the
-// hand-designed ones be tuned again. A file counts only for the very same question.
+// A store keeps computed results in files. So a long reproduction can be interrupted and continued, and the hand-designed
+// rules are not tuned again for another learned rule. A file is used only for exactly the same question.
 type store struct {
-	*app
-	dir string
+	listener Listener
+	dir      string
 	// fresh answers everything anew.
 	fresh bool
 }
 
-// A question is what the answer in a store's file depends on.
+// A question holds everything on which the answer in a store's file depends.
 type question struct {
 	// What is "tuning" of a Rule, or "evaluation" of the rules in Rule.
 	What string `json:"what"`
@@ -46,14 +46,14 @@ type answered[T any] struct {
 	Answer   T        `json:"answer"`
 }
 
-// ask returns the answer in the store's file of this name if it is to the same
-// question; else it computes and keeps it.
+// ask returns the answer in the store's file of this name, if the file holds the same question. Otherwise it computes the
+// answer and stores it.
 func ask[T any](s *store, name string, q question, compute func() (T, error)) (T, error) {
 	path := filepath.Join(s.dir, name+".json")
 	if data, err := os.ReadFile(path); err == nil && !s.fresh {
 		var kept answered[T]
 		if err := json.Unmarshal(data, &kept); err != nil {
-			s.note("%s is damaged and is computed again: %v", path, err)
+			tell(s.listener, Damaged{path, err})
 		} else if kept.Question == q {
 			return kept.Answer, nil
 		}
@@ -76,43 +76,39 @@ type entrant struct {
 	hash       string
 }
 
-// newEntrant reads a file, or pretrained:NAME.
-func newEntrant(path string) (entrant, error) {
-	o, err := load(path)
-	if err != nil {
-		return entrant{}, err
-	}
+// newEntrant hashes an optimizer.
+func newEntrant(o Optimizer) (entrant, error) {
 	h := sha256.New()
-	if err := metaopt.Write(h, o); err != nil {
+	if err := metaopt.Write(h, o.Optimizer); err != nil {
 		return entrant{}, err
 	}
-	return entrant{name: o.Name(), path: path, optimizer: o, hash: hex.EncodeToString(h.Sum(nil))}, nil
+	return entrant{name: o.Name, path: o.Path, optimizer: o.Optimizer, hash: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
-// file is the beginning of the names of v's files.
-func (v versus) file() string {
+// fileOf is the beginning of the names of v's files.
+func fileOf(v versus.Config) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
 			return r
 		}
 		return '-'
-	}, v.family.Name())
-	return fmt.Sprintf("%s-steps-%d", plain, v.steps)
+	}, v.Family.Name())
+	return fmt.Sprintf("%s-steps-%d", plain, v.Steps)
 }
 
-// compare does what versus.run does for the entrants, each tuning and each
+// compare does what versus.Config.Run does for the entrants, each tuning and each
 // evaluation by itself and from the store if it is there.
-func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (result, error) {
-	var res result
-	about := question{Task: v.family.Name(), Steps: v.steps, Seed: v.seed}
+func (s *store) compare(ctx context.Context, v versus.Config, entrants []entrant) (versus.Result, error) {
+	var res versus.Result
+	about := question{Task: v.Family.Name(), Steps: v.Steps, Seed: v.Seed}
 	var tunedTo []string
-	for _, rule := range v.rules {
+	for _, rule := range v.Rules {
 		q := about
-		q.What, q.Rule, q.Runs, q.Grid = "tuning", rule, v.tuneRuns, cmp.Or(v.grid, defaultGrid)
-		tuned, err := ask(s, v.file()+"-tuning-"+rule, q, func() (baselines.Tuned, error) {
+		q.What, q.Rule, q.Runs, q.Grid = "tuning", rule, v.TuneRuns, cmp.Or(v.Grid, versus.DefaultGrid)
+		tuned, err := ask(s, fileOf(v)+"-tuning-"+rule, q, func() (baselines.Tuned, error) {
 			one := v
-			one.rules = []string{rule}
-			tuned, err := one.tune(ctx, s.app)
+			one.Rules = []string{rule}
+			tuned, err := one.Tune(ctx, forward{s.listener})
 			if err != nil {
 				return baselines.Tuned{}, err
 			}
@@ -121,34 +117,34 @@ func (s *store) compare(ctx context.Context, v versus, entrants []entrant) (resu
 		if err != nil {
 			return res, err
 		}
-		res.tuned = append(res.tuned, tuned)
+		res.Tuned = append(res.Tuned, tuned)
 		tunedTo = append(tunedTo, fmt.Sprintf("%s %v", rule, tuned.LearningRate))
 	}
-	about.What, about.Runs = "evaluation", v.runs
-	res.comparison = &compare.Comparison{Task: about.Task, Steps: v.steps, Runs: v.runs, Seed: v.seed}
+	about.What, about.Runs = "evaluation", v.Runs
+	res.Comparison = &compare.Comparison{Task: about.Task, Steps: v.Steps, Runs: v.Runs, Seed: v.Seed}
 	for _, e := range entrants {
 		q := about
 		q.Optimizer = e.hash
-		c, err := ask(s, v.file()+"-learned-"+e.hash[:12], q, func() (*compare.Comparison, error) {
-			return v.evaluate(ctx, s.app, []compare.Contender{{Name: e.name, Kind: compare.Learned, Rule: e.optimizer.Network}})
+		c, err := ask(s, fileOf(v)+"-learned-"+e.hash[:12], q, func() (*compare.Comparison, error) {
+			return v.Evaluate(ctx, []compare.Contender{{Name: e.name, Kind: compare.Learned, Rule: e.optimizer.Network}}, forward{s.listener})
 		})
 		if err != nil {
 			return res, err
 		}
 		c.Rules[0].Name = e.name // a file may be called otherwise today
-		res.comparison.Rules = append(res.comparison.Rules, c.Rules...)
+		res.Comparison.Rules = append(res.Comparison.Rules, c.Rules...)
 	}
-	if contenders := contendersOf(res.tuned); len(contenders) > 0 {
+	if contenders := versus.Contenders(res.Tuned); len(contenders) > 0 {
 		q := about
 		q.Rule = strings.Join(tunedTo, ", ")
-		c, err := ask(s, v.file()+"-hand-designed", q, func() (*compare.Comparison, error) {
-			return v.evaluate(ctx, s.app, contenders)
+		c, err := ask(s, fileOf(v)+"-hand-designed", q, func() (*compare.Comparison, error) {
+			return v.Evaluate(ctx, contenders, forward{s.listener})
 		})
 		if err != nil {
 			return res, err
 		}
-		res.comparison.Rules = append(res.comparison.Rules, c.Rules...)
+		res.Comparison.Rules = append(res.Comparison.Rules, c.Rules...)
 	}
-	res.comparison.Pair()
+	res.Comparison.Pair()
 	return res, nil
 }

@@ -1,0 +1,387 @@
+package metatrain_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"learnedopt/compare"
+	"learnedopt/lstm"
+	"learnedopt/metatrain"
+	"learnedopt/optimizer"
+)
+
+// A fault is a quartic above zero whose call of LossGrad number at does what happens.
+type fault struct {
+	positive
+	calls   *int
+	at      int
+	happens func(loss *float64, grad []float32) error
+}
+
+func (f *fault) LossGrad(theta, grad []float32) (float64, error) {
+	loss, err := f.positive.LossGrad(theta, grad)
+	if *f.calls++; *f.calls-1 == f.at {
+		err = f.happens(&loss, grad)
+	}
+	return loss, err
+}
+
+func faulted(calls *int, at int, happens func(*float64, []float32) error) *fault {
+	return &fault{positive{exactQuartic{quartic{seed: 3, n: 7}}}, calls, at, happens}
+}
+
+var everyEstimator = map[string]metatrain.Estimator{
+	"backprop":           metatrain.TruncatedBackprop{},
+	"coordinates":        metatrain.TruncatedBackprop{Coordinates: 3},
+	"second derivatives": metatrain.TruncatedBackprop{SecondDerivatives: true},
+	"differences":        metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: true},
+	"relative":           metatrain.TruncatedBackprop{Objective: metatrain.Relative{}},
+	"es":                 metatrain.ES{Pairs: 2},
+	"pes":                metatrain.PES{Pairs: 2},
+	"pes, relative":      metatrain.PES{Objective: metatrain.Relative{}},
+	"imitation":          metatrain.Imitation{Probability: 1},
+}
+
+// Whichever gradient of two windows fails, the error comes back; whichever is not finite, the window has diverged
+// and dphi is as it was, or, where only Hessian products are spoilt, dphi is not finite, for a trainer to see.
+func TestAFaultInAnyGradientIsSeen(t *testing.T) {
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	boom := errors.New("boom")
+	for name, e := range everyEstimator {
+		run := func(at int, happens func(*float64, []float32) error) (calls int, d []float64, w metatrain.Window, err error) {
+			ep := metatrain.NewEpisode(net, faulted(&calls, at, happens))
+			for range 2 {
+				d = slices.Repeat([]float64{7}, net.Size())
+				w, err = e.Estimate(t.Context(), d, ep, 3)
+				if err != nil || w.Diverged != nil || !finite(d) {
+					break
+				}
+			}
+			return calls, d, w, err
+		}
+		total, d, w, err := run(-1, nil)
+		if err != nil || w.Diverged != nil || d[0] == 7 || total < 7 {
+			t.Fatalf("%s: %v, %v after %d gradients", name, err, w.Diverged, total)
+		}
+		for at := range total {
+			if _, _, _, err := run(at, func(*float64, []float32) error { return boom }); !errors.Is(err, boom) {
+				t.Errorf("%s: gradient %d of %d fails: error %v", name, at, total, err)
+			}
+			_, d, w, err := run(at, func(loss *float64, grad []float32) error {
+				*loss, grad[2] = math.NaN(), float32(math.NaN())
+				return nil
+			})
+			if untouched := slices.Equal(d, slices.Repeat([]float64{7}, net.Size())); err != nil || (w.Diverged == nil) == finite(d) || w.Diverged != nil && !untouched {
+				t.Errorf("%s: gradient %d of %d is NaN: %v, %+v, dphi untouched %v", name, at, total, err, w.Diverged, untouched)
+			}
+		}
+	}
+}
+
+func finite(x []float64) bool {
+	return !slices.ContainsFunc(x, func(v float64) bool { return v-v != 0 })
+}
+
+// spoilt is truncated backprop whose estimates have one component put in.
+type spoilt struct {
+	metatrain.TruncatedBackprop
+	value float64
+}
+
+func (s spoilt) Estimate(ctx context.Context, dphi []float64, ep *metatrain.Episode, k int) (metatrain.Window, error) {
+	w, err := s.TruncatedBackprop.Estimate(ctx, dphi, ep, k)
+	dphi[3] = s.value
+	return w, err
+}
+
+// A meta-gradient that is not finite in float32 is a divergence, at the step where the window ended.
+func TestANonFiniteMetaGradientIsADivergence(t *testing.T) {
+	for value, diverges := range map[float64]bool{math.Inf(1): true, math.Inf(-1): true, 1e39: true, -1e39: true, math.MaxFloat32: false, -math.MaxFloat32: false} {
+		cfg := small()
+		cfg.Estimator = spoilt{value: value}
+		var events []metatrain.Event
+		cfg.OnEvent = func(e metatrain.Event) { events = append(events, e) }
+		tr, err := metatrain.NewTrainer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !diverges {
+			if len(events) != 0 || tr.MetaSteps() != 1 {
+				t.Errorf("%v: %+v", value, events)
+			}
+			continue
+		}
+		if len(events) != 1 || events[0].Diverged == nil || *events[0].Diverged != (optimizer.DivergedError{Step: 5, What: "meta-gradient", Coordinate: 3, Value: value}) || tr.MetaSteps() != 0 {
+			t.Errorf("%v: %+v", value, events)
+		}
+	}
+}
+
+// unclosable is a bowl that cannot be closed.
+type unclosable struct{ bowl }
+
+func (unclosable) Close() error { return errors.New("cannot be closed") }
+
+// An error of a problem that is closed ends the training: at an episode's end, after a divergence, in a rollback.
+func TestAProblemThatCannotBeClosedEndsTheTraining(t *testing.T) {
+	for _, policy := range []string{metatrain.SkipNonFinite, metatrain.RollbackNonFinite} {
+		for _, diverges := range []bool{false, true} {
+			cfg := small()
+			cfg.Steps, cfg.Unroll, cfg.OnNonFinite, cfg.Valid = 2, 2, policy, family(bowls)
+			cfg.Family = family(func(rng *rand.Rand) (optimizer.Problem, error) { return &unclosable{bowl{y: make([]float32, 4)}}, nil })
+			if diverges {
+				cfg.Estimator = spoilt{value: math.Inf(1)}
+			}
+			if _, err := mustTrainer(t, cfg).Train(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be closed") {
+				t.Errorf("%s, diverges %v: error %v", policy, diverges, err)
+			}
+		}
+	}
+}
+
+func mustTrainer(t *testing.T, cfg metatrain.TrainConfig) *metatrain.Trainer {
+	t.Helper()
+	tr, err := metatrain.NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// What AtRest returns ends the training, whenever it is called.
+func TestAnErrorAtRestEndsTheTraining(t *testing.T) {
+	for at := range 4 {
+		cfg := small()
+		calls, boom := 0, errors.New("boom")
+		cfg.AtRest = func(*metatrain.Trainer) error {
+			if calls++; calls-1 == at {
+				return boom
+			}
+			return nil
+		}
+		tr := mustTrainer(t, cfg)
+		opt, err := tr.Train(t.Context())
+		if !errors.Is(err, boom) || calls != at+1 || tr.MetaSteps() != max(at-1, 0) || (opt == nil) != (at == 0) {
+			t.Errorf("call %d: %v after %d calls at meta-step %d, optimizer %v", at, err, calls, tr.MetaSteps(), opt)
+		}
+	}
+}
+
+// A training says of each episode what its windows were: held to the results of the units.
+func TestEventsOfEpisodes(t *testing.T) {
+	cfg := small()
+	cfg.Steps, cfg.Unroll, cfg.Batch, cfg.MetaSteps, cfg.ValidEvery = 6, 2, 2, 12, 5
+	inner, err := metatrain.NewInProcess(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type episode struct {
+		losses []float64
+		norms  []float64
+	}
+	episodes := map[int]*episode{}
+	begun := 0
+	cfg.Executor = seeing{inner, func(units []metatrain.Unit, results []metatrain.Result) {
+		for i, u := range units {
+			if u.Slot != i || u.MetaStep != begun {
+				t.Errorf("unit %d is of slot %d, meta-step %d, want %d", i, u.Slot, u.MetaStep, begun)
+			}
+			e := episodes[u.Episode]
+			if e == nil {
+				e = &episode{losses: []float64{results[i].Window.Losses[0]}}
+				episodes[u.Episode] = e
+			}
+			if len(e.losses) != u.Step+1 || u.Window != 2 {
+				t.Errorf("a unit of %d steps from step %d after %d losses", u.Window, u.Step, len(e.losses))
+			}
+			e.losses = append(e.losses, results[i].Window.Losses[1:]...)
+			norm := 0.0
+			for _, d := range results[i].Gradient {
+				norm += d * d
+			}
+			e.norms = append(e.norms, math.Sqrt(norm))
+		}
+		begun++
+	}}
+	clipped, free := 0, 0
+	cfg.Clip = 1 // between the norms that occur
+	cfg.OnEvent = func(e metatrain.Event) {
+		switch e.Kind {
+		case metatrain.EventValidation:
+			if want := len(episodes) - 1; e.Episode != want {
+				t.Errorf("a validation after episode %d, want %d", e.Episode, want)
+			}
+		case metatrain.EventEpisode:
+			want := episodes[e.Episode]
+			mean, norm, over := 0.0, 0.0, 0
+			for _, f := range want.losses {
+				mean += f / float64(len(want.losses))
+			}
+			for _, n := range want.norms {
+				norm += n / float64(len(want.norms))
+				if n > cfg.Clip {
+					over++
+				}
+			}
+			clipped, free = clipped+over, free+len(want.norms)-over
+			if !near(float64(e.MeanLoss), mean, 1e-12) || e.FinalLoss != compare.Number(want.losses[len(want.losses)-1]) || !near(float64(e.GradNorm), norm, 1e-12) || e.Clipped != over {
+				t.Errorf("episode %d: %+v, want mean loss %v, norm %v, %d clipped of %v", e.Episode, e, mean, norm, over, want.norms)
+			}
+		}
+	}
+	if _, err := mustTrainer(t, cfg).Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if clipped == 0 || free == 0 || len(episodes) < 7 {
+		t.Errorf("%d windows clipped, %d not, in %d episodes: no test", clipped, free, len(episodes))
+	}
+}
+
+// seeing is an executor with an onlooker.
+type seeing struct {
+	metatrain.Executor
+	see func([]metatrain.Unit, []metatrain.Result)
+}
+
+func (s seeing) Estimate(ctx context.Context, net *lstm.Network, units []metatrain.Unit) ([]metatrain.Result, error) {
+	results, err := s.Executor.Estimate(ctx, net, units)
+	if err == nil {
+		s.see(units, results)
+	}
+	return results, err
+}
+
+// Of many windows that are not finite a diagnosis has the first five.
+func TestADiagnosisListsTheFirstFive(t *testing.T) {
+	cfg := small()
+	cfg.Valid, cfg.MetaSteps, cfg.ValidEvery, cfg.Batch = family(bowls), 7, 7, 2
+	n := 0
+	cfg.Family = family(func(rng *rand.Rand) (optimizer.Problem, error) {
+		if n++; n%2 == 0 {
+			return &cliff{bowl{y: make([]float32, 10)}}, nil
+		}
+		return bowls(rng)
+	})
+	cfg.Steps, cfg.Unroll = 5, 5
+	var last metatrain.Event
+	cfg.OnEvent = func(e metatrain.Event) {
+		if e.Kind == metatrain.EventValidation {
+			last = e
+		}
+	}
+	if _, err := mustTrainer(t, cfg).Train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := last.Diagnostics.Training.NonFinite
+	var where []string
+	for _, e := range got.First {
+		where = append(where, fmt.Sprintf("%d %d %d %s %d", e.MetaStep, e.Instance, e.Step, e.What, e.Coordinate))
+	}
+	want := []string{"0 1 1 gradient 3", "1 3 1 gradient 3", "2 5 1 gradient 3", "3 7 1 gradient 3", "4 9 1 gradient 3"}
+	if got.Count != 7 || got.Of != 14 || !slices.Equal(where, want) {
+		t.Errorf("%d of %d, the first %q, want %q", got.Count, got.Of, where, want)
+	}
+}
+
+// The message of a loss that an objective cannot weigh says at which step of the episode it was.
+func TestObjectivesSayAtWhichStep(t *testing.T) {
+	ep := metatrain.NewEpisode(zeroNet(t), &sunk{})
+	for name, c := range map[string]struct {
+		objective metatrain.Objective
+		losses    []float64
+		word      string
+	}{
+		"log":         {metatrain.Log{}, []float64{1, 1, -1}, "loss -1 at step 7"},
+		"log of zero": {metatrain.Log{}, []float64{1, -1e-8, 1}, "at step 6"},
+		"relative":    {metatrain.Relative{}, []float64{1, 1, 1}, "at step 5"},
+	} {
+		if _, err := c.objective.Weigh(t.Context(), make([]float64, 3), ep, 4, c.losses); err == nil || !strings.Contains(err.Error(), c.word) {
+			t.Errorf("%s: error %v, want one that says %q", name, err, c.word)
+		}
+	}
+	// A meta-loss that is no number is a divergence at the window's end.
+	for _, value := range []float64{math.NaN(), math.Inf(1)} {
+		ep := metatrain.NewEpisode(zeroNet(t), square{})
+		for range 2 {
+			w, err := metatrain.TruncatedBackprop{Objective: constantly(value)}.Estimate(t.Context(), make([]float64, 2), ep, 3)
+			if err != nil || w.Diverged == nil || w.Diverged.What != "meta-loss" || w.Diverged.Step != ep.Step || w.Diverged.Coordinate != -1 {
+				t.Errorf("meta-loss %v: %v, %+v", value, err, w.Diverged)
+			}
+		}
+	}
+}
+
+// constantly is a meta-loss of one value.
+type constantly float64
+
+func (c constantly) Weigh(context.Context, []float64, *metatrain.Episode, int, []float64) (float64, error) {
+	return float64(c), nil
+}
+
+// sunk is f(θ) = θ² − 1 − 1e-8, below zero from step 0 on.
+type sunk struct{ square }
+
+func (s *sunk) LossGrad(theta, grad []float32) (float64, error) {
+	f, err := s.square.LossGrad(theta, grad)
+	return f - 1 - 1e-8, err
+}
+
+func TestAWindowOfNoStepsPanics(t *testing.T) {
+	defer func() {
+		if r := recover(); r != "metatrain: window of no steps" {
+			t.Errorf("panic %v", r)
+		}
+	}()
+	ep := metatrain.NewEpisode(zeroNet(t), square{})
+	_, _ = ep.Unroll(t.Context(), make([][]float32, 1), nil)
+}
+
+// PES begins anew where somebody else took the episode's last steps, or with another number of pairs.
+func TestPESBeginsAnewWhereItDidNotStand(t *testing.T) {
+	net, err := lstm.Init{}.Random(lstm.Config{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, newRand(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	window := func(ep *metatrain.Episode, e metatrain.Estimator) []float64 {
+		d := make([]float64, net.Size())
+		if w, err := e.Estimate(t.Context(), d, ep, 3); err != nil || w.Diverged != nil {
+			t.Fatal(err, w.Diverged)
+		}
+		return d
+	}
+	episode := func(before ...metatrain.Estimator) *metatrain.Episode {
+		ep := metatrain.NewEpisode(net, &quartic{seed: 3, n: 7})
+		for _, e := range before {
+			window(ep, e)
+		}
+		return ep
+	}
+	one, two := metatrain.PES{}, metatrain.PES{Pairs: 2}
+	fresh := func(ep *metatrain.Episode) *metatrain.Episode { ep.Memory = nil; return ep }
+	for name, c := range map[string]struct {
+		before []metatrain.Estimator
+		anew   bool
+	}{
+		"pes":             {[]metatrain.Estimator{two}, false},
+		"backprop":        {[]metatrain.Estimator{two, metatrain.TruncatedBackprop{}}, true},
+		"one pair":        {[]metatrain.Estimator{one}, true},
+		"a pair, then es": {[]metatrain.Estimator{one, metatrain.ES{}}, true},
+	} {
+		got, anew := window(episode(c.before...), two), window(fresh(episode(c.before...)), two)
+		if slices.Equal(got, anew) != c.anew {
+			t.Errorf("after %s: anew %v", name, !c.anew)
+		}
+	}
+}
