@@ -47,18 +47,18 @@ type Options struct {
 // the seeds of old files would draw other problems.
 var table = []Option{
 	{"units", "units of each hidden layer, or a list, of which each instance draws one", 1, of(classifiers, "20"),
-		whole(func(o *Options) *int { return &o.Units })},
-	{"layers", "hidden layers, or a list", 2, of(classifiers, "1"), whole(func(o *Options) *int { return &o.Layers })},
+		wholeNumber(func(o *Options) *int { return &o.Units })},
+	{"layers", "hidden layers, or a list", 2, of(classifiers, "1"), wholeNumber(func(o *Options) *int { return &o.Layers })},
 	{"activation", anyOf(Activations()) + ", or a list", 3, of(classifiers, "sigmoid"),
 		oneOf(Activations(), func(o *Options) *string { return &o.Activation })},
 	{"batch", "size of a minibatch, or functions optimized side by side, or a list", 5, of(classifiers|quadratics|rosenbrocks, "128"),
-		whole(func(o *Options) *int { return &o.Batch })},
+		wholeNumber(func(o *Options) *int { return &o.Batch })},
 	{"init-scale", "standard deviation of the initial weights, or a list", 0, of(classifiers, "0.01"),
 		positive(func(o *Options) *float64 { return &o.InitScale })},
 	{"weight-init", "distribution of each layer's initial weights, " + anyOf(WeightInits()) + ", or a list", 0, of(classifiers, "normal"),
 		oneOf(WeightInits(), func(o *Options) *string { return &o.WeightInit })},
 	{"dims", "dimensions of a function, or a list", 4, append(of(quadratics, "10"), of(rosenbrocks, "2")...),
-		whole(func(o *Options) *int { return &o.Dims })},
+		wholeNumber(func(o *Options) *int { return &o.Dims })},
 	{"condition", "condition number of the Hessians, or a list", 0, of(quadratics, asDrawn),
 		atLeast(1, func(o *Options) *float64 { return &o.Condition })},
 	{"loss-scale", "what losses are multiplied by, as gradients show it, or a list", 0, of(losses, "1"),
@@ -167,8 +167,8 @@ type kind struct {
 // number reports whether the values are numbers rather than names.
 func (k kind) number() bool { return k.names == nil }
 
-// whole is the kind of whole numbers of at least 1.
-func whole(field func(o *Options) *int) kind {
+// wholeNumber is the kind of whole numbers of at least 1.
+func wholeNumber(field func(o *Options) *int) kind {
 	return kind{
 		placeholder: "N",
 		parse: func(text string) (string, error) {

@@ -50,7 +50,7 @@ func marshalNPZ(f *checkpoints.File) ([]byte, error) {
 	for i := range f.Tensors {
 		t := &f.Tensors[i]
 		if unsafeName(t.Name) || t.Name == metadataName {
-			return nil, failf(NPZ, "tensor "+strconv.Quote(t.Name), "the name cannot be that of an archive's entry; use %s", FlaxMsgpack)
+			return nil, failf(NPZ, "tensor "+strconv.Quote(t.Name), "the name is not allowed for an entry of an archive; use %s", FlaxMsgpack)
 		}
 		if err := add(t.Name, appendData(npyHeader(dtypeOf(t).npy, t.Shape), t)); err != nil {
 			return nil, err

@@ -18,7 +18,7 @@ import (
 
 const hidden, samples = 8, 32
 
-// Sines are networks of one hidden layer that are to fit sin(3x + a), a drawn for each.
+// Sines are networks with one hidden layer that fit sin(3x + a); each problem draws its own a.
 var Sines = tasks.GraphFamily{Label: "sine hidden=8 batch=32", Build: sine}
 
 func sine(g *gorgonia.ExprGraph, rng *rand.Rand) (tasks.Expression, error) {

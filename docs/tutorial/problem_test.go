@@ -59,7 +59,7 @@ func (p *Logistic) LossGrad(theta, grad []float32) (float64, error) {
 	return loss, nil
 }
 
-// Logistics draws such problems: other data, other truth, features of other sizes.
+// Logistics draws such problems. Each has other data, other true weights and features of other sizes.
 type Logistics struct{}
 
 func (Logistics) Name() string { return "logistic" }

@@ -22,7 +22,7 @@ func (r Sign) Start(layout optimizer.Layout) optimizer.State {
 	return &signState{n: n, length: r.Length}
 }
 
-// signState is one run's state. This rule remembers nothing but what a run is made of.
+// signState is the state of one run. This rule only remembers the run's size and its own setting.
 type signState struct {
 	n      int
 	length float32

@@ -10,7 +10,7 @@ import (
 	"learnedopt/metatrain"
 )
 
-// train meta-trains a small network on logistic regressions: a few seconds.
+// train meta-trains a small network on logistic regressions in a few seconds.
 func train() (*metaopt.Optimizer, error) {
 	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{
 		Family:  Logistics{},
@@ -28,7 +28,7 @@ func train() (*metaopt.Optimizer, error) {
 	return trainer.Train(context.Background())
 }
 
-// trained is the result, made once for all examples.
+// trained returns the result of train, which runs once for all examples.
 var trained = sync.OnceValues(train)
 
 func ExampleTrainer() {

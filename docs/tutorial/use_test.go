@@ -100,7 +100,7 @@ func (m *model) gradient() float64 {
 	return loss
 }
 
-// loss is the mean over the next twenty minibatches; the model stays where it is.
+// loss returns the mean loss over the next twenty minibatches; it does not change the model.
 func (m *model) loss() float64 {
 	at, sum := m.problem.step, 0.0
 	for range 20 {

@@ -18,8 +18,8 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// Whatever operation fails, the file is the old one, or the new one if all but the folder's sync was done, and
-// nothing else is left.
+// Whatever operation fails, the file has its old content, or its new content if only the sync of the folder failed, and
+// no other file is left.
 func TestReplaceWhereOneOperationFails(t *testing.T) {
 	broken := errors.New("broken")
 	for _, op := range []Op{Create, Chmod, Write, Sync, Close, Rename, SyncFolder} {
@@ -83,13 +83,13 @@ func TestReplaceKeepsTheMode(t *testing.T) {
 	}
 }
 
-// Clean removes what a killed process left of this file, and nothing else.
+// Clean removes the temporary files that a killed process left for this path, and nothing else.
 func TestClean(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a[1]*")
 	for _, name := range []string{".a[1]*.tmp17-0", ".a[1]*.tmp4-2", ".a1x.tmp17-0", "a[1]*", ".b.tmp1-0"} {
 		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o644); err != nil {
-			t.Skip(err) // a name that the system does not have
+			t.Skip(err) // the system does not allow this name
 		}
 	}
 	if err := Clean(path); err != nil {
@@ -99,7 +99,7 @@ func TestClean(t *testing.T) {
 	if err != nil || len(entries) != 3 {
 		t.Errorf("%v is left, %v", entries, err)
 	}
-	// A file of a killed process that had our number is no obstacle.
+	// The temporary file of a killed process with our process number is no obstacle.
 	if err := os.WriteFile(temporary(path)+"-0", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

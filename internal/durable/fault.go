@@ -46,7 +46,7 @@ func Break(f Fault) (mend func()) {
 	return func() { fault.Store(nil) }
 }
 
-func asked(op Op, path string) error {
+func injectedFault(op Op, path string) error {
 	if f := fault.Load(); f != nil {
 		return (*f)(op, path)
 	}
@@ -54,7 +54,7 @@ func asked(op Op, path string) error {
 }
 
 func attempt(op Op, path string, do func() error) error {
-	if err := asked(op, path); err != nil {
+	if err := injectedFault(op, path); err != nil {
 		return &os.PathError{Op: string(op), Path: path, Err: err}
 	}
 	return do()
@@ -62,7 +62,7 @@ func attempt(op Op, path string, do func() error) error {
 
 // write writes data to f, the file at path or its temporary file.
 func write(f *os.File, path string, data []byte) error {
-	err := asked(Write, path)
+	err := injectedFault(Write, path)
 	if err == nil {
 		_, err = f.Write(data)
 		return err

@@ -36,8 +36,8 @@ func random(rng *rand.Rand, n int) []float32 {
 
 func (x Matrix) at(i, j int) float64 { return float64(x.Data[i*x.RowStride+j*x.ColStride]) }
 
-// layouts are the ways that an operand of r×c may lie in memory: row-major,
-// transposed, part of a wider matrix of either kind, and with gaps both ways.
+// layouts are the layouts that an r×c operand may have in memory: row-major,
+// transposed, part of a wider matrix of either kind, and with gaps in both directions.
 func layouts(rng *rand.Rand, r, c int) map[string]Matrix {
 	all := map[string]Matrix{
 		"rows":    {Rows: r, Cols: c, RowStride: c, ColStride: 1},
@@ -47,16 +47,16 @@ func layouts(rng *rand.Rand, r, c int) map[string]Matrix {
 		"gaps":    {Rows: r, Cols: c, RowStride: 3 * c, ColStride: 2},
 	}
 	for name, x := range all {
-		// No longer than the last element: reading on would be seen by Fits.
+		// The slice ends with the last element, so that Fits would see a longer shape.
 		x.Data = random(rng, max(0, (r-1)*x.RowStride+(c-1)*x.ColStride+1))
 		all[name] = x
 	}
 	return all
 }
 
-// check compares a product with float64: k products and k additions, each
-// wrong by 2⁻²⁴ of a number no larger than Σ|terms|, a term counting for at most
-// k + 1 of them.
+// check compares a product with float64. There are k products and k additions. Each has an error
+// of at most 2⁻²⁴ of a number no larger than Σ|terms|, and a term is part of at most
+// k + 1 of these numbers.
 func check(t *testing.T, kern *Kernel, a, b Matrix, wide, offset int, acc bool, rng *rand.Rand, what string) {
 	t.Helper()
 	m, n, k := a.Rows, b.Cols, a.Cols
@@ -134,7 +134,7 @@ func TestMulMNISTShapes(t *testing.T) {
 	})
 }
 
-// A product is the same whatever else is computed beside it: element by
+// A product has the same bits whether it is computed element by
 // element, row by row or at once.
 func TestMulPartsHaveTheSameBits(t *testing.T) {
 	eachPath(t, func(t *testing.T, k *Kernel) {
@@ -154,7 +154,7 @@ func TestMulPartsHaveTheSameBits(t *testing.T) {
 	})
 }
 
-// Infinities and NaN go to the elements that they belong to and to no others.
+// Infinities and NaN reach only the elements that depend on them.
 func TestMulNonFinite(t *testing.T) {
 	eachPath(t, func(t *testing.T, k *Kernel) {
 		rng := rand.New(rand.NewPCG(5, 5))
@@ -220,7 +220,7 @@ func TestMulAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Every byte, at all alignments and lengths, has the bits of the division.
+// Every byte gives the bits of the division, at all alignments and lengths.
 func TestPixels(t *testing.T) {
 	eachPath(t, func(t *testing.T, k *Kernel) {
 		src := make([]byte, 600)

@@ -41,7 +41,7 @@ func TestAFolderIsHeldOnce(t *testing.T) {
 	}
 }
 
-// What a dead process left is taken, and told.
+// The lock of a dead process can be taken, and Stale reports that process.
 func TestAStaleLock(t *testing.T) {
 	for text, want := range map[string]*Holder{
 		`{"pid":17,"host":"there"}` + "\n": {17, "there"},
@@ -69,7 +69,7 @@ func TestAStaleLock(t *testing.T) {
 	}
 }
 
-// The file goes and comes, and still there is never more than one holder.
+// The lock file is removed and made again many times, and there is never more than one holder.
 func TestNeverTwoHolders(t *testing.T) {
 	dir := t.TempDir()
 	var (

@@ -26,7 +26,7 @@ type cosine struct{ Steps int }
 
 func (c *cosine) at(int) float64 { return 0 }
 
-// filled has its defaults like lstm.Config.
+// filled has defaults as lstm.Config does.
 type filled struct{ Size int }
 
 func (f filled) WithDefaults() filled {
@@ -36,12 +36,12 @@ func (f filled) WithDefaults() filled {
 	return f
 }
 
-// Closed says itself what its settings are.
+// Closed defines its settings by a method Definition.
 type Closed struct{ secret float64 }
 
 func (c *Closed) Definition() any { return inner{Rate: c.secret} }
 
-// embedding has the method of Closed, which does not know Gain.
+// embedding has the method Definition of Closed, which does not know the field Gain.
 type embedding struct {
 	*Closed
 	Gain float64
@@ -86,7 +86,7 @@ func full() everything {
 	}
 }
 
-// The whole text: also what it must not hold, such as addresses.
+// The whole text is compared, so that nothing else can be in it, such as addresses.
 const fullText = `rule = saved_test.everything
 rule.hidden.Rate = 0.5
 rule.Flag = true
@@ -152,7 +152,7 @@ func zeros(n int) string {
 	return fmt.Sprintf("%016x", h)
 }
 
-// TestDefineInAnotherProcess expects the same text where all addresses and the order of maps are others.
+// TestDefineInAnotherProcess expects the same text in a process with other addresses and another order of maps.
 func TestDefineInAnotherProcess(t *testing.T) {
 	if os.Getenv("DEFINE") != "" {
 		fmt.Printf("<%s>", saved.Define("rule", full()))
@@ -166,7 +166,7 @@ func TestDefineInAnotherProcess(t *testing.T) {
 	}
 }
 
-// Each change makes a difference that names the field and both values.
+// Each change gives a difference that names the field and both values.
 func TestDifference(t *testing.T) {
 	for want, change := range map[string]func(e *everything){
 		"":                                    func(e *everything) { e.OnEvent, e.Stream, e.Address, e.private = nil, nil, 78, 10 },
@@ -217,7 +217,7 @@ type chain struct {
 	Next  *chain
 }
 
-// Definitions are bounded, and what is beyond the bounds of the text still makes a difference.
+// Definitions are bounded, and a change beyond the bounds of the text still gives a difference.
 func TestDefineIsBounded(t *testing.T) {
 	ring := &chain{Value: 1}
 	ring.Next = ring
@@ -254,7 +254,7 @@ func TestDefineIsBounded(t *testing.T) {
 	if text := saved.Define("rule", strings.Repeat("x", 1<<20)); len(text) > 100 || text == saved.Define("rule", strings.Repeat("x", 1<<20-1)+"y") {
 		t.Errorf("a long text is %q", text)
 	}
-	// What a file says does nothing to a terminal.
+	// A text from a file cannot control a terminal.
 	if got := saved.Difference("rule\x1b[2J = \x07"+strings.Repeat("x", 1000)+"\n", ""); strings.ContainsAny(got, "\x1b\x07") || len(got) > 500 {
 		t.Errorf("a hostile definition is told as %q", got)
 	}

@@ -13,7 +13,7 @@ const (
 	sigmoidULPNear0 = 5 // for |x| < 20
 )
 
-// ulps is the distance of got from want in units of the last place of want.
+// ulps returns the distance of got from want in units of the last place of want.
 func ulps(got float32, want float64) float64 {
 	if math.IsNaN(want) || math.IsNaN(float64(got)) {
 		if math.IsNaN(want) && math.IsNaN(float64(got)) {
@@ -25,9 +25,9 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / math.Ldexp(1, max(e-24, -149))
 }
 
-// TestActivations sweeps the bit patterns of float32, every strideth of them,
-// all of them if METAOPT_LONG is set (a quarter of an hour), through the gates
-// of every path's Cell.
+// TestActivations sends the bit patterns of float32 through the gates
+// of every path's Cell. It takes every strideth pattern, or all of them if METAOPT_LONG is
+// set (a quarter of an hour).
 func TestActivations(t *testing.T) {
 	stride := uint64(1999)
 	if os.Getenv("METAOPT_LONG") != "" {
@@ -119,9 +119,9 @@ func TestSaturation(t *testing.T) {
 	}
 }
 
-// TestSubnormals checks that the assembly takes subnormal numbers for 0, where
-// they would be slow, that the twins do not, and that arithmetic in Go is
-// what it was after each kernel.
+// TestSubnormals checks that the assembly treats subnormal numbers, which would be slow, as 0,
+// that the twins do not, and that each kernel leaves arithmetic in Go
+// unchanged.
 func TestSubnormals(t *testing.T) {
 	for _, k := range available() {
 		one, small := make([]float32, 64*Lanes), make([]float32, 64*Lanes)

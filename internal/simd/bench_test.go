@@ -40,10 +40,10 @@ func BenchmarkMatMul(b *testing.B) {
 	}
 }
 
-// tuned is the hidden units of the paper's network.
+// tuned is the number of hidden units of the paper's network.
 const tuned = 20
 
-// BenchmarkCell lets z run into the activations' fixed points.
+// BenchmarkCell applies Cell to its own result, so that z converges to the activations' fixed points.
 func BenchmarkCell(b *testing.B) {
 	eachPath(b, func(b *testing.B, k *Kernels[float32]) {
 		n := tuned * Lanes
@@ -55,8 +55,8 @@ func BenchmarkCell(b *testing.B) {
 	})
 }
 
-// BenchmarkCellAdjoint holds the copies that keep z and dc from running into
-// subnormal numbers, 12 KiB and a third of the time.
+// BenchmarkCellAdjoint copies z and dc before each call, because they would otherwise become
+// subnormal numbers. The copies are 12 KiB and a third of the time.
 func BenchmarkCellAdjoint(b *testing.B) {
 	eachPath(b, func(b *testing.B, k *Kernels[float32]) {
 		n := tuned * Lanes

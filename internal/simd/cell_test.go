@@ -10,7 +10,7 @@ import (
 // naiveSigmoid is the definition, in float64.
 func naiveSigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-// gateError bounds the relative error of a gate: activations.go's bound, and
+// gateError bounds the relative error of a gate. The bound in ulp is the one in activations.go, and
 // half an ulp is at most eps.
 const gateError = 2 * 7 * eps
 
@@ -56,8 +56,8 @@ func testCell(t *testing.T, rng *rand.Rand, hidden int, alias bool, draw func(in
 				fail("z", z.x[i*n+j], want, gateError*math.Abs(want)+0x1p-126)
 				fail("z against twin", z.x[i*n+j], float64(twin[0][i*n+j]), 2*gateError*math.Abs(want)+0x1p-126)
 			}
-			// From the gates as they came out: each further result is one or two
-			// roundings away, and tanh's error.
+			// The expected results follow from the computed gates. Each has one or two
+			// more roundings, and the error of tanh.
 			fc, ig := gate(1)*float64(prev.x[j]), gate(0)*gate(2)
 			fail("c", c.x[j], fc+ig, 3*eps*(math.Abs(fc)+math.Abs(ig)))
 			tanh := math.Tanh(float64(c.x[j]))
@@ -116,7 +116,7 @@ func testCellAdjoint(t *testing.T, rng *rand.Rand, hidden int, draw func(int) fl
 			i, f, g, o := float64(z0.x[j]), float64(z0.x[n+j]), float64(z0.x[2*n+j]), float64(z0.x[3*n+j])
 			ts, cp, vh, vc := float64(tc.x[j]), float64(prev.x[j]), float64(dh.x[j]), float64(dc0.x[j])
 			d, size := vc+vh*o*(1-ts*ts), math.Abs(vc)+math.Abs(vh*o)*(1+ts*ts)
-			// want, and the sum of the magnitudes of the terms multiplied out.
+			// want is the result, size the sum of the magnitudes of all products in it.
 			for _, v := range []struct {
 				got, twin  float32
 				want, size float64

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMain says which path the other packages would take on this machine and
-// which are tested here: a silent fallback would make a green run meaningless.
+// TestMain prints which path the other packages take on this machine and
+// which paths are tested here: with a silent fallback a green run would mean nothing.
 func TestMain(m *testing.M) {
 	fmt.Printf("simd: testing %v, in use: %s\n", Paths(), Float32().Path)
 	if err := EnvError(); err != nil {
@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A guard is a slice at some offset in memory of its own, between canaries:
-// NaNs that would spoil a result if they were read as well as show a write.
+// A guard is a slice at some offset in its own memory, between canaries.
+// The canaries are NaNs: they spoil a result if a kernel reads them, and they show if it writes them.
 type guard struct {
 	all, before, x []float32
 }
@@ -29,7 +29,7 @@ const canary = 0x7fc0dead
 
 const fence = 64
 
-// newGuard returns a guarded slice of n numbers from f that starts off floats
+// newGuard returns a guarded slice of n numbers from f. It starts off floats
 // after an aligned address.
 func newGuard(n, off int, f func(i int) float32) *guard {
 	g := &guard{all: make([]float32, n+2*fence+off)}
@@ -44,7 +44,7 @@ func newGuard(n, off int, f func(i int) float32) *guard {
 	return g
 }
 
-// check fails the test if a canary died or, of an input, any bit changed.
+// check fails the test if a canary was overwritten or if any bit of an input changed.
 func (g *guard) check(t *testing.T, what string, input bool) {
 	t.Helper()
 	at := len(g.all) - len(g.x) - fence
@@ -71,12 +71,12 @@ func (g *guard) wide() []float64 {
 // eps is half a unit in the last place of 1.
 const eps = 0x1p-24
 
-// flush bounds what taking subnormal numbers for 0 does to a result of up to 64
-// operations.
+// flush bounds the error of a result of up to 64 operations that comes from treating subnormal numbers
+// as 0.
 const flush = 64 * 0x1p-126
 
-// near says whether got is want within tol and flush, and the same where want
-// is no finite number of float32.
+// near reports whether got equals want within tol and flush. If want is no finite float32,
+// got must be the same infinity or a NaN too.
 func near(got float32, want, tol float64) bool {
 	g := float64(got)
 	switch {
@@ -93,14 +93,14 @@ func normal(rng *rand.Rand) func(int) float32 {
 	return func(int) float32 { return float32(rng.NormFloat64()) }
 }
 
-// odd draws mostly ordinary numbers, and now and then one of those that
-// arithmetic treats in its own way.
+// odd draws mostly ordinary numbers, and sometimes a number that
+// arithmetic treats in a special way.
 func odd(rng *rand.Rand) func(int) float32 {
 	return mostly(rng, 0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 0x1p-126)
 }
 
-// tiny draws mostly ordinary numbers, and now and then a subnormal one: apart
-// from infinities, which make a number of 0 and another of a subnormal.
+// tiny draws mostly ordinary numbers, and sometimes a subnormal one. It draws no infinities: an infinity times 0 is
+// NaN, but times a subnormal number it is not.
 func tiny(rng *rand.Rand) func(int) float32 {
 	return mostly(rng, 0x1p-149, -0x1p-149, 0x1p-127, -0x1p-130, 0x1p-126)
 }

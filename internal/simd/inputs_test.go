@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// logULP bounds the first feature's error in units in the last place: the
-// logarithm's two, the quotient's half, the twin's own, and the cancellation of
-// -0.69 and 0.35 in the logarithm of a number that is just below √½.
+// logULP bounds the first feature's error in units in the last place. It is the sum of two for the
+// logarithm, a half for the quotient, the error of the twin, and the cancellation of
+// -0.69 and 0.35 in the logarithm of a number just below √½.
 const logULP = 6
 
 func testLogAndSign(t *testing.T, rng *rand.Rand, p float32, draw func(int) float32) {
@@ -95,7 +95,7 @@ func testRNNProp(t *testing.T, rng *rand.Rand, alias bool, draw func(int) float3
 				{x.x[l], float64(m.x[l]) * c / d, 6 * eps * math.Abs(float64(m.x[l])*c/d)},
 				{x.x[Lanes+l], gl / d, 6 * eps * math.Abs(gl/d)},
 			} {
-				// Against the twin, the features also feel how m and v differ.
+				// In the comparison with the twin the features also contain the differences in m and v.
 				tol := 2*r.tol + 0x1p-140
 				if i == 2 {
 					tol += 6 * eps * sm * c / d

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// naiveMatMul is MatMul's definition in float64, with the sum of the terms'
+// naiveMatMul computes MatMul by its definition in float64, and the sum of the terms'
 // magnitudes.
 func naiveMatMul(c, a, x, bias []float64, lda, m, k int, acc bool) (sum, size []float64) {
 	sum, size = make([]float64, m*Lanes), make([]float64, m*Lanes)
@@ -38,7 +38,7 @@ func testMatMul(t *testing.T, rng *rand.Rand, m, k, lda int, draw func(int) floa
 	var bias *guard
 	biasOf := func() []float32 { return nil }
 	var wideBias []float64
-	if mode&1 != 0 { // with bias, acc means nothing
+	if mode&1 != 0 { // with a bias, acc has no effect
 		bias = newGuard(m, rng.IntN(17), draw)
 		biasOf = func() []float32 { return bias.x }
 		wideBias = bias.wide()
@@ -63,7 +63,7 @@ func testMatMul(t *testing.T, rng *rand.Rand, m, k, lda int, draw func(int) floa
 			twin = c.x
 		}
 		for i, got := range c.x {
-			// k products and sums, each rounded once; the twin's products too.
+			// k products and k sums, each rounded once; the twin rounds its products too.
 			tol := float64(k+2) * eps * size[i]
 			if !near(got, want[i], tol) || !near(got, float64(twin[i]), 2*tol) {
 				t.Fatalf("%s: c[%d] = %g, twin %g, want %g ± %g", what, i, got, twin[i], want[i], tol)

@@ -89,5 +89,5 @@ func native() []*Kernels[float32] {
 	return all
 }
 
-// first is where a slice begins, nil if it is nil.
+// first returns the address of a slice's first element, nil if the slice is nil.
 func first(x []float32) *float32 { return unsafe.SliceData(x) }

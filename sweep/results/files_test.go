@@ -13,8 +13,8 @@ import (
 	"learnedopt/compare"
 )
 
-// whole is a valid record.
-func whole() Record {
+// validRecord returns a valid record.
+func validRecord() Record {
 	return Record{
 		Key: "k", Steps: 1, Runs: 2, MeanLosses: []compare.Number{1, 2}, FinalLosses: []compare.Number{1, 2},
 		CurveSteps: []int{0, 1}, Curve: []compare.Number{2, 1}, CurveCI95: [2][]compare.Number{{1, 1}, {3, 3}}, Reach: []compare.Number{2, 1}, ReachEvery: 1,
@@ -23,7 +23,7 @@ func whole() Record {
 
 // Each list of a record must have as many numbers as the record says.
 func TestRecordsThatContradictThemselves(t *testing.T) {
-	if err := new(whole()).Validate(); err != nil {
+	if err := new(validRecord()).Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func(r *Record){
@@ -38,13 +38,13 @@ func TestRecordsThatContradictThemselves(t *testing.T) {
 		"an upper end more":   func(r *Record) { r.CurveCI95[1] = append(r.CurveCI95[1], 1) },
 		"a reach of no steps": func(r *Record) { r.Reach, r.ReachEvery = r.Reach[:1], 0 },
 	} {
-		r := whole()
+		r := validRecord()
 		change(&r)
 		if r.Validate() == nil {
 			t.Errorf("%s: nothing is wrong", what)
 		}
 	}
-	r := whole()
+	r := validRecord()
 	r.Reach, r.ReachEvery = nil, 0 // most rules have none
 	r.Runs, r.MeanLosses, r.FinalLosses = 1, r.MeanLosses[:1], r.FinalLosses[:1]
 	if err := r.Validate(); err != nil {
@@ -94,7 +94,7 @@ func TestPlace(t *testing.T) {
 	rate := 0.3
 	m := &Manifest{Runs: 2, Rules: []Rule{{Name: "l", Kind: compare.Learned}, {Name: "adam, now", Kind: compare.Baseline, Tuned: TuneCell}}}
 	cell := &Cell{Values: map[string]string{"units": "7"}}
-	r := whole()
+	r := validRecord()
 	r.Rule, r.Cell = Rule{Name: "adam, then", Kind: compare.Baseline, LearningRate: &rate}, map[string]string{"units": "5"}
 	got, ok := m.Place(r, cell, 1)
 	want := r
@@ -132,12 +132,12 @@ func TestRecordsAreReadBack(t *testing.T) {
 	if got, err := ReadRecords(dir); err != nil || len(got) != 0 {
 		t.Errorf("no file: %v, %v", got, err)
 	}
-	first, second := whole(), whole()
+	first, second := validRecord(), validRecord()
 	first.Key, second.MeanLosses[1], second.Diverged, second.DivergedAt = "j", compare.Number(math.Inf(1)), 1, []string{"instance 1"}
-	later := whole()
+	later := validRecord()
 	later.Seconds = 5
 	text := ""
-	for _, r := range []Record{first, whole(), second, later, second} {
+	for _, r := range []Record{first, validRecord(), second, later, second} {
 		data, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)

@@ -181,7 +181,7 @@ func TestMedianSpeedUp(t *testing.T) {
 		{exact(3), 3, false, "3.00×"}, {exact(1, 2, 9), 2, false, "2.00×"}, {exact(0.05, 0.05, 3, 4), 0.05, false, "0.05×"},
 		{append(exact(1, 2), bound), 2, false, "2.00×"}, {append(exact(1), bound, bound), 4, true, "at least 4×"},
 		{[]SpeedUp{{Factor: 1, Censored: true}, {Factor: 2}, {Factor: 3}}, 2, true, "at least 2×"},
-		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // the bound sorts second of the two 2
+		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}}, 2, false, "2.00×"}, // 2 before the bound 2
 		{[]SpeedUp{{Factor: 2, Censored: true}, {Factor: 2}, {Factor: 1}, {Factor: 3}, {Factor: 3}}, 2, true, "at least 2×"},
 	} {
 		shuffled := slices.Clone(c.ups)
@@ -282,7 +282,7 @@ func TestABestRuleThatDiverged(t *testing.T) {
 // no other learned rule.
 func TestOnlyTheSameInstancesArePaired(t *testing.T) {
 	record := func(name, kind string, change func(*Record)) Record {
-		r := whole()
+		r := validRecord()
 		r.Rule = Rule{Name: name, Kind: kind}
 		change(&r)
 		return r
@@ -320,11 +320,11 @@ func TestCellsToCome(t *testing.T) {
 // The speed-up is against adam as it was tuned in the cell, wherever it stands, or else on the base task.
 func TestWhichAdamSpeedsAreMeasuredBy(t *testing.T) {
 	record := func(name, tuned string) Record {
-		r := whole()
+		r := validRecord()
 		r.Rule = Rule{Name: name, Kind: compare.Baseline, Tuned: tuned}
 		return r
 	}
-	learned := whole()
+	learned := validRecord()
 	learned.Rule = Rule{Name: "l", Kind: compare.Learned}
 	here, base := record("here", TuneCell), record("base", TuneBase)
 	for _, c := range []struct {

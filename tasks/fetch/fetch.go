@@ -182,7 +182,9 @@ func (f Fetcher) download(ctx context.Context, part string, file File, address s
 	if err != nil {
 		return err
 	}
-	unwatched := 0 // bytes since the watchdog was last reset; single bytes do not reset it, so that a very slow mirror counts as stalled
+	// unwatched is the number of bytes since the watchdog was last reset. Single bytes do not reset it, so that a very slow
+	// mirror counts as stalled.
+	unwatched := 0
 	body := &watchedReader{Reader: response.Body, seen: func(n int) {
 		if unwatched += n; unwatched >= progress {
 			watchdog.Reset(stall)

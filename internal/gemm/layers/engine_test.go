@@ -17,8 +17,8 @@ func random(rng *rand.Rand, n int) []float32 {
 	return x
 }
 
-// operands are float32 tensors of r×c that lie in memory in all the ways that
-// a graph may have them.
+// operands are r×c tensors of float32 with all the memory layouts that
+// occur in a graph.
 func operands(t *testing.T, rng *rand.Rand, r, c int) map[string]*tensor.Dense {
 	transposed := tensor.New(tensor.WithShape(c, r), tensor.WithBacking(random(rng, r*c)))
 	if err := transposed.T(); err != nil {
@@ -76,8 +76,8 @@ func TestEngineMatMul(t *testing.T) {
 	}
 }
 
-// Matrices of one row or column, and other number types, give what Gorgonia's
-// own engine gives.
+// Matrices of one row or column, and other number types, give the same results as Gorgonia's
+// own engine.
 func TestEngineMatMulLikeStdEng(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, size := range [][3]int{{1, 4, 1}, {5, 1, 3}, {1, 1, 1}, {6, 3, 1}, {1, 5, 7}} {

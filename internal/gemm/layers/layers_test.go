@@ -66,9 +66,9 @@ func wide(x []float32) []float64 {
 	return y
 }
 
-// differences are central differences of f, in float64, with respect to
-// every element of x. With h = 10⁻⁴ the error is h²·f”'/6, some 10⁻⁸ of the
-// functions here, and 10⁻¹² of f from cancellation.
+// differences returns central differences of f, in float64, with respect to
+// every element of x. With h = 10⁻⁴ the truncation error is h²·f”'/6, some 10⁻⁸ for the
+// functions here, and the error from cancellation is 10⁻¹² of f.
 func differences(f func() float64, x []float64) []float64 {
 	const h = 1e-4
 	d := make([]float64, len(x))
@@ -82,8 +82,8 @@ func differences(f func() float64, x []float64) []float64 {
 	return d
 }
 
-// near compares relative to the largest element: float32 sums of some dozens
-// of terms, through an activation that is right within 7 ulp.
+// near compares relative to the largest element. The results are float32 sums of some dozens
+// of terms after an activation with an error of at most 7 ulp.
 func near(t *testing.T, what string, got []float32, want []float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -113,8 +113,8 @@ var functions = map[string]func(z float64) float64{
 	},
 }
 
-// The loss is Σ r∘h, so that every element of the layer's output has a
-// derivative of its own.
+// The loss is Σ r∘h, so that every element of the layer's output has its own
+// derivative.
 func TestDenseMatchesDifferences(t *testing.T) {
 	for name, f := range functions {
 		for _, size := range [][3]int{{4, 5, 3}, {1, 1, 1}, {1, 6, 2}, {7, 1, 5}, {33, 12, 1}, {5, 9, 21}} {
@@ -160,7 +160,7 @@ func TestDenseMatchesDifferences(t *testing.T) {
 	}
 }
 
-// The derivatives are scaled by what follows the loss: here 3, twice.
+// Operations after the loss scale the derivatives: here by 3, twice.
 func TestCrossEntropyMatchesDifferences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for _, size := range [][2]int{{1, 2}, {6, 10}, {40, 3}, {3, 1}} {
@@ -218,7 +218,7 @@ func TestCrossEntropyMatchesDifferences(t *testing.T) {
 	}
 }
 
-// A diverging optimizee: a logit that is not finite must not be hidden.
+// A non-finite logit of a diverging optimizee must not be hidden.
 func TestCrossEntropyNonFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		g := G.NewGraph()
@@ -234,8 +234,8 @@ func TestCrossEntropyNonFinite(t *testing.T) {
 	}
 }
 
-// Layers of one shape on one input have memories of their own, also if they
-// differ by the activation alone, and gradients of an input that both read are
+// Layers of the same shape on the same input have separate memory, even if only their
+// activations differ. The gradients of an input that both read are
 // added up.
 func TestLayersShareNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
@@ -321,7 +321,7 @@ func TestLayersReject(t *testing.T) {
 	}
 }
 
-// A value of another size than the graph was built for is an error.
+// A value with another size than in the graph is an error.
 func TestLayerValueOfWrongSize(t *testing.T) {
 	g := G.NewGraph()
 	x, w, b := node(g, "x", make([]float32, 6), 2, 3), node(g, "w", make([]float32, 12), 3, 4), node(g, "b", make([]float32, 4), 4)

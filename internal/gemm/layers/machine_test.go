@@ -10,7 +10,7 @@ import (
 	G "gorgonia.org/gorgonia"
 )
 
-// twoHidden is a graph of layers alone: two hidden ones of one shape.
+// twoHidden builds a graph that consists only of layers, with two hidden layers of the same shape.
 func twoHidden(t *testing.T, seed uint64) (g *G.ExprGraph, loss *G.Node, x *G.Node, params G.Nodes) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -126,7 +126,7 @@ func TestListMatchesTapeMachine(t *testing.T) {
 	}
 }
 
-// The images' derivative is in the graph, but nobody wants it.
+// The derivative with respect to the images is in the graph, but no output needs it.
 func TestListLeavesOutWhatNobodyWants(t *testing.T) {
 	g, loss, _, params := twoHidden(t, 3)
 	outputs, _ := outputsOf(t, loss, params)
@@ -162,7 +162,7 @@ func TestListAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What is not a layer runs on the tape machine: an operation in the middle, a
+// A graph with a node that is not a layer runs on the tape machine: an operation in the middle, a
 // leaf as an output, a sum of gradients.
 func TestOtherGraphsRunOnTheTapeMachine(t *testing.T) {
 	run := func(name string, g *G.ExprGraph, inputs G.Nodes, outputs []Output) {

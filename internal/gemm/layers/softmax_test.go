@@ -10,7 +10,7 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// softmax64 is softmax of one row.
+// softmax64 returns the softmax of one row in float64.
 func softmax64(row []float32) (p []float64, log float64) {
 	sum, top := 0.0, float64(slices.Max(row))
 	for _, v := range row {
@@ -27,7 +27,7 @@ func dense(data []float32, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
 }
 
-// Rows of very different size: what Gorgonia's own engine gets wrong.
+// Gorgonia's own engine is wrong for rows of very different size.
 func TestSoftMax(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, shape := range [][]int{{7}, {1, 5}, {5, 1}, {6, 10}, {3, 4, 5}} {
@@ -82,7 +82,7 @@ func TestSoftMax(t *testing.T) {
 			dx, err = Engine{}.LogSoftMaxB(logY, dy, axis)
 			check("LogSoftMaxB", dx, err, logB)
 
-			// In the given memory, which may be the input's.
+			// The result is in the given memory, which may be the input's memory.
 			dx, err = Engine{}.LogSoftMaxB(logY, dy, axis, tensor.WithReuse(dy), tensor.UseUnsafe())
 			if dx != tensor.Tensor(dy) {
 				t.Error("the tensor to be used again was not used")
@@ -95,7 +95,7 @@ func TestSoftMax(t *testing.T) {
 	}
 }
 
-// Other axes and number types are Gorgonia's.
+// Other axes and number types are left to Gorgonia.
 func TestSoftMaxLikeStdEng(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	x := dense(random(rng, 12), 3, 4)

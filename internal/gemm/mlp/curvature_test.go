@@ -64,7 +64,7 @@ func settings() map[string]*setting {
 	return all
 }
 
-// far is the largest |got − want|, relative to the largest |want|.
+// far returns the largest |got − want|, relative to the largest |want|.
 func far(got []float32, want []float64) float64 {
 	d, largest := 0.0, 0.0
 	for i, w := range want {
@@ -80,9 +80,9 @@ func dot(a, b []float32) (sum float64) {
 	return sum
 }
 
-// Products are those of an independent float64 implementation: gradients by reverse mode, their
-// derivatives along v by central differences. Sums of some tens of float32 products err by 10⁻⁶ of their
-// largest terms, and here terms are hardly larger than sums.
+// Products agree with an independent float64 implementation, which computes gradients by reverse mode and their
+// derivatives along v by central differences. Sums of some tens of float32 products have errors of 10⁻⁶ of their
+// largest terms, and here the terms are hardly larger than the sums.
 func TestProductsMatchFloat64(t *testing.T) {
 	for name, s := range settings() {
 		theta := mlptest.Widen(s.theta)
@@ -103,7 +103,7 @@ func TestProductsMatchFloat64(t *testing.T) {
 	}
 }
 
-// ⟨u, Mv⟩ = ⟨Mu, v⟩, and ⟨v, Fv⟩ ≥ 0; a Hessian has negative curvature somewhere, or the last is blind.
+// ⟨u, Mv⟩ = ⟨Mu, v⟩, and ⟨v, Fv⟩ ≥ 0. Some Hessian must have negative curvature, or the check of ⟨v, Fv⟩ would prove nothing.
 func TestProductsAreSymmetric(t *testing.T) {
 	negative := 0
 	for name, s := range settings() {
@@ -125,7 +125,7 @@ func TestProductsAreSymmetric(t *testing.T) {
 	}
 }
 
-// Without hidden layers the logits are linear in θ, so that Fisher and Hessian are one.
+// Without hidden layers the logits are linear in θ, so that Fisher and Hessian are the same.
 func TestSoftmaxRegression(t *testing.T) {
 	s := newSetting("", 17, 5, 6, 4)
 	if !slices.Equal(s.hv, s.fv) || dot(s.v, s.hv) <= 0 {
@@ -137,7 +137,7 @@ func TestSoftmaxRegression(t *testing.T) {
 	}
 }
 
-// The same number added to all logits changes nothing: neither matrix sees that direction.
+// Adding the same number to all logits changes nothing, so both matrices are zero in that direction.
 func TestShiftOfAllLogits(t *testing.T) {
 	s := newSetting("sigmoid", 17, 6, 9, 7, 4)
 	clear(s.v)
@@ -153,7 +153,7 @@ func TestShiftOfAllLogits(t *testing.T) {
 	}
 }
 
-// dst may be v, products leave the point as it is, and a point does not depend on what was before.
+// dst may be v, products do not change the point, and a point does not depend on earlier points.
 func TestProductsInPlaceAndAgain(t *testing.T) {
 	for name, s := range settings() {
 		theta := slices.Clone(s.theta)
@@ -164,7 +164,7 @@ func TestProductsInPlaceAndAgain(t *testing.T) {
 		if !slices.Equal(s.theta, theta) {
 			t.Errorf("%s: Move changed θ", name)
 		}
-		clear(s.theta) // the caller's again
+		clear(s.theta) // the caller may change its slice
 		for what, c := range map[string]struct {
 			product func(dst, v []float32)
 			want    []float32
@@ -192,7 +192,7 @@ func TestProductsAllocateNothing(t *testing.T) {
 	}
 }
 
-// What is chosen at the kinks is what the gradient chooses, and first is Slope's factor.
+// The derivatives at the kinks agree with the gradient's choice, and first is the factor in Slope.
 func TestActivationDerivatives(t *testing.T) {
 	one := []float32{1, 1, 1}
 	for name, want := range map[string][2][3]float32{ // at −∞ all but nothing, 0 and 1
