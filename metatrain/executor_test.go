@@ -332,6 +332,22 @@ func TestInProcessClosesWhatNobodyElseKnowsOf(t *testing.T) {
 			t.Fatal(err, open)
 		}
 	}
+	// A call that fails at its first unit closes nothing of the call before.
+	failing = -1
+	kept, err := x.Estimate(t.Context(), net, []metatrain.Unit{unit(1, 0, nil), unit(2, 0, nil)})
+	if err != nil || open != 2 {
+		t.Fatal(err, open)
+	}
+	states := []encoding.BinaryMarshaler{kept[0].State, kept[1].State}
+	failing = 2
+	if _, err := x.Estimate(t.Context(), net, []metatrain.Unit{unit(0, 0, nil), unit(3, 0, nil)}); err == nil || open != 2 {
+		t.Fatalf("%v, %d problems are open, want the two of the call before", err, open)
+	}
+	for _, s := range states {
+		if err := s.(*metatrain.Episode).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// After all that: the executor is as good as new, and a state that it replaced is closed.
 	handle := &held{snapshot: data}
 	failing = -1
