@@ -148,6 +148,9 @@ func TestCurriculumStartsAdamAnew(t *testing.T) {
 	if trainer.MetaSteps()%5 == 0 {
 		t.Error("no episode was under way: this test shows nothing")
 	}
+	if trainer.stale != 0 || trainer.stages.validations != 0 || trainer.stages.improved {
+		t.Errorf("the stage begins with %d stale validations of %d, improved %v", trainer.stale, trainer.stages.validations, trainer.stages.improved)
+	}
 	for _, s := range trainer.slots {
 		if s.live {
 			t.Error("an episode of the stage before goes on")

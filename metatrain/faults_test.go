@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"learnedopt/compare"
+	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/metatrain"
 	"learnedopt/optimizer"
@@ -319,6 +321,133 @@ func TestObjectivesSayAtWhichStep(t *testing.T) {
 			if err != nil || w.Diverged == nil || w.Diverged.What != "meta-loss" || w.Diverged.Step != ep.Step || w.Diverged.Coordinate != -1 {
 				t.Errorf("meta-loss %v: %v, %+v", value, err, w.Diverged)
 			}
+		}
+	}
+	if value, err := (metatrain.Ramp{}).Weigh(t.Context(), make([]float64, 1), &metatrain.Episode{Length: 1}, 0, []float64{3}); err != nil || value != 3 {
+		t.Errorf("a ramp of one step: %v, %v", value, err)
+	}
+}
+
+// A rule that moves nothing whatever the gradient has no second derivatives to be differenced: 0, not 0/0.
+func TestDifferencesOfNothing(t *testing.T) {
+	for _, e := range []metatrain.Estimator{metatrain.TruncatedBackprop{}, metatrain.TruncatedBackprop{SecondDerivatives: true, Differences: true}} {
+		d := make([]float64, 2)
+		if w, err := e.Estimate(t.Context(), d, metatrain.NewEpisode(zeroNet(t), square{}), 3); err != nil || w.Diverged != nil {
+			t.Fatal(err, w.Diverged)
+		}
+		// θ stays at 1, where the gradient is 2: dw = Σ g λ = 2·(6+4+2), db = 6+4+2.
+		if !slices.Equal(d, []float64{24, 12}) {
+			t.Errorf("%+v: %v", e, d)
+		}
+	}
+}
+
+// An episode starts with the data of step 0, wherever the problem stood, and the first network is drawn from
+// the stream (seed, "init", 0).
+func TestWhereThingsStart(t *testing.T) {
+	used := &quartic{seed: 3, n: 7, t: 5}
+	fresh, again := metatrain.NewEpisode(zeroNet(t), &quartic{seed: 3, n: 7}), metatrain.NewEpisode(zeroNet(t), used)
+	grads := func() [][]float32 { return [][]float32{make([]float32, 7), make([]float32, 7)} }
+	a, err := fresh.Unroll(t.Context(), grads(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := again.Unroll(t.Context(), grads(), nil); err != nil || !slices.Equal(a.Losses, b.Losses) {
+		t.Errorf("a problem that was used: losses %v, %v, want %v", b.Losses, err, a.Losses)
+	}
+	cfg := small()
+	cfg.Seed = 9
+	want, err := cfg.Init.Random(cfg.Network, stream.New(9, "init", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(mustTrainer(t, cfg).Network().Params(), want.Params()) {
+		t.Error("the first network is another one")
+	}
+}
+
+// failing is a family of which the k-th sample fails.
+type failing struct {
+	optimizer.Family
+	left *int
+}
+
+func (f failing) Sample(rng *rand.Rand) (optimizer.Problem, error) {
+	if *f.left--; *f.left < 0 {
+		return nil, errors.New("no more problems")
+	}
+	return f.Family.Sample(rng)
+}
+
+// A family that fails ends the training with its error, in whatever sample, of training or of validation.
+func TestAFamilyThatFailsEndsTheTraining(t *testing.T) {
+	for _, valid := range []bool{false, true} {
+		for samples := 0; ; samples++ {
+			cfg := resumable(t)["curriculum, geometric"]
+			cfg.Valid = cfg.Family
+			cfg.ValidRuns = 1
+			left := samples
+			if valid {
+				cfg.Valid = failing{cfg.Family, &left}
+			} else {
+				cfg.Family = failing{cfg.Family, &left}
+			}
+			_, err := mustTrainer(t, cfg).Train(t.Context())
+			if left >= 0 {
+				if err != nil || samples < 5 {
+					t.Errorf("%v with %d samples", err, samples)
+				}
+				break
+			}
+			if err == nil || !strings.Contains(err.Error(), "no more problems") {
+				t.Fatalf("sample %d fails, of validation %v: error %v", samples, valid, err)
+			}
+		}
+	}
+}
+
+// An executor's error is the trainer's.
+func TestAnErrorOfTheExecutorEndsTheTraining(t *testing.T) {
+	boom := errors.New("boom")
+	cfg := small()
+	cfg.Executor = broken{boom}
+	if err := mustTrainer(t, cfg).Step(t.Context()); !errors.Is(err, boom) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Estimate(context.Context, *lstm.Network, []metatrain.Unit) ([]metatrain.Result, error) {
+	return nil, b.err
+}
+
+// Windows are computed in memory that stays: new episodes allocate as much for windows of 64 steps as for those of 4.
+func TestMetaStepsAllocateNothingPerStep(t *testing.T) {
+	for name, e := range everyEstimator {
+		bytes := func(k int) uint64 {
+			cfg := small()
+			cfg.Estimator, cfg.Steps, cfg.Unroll = e, k, k
+			cfg.Family = family(func(*rand.Rand) (optimizer.Problem, error) { return &bowl{y: slices.Repeat([]float32{1}, 200)}, nil })
+			tr := mustTrainer(t, cfg)
+			defer tr.Close()
+			step := func() {
+				if err := tr.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			step()
+			step()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			step()
+			runtime.ReadMemStats(&after)
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		// Losses are 8 bytes a step, of up to five unrolls and a reference. A step's gradient would be 800.
+		short, long := bytes(4), bytes(64)
+		if perStep := (float64(long) - float64(short)) / 60; perStep > 200 {
+			t.Errorf("%s: %.0f bytes a step", name, perStep)
 		}
 	}
 }

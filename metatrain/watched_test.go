@@ -1,6 +1,7 @@
 package metatrain
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 
@@ -29,5 +30,16 @@ func TestDiagnosisDoesNotDependOnTheOrder(t *testing.T) {
 	}
 	if a.Sampled != 64 || a.Updates[0] != small {
 		t.Errorf("%+v: the test is blind", a)
+	}
+}
+
+// Where nothing was looked at, shares are 0 and sizes are no numbers, which JSON has as null.
+func TestADiagnosisOfNothing(t *testing.T) {
+	d := newDiagnosis(lstm.Config{Inputs: lstm.LogAndSign, Hidden: 4}, lstm.Activity{Saturated: make([][4]int, 1)})
+	if d.ZeroGradients != 0 || *d.Inputs != (ClippedInputs{}) || d.Gates[0] != (GateSaturation{}) || d.GradientRMS.Finite() || d.UpdateToGradient.Finite() {
+		t.Errorf("%+v of inputs %+v", d, d.Inputs)
+	}
+	if _, err := json.Marshal(d); err != nil {
+		t.Error(err)
 	}
 }
