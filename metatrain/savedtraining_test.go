@@ -136,9 +136,9 @@ func TestEpisodesOfTheWrongLength(t *testing.T) {
 		t.Fatal(err)
 	}
 	size := NewEpisode(net, p).State.Size()
-	form := func(step, open, n, grads, values, remembers int) []byte {
+	form := func(step int64, open, n, grads, values, remembers int) []byte {
 		w := saved.NewWriter("episode", episodeForm)
-		w.Int(step)
+		w.Int(int(step))
 		w.Int(open)
 		w.Float(1)
 		w.Floats32(make([]float32, n))

@@ -3,6 +3,7 @@ package runfolder
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,7 @@ func TestHostileResumeStates(t *testing.T) {
 		"both":           {state, func(run *savedRun) { run.Args = []string{"--meta-steps=5"} }, false},
 		"huge":           {state, func(run *savedRun) { run.Recipe.Hidden = 100000000 }, false},
 		"negative":       {state, func(run *savedRun) { run.Recipe.MetaBatch = -1 }, false},
-		"huge batch":     {state, func(run *savedRun) { run.Recipe.MetaBatch = 1 << 40 }, false},
+		"huge batch":     {state, func(run *savedRun) { run.Recipe.MetaBatch = math.MaxInt }, false},
 		"others":         {state, func(run *savedRun) { run.Recipe.Seed = 77 }, false},
 		"no file":        {state, func(run *savedRun) { *run.Recipe = recipe.Recipe{Defaults: 1, Init: "/nowhere", MetaSteps: 30} }, false},
 		"other limit":    {state, func(run *savedRun) { run.Recipe.MetaSteps = 5 }, true},

@@ -121,20 +121,6 @@ func shared(p optimizer.Problem, failing int) (optimize.Problem, []float64) {
 	}, x
 }
 
-// failing is a problem whose loss of one step is NaN.
-type failing struct {
-	optimizer.Problem
-	step, at int
-}
-
-func (f *failing) LossGrad(theta, grad []float32) (float64, error) {
-	loss, err := f.Problem.LossGrad(theta, grad)
-	if f.step++; f.step == f.at+1 {
-		loss = math.NaN()
-	}
-	return loss, err
-}
-
 // A guarded rule gives the same run as metaopt.Run in float64, bit for bit, through a handover and a non-finite loss.
 func TestGuardedIsARun(t *testing.T) {
 	const steps = 80
