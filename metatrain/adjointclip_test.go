@@ -11,7 +11,7 @@ import (
 // TestAdjointClip compares the meta-gradient of u = w·g + b on f = x², whose w = -1.3 makes
 // x grow by -1.6 a step, with the recursion written out:
 //
-//	λ_t = g_t + λ_{t+1} + clip(2w λ_{t+1}),   dw = Σ g_t λ_{t+1},   db = Σ λ_{t+1}
+//	λ_t = w_t g_t + λ_{t+1} + clip(2w λ_{t+1}),   dw = Σ g_t λ_{t+1},   db = Σ λ_{t+1}
 func TestAdjointClip(t *testing.T) {
 	const steps, w, b = 6, -1.3, 0.1
 	net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{w, b})
@@ -25,21 +25,26 @@ func TestAdjointClip(t *testing.T) {
 		x += w*g[i] + b
 	}
 	bound := 0
-	for _, clip := range []float64{0, 1e-9, 0.3, 1, 1e9} {
-		lambda, own := g[steps], math.Abs(g[steps])
+	for i := range 10 {
+		clip := []float64{0, 1e-9, 0.3, 1, 1e9}[i/2]
+		weights := []weighted{{1, 1, 1, 1, 1, 1}, {3, 0.5, -2, 0.25, 4, -1}}[i%2] // of f_1 … f_6
+		lambda, own := weights[steps-1]*g[steps], math.Abs(weights[steps-1]*g[steps])
 		dw, db := 0.0, 0.0
 		for i := steps - 1; i >= 0; i-- {
 			dw, db = dw+g[i]*lambda, db+lambda
 			second := 2 * w * lambda
-			own += math.Abs(g[i])
+			if i == 0 {
+				break
+			}
+			own += math.Abs(weights[i-1] * g[i])
 			if most := clip * own; clip > 0 && math.Abs(second) > most {
 				second = math.Copysign(most, second)
 				bound++
 			}
-			lambda += g[i] + second
+			lambda += weights[i-1]*g[i] + second
 		}
 		dphi := make([]float64, 2)
-		estimator := metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: clip}
+		estimator := metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: clip, Objective: weights}
 		window, err := estimator.Estimate(t.Context(), dphi, metatrain.NewEpisode(net, square{}), steps)
 		if err != nil || window.Diverged != nil {
 			t.Fatal(err, window.Diverged)

@@ -21,6 +21,9 @@ func TestDefaults(t *testing.T) {
 		got.MetaSteps != 0 || got.Time != 0 || got.Patience != 0 || got.OnNonFinite != metatrain.SkipNonFinite || got.Selection != compare.SelectMean {
 		t.Errorf("defaults %+v", got)
 	}
+	if curriculum := (metatrain.TrainConfig{Horizons: []int{20, 400}}).WithDefaults(); curriculum.Steps != 400 {
+		t.Errorf("a curriculum's last horizon is 400, its steps %d", curriculum.Steps)
+	}
 	if e, ok := got.Estimator.(metatrain.TruncatedBackprop); !ok || e != (metatrain.TruncatedBackprop{}) {
 		t.Errorf("the default estimator is %+v", got.Estimator)
 	}
@@ -96,6 +99,8 @@ func TestBoundsOfAConfiguration(t *testing.T) {
 		{"patience would end", func(c *metatrain.TrainConfig) { c.Horizons, c.Patience = []int{5}, 1 }, func(c *metatrain.TrainConfig) { c.Patience = 1 }},
 		{"ascend", func(c *metatrain.TrainConfig) { c.Horizons = []int{10, 10} }, func(c *metatrain.TrainConfig) { c.Horizons = []int{5, 10} }},
 		{"patience of a stage", func(c *metatrain.TrainConfig) { c.StagePatience = -1 }, func(c *metatrain.TrainConfig) { c.StagePatience = 1 }},
+		{"hidden", func(c *metatrain.TrainConfig) { c.Network.Hidden = -1 }, func(c *metatrain.TrainConfig) { c.Network.Hidden = 1 }},
+		{"gain", func(c *metatrain.TrainConfig) { c.Init.Gain = -1 }, func(c *metatrain.TrainConfig) { c.Init.Gain, c.Initial = -1, zeroNet(t) }},
 		{"pairs", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.ES{Pairs: -1} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.ES{Pairs: 1} }},
 		{"perturbation", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.PES{Perturbation: -1e-9} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.PES{Perturbation: 1e-9} }},
 		{"coordinates", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.TruncatedBackprop{Coordinates: -1} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.TruncatedBackprop{Coordinates: 1} }},

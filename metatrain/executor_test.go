@@ -313,7 +313,7 @@ func TestInProcessClosesWhatNobodyElseKnowsOf(t *testing.T) {
 		"state of episode 2":                {t.Context(), unit(2, 5, snapshot(data[:100])), -1},
 		"of 0 steps":                        {t.Context(), metatrain.Unit{Episode: 2, Length: 20}, -1},
 		"of 25 steps":                       {t.Context(), metatrain.Unit{Episode: 2, Length: 20, Window: 25}, -1},
-		"of 6 steps from step 15":           {t.Context(), metatrain.Unit{Episode: 2, Length: 20, Step: 15, Window: 6}, -1},
+		"of 5 steps from step 5 of 9":       {t.Context(), metatrain.Unit{Episode: 2, Length: 9, Step: 5, Window: 5, State: snapshot(data)}, -1},
 		"20 steps at most":                  {t.Context(), metatrain.Unit{Episode: 2, Length: 25, Window: 5}, -1},
 		"canceled":                          {cancelled, unit(2, 0, nil), -1},
 		"episode 2: encoding: the state is not to be had": {t.Context(), unit(2, 5, lost{}), -1},

@@ -3,15 +3,12 @@ package metatrain_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"learnedopt/compare"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/metatrain"
@@ -181,122 +178,6 @@ func TestAnErrorAtRestEndsTheTraining(t *testing.T) {
 	}
 }
 
-// The event of each episode sums up its windows. It is compared with the results of the units.
-func TestEventsOfEpisodes(t *testing.T) {
-	cfg := small()
-	cfg.Steps, cfg.Unroll, cfg.Batch, cfg.MetaSteps, cfg.ValidEvery = 6, 2, 2, 12, 5
-	inner, err := metatrain.NewInProcess(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	type episode struct {
-		losses []float64
-		norms  []float64
-	}
-	episodes := map[int]*episode{}
-	begun := 0
-	cfg.Executor = seeing{inner, func(units []metatrain.Unit, results []metatrain.Result) {
-		for i, u := range units {
-			if u.Slot != i || u.MetaStep != begun {
-				t.Errorf("unit %d is of slot %d, meta-step %d, want %d", i, u.Slot, u.MetaStep, begun)
-			}
-			e := episodes[u.Episode]
-			if e == nil {
-				e = &episode{losses: []float64{results[i].Window.Losses[0]}}
-				episodes[u.Episode] = e
-			}
-			if len(e.losses) != u.Step+1 || u.Window != 2 {
-				t.Errorf("a unit of %d steps from step %d after %d losses", u.Window, u.Step, len(e.losses))
-			}
-			e.losses = append(e.losses, results[i].Window.Losses[1:]...)
-			norm := 0.0
-			for _, d := range results[i].Gradient {
-				norm += d * d
-			}
-			e.norms = append(e.norms, math.Sqrt(norm))
-		}
-		begun++
-	}}
-	clipped, free := 0, 0
-	cfg.Clip = 1 // between the norms that occur
-	cfg.OnEvent = func(e metatrain.Event) {
-		switch e.Kind {
-		case metatrain.EventValidation:
-			if want := len(episodes) - 1; e.Episode != want {
-				t.Errorf("a validation after episode %d, want %d", e.Episode, want)
-			}
-		case metatrain.EventEpisode:
-			want := episodes[e.Episode]
-			mean, norm, over := 0.0, 0.0, 0
-			for _, f := range want.losses {
-				mean += f / float64(len(want.losses))
-			}
-			for _, n := range want.norms {
-				norm += n / float64(len(want.norms))
-				if n > cfg.Clip {
-					over++
-				}
-			}
-			clipped, free = clipped+over, free+len(want.norms)-over
-			if !near(float64(e.MeanLoss), mean, 1e-12) || e.FinalLoss != compare.Number(want.losses[len(want.losses)-1]) || !near(float64(e.GradNorm), norm, 1e-12) || e.Clipped != over {
-				t.Errorf("episode %d: %+v, want mean loss %v, norm %v, %d clipped of %v", e.Episode, e, mean, norm, over, want.norms)
-			}
-		}
-	}
-	if _, err := mustTrainer(t, cfg).Train(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if clipped == 0 || free == 0 || len(episodes) < 7 {
-		t.Errorf("%d windows clipped, %d not, in %d episodes: no test", clipped, free, len(episodes))
-	}
-}
-
-// seeing is an executor that shows its results to a function.
-type seeing struct {
-	metatrain.Executor
-	see func([]metatrain.Unit, []metatrain.Result)
-}
-
-func (s seeing) Estimate(ctx context.Context, net *lstm.Network, units []metatrain.Unit) ([]metatrain.Result, error) {
-	results, err := s.Executor.Estimate(ctx, net, units)
-	if err == nil {
-		s.see(units, results)
-	}
-	return results, err
-}
-
-// Among many windows with non-finite values, a diagnosis lists the first five.
-func TestADiagnosisListsTheFirstFive(t *testing.T) {
-	cfg := small()
-	cfg.Valid, cfg.MetaSteps, cfg.ValidEvery, cfg.Batch = family(bowls), 7, 7, 2
-	n := 0
-	cfg.Family = family(func(rng *rand.Rand) (optimizer.Problem, error) {
-		if n++; n%2 == 0 {
-			return &cliff{bowl{y: make([]float32, 10)}}, nil
-		}
-		return bowls(rng)
-	})
-	cfg.Steps, cfg.Unroll = 5, 5
-	var last metatrain.Event
-	cfg.OnEvent = func(e metatrain.Event) {
-		if e.Kind == metatrain.EventValidation {
-			last = e
-		}
-	}
-	if _, err := mustTrainer(t, cfg).Train(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	got := last.Diagnostics.Training.NonFinite
-	var where []string
-	for _, e := range got.First {
-		where = append(where, fmt.Sprintf("%d %d %d %s %d", e.MetaStep, e.Instance, e.Step, e.What, e.Coordinate))
-	}
-	want := []string{"0 1 1 gradient 3", "1 3 1 gradient 3", "2 5 1 gradient 3", "3 7 1 gradient 3", "4 9 1 gradient 3"}
-	if got.Count != 7 || got.Of != 14 || !slices.Equal(where, want) {
-		t.Errorf("%d of %d, the first %q, want %q", got.Count, got.Of, where, want)
-	}
-}
-
 // If an objective cannot use a loss, the error says at which step of the episode the loss was.
 func TestObjectivesSayAtWhichStep(t *testing.T) {
 	ep := metatrain.NewEpisode(zeroNet(t), &sunk{})
@@ -322,6 +203,19 @@ func TestObjectivesSayAtWhichStep(t *testing.T) {
 				t.Errorf("meta-loss %v: %v, %+v", value, err, w.Diverged)
 			}
 		}
+	}
+	for _, e := range []metatrain.Estimator{
+		metatrain.TruncatedBackprop{Objective: unweighable{}}, metatrain.TruncatedBackprop{Objective: unweighable{}, SecondDerivatives: true},
+		metatrain.ES{Objective: unweighable{}}, metatrain.PES{Objective: unweighable{}},
+	} {
+		w, err := e.Estimate(t.Context(), make([]float64, 2), metatrain.NewEpisode(zeroNet(t), square{}), 3)
+		if !errors.Is(err, errUnweighable) || w.Diverged != nil {
+			t.Errorf("%T: error %v, %+v", e, err, w.Diverged)
+		}
+	}
+	zero := make([]float64, 1)
+	if value, err := (metatrain.Log{}).Weigh(t.Context(), zero, ep, 0, []float64{0}); err != nil || !near(value, math.Log(1e-8), 1e-12) || !near(zero[0], 1e8, 1e-12) {
+		t.Errorf("log of 0: %v, %v, weight %v", value, err, zero[0])
 	}
 	if value, err := (metatrain.Ramp{}).Weigh(t.Context(), make([]float64, 1), &metatrain.Episode{Length: 1}, 0, []float64{3}); err != nil || value != 3 {
 		t.Errorf("a ramp of one step: %v, %v", value, err)
@@ -422,41 +316,20 @@ func (b broken) Estimate(context.Context, *lstm.Network, []metatrain.Unit) ([]me
 	return nil, b.err
 }
 
-// Windows are computed in memory that stays: new episodes allocate as much for windows of 64 steps as for those of 4.
-func TestMetaStepsAllocateNothingPerStep(t *testing.T) {
-	for name, e := range everyEstimator {
-		bytes := func(k int) uint64 {
-			cfg := small()
-			cfg.Estimator, cfg.Steps, cfg.Unroll = e, k, k
-			cfg.Family = family(func(*rand.Rand) (optimizer.Problem, error) { return &bowl{y: slices.Repeat([]float32{1}, 200)}, nil })
-			tr := mustTrainer(t, cfg)
-			defer tr.Close()
-			step := func() {
-				if err := tr.Step(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			step()
-			step()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			step()
-			runtime.ReadMemStats(&after)
-			return after.TotalAlloc - before.TotalAlloc
-		}
-		// Losses are 8 bytes a step, of up to five unrolls and a reference. A step's gradient would be 800.
-		short, long := bytes(4), bytes(64)
-		if perStep := (float64(long) - float64(short)) / 60; perStep > 200 {
-			t.Errorf("%s: %.0f bytes a step", name, perStep)
-		}
-	}
-}
-
 // constantly is an objective with a constant value.
 type constantly float64
 
 func (c constantly) Weigh(context.Context, []float64, *metatrain.Episode, int, []float64) (float64, error) {
 	return float64(c), nil
+}
+
+// unweighable is an objective that weighs nothing.
+type unweighable struct{}
+
+var errUnweighable = errors.New("nothing to weigh")
+
+func (unweighable) Weigh(context.Context, []float64, *metatrain.Episode, int, []float64) (float64, error) {
+	return 0, errUnweighable
 }
 
 // sunk is f(θ) = θ² − 1 − 1e-8, below zero from step 0 on.

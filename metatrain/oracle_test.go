@@ -186,23 +186,24 @@ func TestCentralDifferencesStandInForHessian(t *testing.T) {
 	}
 }
 
-// remoteBowl is f_t(θ) = Σ_i a_i(t) (θ_i − c)²/2, from a start near c = 1000, where float32 numbers are 6e-5 apart.
-// exactRemoteBowl also offers its Hessian, the diagonal matrix of a.
-type remoteBowl struct{ quartic }
-
-const remoteCentre = 1000
+// remoteBowl is f_t(θ) = Σ_i a_i(t) (θ_i − centre)²/2, from θ_0i normal around start with deviation spread;
+// exactRemoteBowl has its Hessian, the diagonal of a.
+type remoteBowl struct {
+	quartic
+	centre, start, spread float64
+}
 
 func (r *remoteBowl) Init(theta []float32) {
 	r.quartic.Init(theta)
-	for i := range theta {
-		theta[i] += remoteCentre
+	for i, x := range theta {
+		theta[i] = float32(r.start + r.spread*float64(x))
 	}
 }
 
 func (r *remoteBowl) LossGrad(theta, grad []float32) (float64, error) {
 	f := 0.0
 	for i, a := range r.scales() {
-		x := float64(theta[i]) - remoteCentre
+		x := float64(theta[i]) - r.centre
 		f += a * x * x / 2
 		grad[i] = float32(a * x)
 	}
@@ -219,31 +220,42 @@ func (r *exactRemoteBowl) HessianVector(dst, _, v []float32) error {
 	return nil
 }
 
-// Far from the origin, the step of a central difference must grow with θ. A step of 4e-3, right near the origin, moves
-// points here by only 66 float32 spacings, and rounding changes the products by 1 %. With a step of 4 the error is a
-// thousandth of that. Second derivatives make up a fifth of the meta-gradient. Its measured error is 6e-7, and 1.5e-3
-// with the smaller step.
-func TestCentralDifferencesFarFromTheOrigin(t *testing.T) {
-	net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{-0.5, 0})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gradient := func(second bool, problem optimizer.Problem) []float64 {
-		d := make([]float64, 2)
-		tb := metatrain.TruncatedBackprop{SecondDerivatives: second}
-		if w, err := tb.Estimate(t.Context(), d, metatrain.NewEpisode(net, problem), 4); err != nil || w.Diverged != nil {
-			t.Fatal(err, w.Diverged)
+// The step of a central difference grows with θ, but not below 1. Far from the origin, around 1000, where float32 numbers
+// are 6e-5 apart, a step of 4e-3 is 66 of them, and rounding makes 1 % of the products wrong; a step of 4 does a
+// thousandth of that. Near the origin, at 1e-4, gradients of size 1 are rounded by 6e-8, which is 15 % of what a step of
+// 4e-7 changes them by. The meta-gradient, of which second derivatives are a fifth, was seen to be off by
+// 6e-7, and by 1.5e-3 far from the origin with the smaller step.
+func TestCentralDifferencesAtAnyScale(t *testing.T) {
+	for name, at := range map[string]remoteBowl{
+		"far":  {quartic{seed: 3, n: 7}, 1000, 1000, 1},
+		"near": {quartic{seed: 3, n: 7}, 1, 0, 1e-4},
+	} {
+		// Near the origin θ stays there: the rule hardly moves.
+		w := float32(-0.5)
+		if name == "near" {
+			w = -1e-5
 		}
-		return d
-	}
-	exact := gradient(true, &exactRemoteBowl{remoteBowl{quartic{seed: 3, n: 7}}})
-	differences := gradient(true, &remoteBowl{quartic{seed: 3, n: 7}})
-	first := gradient(false, &remoteBowl{quartic{seed: 3, n: 7}})
-	if d := distance(exact, differences); d > 1e-5 {
-		t.Errorf("differences are %.2g from the exact meta-gradient", d)
-	}
-	if d := distance(exact, first); d < 0.1 {
-		t.Errorf("second derivatives change the meta-gradient by %.2g only: the test is blind", d)
+		net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{w, 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gradient := func(second bool, problem optimizer.Problem) []float64 {
+			d := make([]float64, 2)
+			tb := metatrain.TruncatedBackprop{SecondDerivatives: second}
+			if w, err := tb.Estimate(t.Context(), d, metatrain.NewEpisode(net, problem), 4); err != nil || w.Diverged != nil {
+				t.Fatal(err, w.Diverged)
+			}
+			return d
+		}
+		exact, differences, first := &exactRemoteBowl{at}, at, at
+		whole := gradient(true, exact)
+		second := distance(whole, gradient(false, &first))
+		if d := distance(whole, gradient(true, &differences)); d > 1e-4*second {
+			t.Errorf("%s: differences are %.2g from the exact meta-gradient, of which second derivatives are %.2g", name, d, second)
+		}
+		if second < 1e-6 {
+			t.Errorf("%s: second derivatives change the meta-gradient by %.2g only: the test is blind", name, second)
+		}
 	}
 }
 

@@ -46,6 +46,84 @@ func TestRulesThatAskForParameters(t *testing.T) {
 	}
 }
 
+// listening is gradient descent that checks what it is told of each step of a bowl's run, and fails at step fails.
+type listening struct {
+	t     *testing.T
+	fails int
+}
+
+func (listening) Needs() optimizer.Needs { return optimizer.Needs{Theta: true, Loss: true} }
+func (l listening) Start(optimizer.Layout) optimizer.State {
+	return &listeningState{l, 0}
+}
+
+type listeningState struct {
+	listening
+	steps int
+}
+
+var errListening = errors.New("no update")
+
+func (s *listeningState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	if s.steps == s.fails {
+		return 0, errListening
+	}
+	b, grad := bowl{y: listeningTo}, make([]float32, len(p.Theta))
+	loss, _ := b.LossGrad(p.Theta, grad)
+	if p.Loss != loss || !slices.Equal(grad, p.Grad) || p.Step != s.steps {
+		s.t.Errorf("step %d: told of step %d, loss %v, want %v", s.steps, p.Step, p.Loss, loss)
+	}
+	s.steps++
+	for i, g := range grad {
+		dst[i] = -g / 4
+	}
+	return 0, nil
+}
+
+var listeningTo = []float32{1, 2, 3}
+
+// Teachers and references are told the parameters, the loss and the step, and an error of theirs comes back.
+func TestRulesAreToldTheStep(t *testing.T) {
+	for fails := -1; fails < 6; fails++ {
+		rule := listening{t, fails}
+		var errs [2]error
+		im := metatrain.Imitation{Teacher: rule, Probability: 1}
+		ep := metatrain.NewEpisode(zeroNet(t), &bowl{y: listeningTo})
+		for range 2 {
+			if errs[0] == nil {
+				_, errs[0] = im.Estimate(t.Context(), make([]float64, 2), ep, 3)
+			}
+		}
+		_, errs[1] = metatrain.NewEpisode(zeroNet(t), &bowl{y: listeningTo}).Reference(t.Context(), rule, 6)
+		for i, err := range errs {
+			if fails < 0 && err != nil || fails >= 0 && !errors.Is(err, errListening) {
+				t.Errorf("a rule that fails at step %d, as teacher or as reference (%d): error %v", fails, i, err)
+			}
+		}
+	}
+}
+
+// curved is a rule that reads Hessian products.
+type curved struct{ baselines.SGD }
+
+func (curved) Needs() optimizer.Needs { return optimizer.Needs{Metrics: optimizer.Hessian} }
+
+// A rule that needs what the problem does not have is refused before it starts.
+func TestRulesThatNeedWhatAProblemLacks(t *testing.T) {
+	rule := curved{baselines.SGD{LearningRate: 0.1}}
+	var need *optimizer.NeedError
+	_, err := metatrain.Imitation{Teacher: rule, Probability: 1}.Estimate(t.Context(), make([]float64, 2), metatrain.NewEpisode(zeroNet(t), square{}), 2)
+	if !errors.As(err, &need) {
+		t.Errorf("teacher: error %v", err)
+	}
+	if _, err := metatrain.NewEpisode(zeroNet(t), square{}).Reference(t.Context(), rule, 2); !errors.As(err, &need) {
+		t.Errorf("reference: error %v", err)
+	}
+	if _, err := metatrain.NewEpisode(zeroNet(t), &exactQuartic{quartic{seed: 3, n: 7}}).Reference(t.Context(), rule, 2); err != nil {
+		t.Errorf("with Hessian products: %v", err)
+	}
+}
+
 // unsound is a family and an objective whose Validate fails.
 type unsound struct{ metatrain.Sum }
 

@@ -145,7 +145,7 @@ func TestHostileStates(t *testing.T) {
 		for i, tensor := range f.Tensors {
 			for what, data := range map[string][]byte{
 				"cut short": tensor.Bytes[:len(tensor.Bytes)-1], "longer": append(slices.Clone(tensor.Bytes), 0),
-				"of one byte": {1}, "missing": nil,
+				"of one byte": {1}, "missing": nil, "half": tensor.Bytes[:len(tensor.Bytes)/2], "a third": tensor.Bytes[:len(tensor.Bytes)/3],
 			} {
 				if len(data) == len(tensor.Bytes) {
 					continue
