@@ -104,6 +104,7 @@ func TestBoundsOfAConfiguration(t *testing.T) {
 		{"pairs", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.ES{Pairs: -1} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.ES{Pairs: 1} }},
 		{"perturbation", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.PES{Perturbation: -1e-9} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.PES{Perturbation: 1e-9} }},
 		{"coordinates", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.TruncatedBackprop{Coordinates: -1} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.TruncatedBackprop{Coordinates: 1} }},
+		{"probability", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.Imitation{} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.Imitation{Probability: 1e-9} }},
 		{"probability", func(c *metatrain.TrainConfig) { c.Estimator = metatrain.Imitation{Probability: 1.001} }, func(c *metatrain.TrainConfig) { c.Estimator = metatrain.Imitation{Probability: 1} }},
 	} {
 		cfg := small()

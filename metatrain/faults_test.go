@@ -128,6 +128,20 @@ func TestANonFiniteMetaGradientIsADivergence(t *testing.T) {
 	}
 }
 
+// An update with a non-finite value is a divergence at its own step and coordinate, before it reaches θ.
+func TestANonFiniteUpdateIsADivergence(t *testing.T) {
+	net, err := lstm.NewNetwork(lstm.Config{Inputs: lstm.Raw, NoLSTM: true, Scale: 1}, []float32{3e38, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// From θ = 0 the gradient is −y: 0 at first, then 2, which 3e38 times is too much.
+	ep := metatrain.NewEpisode(net, &bowl{y: []float32{0, -2}})
+	w, err := metatrain.TruncatedBackprop{}.Estimate(t.Context(), make([]float64, 2), ep, 3)
+	if err != nil || w.Diverged == nil || w.Diverged.Step != 0 || w.Diverged.What != "update" || w.Diverged.Coordinate != 1 || !slices.Equal(ep.Theta, []float32{0, 0}) {
+		t.Errorf("%v, %+v, θ %v", err, w.Diverged, ep.Theta)
+	}
+}
+
 // unclosable is a bowl that cannot be closed.
 type unclosable struct{ bowl }
 

@@ -1,6 +1,7 @@
 package metatrain_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -121,6 +122,34 @@ func TestRulesThatNeedWhatAProblemLacks(t *testing.T) {
 	}
 	if _, err := metatrain.NewEpisode(zeroNet(t), &exactQuartic{quartic{seed: 3, n: 7}}).Reference(t.Context(), rule, 2); err != nil {
 		t.Errorf("with Hessian products: %v", err)
+	}
+}
+
+// A rule with a guard moves the parameters itself: it is refused as a teacher and as a reference, and the error says what
+// to take instead.
+func TestGuardedRulesAreNoTeachers(t *testing.T) {
+	guarded := metaopt.Guarded{Rule: baselines.SGD{LearningRate: 0.1}}
+	if err := guarded.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []metatrain.Estimator{
+		metatrain.Imitation{Teacher: guarded, Probability: 0.5}, metatrain.TruncatedBackprop{Objective: metatrain.Relative{Rule: guarded}},
+	} {
+		cfg := small()
+		cfg.Estimator = e
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "take the rule inside it") {
+			t.Errorf("%T: error %v", e, err)
+		}
+	}
+}
+
+// A reference ends with its context.
+func TestAReferenceEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ep := metatrain.NewEpisode(zeroNet(t), square{})
+	if losses, err := ep.Reference(ctx, baselines.SGD{LearningRate: 0.1}, 3); !errors.Is(err, context.Canceled) || losses != nil {
+		t.Errorf("losses %v, error %v", losses, err)
 	}
 }
 
