@@ -52,9 +52,10 @@ func (s *guardState) Update(dst []float32, p optimizer.Point) (optimizer.Move, e
 		}
 	}
 	if diverged == nil {
-		var err error
-		if diverged, err = s.update(dst, p); err != nil {
-			return 0, err
+		if err := s.update(dst, p); err != nil {
+			if diverged = divergence(err); diverged == nil {
+				return 0, err
+			}
 		}
 	}
 	switch {
@@ -68,25 +69,26 @@ func (s *guardState) Update(dst []float32, p optimizer.Point) (optimizer.Move, e
 	return 0, diverged
 }
 
+// divergence returns the divergence that err is, or nil if it is something else. errors.As makes its target escape;
+// here that costs an allocation only where there is an error.
+func divergence(err error) *optimizer.DivergedError {
+	var d *optimizer.DivergedError
+	errors.As(err, &d)
+	return d
+}
+
 // update writes an update of the active rule. It returns a divergence if the update or the parameters after it are
 // non-finite.
-func (s *guardState) update(dst []float32, p optimizer.Point) (*optimizer.DivergedError, error) {
-	if _, err := s.active.Update(dst, p); err != nil {
-		var diverged *optimizer.DivergedError
-		if errors.As(err, &diverged) {
-			return diverged, nil
-		}
-		return nil, err
+func (s *guardState) update(dst []float32, p optimizer.Point) error {
+	// Update has checked the point: NonFinite spares a second look.
+	if _, err := optimizer.CheckedUpdate(s.active, optimizer.Needs{NonFinite: true}, s.steps, dst, p); err != nil {
+		return err
 	}
-	if d := optimizer.Check(s.steps, "update", dst); d != nil {
-		return d, nil
+	theta := [1][]float32{p.Theta}
+	if d := optimizer.CheckSum(s.steps, theta[:], dst); d != nil {
+		return d
 	}
-	for i, u := range dst {
-		if sum := p.Theta[i] + u; sum-sum != 0 {
-			return &optimizer.DivergedError{Step: s.steps, What: "parameter", Coordinate: i, Value: float64(sum)}, nil
-		}
-	}
-	return nil, nil
+	return nil
 }
 
 // judge records a loss. It returns the cause of a handover, "" for none, and the

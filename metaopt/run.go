@@ -1,7 +1,6 @@
 package metaopt
 
 import (
-	"errors"
 	"fmt"
 
 	"learnedopt/internal/saved"
@@ -108,8 +107,8 @@ func (r *Run) checked(dst []float32, p optimizer.Point) (optimizer.Move, error) 
 }
 
 func isUpdate(err error) bool {
-	var d *optimizer.DivergedError
-	return errors.As(err, &d) && d.What == "update"
+	d := divergence(err)
+	return d != nil && d.What == "update"
 }
 
 const (

@@ -1,8 +1,6 @@
 package metaopt
 
 import (
-	"errors"
-
 	"learnedopt/optimizer"
 )
 
@@ -66,8 +64,7 @@ func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []floa
 	before := r.steps
 	move, err := r.checked(r.update, p)
 	if err != nil {
-		var d *optimizer.DivergedError
-		if overflow != nil && errors.As(err, &d) && d.What == "gradient" {
+		if d := divergence(err); overflow != nil && d != nil && d.What == "gradient" {
 			return overflow // its Value is the value before rounding
 		}
 		return err

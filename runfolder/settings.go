@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"learnedopt/baselines"
+	"learnedopt/versus"
 )
 
 // Settings say how a training is saved, watched and compared. They do not change the trained optimizer. A saved state
@@ -26,9 +27,9 @@ type Settings struct {
 	Rules []string `json:"rules"`
 }
 
-// DefaultSettings returns the default settings.
+// DefaultSettings returns the default settings; a comparison has those of package versus.
 func DefaultSettings() Settings {
-	return Settings{SaveEvery: time.Minute, Runs: 20, TuneRuns: 10, Rules: []string{"sgd", "nesterov", "rmsprop", "adam"}}
+	return Settings{SaveEvery: time.Minute, Runs: versus.DefaultRuns, TuneRuns: versus.DefaultTuneRuns, Rules: versus.DefaultRules()}
 }
 
 // Validate returns an error if a setting is missing or a rule is unknown.

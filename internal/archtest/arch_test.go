@@ -92,7 +92,7 @@ var rules = map[string]rule{
 	},
 	// Run folders: neither flags nor printing.
 	"runfolder": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "versus", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	// Figures and table of a paper: what to run, the store of answers, drawing; neither flags nor printing.
 	"reproduce": {
