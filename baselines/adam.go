@@ -31,9 +31,7 @@ var _ optimizer.Rule = Adam{}
 
 // WithDefaults returns r with the zero pair of Betas and an ε of 0 set to their defaults.
 func (r Adam) WithDefaults() Adam {
-	if r.Betas == [2]float64{} {
-		r.Betas = [2]float64{0.9, 0.999}
-	}
+	r.Betas = orAdams(r.Betas)
 	r.Epsilon = or(r.Epsilon, 1e-8)
 	return r
 }
@@ -42,8 +40,7 @@ func (r Adam) WithDefaults() Adam {
 func (r Adam) Validate() error {
 	return errors.Join(
 		learningRate("adam", r.LearningRate),
-		inRange("adam", "beta1", r.Betas[0], 0, 1, orZero),
-		inRange("adam", "beta2", r.Betas[1], 0, 1, orZero),
+		validBetas("adam", r.Betas),
 		inRange("adam", "epsilon", r.Epsilon, 0, limit, forDefault))
 }
 

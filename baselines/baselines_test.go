@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,20 +19,33 @@ import (
 func TestConform(t *testing.T) {
 	descending := map[string]float64{
 		"sgd": 0.3, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.5, "rmsprop": 0.02, "adam": 0.05,
+		"nadamw": 0.05, "prodigy": 1, "schedule-free": 0.1, "muon": 0.3,
 	}
-	for _, name := range Names() {
+	for _, name := range ofGradients() {
 		t.Run(name, func(t *testing.T) {
 			rule, err := New(name, DefaultLearningRate(name))
 			if err != nil {
 				t.Fatal(err)
 			}
-			optimizertest.Conform(t, rule)
+			suite := optimizertest.Conform
+			switch name {
+			case "prodigy": // its sums over all coordinates depend on their order
+				suite = optimizertest.ConformInOrder
+			case "muon": // the only rule that looks at the layout
+				suite = optimizertest.ConformTensors
+			}
+			suite(t, rule)
 			if rule, err = New(name, descending[name]); err != nil {
 				t.Fatal(err)
 			}
 			optimizertest.Descends(t, rule)
 		})
 	}
+}
+
+// ofGradients are the rules that read gradients alone.
+func ofGradients() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return slices.Contains(withCurvature, name) })
 }
 
 // New's rule, a rule with zero fields for the defaults, and a rule with the documented defaults are equal.
@@ -46,6 +60,10 @@ func TestDefaults(t *testing.T) {
 		{"adagrad", AdaGrad{LearningRate: 0.01}, AdaGrad{0.01, 1e-10}},
 		{"rmsprop", RMSProp{LearningRate: 0.01, Alpha: 0.99}, RMSProp{0.01, 0.99, 1e-8}},
 		{"adam", Adam{LearningRate: 0.001}, Adam{0.001, [2]float64{0.9, 0.999}, 1e-8}},
+		{"nadamw", NAdamW{LearningRate: 0.001}, NAdamW{0.001, [2]float64{0.9, 0.999}, 1e-8, 0, 0.02, 100}},
+		{"prodigy", Prodigy{LearningRate: 1}, Prodigy{1, [2]float64{0.9, 0.999}, 1e-8, 0, 1e-6}},
+		{"schedule-free", ScheduleFree{LearningRate: 0.0025}, ScheduleFree{0.0025, [2]float64{0.9, 0.999}, 1e-8, 0, 0, 0.02, 100}},
+		{"muon", Muon{LearningRate: 0.02}, Muon{0.02, 0.95, 0.2, 0, false, 0.02, 100}},
 	} {
 		named, err := New(c.name, DefaultLearningRate(c.name))
 		if err != nil || named != c.zero {
@@ -54,8 +72,9 @@ func TestDefaults(t *testing.T) {
 		zero, full := c.zero.Start(optimizer.Flat(3)), c.full.Start(optimizer.Flat(3))
 		for step, g := range [][]float32{{1, 1e-9, 0}, {-2, 3e-9, 0}, {0.5, 1e-9, 1}} {
 			a, b := make([]float32, 3), make([]float32, 3)
-			zero.Update(a, optimizer.Point{Grad: g})
-			full.Update(b, optimizer.Point{Grad: g})
+			theta := []float32{float32(step), 1, -float32(step)}
+			zero.Update(a, optimizer.Point{Grad: g, Theta: theta, Total: 100})
+			full.Update(b, optimizer.Point{Grad: g, Theta: theta, Total: 100})
 			if fmt.Sprint(a) != fmt.Sprint(b) {
 				t.Errorf("%s, step %d: the zero value gives %v, the documented defaults %v", c.name, step, a, b)
 			}
@@ -96,6 +115,32 @@ func TestValidate(t *testing.T) {
 		{Adam{Betas: [2]float64{0, 1.5}}, "adam: beta2 is 1.5"},
 		{Adam{Epsilon: 1e-60}, "adam: epsilon is 1e-60, which is zero"},
 		{Adam{LearningRate: -1}, "adam: learning rate"},
+		{Prodigy{}, ""}, {NAdamW{LearningRate: 1, WarmUp: 0.99, Steps: 10}, ""},
+		{NAdamW{}, "nadamw: learning rate 0 would not move; set LearningRate, its authors' default is 0.001"},
+		{ScheduleFree{}, "schedule-free: learning rate 0 would not move; set LearningRate, its authors' default is 0.0025"},
+		{Muon{}, "muon: learning rate 0 would not move; set LearningRate, its authors' default is 0.02"},
+		{NAdamW{LearningRate: 1, Steps: -1}, "nadamw: -1 steps; want at least 1, or 0 for the length of the run"},
+		{NAdamW{LearningRate: 1, WarmUp: 1}, "nadamw: warm-up is 1"},
+		{NAdamW{LearningRate: 1, WeightDecay: -0.1}, "nadamw: weight decay is -0.1"},
+		{NAdamW{LearningRate: 1, Betas: [2]float64{1, 0}}, "nadamw: beta1 is 1"},
+		{NAdamW{LearningRate: 1, Betas: [2]float64{0, 1}}, "nadamw: beta2 is 1"},
+		{NAdamW{LearningRate: 1, Epsilon: -1}, "nadamw: epsilon is -1"},
+		{ScheduleFree{LearningRate: 1, WarmUp: -1}, "schedule-free: warm-up is -1"},
+		{ScheduleFree{LearningRate: 1, Power: -1}, "schedule-free: power is -1"},
+		{ScheduleFree{LearningRate: 1, WeightDecay: 1}, "schedule-free: weight decay is 1"},
+		{ScheduleFree{LearningRate: 1, Betas: [2]float64{1, 0}}, "schedule-free: beta1 is 1"},
+		{ScheduleFree{LearningRate: 1, Betas: [2]float64{0, 1}}, "schedule-free: beta2 is 1"},
+		{ScheduleFree{LearningRate: 1, Epsilon: nan}, "schedule-free: epsilon is NaN"},
+		{Muon{LearningRate: 1, Momentum: 1}, "muon: momentum is 1"},
+		{Muon{LearningRate: 1, AdamRatio: -1}, "muon: AdamW's ratio is -1"},
+		{Muon{LearningRate: 1, WeightDecay: 1}, "muon: weight decay is 1"},
+		{Muon{LearningRate: 1, Steps: -1}, "muon: -1 steps"},
+		{Prodigy{LearningRate: -1}, "prodigy: learning rate is -1"},
+		{Prodigy{Distance: -1}, "prodigy: distance is -1"},
+		{Prodigy{WeightDecay: 1}, "prodigy: weight decay is 1"},
+		{Prodigy{Betas: [2]float64{1, 0}}, "prodigy: beta1 is 1"},
+		{Prodigy{Betas: [2]float64{0, 1}}, "prodigy: beta2 is 1"},
+		{Prodigy{Epsilon: inf}, "prodigy: epsilon is +Inf"},
 	} {
 		err := c.rule.Validate()
 		if c.want == "" {
@@ -121,6 +166,7 @@ func TestValidate(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for name, suggestion := range map[string]string{
 		"adm": "adam", "Adam": "adam", "ADAGRAD": "adagrad", "rms_prop": "rmsprop", "nesterow": "nesterov", "sdg": "sgd", "moment": "momentum",
+		"nadamv": "nadamw", "schedulefree": "schedule-free", "muons": "muon", "prodigee": "prodigy",
 	} {
 		_, err := New(name, 0.1)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("did you mean %q", suggestion)) {
@@ -129,7 +175,11 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for _, name := range Names() {
 		for _, rate := range []float64{0, -0.1} {
-			if _, err := New(name, rate); err == nil || !strings.Contains(err.Error(), "learning rate") {
+			what := "learning rate"
+			if name == "trust-region" {
+				what = "radius"
+			}
+			if _, err := New(name, rate); err == nil || !strings.Contains(err.Error(), what) {
 				t.Errorf("New(%q, %v): error %v, want one about the learning rate", name, rate, err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Panic texts for callers' mistakes.
@@ -11,6 +12,7 @@ const (
 	errLength    = "baselines: slice length differs from the number of coordinates"
 	errDimension = "baselines: number of coordinates is not positive"
 	errInvalid   = "baselines: invalid rule; Validate says what is wrong"
+	errTotal     = "baselines: number of steps of the run is unknown; set the rule's Steps or Point.Total"
 	errGrid      = "baselines: number of learning rates a decade is not positive"
 )
 
@@ -39,11 +41,20 @@ func inRange(rule, field string, value, low, high float64, zero string) error {
 	return nil
 }
 
+// validBetas returns an error unless a rule's β₁ and β₂ are in [0, 1).
+func validBetas(rule string, betas [2]float64) error {
+	return errors.Join(inRange(rule, "beta1", betas[0], 0, 1, orZero), inRange(rule, "beta2", betas[1], 0, 1, orZero))
+}
+
 // learningRate returns an error unless a rule's learning rate is positive. It has no default: a computed or swept rate
 // of 0 must not silently become another one.
 func learningRate(rule string, value float64) error {
 	if value == 0 {
-		return unset(rule, "learning rate", "would not move", fmt.Sprintf("LearningRate, torch.optim's default is %v", DefaultLearningRate(rule)))
+		whose := "torch.optim's default"
+		if slices.Contains(modern, rule) {
+			whose = "its authors' default"
+		}
+		return unset(rule, "learning rate", "would not move", fmt.Sprintf("LearningRate, %s is %v", whose, DefaultLearningRate(rule)))
 	}
 	return inRange(rule, "learning rate", value, 0, limit, "")
 }

@@ -11,13 +11,15 @@ import (
 // stateVersion is the version of the binary form of all states.
 const stateVersion = 1
 
-// A memory holds everything that changes in a state: the number of updates and
-// the rule's vectors of n coordinates. It implements the binary form of every state.
+// A memory holds everything that changes in a state: the number of updates, the rule's
+// vectors, of n coordinates unless the rule says otherwise, and its scalars. It implements the
+// binary form of every state.
 type memory struct {
 	rule    string // at most 8 bytes
 	n       int
 	steps   uint64
 	vectors [][]float32
+	scalars []float64
 }
 
 // newMemory returns a fresh memory of the given number of zero vectors.
@@ -44,6 +46,25 @@ func (m *memory) step(dst, grad []float32) {
 	m.steps++
 }
 
+// decayed returns the parameters if a rule with the weight decay λ reads them, else nil.
+func (m *memory) decayed(lambda float64, p optimizer.Point) []float32 {
+	if lambda == 0 {
+		return nil
+	}
+	if len(p.Theta) != m.n {
+		panic(errLength)
+	}
+	return p.Theta
+}
+
+// shrink subtracts a multiple of theta, or nothing if theta is nil.
+func shrink(dst, theta []float32, by float64) {
+	k := float32(by)
+	for i, x := range theta {
+		dst[i] -= float32(k * x)
+	}
+}
+
 // header returns the 32 bytes that open the binary form: the rule's name
 // padded with zeros, version, number of vectors, steps, coordinates.
 func (m *memory) header(steps uint64) []byte {
@@ -55,7 +76,13 @@ func (m *memory) header(steps uint64) []byte {
 	return binary.LittleEndian.AppendUint64(h, uint64(m.n))
 }
 
-func (m *memory) size() int { return headerSize + 4*m.n*len(m.vectors) }
+func (m *memory) size() int {
+	size := headerSize + 8*len(m.scalars)
+	for _, v := range m.vectors {
+		size += 4 * len(v)
+	}
+	return size
+}
 
 const (
 	headerSize  = 32
@@ -70,6 +97,9 @@ func (m *memory) MarshalBinary() ([]byte, error) {
 		for _, x := range v {
 			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
 		}
+	}
+	for _, x := range m.scalars {
+		data = binary.LittleEndian.AppendUint64(data, math.Float64bits(x))
 	}
 	return data, nil
 }
@@ -96,6 +126,10 @@ func (m *memory) UnmarshalBinary(data []byte) error {
 			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(data))
 			data = data[4:]
 		}
+	}
+	for i := range m.scalars {
+		m.scalars[i] = math.Float64frombits(binary.LittleEndian.Uint64(data))
+		data = data[8:]
 	}
 	return nil
 }

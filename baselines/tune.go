@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
@@ -47,6 +49,15 @@ func GridOf(n int) []float64 {
 	grid := make([]float64, 0, 5*n+1)
 	for e := -4 * n; e <= n; e++ {
 		grid = append(grid, math.Pow(10, float64(e)/float64(n)))
+	}
+	return grid
+}
+
+// GridFor returns the learning rates that the tuning of the named rule tries: the grid, or the default learning rate
+// alone if the rule is Untuned.
+func GridFor(name string, grid []float64) []float64 {
+	if Untuned(name) {
+		return []float64{DefaultLearningRate(name)}
 	}
 	return grid
 }
@@ -104,10 +115,12 @@ func Tune(ctx context.Context, name string, cfg TuneConfig) (Tuned, error) {
 	return tuned[0], err
 }
 
-// TuneAll tunes several rules. All learning rates of all rules run on the same
+// TuneAll tunes several rules. A rule that is Untuned runs at its default alone, unless New is set, and is
+// returned at it even if it diverged. All learning rates of all rules run on the same
 // instances, minibatches and starting points. Each instance is sampled once. Instances are spread
 // over GOMAXPROCS goroutines; the result does not depend on their number. A rule that
-// diverges at every learning rate gives an *UntunableError. The errors of several rules
+// diverges at every learning rate gives an *UntunableError. A rule that needs something that the problems do not offer gives an error that
+// names it and wraps an *optimizer.NeedError, before any run. The errors of several rules
 // are joined, and the results are complete nevertheless.
 func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, error) {
 	if err := cfg.Validate(); err != nil {
@@ -122,23 +135,30 @@ func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, erro
 	if cfg.Grid == nil {
 		cfg.Grid = DefaultGrid()
 	}
+	untuned, gridFor := Untuned, GridFor
 	if cfg.New == nil {
 		cfg.New = New
+	} else {
+		untuned = func(string) bool { return false }
+		gridFor = func(_ string, grid []float64) []float64 { return grid }
 	}
-	rules := make([]optimizer.Rule, 0, len(names)*len(cfg.Grid))
+	rules, owners := make([]optimizer.Rule, 0, len(names)*len(cfg.Grid)), []string(nil)
 	for _, name := range names {
-		for _, lr := range cfg.Grid {
+		for _, lr := range gridFor(name, cfg.Grid) {
 			rule, err := cfg.New(name, lr)
 			if err != nil {
 				return nil, err
 			}
-			rules = append(rules, rule)
+			rules, owners = append(rules, rule), append(owners, name)
 		}
+	}
+	if err := cfg.offered(owners, rules); err != nil {
+		return nil, err
 	}
 	outcomes, err := optimizer.RunAll(ctx, optimizer.Job{
 		Rules:      rules,
 		Family:     cfg.Family,
-		Instance:   func(i int) *rand.Rand { return stream.New(cfg.Seed, "tune", uint64(i)) },
+		Instance:   cfg.instance,
 		Runs:       cfg.Runs,
 		Steps:      cfg.Steps,
 		LossesOnly: true,
@@ -150,24 +170,51 @@ func TuneAll(ctx context.Context, names []string, cfg TuneConfig) ([]Tuned, erro
 	all := make([]Tuned, len(names))
 	var errs []error
 	for k, name := range names {
-		first := k * len(cfg.Grid)
+		grid := gridFor(name, cfg.Grid)
 		all[k] = Tuned{
 			Name: name, Family: cfg.Family.Name(), Steps: cfg.Steps, Runs: cfg.Runs, Seed: cfg.Seed,
-			Grid: make([]GridPoint, len(cfg.Grid)),
+			Grid: make([]GridPoint, len(grid)),
 		}
-		for i, lr := range cfg.Grid {
-			all[k].Grid[i] = score(lr, outcomes[first+i])
+		for i, lr := range grid {
+			all[k].Grid[i] = score(lr, outcomes[i])
 		}
 		best := all[k].best()
-		if best < 0 {
-			errs = append(errs, &UntunableError{Name: name, Lowest: cfg.Grid[0], Highest: cfg.Grid[len(cfg.Grid)-1]})
-			continue
+		if untuned(name) {
+			best = 0
 		}
-		all[k].Rule = rules[first+best]
-		all[k].LearningRate = cfg.Grid[best]
-		all[k].AtEdge = best == 0 || best == len(cfg.Grid)-1
+		if best < 0 {
+			errs = append(errs, &UntunableError{Name: name, Lowest: grid[0], Highest: grid[len(grid)-1]})
+		} else {
+			all[k].Rule = rules[best]
+			all[k].LearningRate = grid[best]
+			all[k].AtEdge = !untuned(name) && (best == 0 || best == len(grid)-1)
+		}
+		rules, outcomes = rules[len(grid):], outcomes[len(grid):]
 	}
 	return all, errors.Join(errs...)
+}
+
+// instance draws tuning instance i.
+func (c TuneConfig) instance(i int) *rand.Rand { return stream.New(c.Seed, "tune", uint64(i)) }
+
+// offered returns an error that names the first rule that needs something of a problem which the family's do not offer. names has the name of each rule.
+func (c TuneConfig) offered(names []string, rules []optimizer.Rule) (err error) {
+	if c.Runs == 0 || !slices.ContainsFunc(rules, func(r optimizer.Rule) bool { return r.Needs().OfProblem() }) {
+		return nil
+	}
+	p, err := c.Family.Sample(c.instance(0))
+	if err != nil {
+		return fmt.Errorf("baselines: tune: %w", err)
+	}
+	if closer, ok := p.(io.Closer); ok {
+		defer func() { err = errors.Join(err, closer.Close()) }()
+	}
+	for i, r := range rules {
+		if err := r.Needs().Met(optimizer.Offers(p)); err != nil {
+			return fmt.Errorf("baselines: %s on %s: %w", names[i], c.Family.Name(), err)
+		}
+	}
+	return nil
 }
 
 // lastLosses is the number of last losses whose mean is FinalLoss.

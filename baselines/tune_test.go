@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"learnedopt/curvature"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -41,10 +42,10 @@ func (f parabolas) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if f.sampled != nil {
 		f.sampled.Add(1)
 	}
-	return parabola{f.scale * curvature(rng)}, f.err
+	return parabola{f.scale * curveOf(rng)}, f.err
 }
 
-func curvature(rng *rand.Rand) float64 { return []float64{0.5, 2}[rng.IntN(2)] }
+func curveOf(rng *rand.Rand) float64 { return []float64{0.5, 2}[rng.IntN(2)] }
 
 // Gradient descent on a parabola has f_t = ½ c (1−αc)^{2t}, so the results of the
 // whole grid are known. At α = 3 the flat parabolas converge and the steep parabolas
@@ -64,7 +65,7 @@ func TestTuneClosedForm(t *testing.T) {
 	}
 	curvatures, steep := make([]float64, runs), 0
 	for i := range curvatures {
-		if curvatures[i] = curvature(stream.New(seed, "tune", uint64(i))); curvatures[i] == 2 {
+		if curvatures[i] = curveOf(stream.New(seed, "tune", uint64(i))); curvatures[i] == 2 {
 			steep++
 		}
 	}
@@ -137,22 +138,23 @@ func TestTuneFlagsTheEdge(t *testing.T) {
 // results; another seed gives others.
 func TestTuneAll(t *testing.T) {
 	cfg := TuneConfig{Family: parabolas{scale: 1}, Seed: 5}
+	const runs = (9*21 + 1) * 10 // prodigy is not tuned
 	last := 0
 	cfg.Progress = func(done, total int) {
-		if last++; done != last || total != 6*21*10 {
-			t.Errorf("progress %d of %d, want %d of %d", done, total, last, 6*21*10)
+		if last++; done != last || total != runs {
+			t.Errorf("progress %d of %d, want %d of %d", done, total, last, runs)
 		}
 	}
-	all, err := TuneAll(t.Context(), Names(), cfg)
+	all, err := TuneAll(t.Context(), ofGradients(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last != 6*21*10 {
+	if last != runs {
 		t.Errorf("progress ended at %d", last)
 	}
 	cfg.Progress = nil
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for i, name := range Names() {
+	for i, name := range ofGradients() {
 		alone, err := Tune(t.Context(), name, cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -160,7 +162,7 @@ func TestTuneAll(t *testing.T) {
 		if d := cmp.Diff(all[i], alone); d != "" {
 			t.Errorf("%s together (-) and alone on one processor (+):\n%s", name, d)
 		}
-		if alone.Name != name || len(alone.Grid) != 21 || alone.Steps != 100 || alone.Runs != 10 || alone.Seed != 5 || alone.Family != "parabolas" {
+		if alone.Name != name || len(alone.Grid) != len(GridFor(name, DefaultGrid())) || alone.Steps != 100 || alone.Runs != 10 || alone.Seed != 5 || alone.Family != "parabolas" {
 			t.Errorf("%s: %+v does not say how it was tuned", name, alone)
 		}
 	}
@@ -168,6 +170,61 @@ func TestTuneAll(t *testing.T) {
 	if other, err := Tune(t.Context(), "sgd", cfg); err != nil || cmp.Equal(other.Grid, all[0].Grid) {
 		t.Errorf("another seed gave the same grid (error %v)", err)
 	}
+}
+
+// Rules with curvature are tuned where the problems offer it, and refused by name before the first run where they do not.
+func TestTuneWithCurvature(t *testing.T) {
+	cfg := TuneConfig{Family: bowls{}, Steps: 5, Runs: 2, Grid: []float64{0.01, 0.1, 1}}
+	all, err := TuneAll(t.Context(), []string{"sgd", "natural-gradient", "trust-region"}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := all[1].Rule.(curvature.NaturalGradient); !ok || r.LearningRate != 1 || all[1].LearningRate != 1 {
+		t.Errorf("natural-gradient is tuned to %+v", all[1])
+	}
+	if r, ok := all[2].Rule.(curvature.TrustRegion); !ok || r.Radius != all[2].LearningRate {
+		t.Errorf("trust-region is tuned to %+v", all[2])
+	}
+	var need *optimizer.NeedError
+	cfg.Progress = func(int, int) { t.Error("a run") }
+	for name, family := range map[string]optimizer.Family{"kfac": bowls{}, "natural-gradient": parabolas{scale: 1}, "trust-region": parabolas{scale: 1}} {
+		cfg.Family = family
+		_, err := TuneAll(t.Context(), []string{"prodigy", "sgd", name}, cfg)
+		if !errors.As(err, &need) || !strings.Contains(err.Error(), "baselines: "+name+" on "+family.Name()) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// bowls are functions 50 θ_0² + ½ θ_1² from (1, 1), with their curvature.
+type bowls struct{}
+
+func (bowls) Name() string                                 { return "bowls" }
+func (bowls) Sample(*rand.Rand) (optimizer.Problem, error) { return bowl{}, nil }
+
+type bowl struct{}
+
+func (bowl) Dim() int             { return 2 }
+func (bowl) Init(theta []float32) { theta[0], theta[1] = 1, 1 }
+func (bowl) value(theta []float32) float64 {
+	return 50*float64(theta[0])*float64(theta[0]) + float64(theta[1])*float64(theta[1])/2
+}
+
+func (b bowl) LossGrad(theta, grad []float32) (float64, error) {
+	grad[0], grad[1] = 100*theta[0], theta[1]
+	return b.value(theta), nil
+}
+
+func (bowl) Metrics() optimizer.Metric { return optimizer.Fisher }
+func (bowl) CurvatureProduct(dst, _, v []float32, _ optimizer.Metric, _ int) error {
+	dst[0], dst[1] = 100*v[0], v[1]
+	return nil
+}
+
+func (bowl) CanTry() bool { return true }
+func (b bowl) Try(theta, to []float32, _ int) (optimizer.Trial, error) {
+	u := []float32{to[0] - theta[0], to[1] - theta[1]}
+	return optimizer.Trial{Change: b.value(to) - b.value(theta), KL: b.value(u)}, nil
 }
 
 func TestTuneErrors(t *testing.T) {
@@ -215,6 +272,25 @@ func TestUntunable(t *testing.T) {
 	}
 	if got[1].Rule != (Adam{LearningRate: 20}) {
 		t.Errorf("the other rule is %+v", got[1])
+	}
+}
+
+// Prodigy has no learning rate to tune: it runs once, and is returned even if it diverged. A caller's own rule of its name is tuned.
+func TestUntuned(t *testing.T) {
+	cfg := TuneConfig{Family: parabolas{scale: 1}, Steps: 70, Runs: 4}
+	got, err := Tune(t.Context(), "prodigy", cfg)
+	if err != nil || len(got.Grid) != 1 || got.LearningRate != 1 || got.AtEdge || got.Rule != (Prodigy{LearningRate: 1}) {
+		t.Errorf("prodigy: %+v (%v)", got, err)
+	}
+	cfg.Family = parabolas{scale: math.Inf(1)}
+	lost, err := TuneAll(t.Context(), []string{"prodigy", "adam"}, cfg)
+	var untunable *UntunableError
+	if !errors.As(err, &untunable) || untunable.Name != "adam" || len(lost) != 2 || lost[0].Rule != got.Rule || lost[0].Grid[0].Diverged != 4 || lost[1].Rule != nil {
+		t.Errorf("where every rule diverges: %+v (%v)", lost, err)
+	}
+	cfg.Family, cfg.New = parabolas{scale: 1}, func(_ string, lr float64) (optimizer.Rule, error) { return SGD{LearningRate: lr}, nil }
+	if own, err := Tune(t.Context(), "prodigy", cfg); err != nil || len(own.Grid) != 21 {
+		t.Errorf("an own rule of that name has %d learning rates (%v)", len(own.Grid), err)
 	}
 }
 

@@ -169,7 +169,7 @@ func (b *bench) network(r *Report, net *lstm.Network) {
 	})
 	var adjoint lstm.Adjoint
 	start, dphi := net.NewState(coordinates), make([]float64, len(net.Params()))
-	backward, _ := b.median(func() error { adjoint.Unroll(dphi, start, grads, nil); return nil })
+	backward, _ := b.median(func() error { adjoint.Unroll(dphi, start, grads, nil, nil); return nil })
 	once, whole := flops(net)
 	r.Forward = once * unroll * coordinates / forward / 1e9
 	r.LSTM = whole * unroll * coordinates / (forward + backward) / 1e9

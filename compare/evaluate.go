@@ -25,10 +25,13 @@ type Contender struct {
 	Rule optimizer.Rule
 	// LearningRate is the rule's tuned learning rate; 0 if the rule has none.
 	LearningRate float64
+	// Multiplier is the factor on a learned rule's updates, which Rule already multiplies; 0 if it is the rule as it was
+	// trained.
+	Multiplier float64
 }
 
 // A Scorer is a Problem that can measure a final point on data that was not used to optimize it. Score returns
-// the loss on the validation split and the accuracy, in [0, 1], on the test split.
+// the loss on the validation split and the accuracy, in [0, 1], on the test split; NaN if the problem has no accuracy.
 type Scorer interface {
 	Score(theta []float32) (validLoss, testAccuracy float64, err error)
 }
@@ -62,6 +65,8 @@ type Result struct {
 	Kind string `json:"kind"`
 	// LearningRate is the tuned learning rate, nil if the rule has none.
 	LearningRate *float64 `json:"learning_rate"`
+	// Multiplier is the factor on a learned rule's updates, nil if it is the rule as it was trained.
+	Multiplier *float64 `json:"multiplier,omitempty"`
 	// MeanLoss is the mean of f(θ_0) … f(θ_T), and FinalLoss is the mean of the last five losses. Both are
 	// averaged over instances. MeanLossCI95 and FinalLossCI95 are their 95 % bootstrap intervals over instances.
 	// If any run diverged, all of them are infinite, which is null in JSON.
@@ -77,29 +82,21 @@ type Result struct {
 	// FinalLosses holds the final loss of each instance, in order.
 	FinalLosses []Number `json:"final_losses"`
 	// ValidLoss and TestAccuracy are measured after the last step. They are nil if the problem is no Scorer
-	// or if a run diverged.
+	// or if a run diverged. TestAccuracy is nil, too, if the problem has no accuracy.
 	ValidLoss    *float64 `json:"valid_loss,omitempty"`
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"`
 	// Curve is the mean over instances of f(θ_t), t = 0 … T. CurveCI95 is its 95 % bootstrap interval.
 	Curve     []Number    `json:"curve"`
 	CurveCI95 [2][]Number `json:"curve_ci95"`
+	// StepTime is the time of a step on the machine where it was measured (Time), nil if nobody measured.
+	StepTime *StepTime `json:"step_time,omitempty"`
 }
 
 // Evaluate runs every contender on the same fresh instances, from the same starting points, on the same
 // minibatches, each with a fresh state.
 func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
-	switch {
-	case cfg.Family == nil:
-		return nil, errors.New("compare: no family of problems to evaluate on")
-	case len(cfg.Contenders) == 0:
-		return nil, errors.New("compare: no rules to evaluate")
-	case cfg.Steps < 1 || cfg.Runs < 1:
-		return nil, fmt.Errorf("compare: %d steps and %d runs; both must be positive", cfg.Steps, cfg.Runs)
-	}
-	for _, c := range cfg.Contenders {
-		if err := validRule(c.Rule); err != nil {
-			return nil, fmt.Errorf("compare: contender %q: %w", c.Name, err)
-		}
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
 	job := optimizer.Job{
 		Family:     cfg.Family,
@@ -137,6 +134,23 @@ func Evaluate(ctx context.Context, cfg EvalConfig) (*Comparison, error) {
 	}
 	cmp.Pair()
 	return cmp, nil
+}
+
+func (cfg EvalConfig) validate() error {
+	switch {
+	case cfg.Family == nil:
+		return errors.New("compare: no family of problems to evaluate on")
+	case len(cfg.Contenders) == 0:
+		return errors.New("compare: no rules to evaluate")
+	case cfg.Steps < 1 || cfg.Runs < 1:
+		return fmt.Errorf("compare: %d steps and %d runs; both must be positive", cfg.Steps, cfg.Runs)
+	}
+	for _, c := range cfg.Contenders {
+		if err := validRule(c.Rule); err != nil {
+			return fmt.Errorf("compare: contender %q: %w", c.Name, err)
+		}
+	}
+	return nil
 }
 
 // validRule returns an error if the rule is nil or invalid. Starting an invalid rule panics, and Evaluate starts
@@ -177,6 +191,9 @@ func NewResult(c Contender, outcomes []optimizer.Outcome, at []int, seed uint64)
 	if c.LearningRate != 0 {
 		res.LearningRate = &c.LearningRate
 	}
+	if c.Multiplier != 0 {
+		res.Multiplier = &c.Multiplier
+	}
 	means, finals := make([]float64, len(outcomes)), make([]float64, len(outcomes))
 	for i, out := range outcomes {
 		means[i], finals[i] = meanLoss(out), finalLoss(out)
@@ -215,5 +232,7 @@ func (r *Result) addScores(scores []split) {
 		loss += s.validLoss / float64(len(scores))
 		accuracy += s.testAccuracy / float64(len(scores))
 	}
-	r.ValidLoss, r.TestAccuracy = &loss, &accuracy
+	if r.ValidLoss = &loss; !math.IsNaN(accuracy) {
+		r.TestAccuracy = &accuracy
+	}
 }

@@ -12,18 +12,24 @@ type handoverCount struct{ n atomic.Int64 }
 
 // countHandovers returns rule and a count of its handovers. If rule has no guard, the count is nil.
 func countHandovers(rule optimizer.Rule) (optimizer.Rule, *handoverCount) {
-	g, ok := rule.(metaopt.Guarded)
-	if !ok {
-		return rule, nil
-	}
-	count, onHandover := new(handoverCount), g.Guard.OnHandover
-	g.Guard.OnHandover = func(h metaopt.Handover) {
-		count.n.Add(1)
-		if onHandover != nil {
-			onHandover(h)
+	count := new(handoverCount)
+	counting := func(onHandover func(metaopt.Handover)) func(metaopt.Handover) {
+		return func(h metaopt.Handover) {
+			count.n.Add(1)
+			if onHandover != nil {
+				onHandover(h)
+			}
 		}
 	}
-	return g, count
+	switch g := rule.(type) {
+	case metaopt.Guarded:
+		g.Guard.OnHandover = counting(g.Guard.OnHandover)
+		return g, count
+	case metaopt.Bounded:
+		g.Guard.OnHandover = counting(g.Guard.OnHandover)
+		return g, count
+	}
+	return rule, nil
 }
 
 func (c *handoverCount) total() *int {

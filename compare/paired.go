@@ -16,6 +16,10 @@ const (
 	Undecided = "undecided"
 )
 
+// LeastPairs is the least number of instances for a verdict. Two rules that are equally good differ in the same direction on
+// all of n instances with probability 2^(1−n), which is below 5 % from 6 on; the bootstrap of fewer pairs knows no better.
+const LeastPairs = 6
+
 // A Paired compares a learned rule with the best hand-designed rule, instance by instance. Both ran on the same
 // instances. So the differences in difficulty between instances cancel out of a paired difference. They would
 // not cancel out of two separate intervals.
@@ -36,8 +40,8 @@ type Paired struct {
 	Difference     Number    `json:"difference"`
 	DifferenceCI95 [2]Number `json:"difference_ci95"`
 	// Verdict is Won or Lost if one of the two rules diverged on fewer instances, or if neither diverged and
-	// the interval of the difference excludes zero. Otherwise it is Undecided. Comparison.Diverged returns
-	// the numbers of divergences.
+	// the interval of the difference, over LeastPairs instances or more, excludes zero. Otherwise it is Undecided.
+	// Comparison.Diverged returns the numbers of divergences.
 	Verdict string `json:"verdict"`
 }
 
@@ -137,6 +141,7 @@ func PairOf(a, b Result, seed uint64) Paired {
 	switch d := p.DifferenceCI95; {
 	case !d[0].Finite() || !d[1].Finite(): // sums beyond float64
 		return p.unknown()
+	case n < LeastPairs:
 	case d[1] < 0:
 		p.Verdict = Won
 	case d[0] > 0:

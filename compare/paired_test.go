@@ -178,9 +178,25 @@ func TestPairsAreResampledLikeMeans(t *testing.T) {
 	}
 }
 
+// Of fewer pairs than LeastPairs there is no verdict, however clear they are. Of so many there is.
+func TestFewPairsHaveNoVerdict(t *testing.T) {
+	var a, b []float64
+	for n := 1; n <= compare.LeastPairs+1; n++ {
+		a, b = append(a, 1+0.01*float64(n)), append(b, 2)
+		p := compare.PairOf(result("a", compare.Learned, a...), result("b", compare.Baseline, b...), 1)
+		want := compare.Won
+		if n < compare.LeastPairs {
+			want = compare.Undecided
+		}
+		if p.Verdict != want || !(p.RatioCI95[1] < 0.6) {
+			t.Errorf("%d pairs: %s, ratio %v", n, p.Verdict, p.RatioCI95)
+		}
+	}
+}
+
 // If the sum of the losses is not positive, there is no ratio, and the difference decides.
 func TestLossesThatAreNotPositiveHaveNoRatio(t *testing.T) {
-	cmp := compare.Comparison{Runs: 3, Rules: []compare.Result{result("a", compare.Learned, -5, -4, -3), result("b", compare.Baseline, -2, 0, 2)}}
+	cmp := compare.Comparison{Runs: 6, Rules: []compare.Result{result("a", compare.Learned, -5, -4, -3, -5, -4, -3), result("b", compare.Baseline, -2, 0, 2, -2, 0, 2)}}
 	cmp.Pair()
 	p := cmp.Paired[0]
 	if p.Ratio.Finite() || p.Verdict != compare.Won || p.Difference != -4 || !(p.DifferenceCI95[0] < -4 && p.DifferenceCI95[1] < 0) {

@@ -38,7 +38,7 @@ func (l *sweepLog) compare(cell int) {
 		c.Rules = append(c.Rules, ruleOf(r))
 		for _, b := range records {
 			if p, ok := r.Paired[b.Rule.Name]; ok && b.Rule.Kind == compare.Baseline {
-				c.Pairs = append(c.Pairs, pairOf(r, b.Rule.Name, p))
+				c.Pairs = append(c.Pairs, pairOf(r, b, p))
 			}
 		}
 	}
@@ -49,25 +49,39 @@ func (l *sweepLog) compare(cell int) {
 
 func ruleOf(r results.Record) Rule {
 	found := r.Result()
-	return Rule{
-		Name: clean(r.Rule.Name, maxName), Learned: r.Rule.Kind == compare.Learned, LearningRate: (*Num)(r.Rule.LearningRate),
+	rule := Rule{
+		Name: clean(r.Rule.Name, maxName), Learned: r.Rule.Kind == compare.Learned, LearningRate: (*Num)(r.Rule.LearningRate), Multiplier: (*Num)(r.Rule.Multiplier),
 		Tuned: clean(r.Rule.Tuned, maxName), Source: clean(r.Rule.Source, maxName), Digest: clean(r.Rule.Digest, maxName),
 		MeanLoss: number(found.MeanLoss), FinalLoss: number(found.FinalLoss), Diverged: r.Diverged, Runs: r.Runs,
 		MeanLossCI: [2]Num{nan, nan}, Curve: thin(r.CurveSteps, r.Curve, r.CurveCI95, cellPoints),
 	}
+	rule.setTime(r.StepTime)
+	return rule
 }
 
-// pairOf returns the comparison of a learned rule with a hand-designed one, from the learned rule's record.
-func pairOf(r results.Record, baseline string, found results.Ratio) Pair {
+// pairOf returns the comparison of a learned rule with a hand-designed one, from their records.
+func pairOf(r, baseline results.Record, found results.Ratio) Pair {
 	p := Pair{
-		Learned: clean(r.Rule.Name, maxName), Baseline: clean(baseline, maxName),
+		Learned: clean(r.Rule.Name, maxName), Baseline: clean(baseline.Rule.Name, maxName),
 		Ratio: number(found.Ratio), CI95: [2]Num{number(found.CI95[0]), number(found.CI95[1])}, Verdict: found.Verdict,
 	}
-	if s, ok := r.SpeedUp[baseline]; ok {
+	if s, ok := r.SpeedUp[baseline.Rule.Name]; ok {
 		factor := Num(s.Factor)
 		p.SpeedUp, p.Censored = &factor, s.Censored
+		own, other := ruleTime(r), ruleTime(baseline)
+		if own != nil && other != nil {
+			inTime := Num(s.Factor * other.Seconds() / own.Seconds())
+			p.InTime = &inTime
+		}
 	}
 	return p
+}
+
+// ruleTime is the time of a step of a record's rule, nil if it is not known.
+func ruleTime(r results.Record) *compare.StepTime {
+	var rule Rule
+	rule.setTime(r.StepTime)
+	return rule.stepTime()
 }
 
 // findings sums up a sweep: each learned rule against each hand-designed one, over all cells.
@@ -75,7 +89,7 @@ func (s *Sweep) findings() []Finding {
 	type sum struct {
 		learned, baseline string
 		won, lost, open   int
-		speedUps          []results.SpeedUp
+		speedUps, inTime  []results.SpeedUp
 		worst             *Pair
 		where             string
 	}
@@ -100,6 +114,9 @@ func (s *Sweep) findings() []Finding {
 			}
 			if p.SpeedUp != nil && p.SpeedUp.finite() {
 				x.speedUps = append(x.speedUps, results.SpeedUp{Factor: float64(*p.SpeedUp), Censored: p.Censored})
+				if p.InTime != nil && p.InTime.finite() {
+					x.inTime = append(x.inTime, results.SpeedUp{Factor: float64(*p.InTime), Censored: p.Censored})
+				}
 			}
 			if x.worst == nil || worse(*p, *x.worst) {
 				x.worst, x.where = p, c.Name
@@ -119,7 +136,11 @@ func (s *Sweep) findings() []Finding {
 			f.Verdict = open
 		}
 		if median, ok := results.MedianOf(x.speedUps); ok {
-			f.Text += fmt.Sprintf(" Median speed-up: %s the steps.", median)
+			f.Text += fmt.Sprintf(" Median speed-up: %s the steps", median)
+			if inTime, ok := results.MedianOf(x.inTime); ok {
+				f.Text += fmt.Sprintf(", %s the wall time", inTime)
+			}
+			f.Text += "."
 		}
 		if x.worst.Ratio.finite() {
 			f.Text += fmt.Sprintf(" Worst cell: %s, %s × its mean loss (%s).", x.where, digits(x.worst.Ratio), x.worst.Verdict)

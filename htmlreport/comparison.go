@@ -25,6 +25,7 @@ type Rule struct {
 	Name         string `json:"name"`
 	Learned      bool   `json:"learned,omitempty"`
 	LearningRate *Num   `json:"learning_rate,omitempty"`
+	Multiplier   *Num   `json:"multiplier,omitempty"`
 	Tuned        string `json:"tuned,omitempty"`
 	Source       string `json:"source,omitempty"`
 	Digest       string `json:"digest,omitempty"`
@@ -35,6 +36,8 @@ type Rule struct {
 	Runs         int    `json:"runs"`
 	ValidLoss    *Num   `json:"valid_loss,omitempty"`
 	TestAccuracy *Num   `json:"test_accuracy,omitempty"`
+	Gradient     *Num   `json:"gradient_seconds,omitempty"` // of a step
+	Update       *Num   `json:"update_seconds,omitempty"`
 	Curve        *Curve `json:"curve,omitempty"`
 }
 
@@ -100,18 +103,40 @@ func decodeResult(data []byte) (*result, error) {
 	}
 	for _, p := range c.Paired {
 		r.findings = append(r.findings, pairedFinding(p, c))
+		if f, ok := timeFinding(p, r.comparison.Rules); ok {
+			r.findings = append(r.findings, f)
+		}
 	}
 	return r, nil
 }
 
 func newRule(r compare.Result, runs int) Rule {
-	return Rule{
-		Name: clean(r.Name, maxName), Learned: r.Kind == compare.Learned, LearningRate: (*Num)(r.LearningRate),
+	rule := Rule{
+		Name: clean(r.Name, maxName), Learned: r.Kind == compare.Learned, LearningRate: (*Num)(r.LearningRate), Multiplier: (*Num)(r.Multiplier),
 		MeanLoss: number(r.MeanLoss), MeanLossCI: [2]Num{number(r.MeanLossCI95[0]), number(r.MeanLossCI95[1])},
 		FinalLoss: number(r.FinalLoss), Diverged: r.Diverged, Runs: runs,
 		ValidLoss: (*Num)(r.ValidLoss), TestAccuracy: (*Num)(r.TestAccuracy),
 		Curve: thin(nil, r.Curve, r.CurveCI95, curvePoints),
 	}
+	rule.setTime(r.StepTime)
+	return rule
+}
+
+// setTime sets the time of a step. Times that no clock measures are left out.
+func (r *Rule) setTime(s *compare.StepTime) {
+	if s == nil || !(s.Gradient >= 0) || !(s.Update >= 0) || !(s.Seconds() > 0) || !compare.Number(s.Seconds()).Finite() {
+		return
+	}
+	gradient, update := Num(s.Gradient), Num(s.Update)
+	r.Gradient, r.Update = &gradient, &update
+}
+
+// stepTime is the time of a step, nil if it is not known.
+func (r *Rule) stepTime() *compare.StepTime {
+	if r.Gradient == nil || r.Update == nil {
+		return nil
+	}
+	return &compare.StepTime{Gradient: float64(*r.Gradient), Update: float64(*r.Update)}
 }
 
 func number(x compare.Number) Num { return Num(x) }

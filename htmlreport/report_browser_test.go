@@ -48,6 +48,12 @@ func TestReportOfARunInABrowser(t *testing.T) {
 	p.want(`document.querySelector(".problems").textContent.includes("diverged in 1 of 20 runs")`, "what went wrong")
 	p.want(`document.body.textContent.includes("metaopt meta-train --task quadratic")`, "the command")
 
+	// Loss against wall time: a step of the learned rule takes 10 ms, one of the others 2.5 ms.
+	p.want(`[...document.querySelectorAll(".findings li")].some((f) => f.textContent === "A step of learned takes 4 × as long as one of nesterov, on one core; the update is 80% of it.")`, "what a step costs")
+	p.want(`[...document.querySelectorAll("tr")].some((r) => /^learned.*0\/201080 %$/.test(r.textContent)) && [...document.querySelectorAll("tr")].some((r) => /^sgd.*0\/20––$/.test(r.textContent))`, "times are in the table")
+	p.want(`/adam ends at .* \(ms 250\).*$/.test(document.querySelector('[aria-label*="against wall time"].plot').getAttribute("aria-label"))`, "adam's curve ends after 250 ms")
+	p.want(`/learned ends at .* \(ms 1000\)/.test(document.querySelector('[aria-label*="against wall time"].plot').getAttribute("aria-label"))`, "the learned rule's after a second")
+
 	// Mouse and keyboard can hide and show a rule.
 	p.click(`//button[contains(@class, "rule")][contains(., "learned")]`)
 	p.want(learnedLight+" === 0", "a click takes the learned rule away")

@@ -51,6 +51,24 @@ func pairedFinding(p compare.Paired, c *compare.Comparison) Finding {
 	return f
 }
 
+// timeFinding says how long the steps of a pair's rules take; ok is false if that is not known.
+func timeFinding(p compare.Paired, rules []Rule) (f Finding, ok bool) {
+	var own, other *compare.StepTime
+	for i := range rules {
+		switch r := &rules[i]; {
+		case r.Learned && r.Name == clean(p.Name, maxName):
+			own = r.stepTime()
+		case !r.Learned && r.Name == clean(p.Against, maxName):
+			other = r.stepTime()
+		}
+	}
+	if own == nil || other == nil {
+		return f, false
+	}
+	return Finding{Text: fmt.Sprintf("A step of %s takes %.3g × as long as one of %s, on one core; the update is %.0f%% of it.",
+		clean(p.Name, maxName), own.Seconds()/other.Seconds(), clean(p.Against, maxName), 100*own.Share())}, true
+}
+
 // runFindings returns the findings of a run: the results of its comparison and the state of its trainings.
 func runFindings(run *Run, r *result) []Finding {
 	var out []Finding

@@ -55,6 +55,8 @@ type Pair struct {
 	// SpeedUp and Censored are the fields Factor and Censored of results.SpeedUp. SpeedUp is nil if there is none.
 	SpeedUp  *Num `json:"speed_up,omitempty"`
 	Censored bool `json:"censored,omitempty"`
+	// InTime is the speed-up in wall time, nil if it is not known.
+	InTime *Num `json:"speed_up_in_time,omitempty"`
 }
 
 // Bounds on what a page shows of a sweep.

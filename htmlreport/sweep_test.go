@@ -53,7 +53,7 @@ func TestASweepIsRead(t *testing.T) {
 	if p.Baseline != "adam" || p.Verdict != won || fmt.Sprintf("%.4f", p.Ratio) != "0.5556" || p.SpeedUp == nil || *p.SpeedUp != 4 || p.Censored {
 		t.Errorf("pair %+v", p)
 	}
-	wantTexts(t, s, "[mixed] mlp against adam in 29 cells: won 13, lost 16, open 0. Median speed-up: at least 2.11× the steps. Worst cell: units 40, steps 10000, activation sigmoid, by the runs that diverged (lost).",
+	wantTexts(t, s, "[mixed] mlp against adam in 29 cells: won 13, lost 16, open 0. Median speed-up: at least 2.11× the steps, at least 0.527× the wall time. Worst cell: units 40, steps 10000, activation sigmoid, by the runs that diverged (lost).",
 		"29 of 30 cells have results.",
 		"units 40, steps 10000, activation sigmoid: mlp diverged in 2 of 8 runs: instance 0: loss not finite at step 12")
 }

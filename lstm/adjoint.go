@@ -17,11 +17,14 @@ type Adjoint struct {
 // ∇f_0(θ_0) … ∇f_K(θ_K) of n coordinates each. weights are w_1 … w_K; nil means
 // all 1. The work is spread over GOMAXPROCS goroutines; the result does not
 // depend on their number. Wrong lengths panic.
-func (a *Adjoint) Unroll(dphi []float64, start *State, grads [][]float32, weights []float64) {
+//
+// contexts are State.Context after each of the K updates. They count as constants too. For a network without eyes
+// contexts is nil.
+func (a *Adjoint) Unroll(dphi []float64, start *State, grads, contexts [][]float32, weights []float64) {
 	if len(grads) == 0 {
 		panic(errWindow)
 	}
-	a.a.run(dphi, &start.s, grads[:len(grads)-1], grads[1:], weights, nil, nil)
+	a.a.run(dphi, &start.s, grads[:len(grads)-1], contexts, grads[1:], weights, nil, nil)
 }
 
 // Step goes backwards through one update: the update that the network makes in state
@@ -33,11 +36,12 @@ func (a *Adjoint) Unroll(dphi []float64, start *State, grads [][]float32, weight
 //	mu    = ∂u/∂sᵀ λ + ∂S/∂sᵀ μ
 //	dgrad = ∂u/∂gᵀ λ + ∂S/∂gᵀ μ
 //
-// mu has the layout of a state; NewState makes one that is 0. With Step a caller can
+// context is State.Context after the update, which counts as a constant: nil for a network without eyes. mu has the
+// layout of a state: a Clone that was set to Zero. With Step a caller can
 // differentiate an unroll through the gradients too. Wrong lengths panic.
-func (a *Adjoint) Step(dphi []float64, start *State, grad, lambda []float32, mu *State, dgrad []float32) {
+func (a *Adjoint) Step(dphi []float64, start *State, grad, context, lambda []float32, mu *State, dgrad []float32) {
 	one := &a.a.one
-	one[0][0], one[1][0] = grad, lambda
-	a.a.run(dphi, &start.s, one[0][:], one[1][:], nil, &mu.s, dgrad)
-	one[0][0], one[1][0] = nil, nil
+	one[0][0], one[1][0], one[2][0] = grad, lambda, context
+	a.a.run(dphi, &start.s, one[0][:], one[2][:], one[1][:], nil, &mu.s, dgrad)
+	one[0][0], one[1][0], one[2][0] = nil, nil, nil
 }

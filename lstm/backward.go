@@ -2,6 +2,7 @@ package lstm
 
 import (
 	"learnedopt/internal/fan"
+	"learnedopt/internal/gemm"
 	"learnedopt/internal/simd"
 )
 
@@ -10,9 +11,9 @@ import (
 // is therefore the same for any number of cores.
 const maxSlots = 64
 
-// slotsFor returns the number of partial sums for n coordinates. Adding up one sum
+// slotsFor returns the number of partial sums for a number of blocks. Adding up one sum
 // costs a few per cent of the work on a block, so there is one sum for two blocks or more.
-func slotsFor(n int) int { return min(maxSlots, (blocks(n)+1)/2) }
+func slotsFor(blocks int) int { return min(maxSlots, (blocks+1)/2) }
 
 // adjoint computes meta-gradients by block replay. For each block it runs the K steps
 // again from the state at the window's start, records them, and goes through the
@@ -24,14 +25,20 @@ type adjoint[T simd.Float] struct {
 	work  []*workspace[T]
 	slots [][]float64
 
+	orthogonalizer gemm.Orthogonalizer[T]
+	do, dm         []T // adjoints of the orthogonal directions and of the momentum that they are computed from
+
 	// Arguments of the call in progress.
-	start *state[T]
-	grads [][]T
-	seeds [][]T
-	w     []float64
-	mu    *state[T]
-	dgrad []T
-	one   [2][1][]T // gradient and seed of a window of one step, kept here so that Step does not allocate
+	start    *state[T]
+	grads    [][]T
+	contexts [][]T
+	seeds    [][]T
+	w        []float64
+	mu       *state[T]
+	dgrad    []T
+	now      []glance[T] // for each step of the window and each part
+	biases   []T
+	one      [3][1][]T // gradient, seed and context of a window of one step, kept here so that Step does not allocate
 }
 
 // workspace is one worker's memory.
@@ -39,8 +46,11 @@ type workspace[T simd.Float] struct {
 	rec  []T // records of the window's steps
 	mu   []T // adjoint of a block's state
 	dx   []T // adjoint of a map's input
+	dn   []T // adjoint of the directions
 	dphi []T // the blocks' part of the meta-gradient, in partial sums
 	row  []T // gradients or seeds of a block
+	du   []T // adjoint of the update, before the scale
+	dg   []T // adjoint of a block's gradients
 }
 
 func (a *adjoint[T]) bind(c *core[T]) {
@@ -71,17 +81,17 @@ func (a *adjoint[T]) bind(c *core[T]) {
 // The network makes the updates u_k from state start and the gradients grads[k],
 // which count as constants. A nil w means 1 everywhere; a nil mu means 0. Otherwise
 // mu is overwritten with the adjoint of start. If dgrad is not nil, K must be
-// 1, and dgrad is overwritten with the adjoint of grads[0].
-func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w []float64, mu *state[T], dgrad []T) {
+// 1, and dgrad is overwritten with the adjoint of grads[0]. contexts are what a network with eyes saw at the K steps.
+func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, contexts, seeds [][]T, w []float64, mu *state[T], dgrad []T) {
 	steps := len(grads)
 	switch {
 	case len(dphi) != start.c.size:
 		panic(errPhi)
-	case len(seeds) != steps || (w != nil && len(w) != steps):
+	case len(seeds) != steps || (w != nil && len(w) != steps) || start.c.cfg.eyes() && len(contexts) != steps:
 		panic(errWindow)
 	case dgrad != nil && steps != 1:
 		panic(errTwice)
-	case dgrad != nil && len(dgrad) != start.n, mu != nil && mu.n != start.n:
+	case dgrad != nil && len(dgrad) != start.n, mu != nil && !mu.fits(start):
 		panic(errLength)
 	}
 	for t := range grads {
@@ -90,8 +100,9 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 		}
 	}
 	a.bind(start.c)
-	a.start, a.grads, a.seeds, a.w, a.mu, a.dgrad = start, grads, seeds, w, mu, dgrad
-	slots := slotsFor(start.n)
+	a.start, a.grads, a.contexts, a.seeds, a.w, a.mu, a.dgrad = start, grads, contexts, seeds, w, mu, dgrad
+	a.look(contexts, steps)
+	slots := slotsFor(start.blocks())
 	workers := min(fan.Workers(), slots)
 	for len(a.slots) < slots {
 		a.slots = append(a.slots, make([]float64, a.c.size))
@@ -99,6 +110,7 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 	for len(a.work) < workers {
 		a.work = append(a.work, &workspace[T]{
 			mu: make([]T, a.c.stateSize), dx: make([]T, a.c.widest()*lanes), dphi: make([]T, a.c.size*a.c.k.Parts), row: make([]T, lanes),
+			dn: make([]T, simd.Directions*lanes), du: make([]T, lanes), dg: make([]T, lanes),
 		})
 	}
 	for _, ws := range a.work[:workers] {
@@ -106,18 +118,60 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, seeds [][]T, w 
 			ws.rec = a.c.newRecord(steps)
 		}
 	}
+	if dgrad != nil && a.c.cfg.Orthogonal {
+		a.throughOrthogonal()
+	}
 	a.fan.Run(slots, workers)
 	for _, slot := range a.slots[:slots] {
 		for i, d := range slot {
 			dphi[i] += d
 		}
 	}
-	a.start, a.grads, a.seeds, a.w, a.mu, a.dgrad = nil, nil, nil, nil, nil, nil
+	a.start, a.grads, a.contexts, a.seeds, a.w, a.mu, a.dgrad = nil, nil, nil, nil, nil, nil, nil
+}
+
+// throughOrthogonal computes the adjoint of the momentum that Orthogonal takes at the only step. It needs the updates'
+// adjoint alone, so that blocks stay independent.
+func (a *adjoint[T]) throughOrthogonal() {
+	s := a.start
+	_, f := s.ofOrthogonal(a.contexts[0])
+	a.do, a.dm = resized(a.do, s.n), resized(a.dm, s.n)
+	w := T(1)
+	if a.w != nil {
+		w = T(a.w[0])
+	}
+	for i, seed := range a.seeds[0] {
+		a.do[i] = T(w*seed) * f[i]
+	}
+	for k := range s.parts {
+		s.orthogonalizeAdjoint(a.dm, a.do, &s.parts[k], a.grads[0], &a.orthogonalizer)
+	}
+}
+
+// look prepares the glances of all steps.
+func (a *adjoint[T]) look(contexts [][]T, steps int) {
+	parts, c := len(a.start.parts), a.c
+	a.now = resized(a.now, steps*parts)
+	out := c.maps[0].out
+	if c.cfg.eyes() && len(a.biases) < steps*parts*out {
+		a.biases = make([]T, steps*parts*out)
+	}
+	for t := range steps {
+		now := c.tick(a.start.steps + t + 1)
+		if !c.cfg.eyes() {
+			a.now[t].tick = now
+			continue
+		}
+		if len(contexts[t]) != a.start.seen() {
+			panic(errContext)
+		}
+		c.glances(a.now[t*parts:(t+1)*parts], now, contexts[t], a.biases[t*parts*out:])
+	}
 }
 
 // slot computes partial sum i: the meta-gradient of its blocks.
 func (a *adjoint[T]) slot(worker, i int) {
-	n, slots := blocks(a.start.n), slotsFor(a.start.n)
+	n, slots := a.start.blocks(), slotsFor(a.start.blocks())
 	sum, ws := a.slots[i], a.work[worker]
 	clear(sum)
 	steps := 0
@@ -145,11 +199,22 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		}
 		return record(t - 1), &c.rec
 	}
+	first, live := a.start.lanesOf(b)
+	lanesOf := func(x []T) []T { return gather(ws.row, x[first:first+live]) }
+	orthogonal := func(t int) []T {
+		if !c.cfg.Orthogonal {
+			return nil
+		}
+		o, _ := a.start.ofOrthogonal(a.contexts[t])
+		return lanesIn(o, first, live)
+	}
+	look := func(t int) *glance[T] { return &a.now[t*len(a.start.parts)+a.start.partOf[b]] }
 	for t := range steps {
 		prev, from := before(t)
-		c.forward(record(t), prev, from, record(t), &c.rec, gather(ws.row, a.grads[t], b), a.tick(t))
+		c.forward(record(t), prev, from, record(t), &c.rec, lanesOf(a.grads[t]), look(t))
+		c.recordContext(record(t), look(t))
 		if c.cfg.Readout != Linear { // the adjoint of Linear does not need y
-			c.readOut(record(t))
+			c.readOut(record(t), look(t), orthogonal(t), nil)
 		}
 	}
 
@@ -163,20 +228,31 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		if a.w != nil {
 			w = T(a.w[t])
 		}
-		for l, s := range gather(ws.row, a.seeds[t], b) {
+		for l, s := range lanesOf(a.seeds[t]) {
 			lambda[l] += w * s
 		}
 		prev, from := before(t)
-		dx := a.step(ws, record(t), prev, from, &lambda, a.tick(t).scale)
+		dx := a.step(ws, record(t), prev, from, &lambda, look(t).scale, orthogonal(t))
 		if a.dgrad != nil {
-			var dg [lanes]T
+			dg, g := ws.dg, lanesOf(a.grads[t])
+			clear(dg)
 			var m, v, dm, dv []T
 			if c.cfg.Inputs&RNNProp != 0 {
 				m, v = record(t)[c.rec.m:], record(t)[c.rec.v:]
 				dm, dv = ws.mu[c.state.m:], ws.mu[c.state.v:]
 			}
-			c.pre.adjoint(dg[:], dx, gather(ws.row, a.grads[t], b), m, v, dm, dv, a.tick(t).corr)
-			copy(a.dgrad[b*lanes:min((b+1)*lanes, len(a.dgrad))], dg[:])
+			c.pre.adjoint(dg, dx, g, m, v, dm, dv, look(t).corr)
+			if c.cfg.Inputs&Momenta != 0 {
+				if c.cfg.Orthogonal {
+					const keep, take = orthogonalMomentum, 1 - orthogonalMomentum
+					for l, d := range a.dm[first : first+live] {
+						dg[l] += T(take * d)
+						ws.mu[c.state.moments+l] += T(keep * d)
+					}
+				}
+				a.momenta(dg, dx, ws, record(t), g, look(t))
+			}
+			copy(a.dgrad[first:first+live], dg)
 		}
 	}
 	if a.mu != nil {
@@ -188,18 +264,46 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	}
 }
 
-func (a *adjoint[T]) tick(t int) tick[T] { return a.c.tick(a.start.steps + t + 1) }
+// momenta adds the momenta's part to the adjoint of a gradient.
+func (a *adjoint[T]) momenta(dg, dx []T, ws *workspace[T], rec, g []T, now *glance[T]) {
+	c := a.c
+	dn := ws.dn
+	if c.cfg.Readout != Mix {
+		dn = nil
+	}
+	dx = dx[(c.features-Momenta.features())*lanes:]
+	c.k.MomentaAdjoint(dg, dx, dn, rec[c.recN:], g, rec[c.rec.moments:], ws.mu[c.state.moments:], now.corrs[:], now.inv)
+}
 
 // step goes backwards through one recorded step of one block. The step began in the state
-// before, and scale is its read-out's scale. lambda is the adjoint of θ after the step.
+// before, scale is its read-out's scale, and orthogonal are the live lanes' orthogonals. lambda is the adjoint of θ after the step.
 // ws.mu is the adjoint of the state: on entry after the step, on return before it. step
 // returns the adjoint of the features, or nil if no caller needs it.
-func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T, scale T) []T {
+func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T, scale T, orthogonal []T) []T {
 	c := a.c
 	outs := c.read.out
-	dy, y := rec[c.read.recOut:][:outs*lanes], rec[c.recY:][:outs*lanes]
+	dy, y := rec[c.read.recOut:][:outs*lanes], rec[c.recY:]
+	if c.cfg.Readout == Mix {
+		for l, s := range lambda {
+			ws.du[l] = scale * s
+		}
+		dn := ws.dn
+		if a.dgrad == nil {
+			dn = nil
+		}
+		c.k.MixAdjoint(dy, dn, ws.du, y, rec[c.recZ:], rec[c.recN:])
+		if orthogonal != nil {
+			size, weight := rec[c.recZ+simd.Mixed*lanes:], dy[(simd.Mixed+1)*lanes:][:lanes]
+			clear(weight)
+			for l, o := range orthogonal {
+				weight[l] = T(ws.du[l]*size[l]) * o
+			}
+		}
+	}
 	for l, s := range lambda {
-		dy[l] = scale * s
+		if c.cfg.Readout != Mix {
+			dy[l] = scale * s
+		}
 		switch c.cfg.Readout {
 		case Tanh:
 			dy[l] *= 1 - y[l]*y[l]
@@ -219,7 +323,7 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 	}
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		m := c.layers[i]
-		below := m.in - c.cfg.Hidden
+		below := m.in - m.context - c.cfg.Hidden
 		trans := a.trans[maps-1-len(c.layers)+i]
 		dz, dh := rec[m.recOut:], ws.mu[c.state.h[i]:][:n]
 		c.k.CellAdjoint(dz, before[from.c[i]:], rec[c.recTanh[i]:], dh, ws.mu[c.state.c[i]:], c.cfg.Hidden)

@@ -16,7 +16,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+
+	"learnedopt/internal/simd"
 )
 
 // Inputs is the set of features that the network reads. Sets combine with |.
@@ -43,52 +46,77 @@ const (
 	//
 	//	(ln(t)/5 - 1, 1/t)
 	Clock
+	// Momenta is what optimizers of many kinds read of a coordinate, six features that stay the same if all gradients
+	// change their sign or are multiplied by a constant. With averages m of g, β = 0.9, 0.99 and 0.999, averages v and v' of
+	// g², β = 0.999 and 0.95, all unbiased, and s = sgn m of β = 0.9:
+	//
+	//	s·g/√v,  s·m̂/√v for the three m,  s·m̂/√v' for β = 0.9,  (√v−√V)/(√v+√V)
+	//
+	// V is the mean of v over the tensor.
+	Momenta
 	inputsEnd
 )
 
-var inputNames = []string{"raw", "logsign", "rnnprop", "clock"}
+var inputNames = []string{"raw", "logsign", "rnnprop", "clock", "momenta"}
 
 // String returns the set as "logsign+rnnprop"; the empty set is "".
-func (in Inputs) String() string {
-	var names []string
-	for i, name := range inputNames {
-		if in&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, "+")
-}
+func (in Inputs) String() string { return joined(uint8(in), inputNames) }
 
 // ParseInputs is the inverse of String.
 func ParseInputs(s string) (Inputs, error) {
-	var in Inputs
-	for name := range strings.SplitSeq(s, "+") {
-		bit := Inputs(0)
-		for i, known := range inputNames {
-			if name == known {
-				bit = 1 << i
-			}
-		}
-		if bit == 0 || in&bit != 0 {
-			return 0, fmt.Errorf("lstm: unknown inputs %q; use %s, or several joined by +", s, strings.Join(inputNames, ", "))
-		}
-		in |= bit
+	set, ok := parseJoined(s, inputNames)
+	if !ok {
+		return 0, fmt.Errorf("lstm: unknown inputs %q; use %s, or several joined by +", s, strings.Join(inputNames, ", "))
 	}
-	return in, nil
+	return Inputs(set), nil
+}
+
+// joined returns the names of the bits of a set, joined by +.
+func joined(set uint8, names []string) string {
+	var in []string
+	for i, name := range names {
+		if set&(1<<i) != 0 {
+			in = append(in, name)
+		}
+	}
+	return strings.Join(in, "+")
+}
+
+// parseJoined is the inverse of joined. ok is false if a name is unknown or there twice.
+func parseJoined(text string, names []string) (set uint8, ok bool) {
+	for name := range strings.SplitSeq(text, "+") {
+		i := slices.Index(names, name)
+		if i < 0 || set&(1<<i) != 0 {
+			return 0, false
+		}
+		set |= 1 << i
+	}
+	return set, true
+}
+
+// outputs returns the number of outputs of the last map that the read-out needs.
+func (r Readout) outputs() int {
+	switch r {
+	case Exp:
+		return 2
+	case Mix:
+		return simd.Mixed + 1
+	}
+	return 1
 }
 
 // outputs returns the number of outputs of the network's last map.
-func (r Readout) outputs() int {
-	if r == Exp {
-		return 2
+func (c Config) outputs() int {
+	if c.Orthogonal {
+		return c.Readout.outputs() + 1
 	}
-	return 1
+	return c.Readout.outputs()
 }
 
 // features returns the number of features.
 func (in Inputs) features() int {
 	n := 0
-	for i, width := range [...]int{1, 2, 2, 2} {
+	for i, width := range [...]int{1, 2, 2, 2, simd.MomentaRows} {
 		if in&(1<<i) != 0 {
 			n += width
 		}
@@ -108,12 +136,21 @@ const (
 	// of its length, as in Metz et al. 2020 (arXiv:2009.11243). Small and large
 	// updates are equally easy to express.
 	Exp
+	// Mix is a sum of normalized gradients and momenta with weights that the network chooses, times a size that it
+	// chooses too. With (a, z) = W·h + b:
+	//
+	//	u = scale·E(z)·(a_1 g/√v + a_2 m̂/√v + a_3 m̂_{.99}/√v + a_4 m̂/√v' + a_5 m̂/√V),   E(z) = (z + √(z²+1))²
+	//
+	// The averages are those of Momenta, which it needs. If the network has no inputs but Momenta, the update is odd in
+	// the gradients. A coordinate that never had a gradient never moves, and one whose gradients have become 0 comes to
+	// rest.
+	Mix
 	readoutEnd
 )
 
-var readoutNames = []string{"linear", "tanh", "exp"}
+var readoutNames = []string{"linear", "tanh", "exp", "mix"}
 
-// String returns "linear", "tanh" or "exp".
+// String returns "linear", "tanh", "exp" or "mix".
 func (r Readout) String() string {
 	if r >= readoutEnd {
 		return fmt.Sprintf("readout(%d)", uint8(r))
@@ -128,7 +165,7 @@ func ParseReadout(s string) (Readout, error) {
 			return Readout(i), nil
 		}
 	}
-	return 0, fmt.Errorf("lstm: unknown read-out %q; use linear, tanh or exp", s)
+	return 0, fmt.Errorf("lstm: unknown read-out %q; use linear, tanh, exp or mix", s)
 }
 
 // Config is the shape of a network. The zero value is the network of
@@ -147,6 +184,21 @@ type Config struct {
 	// With a large P the network can distinguish small gradients; with a small SignP
 	// the second feature stays proportional to g over a wider range. Default P.
 	SignP float64
+	// Context is what the network reads of the tensor and of the run. Default 0: nothing.
+	Context Context
+	// FanIn divides the updates of a tensor by r = inputs·rms(x)/248 if r ≥ 1, and by √r otherwise. inputs is the fan-in of
+	// the tensor's layer and x are the layer's inputs, see NormContext; inputs·rms(x) is the distance by which a unit of
+	// update moves the layer's outputs. For biases and tensors about which nothing is known, it counts as 32. (After Yang
+	// et al. 2022, arXiv:2203.03466; the root was measured: with r itself, a new network's first steps are too large for
+	// layers with few inputs.)
+	FanIn bool
+	// Orthogonal adds a direction to Mix: a_7·√l·O(0.9 m + 0.1 g) for matrices and convolutions, where m is the average of the
+	// last ten gradients, this step's included, O is gemm.Orthogonalizer's approximation of the nearest matrix with
+	// orthogonal rows or columns, and l is the matrix's longer side, so that the root mean square of the direction is about
+	// 1. E multiplies it too. For other tensors it is 0. This is Muon's direction (Jordan et al. 2024) with μ = 0.9: it
+	// takes the correlations between the inputs of a layer into account, which no coordinate sees. Where a coordinate never
+	// had a gradient, O is replaced by 0.
+	Orthogonal bool
 	// Dense is the width of a fully connected layer with ELU activation
 	// between the features and the first LSTM layer, as in the code of Lv et
 	// al. 2017. Default 0: no such layer.
@@ -211,6 +263,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("lstm: p of log-and-sign is %v; it must be in (0, %d]", c.P, maxP)
 	case !(c.SignP > 0 && c.SignP <= maxP):
 		return fmt.Errorf("lstm: p of log-and-sign's sign is %v; it must be in (0, %d]", c.SignP, maxP)
+	case c.Context >= contextEnd:
+		return fmt.Errorf("lstm: unknown bits in context %#x", uint8(c.Context))
+	case c.Readout == Mix && c.Inputs&Momenta == 0:
+		return errors.New("lstm: the read-out mix combines the momenta; add momenta to the inputs")
+	case c.Orthogonal && c.Readout != Mix:
+		return errors.New("lstm: the orthogonal direction belongs to the read-out mix; choose this read-out")
 	case c.Dense < 0 || c.Dense > maxHidden:
 		return fmt.Errorf("lstm: dense layer of %d units; it must be in [0, %d]", c.Dense, maxHidden)
 	case c.NoLSTM && (c.Hidden != 0 || c.Layers != 0):

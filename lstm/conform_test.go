@@ -13,4 +13,12 @@ func TestConformance(t *testing.T) {
 		net, _ := pair(t, cfg, 2)
 		t.Run(name(cfg), func(t *testing.T) { optimizertest.Conform(t, net) })
 	}
+	for _, cfg := range sighted {
+		suite := optimizertest.Conform
+		if cfg.eyes() {
+			suite = optimizertest.ConformTensors
+		}
+		net, _ := pair(t, cfg, 2)
+		t.Run(name(cfg), func(t *testing.T) { suite(t, net) })
+	}
 }

@@ -43,17 +43,20 @@ func (c *core[T]) newRecord(steps int) []T {
 // gradients g and the block's state prev, fills the record and writes the state
 // after the step to next, which may be prev. If prev is the record of the step
 // before, that step has already written its h into this record.
-func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g []T, now tick[T]) {
+func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g []T, now *glance[T]) {
 	var mPrev, vPrev, m, v []T
 	if c.cfg.Inputs&RNNProp != 0 {
 		mPrev, vPrev = prev[from.m:][:lanes], prev[from.v:][:lanes]
 		m, v = next[to.m:][:lanes], next[to.v:][:lanes]
 	}
-	c.pre.forward(rec[c.recFeatures():], g, mPrev, vPrev, m, v, now)
+	c.pre.forward(rec[c.recFeatures():], g, mPrev, vPrev, m, v, &now.tick)
+	if c.cfg.Inputs&Momenta != 0 {
+		x := rec[c.recFeatures()+(c.features-Momenta.features())*lanes:]
+		c.k.Momenta(x, rec[c.recN:], g, prev[from.moments:], next[to.moments:], now.corrs[:], now.inv)
+	}
 	if d := c.dense; d.out > 0 {
-		w, bias := c.weights(d)
 		out := rec[c.afterDense().recIn:][:d.out*lanes]
-		c.k.MatMul(out, w, rec[d.recIn:], bias, d.out, d.out, d.in, false)
+		c.affine(out, rec, d, now)
 		for i, e := range out {
 			if e < 0 {
 				out[i] = T(math.Expm1(float64(e)))
@@ -64,21 +67,76 @@ func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g [
 		if from == &c.state {
 			copy(rec[c.ownInput(l):], prev[from.h[i]:][:c.cfg.Hidden*lanes])
 		}
-		w, bias := c.weights(l)
 		z := rec[l.recOut:]
-		c.k.MatMul(z, w, rec[l.recIn:], bias, l.out, l.out, l.in, false)
+		c.affine(z, rec, l, now)
 		c.k.Cell(z, prev[from.c[i]:], next[to.c[i]:], rec[c.recTanh[i]:], rec[c.above(i).recIn:], next[to.h[i]:], c.cfg.Hidden)
 	}
 }
 
+// affine computes the output of a map. The context's part of it is in now.bias.
+func (c *core[T]) affine(out, rec []T, m affine, now *glance[T]) {
+	w, bias := c.weights(m)
+	if m.context > 0 {
+		bias = now.bias
+	}
+	c.k.MatMul(out, w, rec[m.recIn:], bias, m.out, m.out, m.in-m.context, false)
+}
+
+// glances prepares the glances at all tensors of a step. contexts are what observe wrote; biases has room for a bias of
+// the first map for each tensor.
+func (c *core[T]) glances(dst []glance[T], now tick[T], contexts, biases []T) {
+	size, m := c.contextSize(), c.maps[0]
+	w, bias := c.weights(m)
+	w = w[(m.in-m.context)*m.out:]
+	for k := range dst {
+		context := contexts[k*size:][:size]
+		g := &dst[k]
+		*g = glance[T]{tick: now, inv: context[size-2]}
+		g.scale *= context[size-1]
+		if m.context == 0 {
+			continue
+		}
+		g.context = context[:m.context]
+		g.bias = biases[k*m.out:][:m.out]
+		copy(g.bias, bias)
+		for j, x := range g.context {
+			for i, wi := range w[j*m.out:][:m.out] {
+				g.bias[i] += x * wi
+			}
+		}
+	}
+}
+
+// recordContext writes the context into the rows of a record from which the weights' gradient is computed.
+func (c *core[T]) recordContext(rec []T, now *glance[T]) {
+	m := c.maps[0]
+	at := rec[m.recIn+(m.in-m.context)*lanes:]
+	for j, x := range now.context {
+		row := at[j*lanes:][:lanes]
+		for l := range row {
+			row[l] = x
+		}
+	}
+}
+
 // readOut completes a step: it computes the record's row y. The update is scale times y.
-// For Exp the row after y holds exp(m).
-func (c *core[T]) readOut(rec []T) {
-	w, bias := c.weights(c.read)
-	out := c.read.out
+// For Exp the row after y holds exp(m). orthogonal are the live lanes' directions of Config.Orthogonal, nil if there are
+// none. Their factors in the update are written into factors, unless it is nil.
+func (c *core[T]) readOut(rec []T, now *glance[T], orthogonal, factors []T) {
 	y := rec[c.recY:][:lanes]
-	c.k.MatMul(rec[c.recY:], w, rec[c.read.recIn:], bias, out, out, c.read.in, false)
+	c.affine(rec[c.recZ:], rec, c.read, now)
 	switch c.cfg.Readout {
+	case Mix:
+		z := rec[c.recZ:]
+		c.k.Mix(y, z, rec[c.recN:])
+		size, weight := z[simd.Mixed*lanes:], z[(simd.Mixed+1)*lanes:]
+		for l, o := range orthogonal {
+			f := T(size[l] * weight[l])
+			y[l] += T(f * o)
+			if factors != nil {
+				factors[l] = T(now.scale * f)
+			}
+		}
 	case Tanh:
 		for l, v := range y {
 			y[l] = T(math.Tanh(float64(v)))

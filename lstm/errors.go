@@ -8,4 +8,6 @@ const (
 	errWindow      = "lstm: gradients, seeds and weights of a window differ in number"
 	errPhi         = "lstm: meta-gradient length is not the number of parameters"
 	errTwice       = "lstm: adjoint of the gradient is offered for one step at a time"
+	errContext     = "lstm: contexts of a window differ from the layout of its state; pass State.Context of every step"
+	errParts       = "lstm: the coordinates of a part are not in ascending order"
 )

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"learnedopt/lstm"
+	"learnedopt/optimizer"
 )
 
 // A network that sees gradients down to e^-2 looks at three coordinates.
@@ -19,7 +20,7 @@ func ExampleProbe() {
 		probe lstm.Probe
 		a     lstm.Activity
 	)
-	updates := probe.Look(&a, net.NewState(3), []float32{0, 0.001, -4})
+	updates := probe.Look(&a, net.NewState(3), optimizer.Point{Grad: []float32{0, 0.001, -4}})
 	fmt.Printf("updates %.4f\n", updates)
 	fmt.Println(a.Coordinates, "looked at:", a.Zero, "zero,", a.Small, "small,", a.Clipped, "clipped")
 	fmt.Printf("root mean square of updates %.3f\n", math.Sqrt(a.Update2/float64(a.Coordinates)))

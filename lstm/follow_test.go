@@ -63,8 +63,8 @@ func TestFollowAgainstFiniteDifferences(t *testing.T) {
 		}
 		got, single := make([]float64, len(phi)), make([]float64, len(phi))
 		got[0], single[0] = 1, 1 // it adds
-		new(lstm.ReferenceAdjoint).Follow(got, ref.NewState(n), wide, wideSlopes)
-		new(lstm.Adjoint).Follow(single, net.NewState(n), grads, slopes)
+		new(lstm.ReferenceAdjoint).Follow(got, ref.NewState(n), wide, nil, wideSlopes)
+		new(lstm.Adjoint).Follow(single, net.NewState(n), grads, nil, slopes)
 		got[0]--
 		single[0]--
 		for i := range want {

@@ -14,6 +14,7 @@ type affine struct {
 	name    string
 	off     int
 	in, out int
+	context int // number of inputs, the last ones, that are the context
 	// recIn is where a step's record keeps the map's input, followed by a row of
 	// ones. recOut is where it keeps the adjoint of the map's output; there an LSTM
 	// layer first keeps its gates.
@@ -42,17 +43,28 @@ type geometry struct {
 	// the step. The h of that state lies in the next step's record, as its input.
 	recTanh []int
 	recY    int
+	recZ    int // the outputs of the read-out's map; with other read-outs than Mix, recY
+	recN    int // the directions of Momenta, and then the row of signs
 	rec     places
 	recSize int
 	// ones are the rows of a record that hold the constant 1.
 	ones []int
 }
 
-// places says where the rows of a state lie: h and c of each layer, m and v of RNNProp.
+// places says where the rows of a state lie: h and c of each layer, m and v of RNNProp, the moments of Momenta, and the
+// last update u, which networks with eyes keep.
 type places struct {
-	h, c []int
-	m, v int
+	h, c    []int
+	m, v    int
+	moments int
+	u       int
 }
+
+// eyes says whether the network tells tensors apart.
+func (c Config) eyes() bool { return c.Context != 0 || c.FanIn || c.Inputs&Momenta != 0 }
+
+// contextSize is the number of floats of a tensor's context: features, 1/√V, and the factor of updates.
+func (g *geometry) contextSize() int { return g.cfg.Context.features() + 2 }
 
 func newGeometry(cfg Config) *geometry {
 	cfg = cfg.WithDefaults()
@@ -68,7 +80,12 @@ func newGeometry(cfg Config) *geometry {
 		return at
 	}
 	place := func(name string, in, out, outRows int) affine {
-		m := affine{name: name, off: g.size, in: in, out: out, recIn: input(in), recOut: rec(outRows)}
+		m := affine{name: name, off: g.size, in: in, out: out}
+		if len(g.maps) == 0 {
+			m.context = cfg.Context.features()
+			m.in += m.context
+		}
+		m.recIn, m.recOut = input(m.in), rec(outRows)
 		g.size += m.size()
 		g.maps = append(g.maps, m)
 		return m
@@ -88,13 +105,29 @@ func newGeometry(cfg Config) *geometry {
 		g.stateSize += 2 * h * lanes
 		width = h
 	}
-	g.read = place("readout", width, cfg.Readout.outputs(), cfg.Readout.outputs())
-	g.recY = rec(g.read.out)
+	g.read = place("readout", width, cfg.outputs(), cfg.outputs())
+	if cfg.Readout == Mix {
+		g.recZ = rec(g.read.out)
+		g.recY = rec(1)
+	} else {
+		g.recY = rec(g.read.out)
+		g.recZ = g.recY
+	}
 	if cfg.Inputs&RNNProp != 0 {
 		g.state.m = g.stateSize
 		g.state.v = g.stateSize + lanes
 		g.stateSize += 2 * lanes
 		g.rec.m, g.rec.v = rec(1), rec(1)
+	}
+	if cfg.Inputs&Momenta != 0 {
+		g.state.moments = g.stateSize
+		g.stateSize += simd.Moments * lanes
+		g.rec.moments = rec(simd.Moments)
+		g.recN = rec(simd.Directions + 1)
+	}
+	if cfg.eyes() {
+		g.state.u = g.stateSize
+		g.stateSize += lanes
 	}
 	if g.recSize/lanes%2 == 0 {
 		// The same row of every step's record is in use at the same time. An odd
@@ -108,7 +141,7 @@ func newGeometry(cfg Config) *geometry {
 }
 
 // ownInput returns where a record keeps the h that a layer reads, after its other inputs.
-func (g *geometry) ownInput(l affine) int { return l.recIn + (l.in-g.cfg.Hidden)*lanes }
+func (g *geometry) ownInput(l affine) int { return l.recIn + (l.in-l.context-g.cfg.Hidden)*lanes }
 
 // recFeatures returns where a record keeps the features.
 func (g *geometry) recFeatures() int { return g.maps[0].recIn }

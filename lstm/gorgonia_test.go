@@ -255,9 +255,9 @@ func TestMetaGradientAgainstGorgonia(t *testing.T) {
 			}
 			c := randomCore(cfg, rng)
 			start := warm(c, n, 3)
-			r := unroll(c, q, theta, start, len(w), w, nil)
+			r := unroll(c, q, theta, start, len(w), w, nil, nil)
 			first := make([]float64, c.size)
-			new(adjoint[float64]).run(first, start, r.grads[:len(w)], r.grads[1:], w, nil, nil)
+			new(adjoint[float64]).run(first, start, r.grads[:len(w)], nil, r.grads[1:], w, nil, nil)
 
 			var wants [2][]float64
 			for mode, dphi := range [][]float64{first, full(c, q, r, w)} {

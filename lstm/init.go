@@ -81,6 +81,15 @@ func (in Init) Random(cfg Config, rng *rand.Rand) (*Network, error) {
 		phi[i] = float32(bound * (2*rng.Float64() - 1))
 	}
 	scale(phi[:geo.features*geo.maps[0].out], in.InputGain)
+	if geo.cfg.Readout == Mix {
+		scale(phi[geo.read.off:], 0.1)
+		bias := phi[geo.read.off+geo.read.in*geo.read.out:]
+		if geo.cfg.Orthogonal { // begin near Muon, which has Adam's direction for the other tensors
+			bias[1], bias[simd.Mixed+1] = -0.3, -0.15
+		} else { // begin near Adam: −m̂/√v
+			bias[1] = -1
+		}
+	}
 	h := geo.cfg.Hidden
 	for _, l := range geo.layers {
 		scale(phi[l.off:l.off+l.size()], in.Gain)

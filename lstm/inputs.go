@@ -12,15 +12,12 @@ const (
 	rnnpropEpsilon = 1e-8
 )
 
-// correction is 1/(1-β^t), the factor that makes the t-th moving averages
-// unbiased, t ≥ 1.
-func correction(t int) float64 { return 1 / (1 - math.Pow(rnnpropBeta, float64(t))) }
-
 // A tick holds the values of one step that depend on the time alone.
 type tick[T simd.Float] struct {
-	corr  T    // correction(t)
-	clock [2]T // the features of Clock
-	scale T    // the scale of the read-out
+	corr  T               // of the averages of RNNProp
+	clock [2]T            // the features of Clock
+	scale T               // the scale of the read-out
+	corrs [simd.Moments]T // of the averages of Momenta
 }
 
 // tick returns the tick of the t-th step of a run, t ≥ 1.
@@ -29,8 +26,20 @@ func (c *core[T]) tick(t int) tick[T] {
 	if c.cfg.Anneal > 0 && t > c.cfg.Anneal {
 		scale *= math.Sqrt(float64(c.cfg.Anneal) / float64(t))
 	}
-	return tick[T]{T(correction(t)), [2]T{T(math.Log(float64(t))/clockScale - 1), T(1 / float64(t))}, T(scale)}
+	now := tick[T]{
+		corr:  T(correction(rnnpropBeta, t)),
+		clock: [2]T{T(math.Log(float64(t))/clockScale - 1), T(1 / float64(t))}, scale: T(scale),
+	}
+	if c.cfg.Inputs&Momenta != 0 {
+		for k, beta := range simd.MomentBetas {
+			now.corrs[k] = T(correction(beta, t))
+		}
+	}
+	return now
 }
+
+// correction is 1/(1-β^t), the factor that makes the t-th moving average unbiased, t ≥ 1.
+func correction(beta float64, t int) float64 { return 1 / (1 - math.Pow(beta, float64(t))) }
 
 // clockScale makes Clock's first feature go from -1 to 0.84 in 10,000 steps.
 const clockScale = 5
@@ -45,6 +54,15 @@ type preprocessor[T simd.Float] struct {
 	close  T // e^-q
 }
 
+// A glance is a tick for one tensor.
+type glance[T simd.Float] struct {
+	tick[T]
+	// bias is the bias of the first map, with the context's part; context are the features of the context.
+	bias, context []T
+	// inv is 1/√V, see NormContext.
+	inv T
+}
+
 func newPreprocessor[T simd.Float](cfg Config, k *simd.Kernels[T]) preprocessor[T] {
 	return preprocessor[T]{k: k, inputs: cfg.Inputs, p: T(cfg.P), small: T(math.Exp(-cfg.P)), large: T(math.Exp(cfg.SignP)), close: T(math.Exp(-cfg.SignP))}
 }
@@ -55,7 +73,7 @@ func sqrt[T simd.Float](x T) T { return T(math.Sqrt(float64(x))) }
 
 // forward writes the features of the lanes' gradients g into the rows of x,
 // and the new moving averages into m and v, which may be mPrev and vPrev.
-func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, now tick[T]) {
+func (p *preprocessor[T]) forward(x, g, mPrev, vPrev, m, v []T, now *tick[T]) {
 	if p.inputs&Raw != 0 {
 		copy(x[:lanes], g)
 		x = x[lanes:]

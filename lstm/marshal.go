@@ -17,7 +17,8 @@ var ErrState = errors.New("lstm: bad state")
 //	steps (uint64), coordinates n (uint64), the network's fingerprint (uint64)
 //
 // and then, for each float of a coordinate, a row of n float32: h and then c of each layer,
-// and with RNNProp inputs m and v.
+// with RNNProp inputs m and v, with Momenta the five averages, and with eyes the last update. With eyes five floats for
+// each tensor follow.
 const (
 	stateVersion = 1
 	stateHeader  = 40
@@ -44,6 +45,12 @@ func (c *core[T]) fingerprint() uint64 {
 	h := fnv.New64a()
 	// Each field is named: a new field of Config must not change the fingerprints in saved runs.
 	fmt.Fprintln(h, c.cfg.Inputs, c.cfg.P, c.cfg.SignP, c.cfg.Dense, c.cfg.Hidden, c.cfg.Layers, c.cfg.Readout, c.cfg.Scale, c.cfg.Anneal)
+	if c.cfg.eyes() {
+		fmt.Fprintln(h, c.cfg.Context, c.cfg.FanIn)
+	}
+	if c.cfg.Orthogonal {
+		fmt.Fprintln(h, "orthogonal")
+	}
 	var b [8]byte
 	for _, x := range c.phi {
 		binary.LittleEndian.PutUint64(b[:], math.Float64bits(float64(x)))
@@ -68,27 +75,38 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	head := s.header(uint64(s.s.steps))
 	data := make([]byte, s.marshalled())
 	at := copy(data, head)
-	for row := range s.rows() {
-		for i := range s.s.n {
-			binary.LittleEndian.PutUint32(data[at:], math.Float32bits(s.s.data[s.place(row, i)]))
-			at += 4
-		}
-	}
+	s.each(func(x *float32) {
+		binary.LittleEndian.PutUint32(data[at:], math.Float32bits(*x))
+		at += 4
+	})
 	return data, nil
 }
 
-// Size returns the number of floats in the state: n times the floats per coordinate.
-func (s *State) Size() int { return s.rows() * s.s.n }
+// each calls f for each float of the state, in the order of the binary form.
+func (s *State) each(f func(x *float32)) {
+	for row := range s.rows() {
+		for k := range s.s.parts {
+			p := &s.s.parts[k]
+			for i := range p.n {
+				f(&s.s.data[s.s.place(p, row, i)])
+			}
+		}
+	}
+	for k := range s.s.memories {
+		for _, x := range s.s.memories[k].fields() {
+			f(x)
+		}
+	}
+}
+
+// Size returns the number of floats in the state: n times the floats per coordinate, and with eyes five for each tensor.
+func (s *State) Size() int { return s.rows()*s.s.n + memorySize*len(s.s.memories) }
 
 // Values returns the floats of the state, in the rows of its binary form. Values and Steps are everything
 // that changes in a run. They do not depend on the network's parameters: meta-training keeps them while φ changes.
 func (s *State) Values() []float32 {
 	values := make([]float32, 0, s.Size())
-	for row := range s.rows() {
-		for i := range s.s.n {
-			values = append(values, s.s.data[s.place(row, i)])
-		}
-	}
+	s.each(func(x *float32) { values = append(values, *x) })
 	return values
 }
 
@@ -98,20 +116,11 @@ func (s *State) SetValues(steps int, values []float32) {
 		panic(errLength)
 	}
 	clear(s.s.data)
-	for row := range s.rows() {
-		for i := range s.s.n {
-			s.s.data[s.place(row, i)] = values[row*s.s.n+i]
-		}
-	}
+	s.each(func(x *float32) { *x, values = values[0], values[1:] })
 	s.s.steps = steps
 }
 
-func (s *State) marshalled() int { return stateHeader + 4*s.rows()*s.s.n }
-
-// place returns where the state's blocks hold a row of coordinate i.
-func (s *State) place(row, i int) int {
-	return i/lanes*s.s.c.stateSize + row*lanes + i%lanes
-}
+func (s *State) marshalled() int { return stateHeader + 4*s.Size() }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. The data must come from a state with
 // the same network and number of coordinates. Errors wrap ErrState and leave the state
@@ -141,12 +150,10 @@ func (s *State) unmarshal(data []byte, changed bool) error {
 	}
 	data = data[stateHeader:]
 	clear(s.s.data)
-	for row := range s.rows() {
-		for i := range s.s.n {
-			s.s.data[s.place(row, i)] = math.Float32frombits(binary.LittleEndian.Uint32(data))
-			data = data[4:]
-		}
-	}
+	s.each(func(x *float32) {
+		*x = math.Float32frombits(binary.LittleEndian.Uint32(data))
+		data = data[4:]
+	})
 	s.s.steps = int(steps)
 	return nil
 }

@@ -3,6 +3,7 @@ package lstm
 import (
 	"fmt"
 
+	"learnedopt/internal/gemm"
 	"learnedopt/internal/simd"
 	"learnedopt/optimizer"
 )
@@ -111,28 +112,36 @@ type State struct {
 
 var _ optimizer.State = (*State)(nil)
 
-// Needs implements optimizer.Rule: gradients alone.
-func (net *Network) Needs() optimizer.Needs { return optimizer.Needs{} }
+// Needs implements optimizer.Rule: a network with eyes reads the parameters, other networks gradients alone.
+func (net *Network) Needs() optimizer.Needs { return optimizer.Needs{Theta: net.Eyes()} }
+
+// Eyes says whether the network sees more than the gradient of one coordinate: it has a Context, FanIn or the input
+// Momenta. Its updates then depend on the layout and the parameters.
+func (net *Network) Eyes() bool { return net.core.cfg.eyes() }
 
 // Start implements optimizer.Rule. The state that it returns is a *State.
-func (net *Network) Start(layout optimizer.Layout) optimizer.State { return net.NewState(layout.Len()) }
-
-// NewState returns the state of a fresh run over n coordinates.
-func (net *Network) NewState(n int) *State {
+func (net *Network) Start(layout optimizer.Layout) optimizer.State {
 	s := &State{}
-	s.s.init(net.core, n)
+	s.s.init(net.core, layout)
 	return s
 }
 
+// NewState returns the state of a fresh run over n coordinates whose tensors are unknown.
+func (net *Network) NewState(n int) *State { return net.Start(optimizer.Flat(n)).(*State) }
+
 // Update implements optimizer.State.
 func (s *State) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
-	s.Advance(dst, p.Grad)
+	s.s.update(dst, p.Grad, p.Theta, p.Total)
 	return 0, nil
 }
 
-// Advance is Update for callers that know the state's type: it writes the update for
-// grad into dst, which may be grad. Wrong lengths panic.
-func (s *State) Advance(dst, grad []float32) { s.s.update(dst, grad) }
+// Advance is Update for callers that know the state's type and a network without eyes: it writes the update for grad into
+// dst, which may be grad. Wrong lengths panic, and so does a network with eyes.
+func (s *State) Advance(dst, grad []float32) { s.s.update(dst, grad, nil, 0) }
+
+// Context returns what a network with eyes saw at the last update, for Adjoint: a few numbers for each tensor, and with
+// Config.Orthogonal two for each coordinate. It is valid until the next update. Without eyes it is empty.
+func (s *State) Context() []float32 { return s.s.context }
 
 // Steps returns the number of updates so far.
 func (s *State) Steps() int { return s.s.steps }
@@ -153,9 +162,9 @@ func (s *State) SetNetwork(net *Network) {
 }
 
 // Fits says whether the two states can be copied to each other: they belong to
-// networks of the same shape and have the same number of coordinates.
+// networks of the same shape and have the same coordinates in the same tensors.
 func (s *State) Fits(other *State) bool {
-	return s.s.n == other.s.n && s.SameNetwork(other)
+	return s.SameNetwork(other) && s.s.fits(&other.s)
 }
 
 // SameNetwork says whether the two states belong to networks of the same shape.
@@ -166,43 +175,77 @@ func (s *State) CopyFrom(from *State) {
 	if !s.Fits(from) {
 		panic(errShape)
 	}
-	s.s.c, s.s.steps = from.s.c, from.s.steps
-	copy(s.s.data, from.s.data)
+	s.s.copyFrom(&from.s)
 }
 
 // Clone returns a copy of s.
 func (s *State) Clone() *State {
 	c := &State{}
-	c.s.init(s.s.c, s.s.n)
-	c.CopyFrom(s)
+	c.s.initLike(&s.s)
+	c.s.copyFrom(&s.s)
 	return c
 }
 
-// Gather copies the given coordinates of from, in their order, into s, which has
-// len(coordinates) coordinates. It panics unless the networks have the same shape and
-// every coordinate is one of from's.
+// Gather makes s the state of the given coordinates of from, which ascend, for Adjoint. s keeps from's tensors, with fewer
+// coordinates each; GatherContext makes contexts of s from contexts of from. Unroll and Follow go backwards through it. It panics unless the networks have the same
+// shape and every coordinate is one of from's.
 func (s *State) Gather(from *State, coordinates []int) {
-	switch {
-	case s.s.n != len(coordinates):
-		panic(errLength)
-	case s.s.c.cfg != from.s.c.cfg:
+	if s.s.c.cfg != from.s.c.cfg {
 		panic(errShape)
 	}
 	s.s.c, s.s.steps = from.s.c, from.s.steps
-	size := s.s.c.stateSize
-	for k, i := range coordinates {
-		if i < 0 || i >= from.s.n {
-			panic(errLength)
+	parts := append([]part(nil), from.s.parts...)
+	at, block := 0, 0
+	for k := range parts {
+		p, first := &parts[k], at
+		for at < len(coordinates) && coordinates[at] < p.from+p.n {
+			at++
 		}
-		to, of := s.s.data[k/lanes*size:][:size], from.s.data[i/lanes*size:][:size]
-		for row := 0; row < size; row += lanes {
-			to[row+k%lanes] = of[row+i%lanes]
+		if at-first != p.n {
+			p.axes = gemm.Axes{} // a part of a matrix cannot be orthogonalized
+		}
+		p.from, p.n, p.block = first, at-first, block
+		block += blocks(p.n)
+	}
+	if at != len(coordinates) {
+		panic(errLength)
+	}
+	s.s.setParts(parts, len(coordinates))
+	copy(s.s.memories, from.s.memories)
+	size := s.s.c.stateSize
+	for k := range parts {
+		p, of := &parts[k], &from.s.parts[k]
+		for i := range p.n {
+			j := coordinates[p.from+i] - of.from
+			if j < 0 || i > 0 && coordinates[p.from+i] <= coordinates[p.from+i-1] {
+				panic(errParts)
+			}
+			to, source := s.s.place(p, 0, i), from.s.place(of, 0, j)
+			for row := 0; row < size; row += lanes {
+				s.s.data[to+row] = from.s.data[source+row]
+			}
 		}
 	}
+}
+
+// GatherContext returns the context, of all coordinates of s, that belongs to the given ones. It appends to dst[:0].
+func (s *State) GatherContext(dst, context []float32, coordinates []int) []float32 {
+	if len(context) != s.s.seen() {
+		panic(errContext)
+	}
+	tensors := min(len(context), len(s.s.parts)*s.s.c.contextSize())
+	dst = append(dst[:0], context[:tensors]...)
+	for rest := context[tensors:]; len(rest) > 0; rest = rest[s.s.n:] {
+		for _, i := range coordinates {
+			dst = append(dst, rest[i])
+		}
+	}
+	return dst
 }
 
 // Zero resets s to the start of a fresh run.
 func (s *State) Zero() {
 	clear(s.s.data)
+	clear(s.s.memories)
 	s.s.steps = 0
 }

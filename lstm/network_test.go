@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"strconv"
 	"testing"
 
 	"learnedopt/internal/simd"
@@ -65,21 +64,21 @@ func TestFloat32AgainstFloat64(t *testing.T) {
 			u, v := make([]float32, n), make([]float64, n)
 			for k := range steps {
 				s.Update(u, optimizer.Point{Grad: grads[k]})
-				d.update(v, wide[k])
+				d.update(v, wide[k], nil, 0)
 				compare(t, "update", u, v, 1e-5)
 			}
 
 			dphi, want := make([]float64, c.size), make([]float64, c.size)
-			new(Adjoint).Unroll(dphi, net.NewState(n), grads, nil)
-			new(adjoint[float64]).run(want, warm(c, n, 0), wide[:steps], wide[1:], nil, nil, nil)
+			new(Adjoint).Unroll(dphi, net.NewState(n), grads, nil, nil)
+			new(adjoint[float64]).run(want, warm(c, n, 0), wide[:steps], nil, wide[1:], nil, nil, nil)
 			compare(t, "meta-gradient", dphi, want, 1e-5)
 
 			mu, dmu := net.NewState(n), warm(c, n, 0)
 			dg, dgWant := make([]float32, n), make([]float64, n)
 			clear(dphi)
 			clear(want)
-			new(Adjoint).Step(dphi, s, grads[0], grads[1], mu, dg)
-			new(adjoint[float64]).run(want, d, wide[:1], wide[1:2], nil, dmu, dgWant)
+			new(Adjoint).Step(dphi, s, grads[0], nil, grads[1], mu, dg)
+			new(adjoint[float64]).run(want, d, wide[:1], nil, wide[1:2], nil, dmu, dgWant)
 			compare(t, "meta-gradient of a step", dphi, want, 1e-5)
 			compare(t, "adjoint of the gradient", dg, dgWant, 1e-4)
 			compare(t, "adjoint of the state", mu.s.data, dmu.data, 1e-4)
@@ -140,7 +139,7 @@ func TestAdjointIsTransposeOfTangent(t *testing.T) {
 					s.data[i] += d * ds.data[i]
 				}
 				u := make([]float64, n)
-				s.update(u, gd)
+				s.update(u, gd, nil, 0)
 				sum := 0.0
 				for i := range u {
 					sum += u[i] * lambda[i]
@@ -153,7 +152,7 @@ func TestAdjointIsTransposeOfTangent(t *testing.T) {
 			tangent := (forward(h) - forward(-h)) / (2 * h)
 
 			gotPhi, gotG, gotMu := make([]float64, c.size), make([]float64, n), clone(c, mu)
-			new(adjoint[float64]).run(gotPhi, at, [][]float64{g}, [][]float64{lambda}, nil, gotMu, gotG)
+			new(adjoint[float64]).run(gotPhi, at, [][]float64{g}, nil, [][]float64{lambda}, nil, gotMu, gotG)
 			transpose := 0.0
 			for i := range gotPhi {
 				transpose += gotPhi[i] * dphi[i]
@@ -184,7 +183,7 @@ func TestSameBitsOnAnyNumberOfCores(t *testing.T) {
 			s.Update(u, optimizer.Point{Grad: grads[k]})
 		}
 		dphi := make([]float64, net.core.size)
-		new(Adjoint).Unroll(dphi, net.NewState(n), grads, nil)
+		new(Adjoint).Unroll(dphi, net.NewState(n), grads, nil, nil)
 		return u, dphi
 	}
 	u1, d1 := run(1)
@@ -207,10 +206,10 @@ func TestNoAllocations(t *testing.T) {
 	}
 	var a Adjoint
 	dphi, mu, dg := make([]float64, net.core.size), net.NewState(n), make([]float32, n)
-	if allocs := testing.AllocsPerRun(5, func() { a.Unroll(dphi, s, grads, nil) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(5, func() { a.Unroll(dphi, s, grads, nil, nil) }); allocs != 0 {
 		t.Errorf("Adjoint.Unroll allocates %v times", allocs)
 	}
-	if allocs := testing.AllocsPerRun(5, func() { a.Step(dphi, s, grads[0], u, mu, dg) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(5, func() { a.Step(dphi, s, grads[0], nil, u, mu, dg) }); allocs != 0 {
 		t.Errorf("Adjoint.Step allocates %v times", allocs)
 	}
 }
@@ -254,38 +253,6 @@ func TestInputsText(t *testing.T) {
 	}
 }
 
-func BenchmarkUpdate(b *testing.B) {
-	for _, n := range []int{1280, 15910, 1000000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			net, _ := pair(b, Config{}, 1)
-			s, u := net.NewState(n), make([]float32, n)
-			g := gradients(rand.New(rand.NewPCG(1, 1)), 1, n)[0]
-			s.Update(u, optimizer.Point{Grad: g})
-			b.ReportAllocs()
-			for b.Loop() {
-				s.Update(u, optimizer.Point{Grad: g})
-			}
-			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "coordinates/s")
-		})
-	}
-}
-
-func BenchmarkUnroll(b *testing.B) {
-	for _, n := range []int{1280, 15910} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			net, _ := pair(b, Config{}, 1)
-			grads := gradients(rand.New(rand.NewPCG(1, 1)), 21, n)
-			s, dphi := net.NewState(n), make([]float64, net.core.size)
-			var a Adjoint
-			a.Unroll(dphi, s, grads, nil)
-			b.ReportAllocs()
-			for b.Loop() {
-				a.Unroll(dphi, s, grads, nil)
-			}
-		})
-	}
-}
-
 // TestPartsAddUpToWhole goes backwards through each half of the coordinates. It
 // expects the sum to equal the meta-gradient of all, up to the order of additions.
 func TestPartsAddUpToWhole(t *testing.T) {
@@ -298,7 +265,7 @@ func TestPartsAddUpToWhole(t *testing.T) {
 	}
 	var a Adjoint
 	whole, sum := make([]float64, net.core.size), make([]float64, net.core.size)
-	a.Unroll(whole, s, grads, nil)
+	a.Unroll(whole, s, grads, nil, nil)
 	for parity := range 2 {
 		var coordinates []int
 		for i := parity; i < n; i += 2 {
@@ -311,7 +278,7 @@ func TestPartsAddUpToWhole(t *testing.T) {
 				partGrads[k] = append(partGrads[k], g[i])
 			}
 		}
-		a.Unroll(sum, part, partGrads, nil)
+		a.Unroll(sum, part, partGrads, nil, nil)
 	}
 	compare(t, "meta-gradient", sum, whole, 1e-5)
 }

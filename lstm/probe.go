@@ -1,6 +1,10 @@
 package lstm
 
-import "math"
+import (
+	"math"
+
+	"learnedopt/optimizer"
+)
 
 // An Activity counts what a network did at the steps and coordinates that a Probe
 // looked at. The zero value is the activity at no coordinate.
@@ -64,13 +68,13 @@ func (p *Probe) Resume(looks int) { p.looks = looks }
 // A look costs about as much as updating twice as many coordinates.
 const probeBlocks = 8
 
-// Look adds to a what the network does with grad in state s, and returns the updates
+// Look adds to a what the network does at point p in state s, and returns the updates
 // that the network would write. With more than 256 coordinates it looks at 256 of them or
 // fewer, in blocks that are spread evenly; the next look takes other blocks. The returned
 // updates are in the order of the coordinates, and are valid until the next look. It
-// panics unless grad has as many coordinates as s.
-func (p *Probe) Look(a *Activity, s *State, grad []float32) []float32 {
-	st := &s.s
+// panics unless the point has as many coordinates as s.
+func (p *Probe) Look(a *Activity, s *State, point optimizer.Point) []float32 {
+	st, grad := &s.s, point.Grad
 	if len(grad) != st.n {
 		panic(errLength)
 	}
@@ -80,18 +84,19 @@ func (p *Probe) Look(a *Activity, s *State, grad []float32) []float32 {
 	}
 	p.c = c
 	a.reserve(len(c.layers))
-	all := blocks(st.n)
+	all := st.blocks()
 	stride := (all + probeBlocks - 1) / probeBlocks
 	first := p.looks % stride
 	p.looks++
 	p.update = p.update[:0]
-	now := c.tick(st.steps + 1)
+	st.glance(grad, point.Theta, point.Total)
 	for k := 0; k < probeBlocks && first+k*stride < all; k++ {
 		b := first + k*stride
-		live := min(lanes, st.n-b*lanes)
-		g := gather(p.row, grad, b)
+		from, live := st.lanesOf(b)
+		g, now := gather(p.row, grad[from:from+live]), &st.now[st.partOf[b]]
 		c.forward(p.rec, st.block(b), &c.state, p.rec, &c.rec, g, now)
-		c.readOut(p.rec)
+		o, _ := st.ofOrthogonal(st.context)
+		c.readOut(p.rec, now, lanesIn(o, from, live), nil)
 		a.addGradients(&c.pre, g[:live])
 		for _, y := range p.rec[c.recY:][:live] {
 			u := now.scale * y

@@ -76,7 +76,7 @@ func TestProbeAgainstTheEquations(t *testing.T) {
 		h[i], c[i] = [][]float64{make([]float64, 3), make([]float64, 3)}, [][]float64{make([]float64, 3), make([]float64, 3)}
 	}
 	for _, g := range grads {
-		seen := probe.Look(&got, state, g)
+		seen := probe.Look(&got, state, optimizer.Point{Grad: g})
 		state.Update(update, optimizer.Point{Grad: g})
 		if !slices.Equal(seen, update) { // to the last bit
 			t.Fatalf("the probe sees %v, the update is %v", seen, update)
@@ -145,7 +145,7 @@ func TestProbeSamplesAndLeavesTheRunAlone(t *testing.T) {
 			a     Activity
 		)
 		for k := range 2 {
-			part := probe.Look(&a, looked, grads[0])
+			part := probe.Look(&a, looked, optimizer.Point{Grad: grads[0]})
 			if want := 32 * (8 - k); len(part) != want {
 				t.Fatalf("%d coordinates looked at, want %d", len(part), want)
 			}
@@ -154,7 +154,7 @@ func TestProbeSamplesAndLeavesTheRunAlone(t *testing.T) {
 			}
 		}
 		for k, g := range grads {
-			probe.Look(&a, looked, g)
+			probe.Look(&a, looked, optimizer.Point{Grad: g})
 			looked.Update(u, optimizer.Point{Grad: g})
 			plain.Update(v, optimizer.Point{Grad: g})
 			if !slices.Equal(u, v) {
@@ -187,7 +187,7 @@ func TestProbeAllocatesNothing(t *testing.T) {
 		a     Activity
 	)
 	step := func() {
-		probe.Look(&a, state, g)
+		probe.Look(&a, state, optimizer.Point{Grad: g})
 		state.Update(u, optimizer.Point{Grad: g})
 	}
 	step()
@@ -203,5 +203,5 @@ func TestProbePanicsOnALength(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	new(Probe).Look(new(Activity), net.NewState(3), make([]float32, 2))
+	new(Probe).Look(new(Activity), net.NewState(3), optimizer.Point{Grad: make([]float32, 2)})
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"learnedopt/internal/simd"
+	"learnedopt/optimizer"
 )
 
 // A Reference is a network in float64 on the pure-Go kernels: the same code as
@@ -39,7 +40,14 @@ func (r *Reference) Config() Config { return r.core.cfg }
 // not positive.
 func (r *Reference) NewState(n int) *ReferenceState {
 	s := &ReferenceState{}
-	s.s.init(r.core, n)
+	s.s.init(r.core, optimizer.Flat(n))
+	return s
+}
+
+// NewStateOn returns the state of a fresh run on parameters of a layout.
+func (r *Reference) NewStateOn(layout optimizer.Layout) *ReferenceState {
+	s := &ReferenceState{}
+	s.s.init(r.core, layout)
 	return s
 }
 
@@ -49,15 +57,22 @@ type ReferenceState struct {
 	s state[float64]
 }
 
-// Update reads grad and writes the update into dst, as State.Update does.
-func (s *ReferenceState) Update(dst, grad []float64) { s.s.update(dst, grad) }
+// Update reads grad and writes the update into dst, as State.Update does for a network without eyes.
+func (s *ReferenceState) Update(dst, grad []float64) { s.s.update(dst, grad, nil, 0) }
+
+// Advance is Update for any network: theta and total are Theta and Total of a Point.
+func (s *ReferenceState) Advance(dst, grad, theta []float64, total int) {
+	s.s.update(dst, grad, theta, total)
+}
+
+// Context is State.Context in float64.
+func (s *ReferenceState) Context() []float64 { return s.s.context }
 
 // Clone returns a copy of s.
 func (s *ReferenceState) Clone() *ReferenceState {
 	c := &ReferenceState{}
-	c.s.init(s.s.c, s.s.n)
-	c.s.steps = s.s.steps
-	copy(c.s.data, s.s.data)
+	c.s.initLike(&s.s)
+	c.s.copyFrom(&s.s)
 	return c
 }
 
@@ -69,15 +84,15 @@ type ReferenceAdjoint struct {
 
 // Unroll is Adjoint.Unroll in float64: grads are the K+1 gradients of a window that
 // began in state start, and weights are w_1 … w_K; nil means all 1. It adds to dphi.
-func (a *ReferenceAdjoint) Unroll(dphi []float64, start *ReferenceState, grads [][]float64, weights []float64) {
+func (a *ReferenceAdjoint) Unroll(dphi []float64, start *ReferenceState, grads, contexts [][]float64, weights []float64) {
 	if len(grads) == 0 {
 		panic(errWindow)
 	}
-	a.a.run(dphi, &start.s, grads[:len(grads)-1], grads[1:], weights, nil, nil)
+	a.a.run(dphi, &start.s, grads[:len(grads)-1], contexts, grads[1:], weights, nil, nil)
 }
 
 // Step is Adjoint.Step in float64: it goes backwards through one update from state
 // start. It adds to dphi and overwrites mu and dgrad.
-func (a *ReferenceAdjoint) Step(dphi []float64, start *ReferenceState, grad, lambda []float64, mu *ReferenceState, dgrad []float64) {
-	a.a.run(dphi, &start.s, [][]float64{grad}, [][]float64{lambda}, nil, &mu.s, dgrad)
+func (a *ReferenceAdjoint) Step(dphi []float64, start *ReferenceState, grad, context, lambda []float64, mu *ReferenceState, dgrad []float64) {
+	a.a.run(dphi, &start.s, [][]float64{grad}, [][]float64{context}, [][]float64{lambda}, nil, &mu.s, dgrad)
 }

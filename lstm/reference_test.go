@@ -53,16 +53,16 @@ func TestReferenceIsTheNetworkInFloat64(t *testing.T) {
 		size := len(net.Params())
 		got, want := make([]float64, size), make([]float64, size)
 		want[0], got[0] = 3, 3 // both add
-		new(lstm.Adjoint).Unroll(want, startS, grads, weights)
-		new(lstm.ReferenceAdjoint).Unroll(got, startR, wide, weights)
+		new(lstm.Adjoint).Unroll(want, startS, grads, nil, weights)
+		new(lstm.ReferenceAdjoint).Unroll(got, startR, wide, nil, weights)
 		agree(t, "gradient of a window", want, got)
 
 		// Two steps back, so that mu is read as well as written.
 		mu, muR := net.NewState(n), ref.NewState(n)
 		dg, dgR := make([]float32, n), make([]float64, n)
 		for range 2 {
-			new(lstm.Adjoint).Step(want, s, grads[0], grads[1], mu, dg)
-			new(lstm.ReferenceAdjoint).Step(got, r, wide[0], wide[1], muR, dgR)
+			new(lstm.Adjoint).Step(want, s, grads[0], nil, grads[1], mu, dg)
+			new(lstm.ReferenceAdjoint).Step(got, r, wide[0], nil, wide[1], muR, dgR)
 			agree(t, "gradient of a step", want, got)
 			agree(t, "adjoint of the gradient", widen(dg), dgR)
 		}

@@ -1,8 +1,12 @@
 package lstm
 
 import (
+	"slices"
+
 	"learnedopt/internal/fan"
+	"learnedopt/internal/gemm"
 	"learnedopt/internal/simd"
+	"learnedopt/optimizer"
 )
 
 // parallelBlocks is the smallest number of blocks for which spreading an update
@@ -12,69 +16,217 @@ const parallelBlocks = 16
 // grain is the number of blocks that a core takes at a time.
 const grain = 2
 
+// sumGrain is the number of blocks whose sums a core computes at a time: they take as long as the update of grain blocks.
+const sumGrain = 64
+
 // state is a run's memory in number type T: for each block of coordinates, the
-// rows of geometry.state.
+// rows of geometry.state. For a network with eyes every tensor begins with a block of its own.
 type state[T simd.Float] struct {
 	c     *core[T]
 	n     int // number of coordinates
 	steps int // number of updates so far
 	data  []T
 
-	fan       *fan.Fan
-	scratch   [][]T // for each worker, a record and a row of gradients
-	dst, grad []T   // arguments of the update in progress
-	now       tick[T]
+	parts   []part // one for all coordinates, if the network has no eyes
+	partOf  []int  // for each block, its part
+	scratch [][]T  // for each worker, a record and two rows
+
+	// Used with eyes.
+	memories, next []memory[T]
+	sums           []sums
+	blockSums      [][simd.SumRows]float64
+	context        []T // what the last step saw: a context for each part, and then ofOrthogonal
+	orthogonalizer gemm.Orthogonalizer[T]
+	biases         []T
+	sumFan         *fan.Fan
+
+	fan              *fan.Fan
+	dst, grad, theta []T         // arguments of the update in progress
+	now              []glance[T] // for each part
 }
 
-func (s *state[T]) init(c *core[T], n int) {
-	if n <= 0 {
+func (s *state[T]) init(c *core[T], layout optimizer.Layout) {
+	if layout.Len() == 0 {
 		panic(errCoordinates)
 	}
-	s.c, s.n = c, n
-	s.data = make([]T, blocks(n)*c.stateSize)
+	if !c.cfg.eyes() {
+		layout = optimizer.Flat(layout.Len())
+	}
+	s.c = c
+	s.setParts(partsOf(layout), layout.Len())
 	s.fan = fan.New(func(worker, i int) {
-		for b := i * grain; b < min((i+1)*grain, blocks(s.n)); b++ {
+		for b := i * grain; b < min((i+1)*grain, s.blocks()); b++ {
 			s.updateBlock(s.scratch[worker], b)
+		}
+	})
+	s.sumFan = fan.New(func(worker, i int) {
+		for b := i * sumGrain; b < min((i+1)*sumGrain, s.blocks()); b++ {
+			s.sumBlock(s.scratch[worker][c.recSize:], b)
 		}
 	})
 }
 
+// setParts gives the state parts, and room for n coordinates in all.
+func (s *state[T]) setParts(parts []part, n int) {
+	s.parts, s.n = parts, n
+	s.partOf = s.partOf[:0]
+	for k, p := range parts {
+		for range blocks(p.n) {
+			s.partOf = append(s.partOf, k)
+		}
+	}
+	s.data = resized(s.data, s.blocks()*s.c.stateSize)
+	s.now = resized(s.now, len(parts))
+	if s.c.cfg.eyes() {
+		s.memories, s.next, s.sums = resized(s.memories, len(parts)), resized(s.next, len(parts)), resized(s.sums, len(parts))
+		s.blockSums = resized(s.blockSums, s.blocks())
+		s.context = resized(s.context, s.seen())
+		if s.c.cfg.Orthogonal {
+			for k := range parts {
+				s.orthogonalizer.Reserve(parts[k].axes)
+			}
+		}
+		s.biases = resized(s.biases, len(parts)*s.c.maps[0].out)
+	}
+}
+
+// seen returns the length of context.
+func (s *state[T]) seen() int {
+	if !s.c.cfg.eyes() {
+		return 0
+	}
+	seen := len(s.parts) * s.c.contextSize()
+	if s.c.cfg.Orthogonal {
+		seen += 2 * s.n
+	}
+	return seen
+}
+
+// resized returns a slice of n elements that are 0, in x's memory if it is large enough.
+func resized[E any](x []E, n int) []E {
+	x = slices.Grow(x[:0], n)[:n]
+	clear(x)
+	return x
+}
+
+// fits says whether two states have the same coordinates in the same parts.
+func (s *state[T]) fits(other *state[T]) bool {
+	return s.n == other.n && slices.EqualFunc(s.parts, other.parts, func(a, b part) bool { return a.n == b.n && a.shape == b.shape })
+}
+
+// copyFrom copies the memory of a state that fits.
+func (s *state[T]) copyFrom(from *state[T]) {
+	s.c, s.steps = from.c, from.steps
+	copy(s.data, from.data)
+	copy(s.memories, from.memories)
+	copy(s.context, from.context)
+}
+
+// clone returns a copy of s.
+func (s *state[T]) clone() *state[T] {
+	d := &state[T]{}
+	d.initLike(s)
+	d.copyFrom(s)
+	return d
+}
+
+// initLike makes d a fresh state with the network and the parts of s.
+func (d *state[T]) initLike(s *state[T]) {
+	d.init(s.c, optimizer.Flat(s.n))
+	d.setParts(s.parts, s.n)
+}
+
+func (s *state[T]) blocks() int { return len(s.partOf) }
+
+// workers returns the number of cores that share a step.
+func (s *state[T]) workers() int {
+	if s.blocks() >= parallelBlocks {
+		return fan.Workers()
+	}
+	return 1
+}
+
 func (s *state[T]) block(b int) []T { return s.data[b*s.c.stateSize:][:s.c.stateSize] }
 
-func (s *state[T]) update(dst, grad []T) {
+// lanesOf returns the first coordinate of block b and the number of its coordinates.
+func (s *state[T]) lanesOf(b int) (from, live int) {
+	p := &s.parts[s.partOf[b]]
+	at := (b - p.block) * lanes
+	return p.from + at, min(lanes, p.n-at)
+}
+
+// place returns where the blocks hold a row of the coordinates of part p that are i, i+1 … in p.
+func (s *state[T]) place(p *part, row, i int) int {
+	return (p.block+i/lanes)*s.c.stateSize + row*lanes + i%lanes
+}
+
+// update makes a step. theta may be nil if the network has no eyes.
+func (s *state[T]) update(dst, grad, theta []T, total int) {
 	if len(dst) != s.n || len(grad) != s.n {
 		panic(errLength)
 	}
-	workers := 1
-	if blocks(s.n) >= parallelBlocks {
-		workers = fan.Workers()
-	}
-	for len(s.scratch) < workers {
-		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, lanes)...))
-	}
+	s.glance(grad, theta, total)
+	s.advance(dst, grad)
+}
+
+// advance makes the step that glance has prepared.
+func (s *state[T]) advance(dst, grad []T) {
+	workers := s.workers()
+	s.reserve(workers)
 	s.steps++
-	s.dst, s.grad, s.now = dst, grad, s.c.tick(s.steps)
-	s.fan.Run((blocks(s.n)+grain-1)/grain, workers)
+	s.memories, s.next = s.next, s.memories
+	s.dst, s.grad = dst, grad
+	s.fan.Run((s.blocks()+grain-1)/grain, workers)
 	s.dst, s.grad = nil, nil
 }
 
-func (s *state[T]) updateBlock(rec []T, b int) {
-	g := gather(rec[s.c.recSize:], s.grad, b)
-	st := s.block(b)
-	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, s.now)
-	s.c.readOut(rec)
-	dst := s.dst[b*lanes : min((b+1)*lanes, s.n)]
-	for l, y := range rec[s.c.recY:][:len(dst)] {
-		dst[l] = s.now.scale * y
+// reserve makes scratch memory for a number of workers.
+func (s *state[T]) reserve(workers int) {
+	for len(s.scratch) < workers {
+		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, 2*lanes)...))
 	}
 }
 
-// gather returns the lanes of block b of x. It is a part of x, or for a block that x
-// does not fill, a copy in buf with zeros at the end.
-func gather[T simd.Float](buf, x []T, b int) []T {
-	x = x[b*lanes:]
-	if len(x) >= lanes {
-		return x[:lanes]
+// glance sets s.now to what the network sees at the next step.
+func (s *state[T]) glance(grad, theta []T, total int) {
+	now := s.c.tick(s.steps + 1)
+	if !s.c.cfg.eyes() {
+		s.now[0] = glance[T]{tick: now}
+		return
+	}
+	s.observe(grad, theta, total)
+	s.c.glances(s.now, now, s.context, s.biases)
+}
+
+func (s *state[T]) updateBlock(rec []T, b int) {
+	from, live := s.lanesOf(b)
+	g := gather(rec[s.c.recSize:], s.grad[from:from+live])
+	st, now := s.block(b), &s.now[s.partOf[b]]
+	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, now)
+	o, f := s.ofOrthogonal(s.context)
+	s.c.readOut(rec, now, lanesIn(o, from, live), lanesIn(f, from, live))
+	dst := s.dst[from : from+live]
+	for l, y := range rec[s.c.recY:][:len(dst)] {
+		dst[l] = now.scale * y
+	}
+	if s.c.cfg.eyes() {
+		copy(st[s.c.state.u:], dst)
+	}
+}
+
+// lanesIn returns x[from:from+live], or nil if x is nil.
+func lanesIn[T simd.Float](x []T, from, live int) []T {
+	if x == nil {
+		return nil
+	}
+	return x[from : from+live]
+}
+
+// gather returns the lanes of a block, of which x are the coordinates. It is x, or if x does not fill a block, a copy in
+// buf with zeros at the end.
+func gather[T simd.Float](buf, x []T) []T {
+	if len(x) == lanes {
+		return x
 	}
 	buf = buf[:lanes]
 	clear(buf[copy(buf, x):])

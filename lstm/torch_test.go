@@ -3,9 +3,11 @@ package lstm
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 
 	"learnedopt/internal/simd"
+	"learnedopt/optimizer"
 )
 
 // torchNetwork is a network of testdata/torch_meta.json.
@@ -18,6 +20,49 @@ type torchNetwork struct {
 	Layers   int     `json:"layers"`
 	Readout  string  `json:"readout"`
 	Scale    float64 `json:"scale"`
+	Eyes     *struct {
+		Momenta    bool              `json:"momenta"`
+		Clock      bool              `json:"clock"`
+		Context    string            `json:"context"`
+		FanIn      bool              `json:"fan_in"`
+		Orthogonal bool              `json:"orthogonal"`
+		Total      int               `json:"total"`
+		Layout     []json.RawMessage `json:"layout"`
+	} `json:"eyes"`
+}
+
+// start is the state of a fresh run on n coordinates.
+func (n torchNetwork) start(t *testing.T, c *core[float64], size int) *state[float64] {
+	layout := optimizer.Flat(size)
+	if n.Eyes != nil {
+		var tensors []optimizer.Tensor
+		for _, data := range n.Eyes.Layout {
+			var tensor struct {
+				Kind       string `json:"kind"`
+				Shape      []int  `json:"shape"`
+				OutputAxis int    `json:"output_axis"`
+			}
+			if err := json.Unmarshal(data, &tensor); err != nil {
+				t.Fatal(err)
+			}
+			kinds := []optimizer.Kind{optimizer.Vector, optimizer.Bias, optimizer.Matrix, optimizer.Convolution}
+			k := slices.IndexFunc(kinds, func(k optimizer.Kind) bool { return k.String() == tensor.Kind })
+			if k < 0 {
+				t.Fatalf("a tensor of kind %q", tensor.Kind)
+			}
+			tensors = append(tensors, optimizer.Tensor{Kind: kinds[k], Shape: tensor.Shape, OutputAxis: tensor.OutputAxis})
+		}
+		var err error
+		if layout, err = optimizer.NewLayout(tensors...); err != nil || layout.Len() != size {
+			t.Fatal(err, layout.Len())
+		}
+		if n.Eyes.Total != 9 {
+			t.Fatalf("a run of %d steps; unroll tells the network that there are 9", n.Eyes.Total)
+		}
+	}
+	s := &state[float64]{}
+	s.init(c, layout)
+	return s
 }
 
 func (n torchNetwork) config(t *testing.T) Config {
@@ -34,6 +79,21 @@ func (n torchNetwork) config(t *testing.T) Config {
 	}
 	if n.RNNProp {
 		cfg.Inputs |= RNNProp
+	}
+	if e := n.Eyes; e != nil {
+		if e.Momenta {
+			cfg.Inputs |= Momenta
+		}
+		if e.Clock {
+			cfg.Inputs |= Clock
+		}
+		if cfg.Context, err = ParseContext(e.Context); err != nil {
+			t.Fatal(err)
+		}
+		cfg.FanIn, cfg.Orthogonal = e.FanIn, e.Orthogonal
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
 	}
 	return cfg
 }
@@ -105,13 +165,13 @@ func TestMetaGradientAgainstTorch(t *testing.T) {
 		t.Run(tc.Name, func(t *testing.T) {
 			c := newCore(newGeometry(tc.Network.config(t)), simd.Reference[float64](), tc.Phi)
 			n := q.Batch * q.Dim
-			theta, start := q.Theta0, warm(c, n, 0)
+			theta, start := q.Theta0, tc.Network.start(t, c, n)
 			w := make([]float64, tc.Steps)
 			for i := range w {
 				w[i] = 1
 			}
 			for k, want := range tc.Windows {
-				r := unroll(c, q, theta, start, tc.Steps, w, nil)
+				r := unroll(c, q, theta, start, tc.Steps, w, nil, nil)
 				sum := 0.0
 				for _, f := range want.Losses[1:] {
 					sum += f
@@ -120,7 +180,7 @@ func TestMetaGradientAgainstTorch(t *testing.T) {
 					t.Errorf("window %d: loss %v, PyTorch has %v", k, r.loss, sum)
 				}
 				first := make([]float64, c.size)
-				new(adjoint[float64]).run(first, start, r.grads[:tc.Steps], r.grads[1:], nil, nil, nil)
+				new(adjoint[float64]).run(first, start, r.grads[:tc.Steps], r.contexts, r.grads[1:], nil, nil, nil)
 				second := full(c, q, r, w)
 				for i := range first {
 					if !near(first[i], want.First[i], 1e-11) {

@@ -28,7 +28,7 @@ func Example() {
 
 // An optimizer that comes with the library, without a file.
 func ExamplePretrained() {
-	opt, err := metaopt.Pretrained("quadratic")
+	opt, err := metaopt.Pretrained("general")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,7 +41,33 @@ func ExamplePretrained() {
 		}
 	}
 	fmt.Printf("%s: y = %.1f x + %.1f\n", opt.Name(), theta[0], theta[1])
-	// Output: quadratic: y = 0.8 x + 0.3
+	// Output: general: y = 0.8 x + 0.3
+}
+
+// The optimizer for networks of your own wants to know which tensors there are, and if you know it, how long the run will be.
+func ExampleRun_SetTotal() {
+	opt, err := metaopt.Pretrained("general")
+	if err != nil {
+		log.Fatal(err)
+	}
+	layout, err := optimizer.NewLayout(
+		optimizer.Tensor{Name: "slope", Shape: []int{1, 1}, Kind: optimizer.Matrix, OutputAxis: 1},
+		optimizer.Tensor{Name: "intercept", Shape: []int{1}, Kind: optimizer.Bias},
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	theta, grad := make([]float32, layout.Len()), make([]float32, layout.Len())
+	run := opt.Start(layout)
+	run.SetTotal(400)
+	for range 400 {
+		lineGradient(grad, theta)
+		if err := run.Step(theta, grad); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Printf("y = %.1f x + %.1f\n", theta[0], theta[1])
+	// Output: y = 0.8 x + 0.3
 }
 
 // Parameters in several float64 slices, under a guard, saved halfway and resumed.

@@ -35,19 +35,29 @@ func TestRunAllocations(t *testing.T) {
 func TestFloatsACoordinate(t *testing.T) {
 	const n = 40_000
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each worker has its scratch memory
-	quadratic, mlp := learnedRule(t, "quadratic-uniform"), learnedRule(t, "mlp")
+	quadratic, mlp, general := learnedRule(t, "quadratic-uniform"), learnedRule(t, "mlp"), learnedRule(t, "general")
 	guard := func(rule optimizer.Rule) optimizer.Rule { return metaopt.Guarded{Rule: rule} }
 	adam := baselines.Adam{LearningRate: 0.001}
+	// general keeps two floats for each element of its largest matrix, and four squares of the matrix's shorter side, here as many numbers
+	// as a quarter of the matrix has.
+	matrix, err := optimizer.NewLayout(optimizer.Tensor{Shape: []int{800, 50}, Kind: optimizer.Matrix, OutputAxis: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layouts := map[string]optimizer.Layout{"general, a matrix": matrix}
 	for name, c := range map[string]struct {
 		rule optimizer.Rule
 		want [4]float64 // float32, its groups, float64, its groups
 	}{
+		"general":               {general, [4]float64{50, 51, 51, 51}},
+		"general, a matrix":     {general, [4]float64{52.25, 53.25, 53.25, 53.25}},
 		"quadratic-uniform":     {quadratic, [4]float64{81, 81, 81, 81}},
 		"mlp":                   {mlp, [4]float64{83, 83, 83, 83}},
 		"mlp, guarded":          {guard(mlp), [4]float64{84, 85, 86, 86}},
 		"adam":                  {adam, [4]float64{3, 3, 3, 3}},
 		"adam, scaled":          {rules.Scaled{Rule: rules.ClipNorm{Rule: adam, Max: 1}, By: rules.InverseSqrt{}}, [4]float64{3, 3, 3, 3}},
 		"adam, decay":           {rules.WeightDecay{Rule: adam}, [4]float64{3, 4, 4, 4}},
+		"adam, resting":         {rules.Resting{Rule: adam}, [4]float64{5, 5, 5, 5}},
 		"warm start":            {rules.WarmStart{Steps: 9, First: adam, Then: quadratic}, [4]float64{83, 83, 83, 83}},
 		"warm start, observing": {rules.WarmStart{Steps: 9, First: adam, Then: quadratic, Observe: true}, [4]float64{84, 84, 84, 84}},
 		"after the warm start":  {rules.WarmStart{Steps: 1, First: adam, Then: quadratic, Observe: true}, [4]float64{81, 81, 81, 81}},
@@ -59,8 +69,12 @@ func TestFloatsACoordinate(t *testing.T) {
 			if k >= 2 {
 				theta *= 2
 			}
+			layout := optimizer.Flat(n)
+			if l, ok := layouts[name]; ok {
+				layout = l
+			}
 			before := heap()
-			run := w.start(startRun(c.rule, n))
+			run := w.start(startLaid(c.rule, layout))
 			run.steps(t, 2)
 			got := (float64(heap()-before)/n - theta) / 4
 			runtime.KeepAlive(run)

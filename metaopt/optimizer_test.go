@@ -32,6 +32,8 @@ func TestSaveLoad(t *testing.T) {
 		{Inputs: lstm.RNNProp, Readout: lstm.Tanh, Dense: 4, Hidden: 3, Layers: 3, Scale: 0.01},
 		{Inputs: lstm.Raw | lstm.LogAndSign, P: 5, NoLSTM: true, Scale: -1},
 		{Inputs: lstm.LogAndSign | lstm.Clock, P: 10, SignP: 5, Readout: lstm.Exp, Hidden: 2, Anneal: 7},
+		{Inputs: lstm.Momenta, Context: lstm.ShapeContext | lstm.TimeContext, FanIn: true, Readout: lstm.Mix, Hidden: 3, Layers: 1},
+		{Inputs: lstm.Momenta | lstm.Clock, Context: lstm.NormContext | lstm.FeedbackContext, Dense: 2, Hidden: 3},
 	} {
 		opt := someOptimizer(t, cfg)
 		path := filepath.Join(t.TempDir(), "a.mopt")
@@ -106,6 +108,8 @@ func TestLoadRejects(t *testing.T) {
 		},
 		"lstm1/w":  func(f *checkpoints.File) { f.Tensors[0].Shape = []int{12, 5} },
 		"inputs":   config(func(m map[string]any) { m["inputs"] = "smell" }),
+		"context":  config(func(m map[string]any) { m["context"] = "smell" }),
+		"momenta":  config(func(m map[string]any) { m["readout"] = "mix" }),
 		"read-out": config(func(m map[string]any) { m["readout"] = "sin" }),
 		"scale":    config(func(m map[string]any) { m["scale"] = 0.0 }),
 		"hidden":   config(func(m map[string]any) { m["hidden"] = int64(1) << 40 }),

@@ -74,6 +74,6 @@ type UnknownPretrainedError struct{ Name string }
 // Error implements error. The text lists the known names.
 func (e *UnknownPretrainedError) Error() string {
 	names := PretrainedNames()
-	return fmt.Sprintf("metaopt: no pretrained optimizer %q, did you mean %q? There are %s",
-		e.Name, nearest.Name(e.Name, names), strings.Join(names, ", "))
+	return fmt.Sprintf("metaopt: no pretrained optimizer %q%s There are %s",
+		e.Name, nearest.DidYouMean(e.Name, names), strings.Join(names, ", "))
 }

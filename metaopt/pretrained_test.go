@@ -70,7 +70,7 @@ func trainedOn(o *metaopt.Optimizer) string {
 | validation loss | %.4g |
 | seed | %d |
 | parameters | %d |
-`, p.Task, p.MetaSteps, p.Steps, p.Unroll, p.MetaLearningRate, p.ValidLoss, p.Seed, len(o.Network.Params()))
+`, strings.ReplaceAll(p.Task, "|", `\|`), p.MetaSteps, p.Steps, p.Unroll, p.MetaLearningRate, p.ValidLoss, p.Seed, len(o.Network.Params()))
 }
 
 // TestModelCards compares the figures and the command of each card with its file, so that

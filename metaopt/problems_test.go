@@ -37,8 +37,11 @@ func readJSON(t *testing.T, path string, v any) {
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }
 
 // startRun starts a run whose caller provides everything except curvature.
-func startRun(rule optimizer.Rule, n int) *metaopt.Run {
-	run, err := metaopt.StartRule(rule, optimizer.Flat(n), optimizer.Needs{Theta: true, Loss: true})
+func startRun(rule optimizer.Rule, n int) *metaopt.Run { return startLaid(rule, optimizer.Flat(n)) }
+
+// startLaid is startRun for parameters with a layout.
+func startLaid(rule optimizer.Rule, layout optimizer.Layout) *metaopt.Run {
+	run, err := metaopt.StartRule(rule, layout, optimizer.Needs{Theta: true, Loss: true})
 	if err != nil {
 		panic(err)
 	}

@@ -28,6 +28,7 @@ type Run struct {
 	loss      float64
 	lossSet   bool
 	curvature optimizer.Curvature
+	total     int
 
 	horizon   int
 	onHorizon func(steps int)
@@ -38,6 +39,7 @@ type Run struct {
 //
 //   - Theta if it calls methods whose names begin with Step, or sets Theta in Update's point;
 //   - Loss if it calls StepLoss or SetLoss, or sets Loss in Update's point;
+//   - Total if it calls SetTotal, or sets Total in Update's point;
 //   - Metrics if it calls SetCurvature.
 //
 // It returns an error if the rule is not valid, and an *optimizer.NeedError if the rule needs more than the caller will
@@ -80,6 +82,11 @@ func (r *Run) count() {
 // a product is Steps.
 func (r *Run) SetCurvature(c optimizer.Curvature) { r.curvature = c }
 
+// SetTotal tells the rule, from the next step on, that the run will have total steps, counted from its first; 0 means
+// that nobody knows. A schedule needs it, and a learned optimizer that reads it lowers its updates toward the end. A saved
+// run does not contain it.
+func (r *Run) SetTotal(total int) { r.total = total }
+
 // Update writes the update at a point into dst, for a caller that moves the parameters itself. The caller then does
 // what the Move says, as optimizer.Apply does: usually it adds dst to the parameters. dst may be p.Grad, but not
 // p.Theta. Wrong lengths panic, and so does a nil p.Theta if the rule needs the parameters. A rule that needs the
@@ -94,6 +101,9 @@ func (r *Run) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 		panic(errLength)
 	}
 	r.lossSet = false
+	if p.Total == 0 {
+		p.Total = r.total
+	}
 	return r.checked(dst, p)
 }
 

@@ -121,6 +121,7 @@ func TestWaysAgree(t *testing.T) {
 		var ends [][]float64
 		for _, w := range ways(n) {
 			k := w.start(startRun(rule, n))
+			k.run.SetTotal(steps) // optimizer.Run tells it too
 			k.steps(t, steps)
 			if k.run.Steps() != steps || k.run.Len() != n {
 				t.Errorf("%s, %s: %d steps of %d coordinates", name, w.name, k.run.Steps(), k.run.Len())

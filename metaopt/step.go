@@ -47,7 +47,7 @@ func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []floa
 	if *kept == nil && (r.kept32 != nil || r.kept64 != nil) {
 		panic(errPrecision)
 	}
-	p := optimizer.Point{Grad: r.update, Theta: flat, Curvature: r.curvature, Step: r.steps}
+	p := optimizer.Point{Grad: r.update, Theta: flat, Curvature: r.curvature, Step: r.steps, Total: r.total}
 	if r.lossSet {
 		p.Loss, r.lossSet = r.loss, false
 	}

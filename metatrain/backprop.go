@@ -52,6 +52,7 @@ type backprop struct {
 	weights []float64 // ∂L/∂f(θ_t) of the window, t = 1 … K
 	start   *lstm.State
 	grads   [][]float32
+	seen    [][]float32 // what a network with eyes saw at each step of the window
 	// Used with second derivatives: the points and states of the window.
 	thetas [][]float32
 	states []*lstm.State
@@ -64,6 +65,7 @@ type backprop struct {
 	drawn      []int
 	partState  *lstm.State
 	partGrads  [][]float32
+	partSeen   [][]float32
 	partOfDphi []float64
 }
 
@@ -102,7 +104,7 @@ func (tb *backprop) estimate(ctx context.Context, dphi []float64, ep *Episode, k
 	}
 	first := ep.Step
 	tb.start.CopyFrom(ep.State)
-	w, err := ep.Unroll(ctx, tb.grads[:k+1], nil)
+	w, err := ep.unroll(ctx, tb.grads[:k+1], nil, func(t int) { tb.see(ep, t) })
 	if err != nil || w.Diverged != nil {
 		return w, err
 	}
@@ -112,10 +114,13 @@ func (tb *backprop) estimate(ctx context.Context, dphi []float64, ep *Episode, k
 	if m := tb.Coordinates; m > 0 && m < len(ep.Theta) {
 		tb.sampled(dphi, first, ep, k, m)
 	} else {
-		tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.weights[:k])
+		tb.adjoint.Unroll(dphi, tb.start, tb.grads[:k+1], tb.seen[:k], tb.weights[:k])
 	}
 	return w, nil
 }
+
+// see keeps what the network saw at step t of the window.
+func (tb *backprop) see(ep *Episode, t int) { copy(tb.seen[t], ep.State.Context()) }
 
 // sampled adds to dphi the estimate from m random coordinates. They are drawn from the episode's stream for the
 // window that began at step first.
@@ -136,11 +141,12 @@ func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 	slices.Sort(drawn) // memory is then read in order
 	if tb.partState == nil || tb.partState.Len() != m || !tb.partState.SameNetwork(tb.start) {
 		tb.partState = tb.start.Network().NewState(m)
-		tb.partGrads = nil
+		tb.partGrads, tb.partSeen = nil, nil
 		tb.partOfDphi = make([]float64, len(dphi))
 	}
 	for len(tb.partGrads) < k+1 {
 		tb.partGrads = append(tb.partGrads, make([]float32, m))
+		tb.partSeen = append(tb.partSeen, nil)
 	}
 	tb.partState.Gather(tb.start, drawn)
 	for t, g := range tb.grads[:k+1] {
@@ -148,8 +154,11 @@ func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 			tb.partGrads[t][i] = g[c]
 		}
 	}
+	for t, seen := range tb.seen[:k] {
+		tb.partSeen[t] = tb.start.GatherContext(tb.partSeen[t], seen, drawn)
+	}
 	clear(tb.partOfDphi)
-	tb.adjoint.Unroll(tb.partOfDphi, tb.partState, tb.partGrads[:k+1], tb.weights[:k])
+	tb.adjoint.Unroll(tb.partOfDphi, tb.partState, tb.partGrads[:k+1], tb.partSeen[:k], tb.weights[:k])
 	scale := float64(n) / float64(m)
 	for i, d := range tb.partOfDphi {
 		dphi[i] += scale * d
@@ -163,10 +172,10 @@ func (tb *backprop) sampled(dphi []float64, first int, ep *Episode, k, m int) {
 // AdjointClip bounds the last term of the sum.
 func (tb *backprop) full(ctx context.Context, dphi []float64, ep *Episode, k int) (Window, error) {
 	first := ep.Step
-	w, err := ep.Unroll(ctx, tb.grads[:k+1], func(t int) {
+	w, err := ep.unroll(ctx, tb.grads[:k+1], func(t int) {
 		copy(tb.thetas[t], ep.Theta)
 		tb.states[t].CopyFrom(ep.State)
-	})
+	}, func(t int) { tb.see(ep, t) })
 	if err != nil || w.Diverged != nil {
 		return w, err
 	}
@@ -180,7 +189,7 @@ func (tb *backprop) full(ctx context.Context, dphi []float64, ep *Episode, k int
 	}
 	gradNorms := math.Abs(tb.weights[k-1]) * norm(tb.grads[k])
 	for t := k - 1; t >= 0; t-- {
-		tb.adjoint.Step(dphi, tb.states[t], tb.grads[t], tb.lambda, tb.mu, tb.dgrad)
+		tb.adjoint.Step(dphi, tb.states[t], tb.grads[t], tb.seen[t], tb.lambda, tb.mu, tb.dgrad)
 		if t == 0 {
 			break // λ_0 is not needed: θ_0 is a constant
 		}
@@ -244,10 +253,11 @@ func (tb *backprop) reserve(ep *Episode, k int) {
 	n := len(ep.Theta)
 	if tb.start == nil || !tb.start.Fits(ep.State) {
 		tb.start = ep.State.Clone()
-		tb.grads, tb.thetas, tb.states = nil, nil, nil
+		tb.grads, tb.seen, tb.thetas, tb.states = nil, nil, nil, nil
 	}
 	for len(tb.grads) < k+1 {
 		tb.grads = append(tb.grads, make([]float32, n))
+		tb.seen = append(tb.seen, make([]float32, len(ep.State.Context())))
 	}
 	if len(tb.weights) < k {
 		tb.weights = make([]float64, k)

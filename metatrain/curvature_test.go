@@ -94,7 +94,7 @@ func newMetaGradients(t testing.TB, net *lstm.Network, c tasks.ClassifierConfig,
 		for i, d := range grads[step] {
 			lambda[i] += d + hv[i]
 		}
-		back.Step(g.float64s, states[step-1], grads[step-1], lambda, mu, v)
+		back.Step(g.float64s, states[step-1], grads[step-1], nil, lambda, mu, v)
 		if step > 1 {
 			hv = model.HessianVector(thetas[step-1], v, minibatch(step-1))
 		}

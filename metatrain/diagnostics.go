@@ -194,11 +194,11 @@ func watch(net *lstm.Network, runs, steps int) *watched {
 }
 
 // Needs implements optimizer.Rule.
-func (*watched) Needs() optimizer.Needs { return optimizer.Needs{} }
+func (w *watched) Needs() optimizer.Needs { return w.net.Needs() }
 
 // Start implements optimizer.Rule.
 func (w *watched) Start(layout optimizer.Layout) optimizer.State {
-	run := &watchedRun{state: w.net.NewState(layout.Len()), every: w.every}
+	run := &watchedRun{state: w.net.Start(layout).(*lstm.State), every: w.every}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.runs = append(w.runs, run)
@@ -216,7 +216,7 @@ type watchedRun struct {
 // Update implements optimizer.State.
 func (r *watchedRun) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	if (r.state.Steps()+1)%r.every == 0 {
-		r.updates = append(r.updates, r.probe.Look(&r.activity, r.state, p.Grad)...)
+		r.updates = append(r.updates, r.probe.Look(&r.activity, r.state, p)...)
 	}
 	return r.state.Update(dst, p)
 }

@@ -334,14 +334,14 @@ func BenchmarkDiagnostics(b *testing.B) {
 				}
 			}
 			step()
-			probe.Look(&activity, state, grad)
+			probe.Look(&activity, state, optimizer.Point{Grad: grad})
 			b.ResetTimer()
 			for range b.N {
 				step()
 			}
 			steps := b.Elapsed()
 			for range b.N {
-				probe.Look(&activity, state, grad)
+				probe.Look(&activity, state, optimizer.Point{Grad: grad})
 			}
 			look := 100 * float64(b.Elapsed()-steps) / float64(steps)
 			b.ReportMetric(look/7, "%training")

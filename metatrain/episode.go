@@ -19,6 +19,8 @@ type Episode struct {
 	Seed uint64
 	// Length is the number of steps T that the episode will have; 0 if it is not known.
 	Length int
+	// HideLength keeps Length from the network, which then learns to do without it.
+	HideLength bool
 	// Memory is what the estimator remembers of the episode from window to window; nil before the first window.
 	Memory Memory
 	// Workspace is the scratch memory in which windows are computed. Default: the episode makes its own.
@@ -38,7 +40,7 @@ type Episode struct {
 func NewEpisode(net *lstm.Network, problem optimizer.Problem) *Episode {
 	n := problem.Dim()
 	ep := &Episode{
-		Problem: problem, Theta: make([]float32, n), State: net.NewState(n),
+		Problem: problem, Theta: make([]float32, n), State: net.Start(optimizer.LayoutOf(problem)).(*lstm.State),
 		update: make([]float32, n), grad: make([]float32, n),
 	}
 	ep.seek(0)
@@ -59,6 +61,15 @@ func (ep *Episode) resume() {
 	} else {
 		ep.seek(ep.Step)
 	}
+}
+
+// point is the point at which the network makes its next update.
+func (ep *Episode) point(grad []float32) optimizer.Point {
+	p := optimizer.Point{Grad: grad, Theta: ep.Theta, Loss: ep.loss, Step: ep.Step}
+	if !ep.HideLength {
+		p.Total = ep.Length
+	}
+	return p
 }
 
 // Close ends the episode, and closes the problem if it holds resources.
@@ -127,7 +138,8 @@ func (ep *Episode) unroll(ctx context.Context, grads [][]float32, before, move f
 		if before != nil {
 			before(t)
 		}
-		ep.State.Advance(ep.update, grads[t])
+		// A network is no rule that fails: it returns no error and no Move.
+		ep.State.Update(ep.update, ep.point(grads[t]))
 		if w.Diverged = optimizer.Check(ep.Step, "update", ep.update); w.Diverged != nil {
 			return w, nil
 		}

@@ -105,5 +105,6 @@ func (cfg *TrainConfig) episode(net *lstm.Network, u *Unit) (*Episode, error) {
 	ep := NewEpisode(net, p)
 	ep.Seed = stream.New(cfg.Seed, "estimator", e).Uint64()
 	ep.Length = u.Length
+	ep.HideLength = cfg.HideLength > 0 && stream.New(ep.Seed, "length", 0).Float64() < cfg.HideLength
 	return ep, nil
 }

@@ -197,7 +197,7 @@ func (d *worker) compute(ctx context.Context, e Estimator, net *lstm.Network, u 
 	if u.Seen != nil && d.err == nil && r.Window.Diverged == nil && ep.open {
 		d.seen.set(u.Seen)
 		d.probe.Resume(d.seen.Looks)
-		d.probe.Look(&d.seen.Activity, ep.State, ep.grad) // the state and gradient with which the next window begins
+		d.probe.Look(&d.seen.Activity, ep.State, ep.point(ep.grad)) // the state and gradient with which the next window begins
 		d.seen.Looks = d.probe.Looks()
 		r.Seen = &d.seen
 	}

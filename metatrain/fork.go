@@ -19,7 +19,8 @@ func (ep *Episode) fits(from *Episode) bool { return ep.State.Fits(from.State) }
 
 // copyFrom makes ep, which must fit, a fork of from at its present state.
 func (ep *Episode) copyFrom(from *Episode) {
-	ep.Problem, ep.Step, ep.Seed, ep.Length = from.Problem, from.Step, from.Seed, from.Length
+	ep.Problem, ep.Step, ep.Seed = from.Problem, from.Step, from.Seed
+	ep.Length, ep.HideLength = from.Length, from.HideLength
 	ep.loss, ep.open = from.loss, from.open
 	copy(ep.Theta, from.Theta)
 	copy(ep.grad, from.grad)

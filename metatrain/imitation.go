@@ -96,6 +96,7 @@ type imitation struct {
 	start   *lstm.State
 	move    []float32   // û
 	grads   [][]float32 // gradients of the window
+	seen    [][]float32 // what a network with eyes saw at each step
 	slopes  [][]float32 // u − û
 	part    []float64   // this window's part of dphi, before scaling
 }
@@ -122,11 +123,12 @@ func (im Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, k
 	size := 0.0
 	var failed error
 	w, err := ep.unroll(ctx, m.grads[:k+1], nil, func(t int) {
-		p := optimizer.Point{Grad: m.grads[t], Theta: ep.Theta, Loss: ep.loss, Step: ep.Step}
+		p := optimizer.Point{Grad: m.grads[t], Theta: ep.Theta, Loss: ep.loss, Step: ep.Step, Total: ep.Length}
 		p.Curvature, _ = ep.Problem.(optimizer.Curvature)
 		if _, err := own.state.Update(m.move, p); err != nil && failed == nil {
 			failed = err
 		}
+		copy(m.seen[t], ep.State.Context())
 		slope := m.slopes[t]
 		for i, v := range m.move {
 			slope[i] = ep.update[i] - v
@@ -141,7 +143,7 @@ func (im Imitation) Estimate(ctx context.Context, dphi []float64, ep *Episode, k
 		return w, nil // the teacher does not move, so the relative error is undefined
 	}
 	clear(m.part)
-	m.adjoint.Follow(m.part, m.start, m.grads[:k], m.slopes[:k])
+	m.adjoint.Follow(m.part, m.start, m.grads[:k], m.seen[:k], m.slopes[:k])
 	scale := float64(k) / size
 	for i, d := range m.part {
 		dphi[i] += scale * d
@@ -154,11 +156,12 @@ func (m *imitation) reserve(ep *Episode, k int) {
 	n := len(ep.Theta)
 	if m.start == nil || !m.start.Fits(ep.State) {
 		m.start, m.move = ep.State.Clone(), make([]float32, n)
-		m.grads, m.slopes = nil, nil
+		m.grads, m.seen, m.slopes = nil, nil, nil
 		m.part = make([]float64, len(ep.State.Network().Params()))
 	}
 	for len(m.grads) < k+1 {
 		m.grads = append(m.grads, make([]float32, n))
 		m.slopes = append(m.slopes, make([]float32, n))
+		m.seen = append(m.seen, make([]float32, len(ep.State.Context())))
 	}
 }

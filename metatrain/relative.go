@@ -42,7 +42,9 @@ func usable(rule optimizer.Rule) error {
 
 // offers returns an error if a rule needs something that the episode's problem does not offer.
 func (ep *Episode) offers(rule optimizer.Rule) error {
-	return rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true, Metrics: optimizer.MetricsOf(ep.Problem)})
+	has := optimizer.Offers(ep.Problem)
+	has.Total = ep.Length > 0
+	return rule.Needs().Met(has)
 }
 
 // Weigh implements Objective.
@@ -101,7 +103,7 @@ func (ep *Episode) Reference(ctx context.Context, rule optimizer.Rule, steps int
 		}
 		t := len(r.losses)
 		if t > 0 {
-			p := optimizer.Point{Grad: r.grad, Theta: r.theta, Loss: r.losses[t-1], Step: t - 1}
+			p := optimizer.Point{Grad: r.grad, Theta: r.theta, Loss: r.losses[t-1], Step: t - 1, Total: ep.Length}
 			p.Curvature, _ = ep.Problem.(optimizer.Curvature)
 			if _, err := r.state.Update(r.update, p); err != nil {
 				return nil, err

@@ -19,6 +19,9 @@ func (t *Trainer) settings() string {
 		fmt.Sprintf("meta-steps: rate %v, warm-up %d, fraction %v by %d, clip %v", cfg.MetaLearningRate, cfg.WarmUp, cfg.FinalFraction, cfg.DecaySteps, cfg.Clip),
 		fmt.Sprintf("selection: every %d, %d runs, steps %v, %s", cfg.ValidEvery, cfg.ValidRuns, cfg.ValidSteps, cfg.Selection),
 	}
+	if cfg.HideLength > 0 {
+		lines = append(lines, fmt.Sprintf("hidden lengths: %v", cfg.HideLength))
+	}
 	return strings.Join(lines, "\n")
 }
 

@@ -43,6 +43,9 @@ type TrainConfig struct {
 	// RandomSteps draws an episode's length log-uniformly from the multiples of Unroll up to Steps, or up to the
 	// stage's horizon. So both short and long runs occur (Wichrowska et al. 2017, section 4).
 	RandomSteps bool
+	// HideLength is the fraction of episodes whose length the network is not told. Users do not always know how many
+	// steps they will take, and lstm.TimeContext has to work without. Default 0.
+	HideLength float64
 	// MetaSteps and Time limit the training; 0 means no limit. With a limit of time, the number of meta-steps depends
 	// on the speed of the machine.
 	MetaSteps int
@@ -140,6 +143,8 @@ func (cfg TrainConfig) Validate() error {
 		return fmt.Errorf("metatrain: %d steps in windows of %d; both must be positive", cfg.Steps, cfg.Unroll)
 	case cfg.Steps%cfg.Unroll != 0:
 		return fmt.Errorf("metatrain: %d steps are not a whole number of windows of %d; choose steps divisible by unroll", cfg.Steps, cfg.Unroll)
+	case !(cfg.HideLength >= 0 && cfg.HideLength <= 1):
+		return fmt.Errorf("metatrain: a fraction %v of the episodes hides its length; it must be in [0, 1]", cfg.HideLength)
 	case cfg.Batch < 0:
 		return fmt.Errorf("metatrain: meta-batch of %d episodes; it must be positive", cfg.Batch)
 	case cfg.MetaSteps < 0 || cfg.Time < 0:

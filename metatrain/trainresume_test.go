@@ -63,6 +63,12 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 		return cfg
 	}
 	quartics := family(func(rng *rand.Rand) (optimizer.Problem, error) { return &quartic{seed: rng.Uint64(), n: 9}, nil })
+	seeing := func(network lstm.Config, e metatrain.Estimator) metatrain.TrainConfig {
+		return with(func(c *metatrain.TrainConfig) {
+			c.Family, c.Network, c.HideLength, c.Estimator, c.Batch, c.RandomSteps = family(tensorQuartics), network, 0.5, e, 2, true
+		})
+	}
+	sighted := func(e metatrain.Estimator) metatrain.TrainConfig { return seeing(eyes, e) }
 	return map[string]metatrain.TrainConfig{
 		"backprop": base,
 		"rnnprop, clock, schedule": with(func(c *metatrain.TrainConfig) {
@@ -104,7 +110,15 @@ func resumable(t testing.TB) map[string]metatrain.TrainConfig {
 		"rollback": with(func(c *metatrain.TrainConfig) {
 			c.Family, c.Batch, c.OnNonFinite = family(sometimes), 2, metatrain.RollbackNonFinite
 		}),
-		"patience": with(func(c *metatrain.TrainConfig) { c.Patience, c.MetaSteps, c.MetaLearningRate = 3, 500, 0.3 }),
+		"eyes, backprop":                 sighted(nil),
+		"eyes, coordinates":              sighted(metatrain.TruncatedBackprop{Coordinates: 6}),
+		"eyes, second derivatives":       sighted(metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2}),
+		"eyes, es":                       sighted(metatrain.ES{Pairs: 2}),
+		"eyes, pes":                      sighted(metatrain.PES{Pairs: 2}),
+		"eyes, imitation or pes":         sighted(metatrain.Imitation{Probability: 0.5, Estimator: metatrain.PES{}}),
+		"orthogonal, second derivatives": seeing(orthogonalEyes, metatrain.TruncatedBackprop{SecondDerivatives: true, AdjointClip: 2}),
+		"orthogonal, coordinates":        seeing(orthogonalEyes, metatrain.TruncatedBackprop{Coordinates: 6}),
+		"patience":                       with(func(c *metatrain.TrainConfig) { c.Patience, c.MetaSteps, c.MetaLearningRate = 3, 500, 0.3 }),
 	}
 }
 

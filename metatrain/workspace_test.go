@@ -16,7 +16,7 @@ import (
 // settings and lengths, estimates are what they are in a new one.
 func TestAWorkspaceIsOnlyMemory(t *testing.T) {
 	var nets []*lstm.Network
-	for _, cfg := range []lstm.Config{{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, {Hidden: 3, Layers: 1, Inputs: lstm.Raw}, {NoLSTM: true, Inputs: lstm.Raw}} {
+	for _, cfg := range []lstm.Config{{Hidden: 4, Inputs: lstm.Raw | lstm.RNNProp}, {Hidden: 3, Layers: 1, Inputs: lstm.Raw}, {NoLSTM: true, Inputs: lstm.Raw}, eyes, orthogonalEyes} {
 		net, err := lstm.Init{}.Random(cfg, newRand(1))
 		if err != nil {
 			t.Fatal(err)
@@ -29,7 +29,7 @@ func TestAWorkspaceIsOnlyMemory(t *testing.T) {
 	}
 	rng, shared := newRand(5), &metatrain.Workspace{}
 	for range 400 {
-		net, e, n, k := nets[rng.IntN(3)], estimators[rng.IntN(len(estimators))], 5+2*rng.IntN(3), 1+rng.IntN(6)
+		net, e, n, k := nets[rng.IntN(len(nets))], estimators[rng.IntN(len(estimators))], 5+2*rng.IntN(3), 1+rng.IntN(6)
 		estimate := func(work *metatrain.Workspace) []float64 {
 			ep := metatrain.NewEpisode(net, &positive{exactQuartic{quartic{seed: 3, n: n}}})
 			ep.Workspace = work

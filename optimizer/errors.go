@@ -6,6 +6,7 @@ import "fmt"
 const (
 	errSteps       = "optimizer: negative number of steps"
 	errRuns        = "optimizer: negative number of runs"
+	errDraws       = "optimizer: Sampled: the number of labels must be 1 to 255"
 	errCoordinates = "optimizer: a layout or a part of it without a coordinate"
 )
 
@@ -14,7 +15,8 @@ type DivergedError struct {
 	// Step is t, the step at which the loss f_t(θ_t), its gradient, the update u_t
 	// or the next point θ_t + u_t was non-finite.
 	Step int
-	// What is "loss", "gradient", "update" or "parameter".
+	// What is "loss", "gradient", "update" or "parameter", or "curvature product" if a rule with curvature met
+	// the value.
 	What string
 	// Coordinate is the first non-finite coordinate, -1 where What is "loss".
 	Coordinate int

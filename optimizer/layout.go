@@ -70,6 +70,24 @@ func (t Tensor) Inputs() int {
 	return t.Len() / t.Outputs()
 }
 
+// AroundOutputs returns the numbers of elements of the dimensions before and after the axis of outputs: element (a, o, b)
+// is at (a·Outputs + o)·after + b. For tensors other than matrices and convolutions both are 0.
+func (t Tensor) AroundOutputs() (before, after int) {
+	if t.Outputs() == 0 {
+		return 0, 0
+	}
+	before, after = 1, 1
+	for axis, d := range t.Shape {
+		switch {
+		case axis < t.OutputAxis:
+			before *= d
+		case axis > t.OutputAxis:
+			after *= d
+		}
+	}
+	return before, after
+}
+
 // InferTensor guesses the kind of a parameter from its shape, by the conventions of most Gorgonia models: a batch
 // of inputs multiplies a matrix from the left, x·W, and kernels are (output channels, input channels, height, width).
 //

@@ -144,3 +144,28 @@ func TestNeeds(t *testing.T) {
 		t.Errorf("either of two: %+v, want %+v", got, all)
 	}
 }
+
+// countdown is u = T, the number of steps of the run.
+type countdown struct{}
+
+func (countdown) Needs() optimizer.Needs                 { return optimizer.Needs{Total: true} }
+func (countdown) Start(optimizer.Layout) optimizer.State { return countdown{} }
+func (countdown) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	for i := range dst {
+		dst[i] = float32(p.Total)
+	}
+	return 0, nil
+}
+
+// Run tells a state how long the run is, and a caller that does not know it refuses a rule that needs it.
+func TestRunTellsItsLength(t *testing.T) {
+	out, err := optimizer.Run(t.Context(), countdown{}, sound(1), 3)
+	if err != nil || out.Theta[0] != 1+3*3 {
+		t.Errorf("θ_3 = %v, want 10 (%v)", out.Theta, err)
+	}
+	var needs *optimizer.NeedError
+	err = countdown{}.Needs().Met(optimizer.Needs{Theta: true, Loss: true})
+	if !errors.As(err, &needs) || !strings.Contains(err.Error(), "number of steps") {
+		t.Errorf("a caller that does not know the length of its run gets %v", err)
+	}
+}

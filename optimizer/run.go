@@ -30,12 +30,25 @@ type Outcome struct {
 // error. Errors come from the context, the problem or the state. If the rule needs something that the problem
 // does not offer, Run returns a *NeedError before the first step. It panics if steps is negative.
 func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, error) {
+	return run[struct{}](ctx, rule, problem, steps, nil, nil)
+}
+
+// RunTimed is Run and reads a clock three times in every step: when the step began, when its loss and gradient were
+// computed, and when it ended, after the update, the checks for non-finite values and the sum θ_t + u_t. It calls each with the
+// three readings after every step but the one at which the run diverges. now is time.Now or another clock. each may
+// cancel ctx, which ends the run with the context's error.
+func RunTimed[T any](ctx context.Context, rule Rule, problem Problem, steps int, now func() T, each func(began, computed, ended T)) (Outcome, error) {
+	return run(ctx, rule, problem, steps, now, each)
+}
+
+// run is Run, or RunTimed if now is set.
+func run[T any](ctx context.Context, rule Rule, problem Problem, steps int, now func() T, each func(began, computed, ended T)) (Outcome, error) {
 	if steps < 0 {
 		panic(errSteps)
 	}
 	out := Outcome{Losses: make([]float64, 0, steps+1)}
 	needs := rule.Needs()
-	if err := needs.Met(Needs{Theta: true, Loss: true, Metrics: MetricsOf(problem)}); err != nil {
+	if err := needs.Met(Offers(problem)); err != nil {
 		return out, err
 	}
 	n := problem.Dim()
@@ -44,18 +57,27 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 	}
 	out.Theta = make([]float32, n)
 	update, theta := make([]float32, n), [][]float32{out.Theta}
-	p := Point{Grad: make([]float32, n), Theta: out.Theta}
+	p := Point{Grad: make([]float32, n), Theta: out.Theta, Total: steps}
 	p.Curvature, _ = problem.(Curvature)
-	var kept []float32
+	var (
+		kept            []float32
+		began, computed T
+	)
 	problem.Init(out.Theta)
 	state := rule.Start(LayoutOf(problem))
 	for t := 0; ; t++ {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
+		if now != nil {
+			began = now()
+		}
 		var err error
 		if p.Loss, err = problem.LossGrad(out.Theta, p.Grad); err != nil {
 			return out, err
+		}
+		if now != nil {
+			computed = now()
 		}
 		out.Losses = append(out.Losses, p.Loss)
 		if t == steps {
@@ -79,6 +101,9 @@ func Run(ctx context.Context, rule Rule, problem Problem, steps int) (Outcome, e
 			kept = make([]float32, n)
 		}
 		Apply(move, theta, update, kept)
+		if now != nil {
+			each(began, computed, now())
+		}
 	}
 }
 

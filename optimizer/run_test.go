@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"learnedopt/optimizer"
 )
@@ -101,6 +104,56 @@ func TestRun(t *testing.T) {
 		if started != 1 || len(p.sought) != 1 || p.sought[0] != 0 || p.step != steps+1 {
 			t.Errorf("%d steps: %d states, sought %v, %d gradients; want 1, [0], %d", steps, started, p.sought, p.step, steps+1)
 		}
+	}
+}
+
+// slow is a bowl whose gradients take a second.
+type slow struct{ *bowl }
+
+func (s slow) LossGrad(theta, grad []float32) (float64, error) {
+	time.Sleep(time.Second)
+	return s.bowl.LossGrad(theta, grad)
+}
+
+// slowly is a descent whose updates take time.
+type slowly struct {
+	descent
+	time time.Duration
+}
+
+func (s slowly) Start(l optimizer.Layout) optimizer.State {
+	return slowState{s.descent.Start(l), s.time}
+}
+
+type slowState struct {
+	optimizer.State
+	time time.Duration
+}
+
+func (s slowState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
+	time.Sleep(s.time)
+	return s.State.Update(dst, p)
+}
+
+// A timed run has the outcome of Run, and tells the time of every step but the one that diverged.
+func TestRunTimed(t *testing.T) {
+	for steps, p := range map[int]*bowl{5: sound(3), 3: {n: 3, fault: 3, where: -1, value: math.NaN()}} {
+		synctest.Test(t, func(t *testing.T) {
+			want, err := optimizer.Run(t.Context(), descent{rate: 0.5}, p, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			timed := 0
+			got, err := optimizer.RunTimed(t.Context(), slowly{descent{rate: 0.5}, time.Minute}, slow{p}, 5, time.Now, func(began, computed, ended time.Time) {
+				gradient, update := computed.Sub(began), ended.Sub(computed)
+				if timed++; gradient != time.Second || update != time.Minute {
+					t.Errorf("step %d took %v and %v, want a second and a minute", timed, gradient, update)
+				}
+			})
+			if err != nil || timed != steps || !slices.Equal(got.Losses[:steps], want.Losses[:steps]) || !slices.Equal(got.Theta, want.Theta) || (got.Diverged == nil) != (want.Diverged == nil) {
+				t.Errorf("%d of %d steps were timed, %+v, want %+v, error %v", timed, steps, got, want, err)
+			}
+		})
 	}
 }
 

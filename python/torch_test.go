@@ -13,6 +13,7 @@ import (
 	"learnedopt/checkpoints/exchange"
 	"learnedopt/internal/pythontest"
 	"learnedopt/internal/stream"
+	"learnedopt/lstm"
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/tasks"
@@ -26,9 +27,11 @@ func torch(t testing.TB) pythontest.Interpreter {
 }
 
 // TestTorchUpdates gives PyTorch the gradients of the corpus and expects the updates of the
-// float64 reference. The corpus's files cover every key and value of the configuration. In
+// float64 reference. The corpus's files cover every key and value of the configuration. Parameters
+// come once as in Go, and once with outputs along axis 0, as in PyTorch's layers. In
 // float64 the tolerance is 1e-9, which only the same formula reaches. In float32 it is 1e-5 of
-// the update or of the largest update of its step, as for Go (metaopt/corpus_test.go).
+// the update or of the largest update of its step, and 1e-3 with an orthogonalized momentum, as for
+// Go (metaopt/corpus_test.go).
 func TestTorchUpdates(t *testing.T) {
 	python := torch(t)
 	var want struct{ Updates map[string][][]float64 }
@@ -43,10 +46,13 @@ func TestTorchUpdates(t *testing.T) {
 	if err := json.Unmarshal([]byte(python.Run(t, "testdata/updates.py", ".", corpus)), &got); err != nil {
 		t.Fatal(err)
 	}
-	for dtype, tolerance := range map[string]float64{"torch.float64": 1e-9, "torch.float32": 1e-5} {
+	for dtype, tight := range map[string]float64{"torch.float64": 1e-9, "torch.float32": 1e-5, "torch.float64 turned": 1e-9, "torch.float32 turned": 1e-5} {
 		worst := 0.0
 		for name, updates := range want.Updates {
-			rows := got[dtype][name]
+			rows, tolerance := got[dtype][name], tight
+			if name == "orthogonal" && tight == 1e-5 {
+				tolerance = 1e-3
+			}
 			if len(updates) == 0 || len(rows) != len(updates) {
 				t.Fatalf("%s: %d steps, want %d", name, len(rows), len(updates))
 			}
@@ -74,22 +80,37 @@ type trajectory struct {
 	Parameters      map[string][]float64
 }
 
-// TestTorchTrainsAnMLP trains MNIST's MLP on digits with pretrained:mlp, 100 steps,
+// TestTorchTrainsAnMLP trains MNIST's MLP on digits for 100 steps,
 // in Go and in PyTorch, from the same weights on the same minibatches. Rounding differs
 // (the order of sums, tanh and sigmoid within 7 ulp), and training feeds it back: an
 // update changes the next gradient, and log-and-sign inputs amplify changes of gradients near
-// zero. Measured, ‖θ − θ_Go‖/‖θ_Go‖ grows from 5e-7 after one step to 4e-5 after 100, and
+// zero. Measured with pretrained:mlp, ‖θ − θ_Go‖/‖θ_Go‖ grows from 5e-7 after one step to 4e-5 after 100, and
 // the relative difference of losses is at most 2e-4. The tolerances are at least four times
 // as large. Another constant (p 10.01 for 10) or another order of gates is far outside.
+//
+// Inputs momenta contain the sign of an average. Where rounding decides it, the update of this coordinate is another one,
+// and one of 15,910 coordinates is 8e-3 of the norm; an orthogonalized momentum differs by up to 1e-3 at each step. Such
+// networks are held to 2e-6 after a step without the latter, and to 3e-2 later.
 func TestTorchTrainsAnMLP(t *testing.T) {
 	python := torch(t)
-	path := filepath.Join("..", "metaopt", "pretrained", "mlp.mopt")
+	t.Run("mlp", func(t *testing.T) { trainsAnMLP(t, python, "mlp", "sigmoid", "relu") }) // from the same θ and minibatches
+	t.Run("general", func(t *testing.T) { trainsAnMLP(t, python, "general", "sigmoid") })
+}
+
+func trainsAnMLP(t *testing.T, python pythontest.Interpreter, name string, activations ...string) {
+	path := filepath.Join("..", "metaopt", "pretrained", name+".mopt")
 	opt, err := metaopt.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	tolerances, ofLosses := map[string]float64{"1": 2e-6, "10": 1e-5, "25": 2e-5, "50": 5e-5, "100": 3e-4}, 1e-3
+	if cfg := opt.Network.Config(); cfg.Inputs&lstm.Momenta != 0 {
+		tolerances, ofLosses = map[string]float64{"1": 2e-6, "10": 3e-2, "25": 3e-2, "50": 3e-2, "100": 3e-2}, 2e-2
+		if cfg.Orthogonal {
+			tolerances["1"] = 1e-3
+		}
+	}
 	data := filepath.Join(t.TempDir(), "data.npz")
-	activations := []string{"sigmoid", "relu"} // from the same θ and minibatches
 	all := map[string]trajectory{}
 	for _, activation := range activations {
 		all[activation] = trainMLP(t, opt, activation, data)
@@ -104,7 +125,7 @@ func TestTorchTrainsAnMLP(t *testing.T) {
 		if len(got.Losses) != len(want.Losses) || len(got.Parameters) != 5 {
 			t.Fatalf("%d losses, %d points", len(got.Losses), len(got.Parameters))
 		}
-		for step, tolerance := range map[string]float64{"1": 2e-6, "10": 1e-5, "25": 2e-5, "50": 5e-5, "100": 3e-4} {
+		for step, tolerance := range tolerances {
 			d := distance(got.Parameters[step], want.Parameters[step])
 			t.Logf("%s, step %s: parameters differ by %.1e of their norm", activation, step, d)
 			if !(d <= tolerance) {
@@ -116,7 +137,7 @@ func TestTorchTrainsAnMLP(t *testing.T) {
 			worst = max(worst, math.Abs(got.Losses[i]-l)/l)
 		}
 		t.Logf("%s: losses from %.4f to %.4f differ by at most %.1e of themselves", activation, want.Losses[0], want.Losses[100], worst)
-		if !(worst <= 1e-3) || want.Losses[100] > 0.6*want.Losses[0] {
+		if !(worst <= ofLosses) || want.Losses[100] > 0.6*want.Losses[0] {
 			t.Errorf("%s: losses %v, want %v", activation, got.Losses, want.Losses)
 		}
 		// A run that is stored and loaded half-way continues bit for bit.
@@ -160,7 +181,8 @@ func trainMLP(t *testing.T, opt *metaopt.Optimizer, activation, path string) tra
 	problem.Init(theta)
 	writeData(t, path, digits, theta, stream.New(7, "python", 0).Uint64(), steps+1, batch)
 	tr := trajectory{Parameters: map[string][]float64{}}
-	run := opt.Start(optimizer.Flat(n))
+	run := opt.Start(optimizer.LayoutOf(problem))
+	run.SetTotal(steps)
 	for step := range steps + 1 {
 		loss, err := problem.LossGrad(theta, grad)
 		if err != nil {
@@ -222,7 +244,25 @@ func TestTorchBehaviour(t *testing.T) {
 	if err := checkpoints.Save(wrong, &checkpoints.File{Kind: "other"}); err != nil {
 		t.Fatal(err)
 	}
-	out := python.Run(t, "testdata/behaviour.py", ".", filepath.Join(corpus, "all.mopt"), filepath.Join(corpus, "logsign.mopt"), wrong)
+	// What a later version may add must not run as if it were not there.
+	later := filepath.Join(t.TempDir(), "later.mopt")
+	f, err := checkpoints.Load(filepath.Join(corpus, "all.mopt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := f.DecodeConfig(&config); err != nil {
+		t.Fatal(err)
+	}
+	config["sense"] = "smell"
+	if err := f.EncodeConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkpoints.Save(later, f); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"testdata/behaviour.py", ".", filepath.Join(corpus, "all.mopt"), filepath.Join(corpus, "logsign.mopt"), wrong, filepath.Join(corpus, "orthogonal.mopt"), later}
+	out := python.Run(t, args...)
 	if out != "ok\n" {
 		t.Error(out)
 	}

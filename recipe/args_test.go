@@ -53,6 +53,31 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
+// A list of tasks is one value of the option, in a command and in JSON.
+func TestListOfTasks(t *testing.T) {
+	want := tasks.MustParse("mnist,cifar10,mnist units=4 image-size=8,14")
+	r, rest, err := ParseArgs([]string{"--task", "mnist,cifar10,mnist", "--units=4", "--image-size", "8,14", "--meta-steps", "3"})
+	if err != nil || len(rest) > 0 || r.Task != want {
+		t.Fatalf("%q, %q, %v", r.Task, rest, err)
+	}
+	again, err := ParseCommand("metaopt meta-train " + strings.Join(r.Args(), " "))
+	if err != nil || again.Task.String() != want.String() {
+		t.Errorf("%q, %v", again.Task, err)
+	}
+	text, err := r.Format()
+	if err != nil || !strings.Contains(string(text), `"task": {"name":["mnist","cifar10","mnist"],"units":[4],"image-size":[8,14]}`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if read, err := Parse(text); err != nil || read.Task != want {
+		t.Errorf("%q, %v", read.Task, err)
+	}
+	if _, err := r.With(Setting{"task", "mnist,quadratic"}, Setting{"units", "4"}); err != nil {
+		t.Error(err) // With looks at one option at a time
+	} else if r, _ = r.With(Setting{"task", "mnist,quadratic"}); r.Validate() == nil {
+		t.Error("a list with a quadratic is valid")
+	}
+}
+
 // If the task changes, the options of the old task are removed.
 func TestWithAnotherTask(t *testing.T) {
 	r := Recipe{Task: tasks.MustParse("quadratic dims=3")}

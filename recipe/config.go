@@ -43,10 +43,14 @@ func (r Recipe) Config(local Local) (metatrain.TrainConfig, error) {
 			return cfg, err
 		}
 	}
-	if cfg.Valid, err = r.Task.Family(local.DataDir); err != nil {
-		return cfg, err
+	sampled := func(specs []tasks.Spec) ([]optimizer.Family, error) {
+		if len(specs) == 1 { // refuses a folder of data that the task does not read
+			f, err := specs[0].Family(local.DataDir)
+			return []optimizer.Family{f}, err
+		}
+		return tasks.Families(local.DataDir, specs...)
 	}
-	if cfg.Family, err = r.augmented(cfg.Valid); err != nil {
+	if err := r.families(&cfg, sampled); err != nil {
 		return cfg, err
 	}
 	if err := cfg.Validate(); err != nil {
@@ -71,7 +75,11 @@ func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
 	if err != nil {
 		return cfg, lstm.Init{}, err
 	}
-	cfg = lstm.Config{Inputs: inputs, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
+	context, err := lstm.ParseContext(r.Context)
+	if err != nil {
+		return cfg, lstm.Init{}, err
+	}
+	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
 	if r.Anneal != nil {
 		cfg.Anneal = *r.Anneal
 	}
@@ -97,7 +105,7 @@ func (r Recipe) config() (metatrain.TrainConfig, error) {
 	}
 	return metatrain.TrainConfig{
 		Network: shape, Init: start,
-		Steps: r.Steps, Unroll: r.Unroll, Horizons: r.Horizons, StagePatience: r.StagePatience, RandomSteps: r.RandomSteps,
+		Steps: r.Steps, Unroll: r.Unroll, Horizons: r.Horizons, StagePatience: r.StagePatience, RandomSteps: r.RandomSteps, HideLength: r.HideLength,
 		MetaSteps: r.MetaSteps, Time: time.Duration(r.Time),
 		MetaLearningRate: r.MetaLR, WarmUp: *r.WarmUp, FinalFraction: *r.MetaLRDecay, DecaySteps: decaySteps,
 		Clip: float64(r.Clip), Batch: r.MetaBatch, Estimator: estimator,
@@ -167,6 +175,54 @@ func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 	return net, nil
 }
 
+// families sets cfg's families, which makes makes.
+func (r Recipe) families(cfg *metatrain.TrainConfig, makes func([]tasks.Spec) ([]optimizer.Family, error)) error {
+	train := []tasks.Spec{r.Task}
+	if r.Also != "" {
+		also, err := parseTasks(r.Also)
+		if err != nil {
+			return err
+		}
+		train = append(train, also...)
+	}
+	all := train
+	if r.ValidTask != "" {
+		valid, err := parseTasks(r.ValidTask)
+		if err != nil {
+			return err
+		}
+		all = append(train[:len(train):len(train)], valid...)
+	}
+	families, err := makes(all)
+	if err != nil {
+		return err
+	}
+	family, err := union(families[:len(train)])
+	if err != nil {
+		return err
+	}
+	cfg.Valid = family
+	if r.ValidTask != "" {
+		if cfg.Valid, err = union(families[len(train):]); err != nil {
+			return err
+		}
+	}
+	cfg.Family, err = r.augmented(family)
+	return err
+}
+
+// union returns the mixture of families, with their names joined, or the only one.
+func union(families []optimizer.Family) (optimizer.Family, error) {
+	if len(families) == 1 {
+		return families[0], nil
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.Name())
+	}
+	return tasks.NewMixture(strings.Join(names, " | "), families...)
+}
+
 // augmented returns the family from which training episodes are drawn.
 func (r Recipe) augmented(task optimizer.Family) (optimizer.Family, error) {
 	if r.RandomScaling > 0 {
@@ -175,6 +231,17 @@ func (r Recipe) augmented(task optimizer.Family) (optimizer.Family, error) {
 			return nil, err
 		}
 		task = scaling
+	}
+	if r.TensorScaling > 0 {
+		scaling := tasks.RandomScaling{Family: task, Range: r.TensorScaling, ByTensor: true}
+		if err := scaling.Validate(); err != nil {
+			return nil, err
+		}
+		half, err := tasks.NewMixture(scaling.Name()+" in every second episode", task, scaling)
+		if err != nil {
+			return nil, err
+		}
+		task = half
 	}
 	if r.Convex {
 		task = tasks.Joint{Families: []optimizer.Family{task, tasks.RandomScaling{Family: tasks.Convex{}, Range: 1}}}
@@ -228,14 +295,21 @@ func (r Recipe) Validate() error {
 	if err != nil {
 		return err
 	}
-	if cfg.Family, err = r.augmented(unsampled(r.Task.String())); err != nil {
+	names := func(specs []tasks.Spec) ([]optimizer.Family, error) {
+		var families []optimizer.Family
+		for _, s := range specs {
+			families = append(families, unsampled(s.String()))
+		}
+		return families, nil
+	}
+	if err := r.families(&cfg, names); err != nil {
 		return err
 	}
 	return cfg.Validate()
 }
 
 // shapeOptions are the options that cannot be set together with Init.
-var shapeOptions = []string{"gain", "input-gain", "memory", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 // exclusions returns an error if two set options exclude each other or an option does not apply.
 func (r Recipe) exclusions() error {

@@ -129,15 +129,21 @@ func (r Recipe) defaultOf(name string) string {
 		return only(r.Init == "", value)
 	case "readout":
 		inputs, _ := lstm.ParseInputs(r.Inputs)
-		if inputs == lstm.RNNProp {
+		switch {
+		case inputs == lstm.RNNProp:
 			value = lstm.Tanh.String()
-		} else {
+		case inputs&lstm.Momenta != 0:
+			value = lstm.Mix.String()
+		default:
 			value = lstm.Linear.String()
 		}
 		return only(r.Init == "", value)
 	case "scale":
 		if r.Readout == lstm.Tanh.String() {
 			value = "0.1" // Lv et al. 2017
+		}
+		if r.Readout == lstm.Mix.String() {
+			value = "0.01" // a usual learning rate of Adam, at which a new network starts
 		}
 		return only(r.Init == "", value)
 	case "p", "sign-p":

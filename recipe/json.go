@@ -151,7 +151,7 @@ func (r *Recipe) UnmarshalJSON(data []byte) error {
 		i, known := index[key]
 		switch {
 		case !known:
-			return fmt.Errorf("recipe: no key %q, did you mean %q?", key, nearest.Name(key, keys))
+			return fmt.Errorf("recipe: no key %q%s `metaopt meta-train --print-recipe` shows the keys", key, nearest.DidYouMean(key, keys))
 		case seen[key]:
 			return fmt.Errorf("recipe: the key %q is there twice", key)
 		case string(value) == "null":

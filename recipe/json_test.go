@@ -37,7 +37,7 @@ func TestParseIsStrict(t *testing.T) {
 		`{"defaults": 2, "clip": 0}`:                 "clip cannot be 0; leave it out",
 		`{"defaults": 2, "name": ""}`:                "name cannot be",
 		`{"defaults": 2, "steps": 30}`:               "divisible",
-		`{"defaults": 2, "readout": "sin"}`:          "linear, tanh or exp",
+		`{"defaults": 2, "readout": "sin"}`:          "linear, tanh, exp or mix",
 		`{"defaults": 2, "task": {"name": "minst"}}`: "mnist",
 		`{"defaults": 2, "name": "` + strings.Repeat("x", MaxSize) + `"}`: "bytes of JSON",
 	} {

@@ -23,13 +23,16 @@ type Option struct {
 // options are all options, in the order of help and of Args. An option is named in only four places: its row here, its
 // field of Recipe, its default in defaults.go, and its use in config.go.
 var options = slices.Concat([]Option{
-	{"task", "task to train on: " + anyOf(tasks.Names()), taskName()},
+	{"task", "task to train on: " + anyOf(tasks.Names()) + "; or several classifiers joined by commas, of which each instance draws one", taskName()},
 }, ofTasks(), []Option{
 	{"time", "limit of training time, as 90s or 10m", span(func(r *Recipe) *Duration { return &r.Time })},
 	{"meta-steps", "limit of meta-steps, in place of --time", whole(1, func(r *Recipe) *int { return &r.MetaSteps })},
 
-	{"inputs", "what the network reads of a gradient: logsign, rnnprop, raw, clock, joined with +", words("NAMES", checkInputs, func(r *Recipe) *string { return &r.Inputs })},
-	{"readout", "function that ends the network: linear, tanh or exp (tanh for rnnprop alone, else linear, unless set)", oneOf([]string{"linear", "tanh", "exp"}, func(r *Recipe) *string { return &r.Readout })},
+	{"inputs", "what the network reads of a gradient: logsign, rnnprop, raw, clock, momenta, joined with +", words("NAMES", checkInputs, func(r *Recipe) *string { return &r.Inputs })},
+	{"context", "what the network reads of a tensor and the run: shape, norms, feedback, time, joined with +", words("NAMES", checkContext, func(r *Recipe) *string { return &r.Context })},
+	{"orthogonal", "add the orthogonalized momentum to the directions that the read-out mix combines", truth(func(r *Recipe) *bool { return &r.Orthogonal })},
+	{"fan-in", "divide the updates of a layer by the number of its inputs and their size", truth(func(r *Recipe) *bool { return &r.FanIn })},
+	{"readout", "function that ends the network: linear, tanh, exp or mix (tanh for rnnprop alone, mix with momenta, else linear, unless set)", oneOf([]string{"linear", "tanh", "exp", "mix"}, func(r *Recipe) *string { return &r.Readout })},
 	{"scale", "factor of the read-out", positive(func(r *Recipe) *float64 { return &r.Scale })},
 	{"p", "p of logsign: gradients below exp(-p) count as small", positive(func(r *Recipe) *float64 { return &r.P })},
 	{"sign-p", "p of logsign's sign (that of --p unless set)", positive(func(r *Recipe) *float64 { return &r.SignP })},
@@ -46,8 +49,12 @@ var options = slices.Concat([]Option{
 	{"horizons", "curriculum in place of --steps: inner steps of an episode, stage by stage, as 100,200,500", ascending(func(r *Recipe) *[]int { return &r.Horizons })},
 	{"stage-patience", "validations without a new best that end a stage of --horizons, after 3 or more", whole(1, func(r *Recipe) *int { return &r.StagePatience })},
 	{"random-steps", "draw every episode's length log-uniformly from --unroll to --steps", truth(func(r *Recipe) *bool { return &r.RandomSteps })},
+	{"hide-length", "fraction of the episodes whose number of steps the network is not told (0 unless set)", probability(func(r *Recipe) *float64 { return &r.HideLength })},
 	{"meta-batch", "episodes that run side by side; a meta-step follows their mean", whole(1, func(r *Recipe) *int { return &r.MetaBatch })},
 	{"random-scaling", "scale every training episode's coordinates at random, by exp(-R) to exp(R) (Lv et al. 2017: 3; 0 for none)", atLeastZero("R", func(r *Recipe) *float64 { return &r.RandomScaling })},
+	{"tensor-scaling", "scale the tensors of every second training episode at random, by exp(-R) to exp(R) (0 for none)", atLeastZero("R", func(r *Recipe) *float64 { return &r.TensorScaling })},
+	{"also", "further tasks, of which and of --task each episode draws one, as \"mnist channels=8 | digits units=5,10\"", words("TASKS", checkTasks, func(r *Recipe) *string { return &r.Also })},
+	{"valid-task", "tasks of validations, in the form of --also (those of training unless set)", words("TASKS", checkTasks, func(r *Recipe) *string { return &r.ValidTask })},
 	{"convex", "train beside every episode on a small convex problem (Lv et al. 2017)", truth(func(r *Recipe) *bool { return &r.Convex })},
 
 	{"meta-lr", "meta learning rate (Adam's)", positive(func(r *Recipe) *float64 { return &r.MetaLR })},
@@ -189,5 +196,5 @@ func Lookup(name string) (Option, error) {
 	for _, o := range options {
 		names = append(names, o.Name)
 	}
-	return Option{}, fmt.Errorf("recipe: no option %q, did you mean %q?", name, nearest.Name(name, names))
+	return Option{}, fmt.Errorf("recipe: no option %q%s `metaopt meta-train --help` shows the options", name, nearest.DidYouMean(name, names))
 }

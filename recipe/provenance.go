@@ -53,11 +53,14 @@ func (r Recipe) Sign(p *metaopt.Provenance) error {
 // network, because a name or a file could change its meaning later.
 func (r Recipe) Finished(task string, net lstm.Config, validated int) (Recipe, error) {
 	r = r.WithDefaults()
-	t, err := tasks.Parse(task)
-	if err != nil {
-		return Recipe{}, fmt.Errorf("recipe: the training's task: %w", err)
+	if r.Also == "" && r.ValidTask == "" { // else task is the tasks of validations
+		t, err := tasks.Parse(task)
+		if err != nil {
+			return Recipe{}, fmt.Errorf("recipe: the training's task: %w", err)
+		}
+		r.Task = t
 	}
-	r.Task, r.MetaSteps, r.Time = t, max(validated, 1), 0
+	r.MetaSteps, r.Time = max(validated, 1), 0
 	if r.Init != "" {
 		r.Inputs, r.Anneal = net.Inputs.String(), &net.Anneal
 	}

@@ -26,6 +26,13 @@ type Recipe struct {
 	// changes validation.
 	RandomScaling float64 `json:"random_scaling,omitzero"`
 	Convex        bool    `json:"convex,omitzero"`
+	// TensorScaling is R of tasks.RandomScaling with ByTensor, applied to a half of the training episodes.
+	TensorScaling float64 `json:"tensor_scaling,omitzero"`
+	// Also are further tasks of training episodes, as text of tasks.Parse, separated by " | ". An episode draws Task or
+	// one of them, all with the same probability. ValidTask, of the same form, are the tasks of validations instead of Task
+	// and Also.
+	Also      string `json:"also,omitzero"`
+	ValidTask string `json:"valid_task,omitzero"`
 
 	// Init is the file of the network from which training starts, or pretrained:NAME; "" means a random network. The
 	// file determines the network's shape. So in the next two groups only Anneal may be set, and Inputs, which may
@@ -33,6 +40,9 @@ type Recipe struct {
 	Init string `json:"init,omitzero"`
 	// Inputs to Anneal describe the network's shape: see lstm.Config.
 	Inputs     string  `json:"inputs,omitzero"`
+	Context    string  `json:"context,omitzero"`
+	FanIn      bool    `json:"fan_in,omitzero"`
+	Orthogonal bool    `json:"orthogonal,omitzero"`
 	P          float64 `json:"p,omitzero"`
 	SignP      float64 `json:"sign_p,omitzero"`
 	Hidden     int     `json:"hidden,omitzero"`
@@ -48,12 +58,13 @@ type Recipe struct {
 
 	// Steps is the length of an episode. Horizons, if set, are the lengths in the stages of a curriculum. See
 	// metatrain.TrainConfig for all fields of this group.
-	Steps         int   `json:"steps,omitzero"`
-	Horizons      []int `json:"horizons,omitempty"`
-	StagePatience int   `json:"stage_patience,omitzero"`
-	RandomSteps   bool  `json:"random_steps,omitzero"`
-	Unroll        int   `json:"unroll,omitzero"`
-	MetaBatch     int   `json:"meta_batch,omitzero"`
+	Steps         int     `json:"steps,omitzero"`
+	Horizons      []int   `json:"horizons,omitempty"`
+	StagePatience int     `json:"stage_patience,omitzero"`
+	RandomSteps   bool    `json:"random_steps,omitzero"`
+	HideLength    float64 `json:"hide_length,omitzero"`
+	Unroll        int     `json:"unroll,omitzero"`
+	MetaBatch     int     `json:"meta_batch,omitzero"`
 
 	// MetaSteps or Time limits the training. Only one of them may be set.
 	MetaSteps int      `json:"meta_steps,omitzero"`

@@ -1,9 +1,11 @@
 package recipe
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,13 +24,13 @@ var sameTask = cmp.Comparer(func(a, b tasks.Spec) bool { return a == b })
 // samples holds a value for each option, by name, that differs from its default.
 var samples = map[string]string{
 	"task": "rosenbrock", "units": "3,4", "layers": "2", "activation": "relu,tanh", "batch": "7,8", "init-scale": "0.5", "dims": "3",
-	"condition": "9", "loss-scale": "2,3", "gradient-noise": "0.5", "time": "1m30s", "meta-steps": "77", "seed": "18446744073709551615", "seeds": "3",
+	"condition": "9", "label-noise": "0.2,0", "loss-scale": "2,3", "gradient-noise": "0.5", "time": "1m30s", "meta-steps": "77", "seed": "18446744073709551615", "seeds": "3",
 	"name": "it's me", "defaults": "1", "inputs": "raw+clock", "readout": "exp", "scale": "0.25", "p": "7", "sign-p": "6", "anneal": "0",
 	"hidden": "9", "lstm-layers": "3", "gain": "1.5", "input-gain": "2.5", "memory": "12", "init": "a,b.mopt", "steps": "40", "unroll": "10",
 	"horizons": "10,20", "stage-patience": "2", "random-steps": "true", "meta-batch": "2", "random-scaling": "1.5", "convex": "true",
 	"meta-lr": "0.125", "warm-up": "11", "meta-lr-decay": "0.5", "decay-steps": "99", "clip": "inf", "estimator": "pes", "perturbation": "0.5",
-	"pairs": "2", "second-derivatives": "false", "hessian": "differences", "weight-init": "he,torch", "adjoint-clip": "0.75", "adjoint-coordinates": "5", "objective": "relative", "reference": "sgd@0.5",
-	"imitate": "0.25", "teacher": "nesterov@0.03", "valid-every": "3", "valid-runs": "5", "valid-steps": "10,20", "selection": "geometric",
+	"pairs": "2", "second-derivatives": "false", "hessian": "differences", "weight-init": "he,torch", "image-size": "8,14", "target": "3,b%20c", "columns": "raw", "channels": "2-3,4", "adjoint-clip": "0.75", "adjoint-coordinates": "5", "objective": "relative", "reference": "sgd@0.5",
+	"tensor-scaling": "0.5", "also": "digits units=5 | quadratic", "valid-task": "digits units=7", "context": "shape+time", "fan-in": "true", "orthogonal": "true", "hide-length": "0.25", "imitate": "0.25", "teacher": "nesterov@0.03", "valid-every": "3", "valid-runs": "5", "valid-steps": "10,20", "selection": "geometric",
 	"patience": "4", "on-non-finite": "rollback", "skip-limit": "6",
 }
 
@@ -248,12 +250,41 @@ func TestDefaultsThatDepend(t *testing.T) {
 	}
 }
 
+// numbers returns a task on a CSV file, and the folder of the file.
+func numbers(t *testing.T) (tasks.Spec, string) {
+	t.Helper()
+	text := "a,b c,d,e\n"
+	for i := range 100 {
+		text += fmt.Sprintf("%d,%d,%d,%d\n", i, i%2, i%3, i%5)
+	}
+	path := filepath.Join(t.TempDir(), "numbers.csv")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := tasks.Spec{}.WithTask("table")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, dir, err := s.WithData(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
+}
+
 // Every option changes the trainer's configuration, except the options that the trainer does not use.
 func TestEveryOptionMatters(t *testing.T) {
 	base := Recipe{Task: tasks.MustParse("quadratic dims=2 batch=2"), MetaSteps: 200, Steps: 80, Unroll: 5}
+	table, dir := numbers(t)
+	dataDir := func(r Recipe) string {
+		if r.Task.Task() == table.Task() {
+			return dir
+		}
+		return ""
+	}
 	config := func(r Recipe) metatrain.TrainConfig {
 		t.Helper()
-		cfg, err := r.Config(Local{})
+		cfg, err := r.Config(Local{DataDir: dataDir(r)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,9 +293,10 @@ func TestEveryOptionMatters(t *testing.T) {
 	// The other options that an option needs to have an effect.
 	beside := map[string]string{
 		"p": "inputs=logsign", "sign-p": "inputs=logsign", "stage-patience": "horizons=10,20", "perturbation": "estimator=es", "pairs": "estimator=es",
-		"reference": "objective=relative", "teacher": "imitate=0.5", "adjoint-coordinates": "second-derivatives=false", "hessian": "second-derivatives=true", "decay-steps": "meta-lr-decay=0.5", "anneal": "",
+		"reference": "objective=relative", "teacher": "imitate=0.5", "adjoint-coordinates": "second-derivatives=false", "hessian": "second-derivatives=true", "decay-steps": "meta-lr-decay=0.5", "anneal": "", "orthogonal": "inputs=momenta",
 	}
-	digits := []string{"units", "layers", "activation", "init-scale", "weight-init"}
+	digits := []string{"units", "layers", "activation", "init-scale", "weight-init", "image-size", "channels", "label-noise"}
+	ofTables := []string{"target", "columns"}
 	for _, o := range options {
 		r := base
 		switch {
@@ -272,6 +304,8 @@ func TestEveryOptionMatters(t *testing.T) {
 			continue
 		case slices.Contains(digits, o.Name):
 			r.Task = tasks.MustParse("digits batch=2")
+		case slices.Contains(ofTables, o.Name):
+			r.Task = table
 		case o.Name == "horizons":
 			r.Steps = 0
 		}
@@ -293,7 +327,7 @@ func TestEveryOptionMatters(t *testing.T) {
 			t.Fatal(err)
 		}
 		a, b := config(r), config(changed)
-		if slices.Contains(digits, o.Name) || o.Name == "task" || len(r.Task.Values(o.Name)) > 0 || slices.Contains([]string{"condition", "loss-scale", "gradient-noise"}, o.Name) {
+		if slices.Contains(digits, o.Name) || slices.Contains(ofTables, o.Name) || o.Name == "task" || len(r.Task.Values(o.Name)) > 0 || slices.Contains([]string{"condition", "loss-scale", "gradient-noise"}, o.Name) {
 			if a.Valid.Name() == b.Valid.Name() {
 				t.Errorf("--%s %s: the task is %s all the same", o.Name, text, a.Valid.Name())
 			}

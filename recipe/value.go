@@ -12,6 +12,7 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/lstm"
 	"learnedopt/optimizer"
+	"learnedopt/tasks"
 )
 
 // A kind describes the values of an option, and converts text to a field of a Recipe and back.
@@ -291,6 +292,32 @@ func span(field func(*Recipe) *Duration) kind {
 // checkInputs returns an error if the text is not a set of inputs.
 func checkInputs(text string) error {
 	_, err := lstm.ParseInputs(text)
+	return err
+}
+
+func checkTasks(text string) error {
+	_, err := parseTasks(text)
+	return err
+}
+
+// parseTasks reads the tasks of Also and ValidTask.
+func parseTasks(text string) ([]tasks.Spec, error) {
+	var specs []tasks.Spec
+	for part := range strings.SplitSeq(text, "|") {
+		s, err := tasks.Parse(strings.TrimSpace(part))
+		if err == nil {
+			err = s.Validate()
+		}
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, s)
+	}
+	return specs, nil
+}
+
+func checkContext(text string) error {
+	_, err := lstm.ParseContext(text)
 	return err
 }
 

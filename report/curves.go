@@ -45,8 +45,9 @@ type CurveOptions struct {
 	// Horizon, if positive, draws a vertical line at this step: the number of steps
 	// for which the learned rule was trained.
 	Horizon float64
-	// LinearY makes the loss axis linear.
-	LinearY bool
+	// LinearY makes the loss axis linear. LogX makes the other axis logarithmic; it leaves out values of X that are not
+	// positive.
+	LinearY, LogX bool
 	// YMin and YMax, if positive, set the ends of the loss axis, which otherwise follow from the
 	// curves. With the same ends several pictures can be compared side by side.
 	YMin, YMax float64
@@ -83,27 +84,36 @@ func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
 			return nil, err
 		}
 	}
+	if o.LogX {
+		var err error
+		if series, err = afterZero(title, series); err != nil {
+			return nil, err
+		}
+	}
 	yLo, yHi, ok := o.yRange(series, o.Points)
 	if !ok {
 		return nil, fmt.Errorf("report: %q: none of the %d series has a value that can be drawn", title, len(series))
 	}
 	p := newPlot(title, or(o.XLabel, "inner step"), or(o.YLabel, "loss f(θ_t)"))
 	p.Y.Min, p.Y.Max = yLo, yHi
-	p.X.Min, p.X.Max = xRange(series)
+	p.X.Min, p.X.Max = xRange(series, o.LogX)
 	picture := &Plot{plot: p, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
-	if o.Horizon > p.X.Min && o.Horizon < p.X.Max {
+	if o.Horizon > max(0, p.X.Min) && o.Horizon < p.X.Max {
 		picture.mark = &mark{x: o.Horizon, text: "training horizon"}
 		p.Title.Padding += markRoom
 	}
-	picture.labels = addCurves(p, series, o.LinearY)
+	picture.labels = addCurves(p, series, o.LinearY, o.LogX)
 	picture.labels = append(picture.labels, addPoints(p, o.Points)...)
 	return picture, nil
 }
 
 // addCurves draws curves and their bands into axes with a fixed range, and
 // returns the curves' labels.
-func addCurves(p *plot.Plot, series []Series, linear bool) (labels []label) {
+func addCurves(p *plot.Plot, series []Series, linear, logX bool) (labels []label) {
 	p.X.Tick.Marker, p.Y.Tick.Marker = linearTicks{}, linearTicks{}
+	if logX {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, logTicks{}
+	}
 	drawable := finite
 	if !linear {
 		p.Y.Scale, p.Y.Tick.Marker, drawable = plot.LogScale{}, logTicks{}, positive
@@ -254,15 +264,42 @@ func thin(points []xy) []xy {
 	return kept
 }
 
-func xRange(series []Series) (lo, hi float64) {
+func xRange(series []Series, logarithmic bool) (lo, hi float64) {
 	lo, hi = math.Inf(1), math.Inf(-1)
 	for _, s := range series {
 		lo, hi = min(lo, s.x(0)), max(hi, s.x(len(s.Mean)-1))
 	}
-	if lo == hi {
+	switch {
+	case lo == hi && logarithmic:
+		lo, hi = lo/1.5, hi*1.5
+	case lo == hi:
 		lo, hi = lo-0.5, hi+0.5
 	}
 	return lo, hi
+}
+
+// afterZero returns the parts of the series where X is positive: what a logarithmic axis can show.
+func afterZero(title string, series []Series) ([]Series, error) {
+	series = slices.Clone(series)
+	for i := range series {
+		s := &series[i]
+		from := 0
+		for from < len(s.Mean) && !(s.x(from) > 0) {
+			from++
+		}
+		if from == len(s.Mean) {
+			return nil, fmt.Errorf("report: %q: series %q has no positive X for a logarithmic axis", title, s.Name)
+		}
+		xs := make([]float64, 0, len(s.Mean)-from)
+		for k := from; k < len(s.Mean); k++ {
+			xs = append(xs, s.x(k))
+		}
+		s.X, s.Mean = xs, s.Mean[from:]
+		if s.Lo != nil {
+			s.Lo, s.Hi = s.Lo[from:], s.Hi[from:]
+		}
+	}
+	return series, nil
 }
 
 // yRange fits the loss axis to curves and points; YMin and YMax, if set, take precedence.

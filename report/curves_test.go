@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,6 +68,43 @@ func TestPicturesAreDeterministic(t *testing.T) {
 		if other := encode(t, p, err, format); bytes.Equal(first, other) {
 			t.Errorf("%s: other curves gave the same bytes", format)
 		}
+	}
+}
+
+// A logarithmic axis begins at the first positive X, and the other axis is fitted to what is left.
+func TestLogarithmicX(t *testing.T) {
+	scaled := func(s Series, by float64) Series {
+		for t := range s.Mean {
+			s.X = append(s.X, float64(t)*by)
+		}
+		s.Mean[0], s.Lo[0], s.Hi[0] = 1e6, 1e6, 1e6 // at 0, which is not drawn
+		return s
+	}
+	series := []Series{scaled(descent("learned", 2.3, 0.2, 0.08, 100, true), 8), scaled(descent("Adam", 2.3, 0.31, 0.05, 100, false), 0.5)}
+	p, err := Curves("MNIST", series, CurveOptions{LogX: true, XLabel: "milliseconds"})
+	svg := encode(t, p, err, SVG)
+	if p.plot.X.Min != 0.5 || p.plot.X.Max != 800 || p.plot.Y.Max > 4 {
+		t.Errorf("axes from %v to %v and up to %v", p.plot.X.Min, p.plot.X.Max, p.plot.Y.Max)
+	}
+	words, _ := texts(t, svg)
+	for _, want := range []string{"1", "10", "100", "milliseconds"} {
+		if !slices.Contains(words, want) {
+			t.Errorf("no %q in %q", want, words)
+		}
+	}
+	if series[0].Mean[0] != 1e6 || len(series[0].X) != 101 {
+		t.Error("the caller's series are changed")
+	}
+	if _, err := Curves("t", []Series{{Name: "a", Mean: []float64{1}}}, CurveOptions{LogX: true}); err == nil || !strings.Contains(err.Error(), "no positive X") {
+		t.Errorf("error %v", err)
+	}
+	if p, err = Curves("t", []Series{{Name: "a", Mean: []float64{1, 2}, X: []float64{0, 4}}}, CurveOptions{LogX: true}); err != nil || p.plot.X.Min <= 0 || p.plot.X.Max <= 4 {
+		t.Errorf("of one point: error %v, from %v to %v", err, p.plot.X.Min, p.plot.X.Max)
+	}
+	m, err := Multiples("t", [][]Panel{{{Series: series}}}, MultipleOptions{LogX: true})
+	words, _ = texts(t, encode(t, m, err, SVG))
+	if !slices.Contains(words, "50") || slices.Contains(words, "0") { // 0 would be a step
+		t.Errorf("a small panel has %q", words)
 	}
 }
 

@@ -16,6 +16,8 @@ type MultipleOptions struct {
 	X, Y []string
 	// XLabel and YLabel default to "inner step" and "loss f(θ_t)".
 	XLabel, YLabel string
+	// LogX makes the axes of steps logarithmic, as in CurveOptions.
+	LogX bool
 	// Caption is printed below the whole picture.
 	Caption string
 }
@@ -25,6 +27,7 @@ const (
 	multipleWidth  = 150 // width of a panel
 	multipleHeight = 118
 	multipleGap    = 8
+	multipleLine   = 11 // height of a line of a row label
 )
 
 // Multiples draws learning curves in rows and columns of small panels. All panels have the same logarithmic loss
@@ -47,7 +50,7 @@ func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
 		if len(row) != len(rows[0]) || o.X != nil && len(o.X) != len(row) || o.Y != nil && len(o.Y) != len(rows) {
 			return nil, fmt.Errorf("report: %q: the panels' rows, their columns and the labels do not have the same length", title)
 		}
-		for _, panel := range row {
+		for j, panel := range row {
 			if !panel.sameNames(rows[0][0]) {
 				return nil, fmt.Errorf("report: %q: the panels do not have the same curves", title)
 			}
@@ -55,6 +58,13 @@ func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
 				if err := panel.Series[i].check(); err != nil {
 					return nil, err
 				}
+			}
+			if o.LogX {
+				var err error
+				if panel.Series, err = afterZero(title, panel.Series); err != nil {
+					return nil, err
+				}
+				row[j].Series = panel.Series
 			}
 			series = append(series, panel.Series...)
 		}
@@ -71,9 +81,9 @@ func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
 			p.Title.TextStyle.Font = sans(9.5)
 			p.Title.Padding = 3
 			p.X.Tick.Label.Font, p.Y.Tick.Label.Font = sans(8), sans(8)
-			p.X.Min, p.X.Max = xRange(panel.Series)
+			p.X.Min, p.X.Max = xRange(panel.Series, o.LogX)
 			p.Y.Min, p.Y.Max = yLo, yHi
-			addCurves(p, panel.Series, false)
+			addCurves(p, panel.Series, false, o.LogX)
 			p.X.Tick.Marker = fewer{p.X.Tick.Marker, 4}
 			p.Y.Tick.Marker = fewer{p.Y.Tick.Marker, 6}
 			if j > 0 {
@@ -93,8 +103,9 @@ type multiples struct {
 	axes          [][]*plot.Plot
 	legend        []label
 	captions      []string
-	left, top     vg.Length // width of the row labels and the axis' name; height of the title and the column labels
-	first         vg.Length // extra width of the first column, for its numbers
+	names         [][]string // the row labels, broken into lines
+	left, top     vg.Length  // width of the row labels and the axis' name; height of the title and the column labels
+	first         vg.Length  // extra width of the first column, for its numbers
 	width, height vg.Length
 }
 
@@ -111,8 +122,13 @@ func (m *multiples) measure() {
 	if m.X != nil {
 		m.top += 15
 	}
-	if m.Y != nil {
-		m.left += 14
+	lines := 0
+	for _, label := range m.Y {
+		names := wrap(label, heatStyle(9.5, false), multipleHeight+multipleGap)
+		m.names, lines = append(m.names, names), max(lines, len(names))
+	}
+	if lines > 0 {
+		m.left += 14 + vg.Length(lines-1)*multipleLine
 	}
 	outer := 2 * vg.Length(12)
 	columns := vg.Length(len(m.rows[0]))
@@ -141,7 +157,9 @@ func (m *multiples) draw(c draw.Canvas) {
 			p.Draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: x, Y: low}, Max: vg.Point{X: x + width, Y: high}}})
 		}
 		if m.Y != nil {
-			m.sideways(c, name, c.Min.X+6, high-multipleHeight/2, m.Y[i])
+			for k, line := range m.names[i] {
+				m.sideways(c, name, c.Min.X+6+vg.Length(k)*multipleLine, high-multipleHeight/2, line)
+			}
 		}
 	}
 	bottom := top - vg.Length(len(m.rows))*(multipleHeight+multipleGap)

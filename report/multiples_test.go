@@ -45,6 +45,22 @@ func TestMultiplesLabelRowsColumnsAndRules(t *testing.T) {
 	}
 }
 
+// A row label that is longer than its panel is high is broken into lines.
+func TestMultiplesBreakLongRowLabels(t *testing.T) {
+	long := "task mnist units=64 layers=3 activation=relu batch=128 weight-init=he"
+	p, err := Multiples("Learning curves", grids(), MultipleOptions{Y: []string{long, "task quadratic"}})
+	words, _ := texts(t, encode(t, p, err, SVG))
+	var lines []string
+	for _, w := range words {
+		if strings.Contains(long, w) && len(w) > 9 {
+			lines = append(lines, w)
+		}
+	}
+	if strings.Join(lines, " ") != long || len(lines) != 3 {
+		t.Errorf("the label is drawn as %q", lines)
+	}
+}
+
 func TestMultiplesErrors(t *testing.T) {
 	uneven, named := grids(), grids()
 	uneven[1] = uneven[1][:1]

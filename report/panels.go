@@ -17,7 +17,7 @@ type Panel struct {
 // Panels draws panels side by side with the same axes. Curves and points at the same
 // index of the panels' lists belong to the same rule: they share a style and, to
 // the right of the last panel, a label. It is an error if there is no panel, if
-// the panels' lists differ in their names, or if Curves would return one. Horizon and Points of o are
+// the panels' lists differ in their names, or if Curves would return one. Horizon, LogX and Points of o are
 // ignored; the points come from the panels.
 func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 	var (
@@ -45,7 +45,7 @@ func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 		return nil, fmt.Errorf("report: %q: none of the %d panels has a value that can be drawn", title, len(panels))
 	}
 	picture := &Plot{title: title, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
-	xLo, xHi := xRange(series)
+	xLo, xHi := xRange(series, false)
 	for i, panel := range panels {
 		yLabel := ""
 		if i == 0 {
@@ -54,7 +54,7 @@ func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 		p := newPlot(panel.Title, or(o.XLabel, "inner step"), yLabel)
 		p.Title.TextStyle.Font = sans(10.5)
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = xLo, xHi, yLo, yHi
-		labels := addCurves(p, panel.Series, o.LinearY)
+		labels := addCurves(p, panel.Series, o.LinearY, false)
 		labels = append(labels, addPoints(p, panel.Points)...)
 		if i < len(panels)-1 {
 			picture.before = append(picture.before, p)

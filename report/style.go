@@ -33,8 +33,9 @@ var (
 	otherDashes   = [][]vg.Length{{7, 3}, {2, 2}, {9, 2, 2, 2}, {4, 2}, {9, 2, 2, 2, 2, 2}, {14, 4}, {1, 3}}
 )
 
-// handDesigned are the rules that have a fixed style in every picture and on the pages of package htmlreport.
-var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad"}
+// handDesigned are the rules that have a fixed style in every picture and on the pages of package htmlreport. Two places are
+// free, so that the rules of today have other colours than nesterov and adam, with which they are compared.
+var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region"}
 
 // lineStyles returns the style of every curve. The style of a learned rule follows from its place among the learned rules, the
 // style of a hand-designed rule from its name. Other rules, and further rules of the same name, get styles that are still free.

@@ -72,14 +72,14 @@ type Config struct {
 func (c Config) Validate() error {
 	targets := append(FigureNames(), Table, All)
 	if !slices.Contains(targets, c.Target) {
-		return fmt.Errorf("reproduce: there is no target %q, did you mean %q? There are %s", c.Target, nearest.Name(c.Target, targets), strings.Join(targets, ", "))
+		return fmt.Errorf("reproduce: there is no target %q%s There are %s", c.Target, nearest.DidYouMean(c.Target, targets), strings.Join(targets, ", "))
 	}
 	if c.Runs < 0 || c.TuneRuns < 0 || c.Grid < 0 {
 		return fmt.Errorf("reproduce: %d runs, %d to tune on, %d learning rates a decade: each must be positive, or 0 for its default", c.Runs, c.TuneRuns, c.Grid)
 	}
 	for _, name := range c.Rows {
 		if !slices.Contains(RowNames(), name) {
-			return fmt.Errorf("reproduce: there is no row %q, did you mean %q? There are %s", name, nearest.Name(name, RowNames()), strings.Join(RowNames(), ", "))
+			return fmt.Errorf("reproduce: there is no row %q%s There are %s", name, nearest.DidYouMean(name, RowNames()), strings.Join(RowNames(), ", "))
 		}
 	}
 	return nil

@@ -10,7 +10,10 @@ type block struct {
 	x, v      []float32 // point and vector of a product, over all groups
 }
 
-var _ optimizer.Curvature = (*block)(nil)
+var (
+	_ optimizer.Curvature = (*block)(nil)
+	_ optimizer.Trier     = (*block)(nil)
+)
 
 func newBlock(from, size, n int) *block {
 	return &block{from: from, x: make([]float32, n), v: make([]float32, n)}
@@ -32,4 +35,19 @@ func (b *block) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metri
 	}
 	copy(dst, b.v[b.from:to])
 	return nil
+}
+
+// CanTry implements optimizer.Trier.
+func (b *block) CanTry() bool {
+	t, ok := b.curvature.(optimizer.Trier)
+	return ok && t.CanTry()
+}
+
+// Try implements optimizer.Trier. theta and to belong to the group; the parameters outside it keep their values.
+func (b *block) Try(theta, to []float32, step int) (optimizer.Trial, error) {
+	copy(b.x, b.theta)
+	copy(b.x[b.from:], theta)
+	copy(b.v, b.theta)
+	copy(b.v[b.from:], to)
+	return b.curvature.(optimizer.Trier).Try(b.x, b.v, step)
 }

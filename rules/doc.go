@@ -14,9 +14,10 @@
 //	ClipValue    clips gradients coordinate by coordinate
 //	Groups       gives each part of the parameters its own rule
 //	WarmStart    takes the first steps with another rule
+//	Resting      keeps coordinates still that have no gradient
 //
 // Wrappers are plain immutable values. Validate says what is wrong with a wrapper; Start panics if it is not valid.
-// Only WarmStart holds memory per coordinate. Steps allocate nothing.
+// Only WarmStart and Resting hold memory per coordinate. Steps allocate nothing.
 //
 // A wrapper has the needs of the rule below it (optimizer.Needs); WeightDecay needs the parameters too. A wrapper's
 // state can be saved and resumed if the states below it can. Its settings are not saved with its state: the run saves

@@ -37,6 +37,28 @@ func Example() {
 	// Output: [3.0 3.0]
 }
 
+// A learned rule with steps of three tenths of their size, where they are too large.
+func ExampleScaled() {
+	opt, err := metaopt.Pretrained("mlp")
+	if err != nil {
+		log.Fatal(err)
+	}
+	theta, other, grad := []float32{0, 0}, []float32{0, 0}, []float32{1, -2}
+	rule := rules.Scaled{Rule: opt.Rule(), By: rules.Constant(0.3)} // or rules.WarmUp{Steps: 100}
+	run, err := metaopt.StartRule(rule, optimizer.Flat(len(theta)), optimizer.Needs{Theta: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := run.Step(theta, grad); err != nil {
+		log.Fatal(err)
+	}
+	if err := opt.Start(optimizer.Flat(len(other))).Step(other, grad); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.2f %.2f\n", theta[0]/other[0], theta[1]/other[1])
+	// Output: 0.30 0.30
+}
+
 // Weights with decay, biases without, as with torch.optim.AdamW(lr=0.1, weight_decay=0.5).
 func ExampleGroups() {
 	adam := baselines.Adam{LearningRate: 0.1}

@@ -26,7 +26,7 @@ type Groups []Group
 var _ optimizer.Rule = Groups{}
 
 // Validate returns an error if there is no group, if more than one group has size 0, or if a group has a
-// negative size, no rule, a rule that is not valid, or a guard.
+// negative size, no rule, a rule that is not valid, a guard, or a rule that needs the factors of all layers.
 func (g Groups) Validate() error {
 	var errs []error
 	unsized := 0
@@ -39,8 +39,10 @@ func (g Groups) Validate() error {
 		}
 		if err := validate(fmt.Sprintf("group %d", i), group.Rule); err != nil {
 			errs = append(errs, err)
-		} else if group.Rule.Needs().NonFinite {
+		} else if needs := group.Rule.Needs(); needs.NonFinite {
 			errs = append(errs, fmt.Errorf("rules: group %d has a guard, which decides on all coordinates; put it around the groups", i))
+		} else if needs.Factors {
+			errs = append(errs, fmt.Errorf("rules: group %d has a rule that factors the curvature of all layers; run it without groups", i))
 		}
 	}
 	if len(g) == 0 {
@@ -82,7 +84,7 @@ func (g Groups) Start(layout optimizer.Layout) optimizer.State {
 		}
 		own := part{rule: group.Rule, layout: layout.Part(at, at+size)}
 		own.state = group.Rule.Start(own.layout)
-		if group.Rule.Needs().Metrics != 0 {
+		if needs := group.Rule.Needs(); needs.Metrics != 0 || needs.Trial {
 			own.block = newBlock(at, size, s.n)
 		}
 		s.parts = append(s.parts, own)

@@ -55,6 +55,18 @@ func (c coupled) CurvatureProduct(dst, theta, v []float32, _ optimizer.Metric, s
 	return c.fails
 }
 
+func (coupled) CanTry() bool { return true }
+
+// Try says the sums of both points.
+func (c coupled) Try(theta, to []float32, step int) (optimizer.Trial, error) {
+	var t optimizer.Trial
+	for i := range theta {
+		t.Change += float64(theta[i])
+		t.KL += float64(to[i])
+	}
+	return t, c.fails
+}
+
 // A group's rule sees its own part of θ, of the gradient, of the layout and of the curvature.
 func TestGroupsTellTheirParts(t *testing.T) {
 	layout, err := optimizer.NewLayout(
@@ -65,6 +77,7 @@ func TestGroupsTellTheirParts(t *testing.T) {
 	}
 	var first, second optimizer.Layout
 	var theta, grad, product, again []float32
+	var trial optimizer.Trial
 	rule := rules.Groups{
 		{N: 2, Rule: probe{layout: &first}},
 		{Rule: probe{
@@ -73,7 +86,9 @@ func TestGroupsTellTheirParts(t *testing.T) {
 			update: func(dst []float32, p optimizer.Point) error {
 				theta, grad = slices.Clone(p.Theta), slices.Clone(p.Grad)
 				product, again = make([]float32, 2), make([]float32, 2)
-				return errors.Join(
+				var err error
+				trial, err = p.Curvature.(optimizer.Trier).Try(p.Theta, []float32{10, 20}, p.Step)
+				return errors.Join(err,
 					p.Curvature.CurvatureProduct(product, p.Theta, []float32{1, 2}, optimizer.Hessian, p.Step),
 					p.Curvature.CurvatureProduct(again, p.Theta, []float32{1, 2}, p.Curvature.Metrics(), p.Step))
 			},
@@ -99,6 +114,13 @@ func TestGroupsTellTheirParts(t *testing.T) {
 	// Σ v = 3 and θ_0 = 5 at step 3: rows 3 and 4 of 45, and nothing of what was there before.
 	if want := []float32{135, 180}; !slices.Equal(product, want) || !slices.Equal(again, want) {
 		t.Errorf("products %v and %v, want %v", product, again, want)
+	}
+	// The other group's 5 and 6 stay in both points.
+	if want := (optimizer.Trial{Change: 26, KL: 41}); trial != want {
+		t.Errorf("trial %v, want %v", trial, want)
+	}
+	if err := (rules.Groups{{Rule: probe{needs: optimizer.Needs{Factors: true}}}}).Validate(); err == nil {
+		t.Error("a group with a rule that factors all layers")
 	}
 	failed := errors.New("no product")
 	p.Curvature = coupled{failed}

@@ -45,6 +45,8 @@ func TestConform(t *testing.T) {
 		"warm start":            rules.WarmStart{Steps: 3, First: adam, Then: net},
 		"warm start, observing": rules.WarmStart{Steps: 3, First: adam, Then: rules.WeightDecay{Rule: net}, Observe: true},
 		"no warm start":         rules.WarmStart{First: adam, Then: net},
+		"resting":               rules.Resting{Rule: net},
+		"resting, guarded":      rules.Resting{Rule: guarded, Decay: 0.5},
 		"over a guard":          rules.Scaled{Rule: rules.WeightDecay{Rule: guarded, Decay: 0.1}, By: rules.Cosine{Steps: 4}},
 		"under a guard":         metaopt.Guarded{Rule: rules.Scaled{Rule: decay, By: rules.WarmUp{Steps: 3}}},
 		"warm start, guarded":   rules.WarmStart{Steps: 3, First: guarded, Then: adam},
@@ -71,6 +73,18 @@ func updates(rule optimizer.Rule, point []float32, grads ...[]float32) [][]float
 		all = append(all, u)
 	}
 	return all
+}
+
+// always is a rule whose updates are the same, whatever the gradients are.
+type always float32
+
+func (always) Needs() optimizer.Needs                   { return optimizer.Needs{} }
+func (a always) Start(optimizer.Layout) optimizer.State { return a }
+func (a always) Update(dst []float32, _ optimizer.Point) (optimizer.Move, error) {
+	for i := range dst {
+		dst[i] = float32(a)
+	}
+	return 0, nil
 }
 
 // TestByHand expects updates that were computed by hand. SGD with learning rate 1 is u = −g.
@@ -100,6 +114,9 @@ func TestByHand(t *testing.T) {
 		"norm of each group": {rules.Groups{{1, rules.ClipNorm{Rule: sgd, Max: 2.5}}, {1, rules.ClipNorm{Rule: sgd, Max: 5}}}, [][]float32{{3, 4}}, [][]float32{{-2.5, -4}}},
 		"warm start":         {rules.WarmStart{Steps: 2, First: sgd, Then: momentum}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1, -1}, {-1.5, -1.5}}},
 		"observing":          {rules.WarmStart{Steps: 2, First: sgd, Then: momentum, Observe: true}, [][]float32{one, one, one, one}, [][]float32{{-1, -1}, {-1, -1}, {-1.75, -1.75}, {-1.875, -1.875}}},
+		"resting":            {rules.Resting{Rule: always(1), Decay: 0.5}, [][]float32{{0, 1}, {0, 0}, {2, 0}, {0, -3}, {nan, 0}}, [][]float32{{0, 1}, {0, 0.5}, {1, 0.25}, {0.5, 1}, {1, 0.5}}},
+		"resting at once":    {rules.Resting{Rule: momentum, Decay: 1e-9}, [][]float32{{1, 0}, {0, 1}, {1, 0}}, [][]float32{{-1, 0}, {-0.5e-9, -1}, {-1.25, -0.5e-9}}},
+		"resting by default": {rules.Resting{Rule: always(1)}, [][]float32{one, {0, 0}}, [][]float32{one, {0.9, 0.9}}},
 		"no first steps":     {rules.WarmStart{First: sgd, Then: momentum, Observe: true}, [][]float32{one, one}, [][]float32{{-1, -1}, {-1.5, -1.5}}},
 	} {
 		for step, u := range updates(c.rule, point, c.grads...) {

@@ -33,6 +33,9 @@ type Run struct {
 	progress seedProgress
 }
 
+// folderName replaces what a task's name has and a folder's should not have.
+var folderName = strings.NewReplacer(",", "-", ":", "-", "@", "-")
+
 // New prepares a run and checks everything that can be checked before a folder is made. listener may be nil.
 func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*Run, error) {
 	if err := s.Validate(); err != nil {
@@ -52,7 +55,7 @@ func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*R
 // Create makes the folder of the run, locks it for this process, and saves the first state. From then on the run can be
 // resumed, whatever happens. If dir is "", the folder is a new one in the folder runs, named after the task and the seed.
 func (r *Run) Create(dir string) (err error) {
-	if r.dir, r.held, err = makeFolder(dir, fmt.Sprintf("%s-seed%d", r.recipe.Task.Task(), r.record.Seed)); err != nil {
+	if r.dir, r.held, err = makeFolder(dir, fmt.Sprintf("%s-seed%d", folderName.Replace(r.recipe.Task.Task()), r.record.Seed)); err != nil {
 		return err
 	}
 	if err = r.save(); err == nil {

@@ -8,16 +8,21 @@ import (
 	"strings"
 
 	"learnedopt/internal/nearest"
+	"learnedopt/sweep/results"
 	"learnedopt/tasks"
 )
 
-// DataAxis is the key of the axis whose values are names of tasks; for classifiers the task names the data set. DataAxis
-// and StepsAxis are not options of a task.
-const DataAxis = "data"
+// DataAxis is the key of the axis whose values are names of tasks; for classifiers the task names the data set. TaskAxis is
+// the key of the axis whose values are tasks with all their options, as "mnist units=64 batch=32": they take the place of
+// the base task, and other axes change them. These two and StepsAxis are not options of a task.
+const (
+	DataAxis = "data"
+	TaskAxis = results.TaskAxis
+)
 
-// AxisKeys returns the keys of all axes: DataAxis and StepsAxis, then every option of a task.
+// AxisKeys returns the keys of all axes: TaskAxis, DataAxis and StepsAxis, then every option of a task.
 func AxisKeys() []string {
-	keys := []string{DataAxis, StepsAxis}
+	keys := []string{TaskAxis, DataAxis, StepsAxis}
 	for _, o := range tasks.OptionTable() {
 		keys = append(keys, o.Key)
 	}
@@ -27,6 +32,8 @@ func AxisKeys() []string {
 // parserOf returns the function that turns a value of an axis into canonical text.
 func parserOf(key string) (func(text string) (string, error), error) {
 	switch key {
+	case TaskAxis:
+		return wholeTask, nil
 	case DataAxis:
 		return taskName, nil
 	case StepsAxis:
@@ -36,7 +43,7 @@ func parserOf(key string) (func(text string) (string, error), error) {
 	i := slices.IndexFunc(options, func(o tasks.Option) bool { return o.Key == key })
 	if i < 0 {
 		keys := AxisKeys()
-		return nil, fmt.Errorf("sweep: no axis %q, did you mean %q? The axes are %s", key, nearest.Name(key, keys), strings.Join(keys, ", "))
+		return nil, fmt.Errorf("sweep: no axis %q%s The axes are %s", key, nearest.DidYouMean(key, keys), strings.Join(keys, ", "))
 	}
 	return options[i].Parse, nil
 }
@@ -44,6 +51,8 @@ func parserOf(key string) (func(text string) (string, error), error) {
 // apply sets one value of an axis in a cell's task or horizon.
 func apply(a Axis, task *tasks.Spec, horizon *int, value string) (err error) {
 	switch a.Key {
+	case TaskAxis:
+		*task, err = tasks.Parse(value)
 	case DataAxis:
 		*task, err = task.WithTask(value)
 	case StepsAxis:
@@ -98,10 +107,15 @@ func steps(text string) (string, error) {
 	return strconv.Itoa(n), nil
 }
 
+func wholeTask(text string) (string, error) {
+	spec, err := tasks.Parse(text)
+	return spec.String(), err
+}
+
 func taskName(text string) (string, error) {
 	names := tasks.Names()
 	if slices.Contains(names, text) {
 		return text, nil
 	}
-	return "", fmt.Errorf("there is no such value, did you mean %q? There are %s", nearest.Name(text, names), strings.Join(names, ", "))
+	return "", fmt.Errorf("there is no such value%s There are %s", nearest.DidYouMean(text, names), strings.Join(names, ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"learnedopt/baselines"
@@ -13,6 +14,7 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
 // The values of Config.Tune: where the learning rates of hand-designed rules are tuned. See package results.
@@ -33,6 +35,9 @@ const StepsAxis = results.StepsAxis
 
 // maxCells bounds the number of cells of a sweep: a larger number is taken for a mistake.
 const maxCells = 4096
+
+// KLGuardSuffix ends the name of a learned rule under a KL guard.
+const KLGuardSuffix = "+kl-guard"
 
 // A Learned is a learned optimizer of a sweep.
 type Learned struct {
@@ -59,6 +64,13 @@ type Config struct {
 	Rules          []string
 	Tune           string
 	TuneRuns, Grid int
+	// TuneLearned adds each learned rule once more with a factor on its updates, which is tuned as learning rates are: where Tune
+	// says, on the same instances, over as many values (versus.Multipliers).
+	TuneLearned bool
+	// KLGuard, if not 0, adds each learned rule once more under a metaopt.KLGuard of this radius with the defaults of its other fields.
+	KLGuard float64
+	// Times measures in each cell how long a step of each rule takes that has no record yet (compare.Time).
+	Times bool
 	// Reach bounds the search for speed-ups: results.ReachRule runs for Reach·T steps to get as low as a learned rule does
 	// in T.
 	Reach int
@@ -72,6 +84,8 @@ func (c Config) Validate() error {
 			c.Steps, c.Runs, c.TuneRuns, c.Grid, c.Reach)
 	case !slices.Contains(Tunes(), c.Tune):
 		return fmt.Errorf("sweep: tuning on %q; want base, cell or both", c.Tune)
+	case c.KLGuard < 0 || math.IsNaN(c.KLGuard) || math.IsInf(c.KLGuard, 0):
+		return fmt.Errorf("sweep: a KL guard of radius %v; want a positive number of nats, or 0 for none", c.KLGuard)
 	case len(c.Learned)+len(c.Rules) == 0:
 		return errors.New("sweep: no optimizer; name one")
 	}
@@ -95,33 +109,57 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// rules returns the optimizers: the learned ones, then each hand-designed one once for each way to tune it.
-func (c Config) rules() ([]results.Rule, error) {
-	var rules []results.Rule
-	for _, l := range c.Learned {
+// rules returns the optimizers: the learned ones, then each hand-designed one once for each way to tune it. learned[k] is the
+// index in c.Learned of rule k, if it is one of those.
+func (c Config) rules() (rules []results.Rule, learned []int, err error) {
+	var places []string // where rules are tuned
+	for _, p := range []struct{ tuned, unless string }{{TuneCell, TuneBase}, {TuneBase, TuneCell}} {
+		if c.Tune != p.unless {
+			places = append(places, p.tuned)
+		}
+	}
+	for i, l := range c.Learned {
 		// The digest covers the parameters and the configuration alone: renaming a rule does not change it.
 		var b bytes.Buffer
 		if err := metaopt.Write(&b, &metaopt.Optimizer{Network: l.Optimizer.Network}); err != nil {
-			return nil, fmt.Errorf("sweep: %s: %w", l.Name, err)
+			return nil, nil, fmt.Errorf("sweep: %s: %w", l.Name, err)
 		}
 		sum := sha256.Sum256(b.Bytes())
-		rules = append(rules, results.Rule{Name: l.Name, Kind: compare.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])})
+		plain := results.Rule{Name: l.Name, Kind: compare.Learned, Source: l.Source, Digest: hex.EncodeToString(sum[:])}
+		rules, learned = append(rules, plain), append(learned, i)
+		if c.KLGuard != 0 {
+			bounded := plain
+			bounded.Name, bounded.KLGuard = l.Name+KLGuardSuffix, c.KLGuard
+			rules, learned = append(rules, bounded), append(learned, i)
+		}
+		for _, tuned := range places {
+			if c.TuneLearned {
+				rule := plain
+				rule.Name, rule.Tuned = tunedName(l.Name+versus.TunedSuffix, tuned), tuned
+				rules, learned = append(rules, rule), append(learned, i)
+			}
+		}
 	}
 	for _, name := range c.Rules {
 		if err := baselines.CheckName(name); err != nil {
-			return nil, fmt.Errorf("sweep: %w", err)
+			return nil, nil, fmt.Errorf("sweep: %w", err)
 		}
-		if c.Tune != TuneBase {
-			rules = append(rules, results.Rule{Name: name + " (tuned here)", Kind: compare.Baseline, Baseline: name, Tuned: TuneCell})
-		}
-		if c.Tune != TuneCell {
-			rules = append(rules, results.Rule{Name: name + " (tuned on the base task)", Kind: compare.Baseline, Baseline: name, Tuned: TuneBase})
+		for _, tuned := range places {
+			rules, learned = append(rules, results.Rule{Name: tunedName(name, tuned), Kind: compare.Baseline, Baseline: name, Tuned: tuned}), append(learned, -1)
 		}
 	}
 	for i, r := range rules {
 		if slices.ContainsFunc(rules[:i], func(s results.Rule) bool { return r.Name == s.Name }) {
-			return nil, fmt.Errorf("sweep: two rules are called %s; name each once", r.Name)
+			return nil, nil, fmt.Errorf("sweep: two rules are called %s; name each once", r.Name)
 		}
 	}
-	return rules, nil
+	return rules, learned, nil
+}
+
+// tunedName is the name of a rule that is tuned in a place.
+func tunedName(name, tuned string) string {
+	if tuned == TuneCell {
+		return name + " (tuned here)"
+	}
+	return name + " (tuned on the base task)"
 }

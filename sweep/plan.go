@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"maps"
+	"slices"
 
 	"learnedopt/baselines"
 	"learnedopt/compare"
@@ -18,6 +19,7 @@ type Plan struct {
 	base     optimizer.Family
 	families []optimizer.Family // one a cell
 	tunings  [][]*tuningDefinition
+	learned  []int // index in config.Learned of each rule, if it is one of those
 }
 
 // Plan lays out the cells. It makes every cell's task, so that an invalid task or missing data
@@ -26,13 +28,13 @@ func (c Config) Plan() (*Plan, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	rules, err := c.rules()
+	rules, learned, err := c.rules()
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{config: c, Manifest: results.Manifest{
+	p := &Plan{config: c, learned: learned, Manifest: results.Manifest{
 		Version: metaopt.Version(), Task: c.Task.Task(), Axes: c.Axes, Steps: c.Steps, Runs: c.Runs, Seed: c.Seed,
-		Tune: c.Tune, TuneRuns: c.TuneRuns, Grid: c.Grid, Reach: c.Reach, Rules: rules,
+		Tune: c.Tune, TuneRuns: c.TuneRuns, Grid: c.Grid, Reach: c.Reach, TuneLearned: c.TuneLearned, Rules: rules,
 	}}
 	if p.Axes == nil {
 		p.Axes = []Axis{} // [] in JSON
@@ -44,7 +46,7 @@ func (c Config) Plan() (*Plan, error) {
 		cell := &p.Cells[i]
 		var tunings []*tuningDefinition
 		for _, r := range rules {
-			d := definition{Format: format, Task: cell.Task, Steps: cell.Steps, Runs: c.Runs, Seed: c.Seed, Digest: r.Digest}
+			d := definition{Format: format, Task: cell.Task, Steps: cell.Steps, Runs: c.Runs, Seed: c.Seed, Digest: r.Digest, KLGuard: r.KLGuard}
 			tuning := p.tuningOf(r, cell)
 			if tuning != nil {
 				d.Baseline, d.Tuned, d.Tuning = r.Baseline, r.Tuned, keyOf(tuning)
@@ -66,12 +68,15 @@ func (p *Plan) reachOf(r results.Rule) int {
 	return 1
 }
 
-// tuningOf returns how the rule is tuned in the cell, nil if the rule is learned.
+// tuningOf returns how the rule is tuned in the cell, nil if it is a learned rule as it was trained.
 func (p *Plan) tuningOf(r results.Rule, cell *results.Cell) *tuningDefinition {
-	if r.Kind != compare.Baseline {
+	if r.Tuned == "" {
 		return nil
 	}
 	d := tuningDefinition{Format: format, Rule: r.Baseline, Task: cell.Task, Steps: cell.Steps, Seed: p.Seed}
+	if r.Kind == compare.Learned {
+		d.Rule, d.Digest = learnedRule, r.Digest
+	}
 	if r.Tuned == TuneBase {
 		d.Task, d.Steps = p.Task, p.Steps
 	}
@@ -82,17 +87,23 @@ func (p *Plan) tuningOf(r results.Rule, cell *results.Cell) *tuningDefinition {
 // addCells makes the cells and their tasks. It makes the base task too if rules are tuned on it or there are no axes.
 func (p *Plan) addCells() error {
 	c := p.config
+	order := slices.Clone(c.Axes) // a whole task first, since it overwrites what other axes set
+	slices.SortStableFunc(order, func(a, b Axis) int { return whole(b) - whole(a) })
 	var specs []tasks.Spec
 	for _, values := range combinations(c.Axes) {
-		cell, spec := results.Cell{Values: values, Steps: c.Steps}, c.Task
-		for _, a := range c.Axes {
-			if err := apply(a, &spec, &cell.Steps, values[a.Key]); err != nil {
+		cell, base, over := results.Cell{Values: values, Steps: c.Steps}, c.Task, tasks.Spec{}
+		for _, a := range order {
+			target := &over
+			if a.Key == TaskAxis {
+				target = &base
+			}
+			if err := apply(a, target, &cell.Steps, values[a.Key]); err != nil {
 				return err
 			}
 		}
-		p.Cells, specs = append(p.Cells, cell), append(specs, spec)
+		p.Cells, specs = append(p.Cells, cell), append(specs, base.Overlay(over))
 	}
-	if c.Tune != TuneCell && len(c.Rules) > 0 || len(c.Axes) == 0 {
+	if c.Tune != TuneCell && (len(c.Rules) > 0 || c.TuneLearned && len(c.Learned) > 0) || len(c.Axes) == 0 {
 		specs = append(specs, c.Task)
 	}
 	families, err := tasks.Families(c.DataDir, specs...)
@@ -108,6 +119,14 @@ func (p *Plan) addCells() error {
 		p.Task = p.base.Name()
 	}
 	return nil
+}
+
+// whole is 1 for TaskAxis and 0 for other axes.
+func whole(a Axis) int {
+	if a.Key == TaskAxis {
+		return 1
+	}
+	return 0
 }
 
 // combinations returns the values of every cell by axis; the first axis changes slowest.

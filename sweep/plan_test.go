@@ -74,6 +74,36 @@ func TestPlanLaysOutCells(t *testing.T) {
 	}
 }
 
+// Values of the axis task are whole tasks, wherever the axis stands: they take the place of the base task, and other axes change them.
+func TestTaskIsAnAxis(t *testing.T) {
+	c := small(t)
+	whole, err := NewAxis(TaskAxis, []string{"rosenbrock batch=2", "quadratic dims=3  loss-scale=10"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Axes = []Axis{{Key: "gradient-noise", Values: []string{"0.5"}}, whole, {Key: StepsAxis, Values: []string{"5", "7"}}}
+	want := []string{
+		"gradient-noise=0.5 task=rosenbrock dims=2 batch=2 steps=5: rosenbrock dims=2 batch=2 gradient-noise=0.5",
+		"gradient-noise=0.5 task=rosenbrock dims=2 batch=2 steps=7: rosenbrock dims=2 batch=2 gradient-noise=0.5",
+		"gradient-noise=0.5 task=quadratic dims=3 batch=128 loss-scale=10 steps=5: quadratic dims=3 batch=128 loss-scale=10 gradient-noise=0.5",
+		"gradient-noise=0.5 task=quadratic dims=3 batch=128 loss-scale=10 steps=7: quadratic dims=3 batch=128 loss-scale=10 gradient-noise=0.5",
+	}
+	p := plan(t, c)
+	var got []string
+	for _, c := range p.Cells {
+		got = append(got, p.Name(c)+": "+c.Task)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("cells %q, want %q", got, want)
+	}
+	if _, err := NewAxis(TaskAxis, []string{"quadratic dimms=3"}); err == nil || !strings.Contains(err.Error(), `did you mean "dims"`) {
+		t.Errorf("a task with an unknown option: %v", err)
+	}
+	if _, err := NewAxis(TaskAxis, []string{"quadratic", "quadratic dims=10"}); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("one task in two texts: %v", err)
+	}
+}
+
 // A row in the table of task options is enough to make an option an axis.
 func TestWeightInitIsAnAxis(t *testing.T) {
 	if testing.Short() {
@@ -86,6 +116,23 @@ func TestWeightInitIsAnAxis(t *testing.T) {
 	}
 	c.Task = tasks.MustParse("mnist init-scale=0.1")
 	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "init-scale 0.1 with weight-init he") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The axis channels replaces the base task's units and layers. An axis of units beside it is an error.
+func TestChannelsAreAnAxis(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders the digits; not with -short")
+	}
+	c := small(t)
+	c.Task = tasks.MustParse("digits units=5 layers=2 batch=4")
+	c.Axes = []Axis{{Key: "channels", Values: []string{"2", "2-4"}}}
+	if got := plan(t, c).Cells[1].Task; got != "digits activation=sigmoid batch=4 channels=2-4" {
+		t.Errorf("cell %q", got)
+	}
+	c.Axes = append(c.Axes, Axis{Key: "units", Values: []string{"5", "10"}})
+	if _, err := c.Plan(); err == nil || !strings.Contains(err.Error(), "units does not apply to the task digits with channels") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"learnedopt/baselines"
@@ -13,6 +12,7 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/optimizer"
 	"learnedopt/sweep/results"
+	"learnedopt/versus"
 )
 
 // RunOptions are functions that Run calls to report on its work.
@@ -97,7 +97,7 @@ func (r *running) cost(cell int) int64 {
 }
 
 func (d *tuningDefinition) cost() int64 {
-	return int64(d.Steps) * int64(d.Runs) * int64(len(baselines.GridOf(d.Grid)))
+	return int64(d.Steps) * int64(d.Runs) * int64(len(baselines.GridFor(d.Rule, baselines.GridOf(d.Grid))))
 }
 
 // progress returns the callback of a job whose runs take the given number of steps each.
@@ -150,13 +150,20 @@ func (r *running) contender(cell, k int) (c compare.Contender, ok bool) {
 	rule := r.Rules[k]
 	c = compare.Contender{Name: rule.Name, Kind: rule.Kind}
 	if rule.Kind == compare.Learned {
-		i := slices.IndexFunc(r.config.Learned, func(l Learned) bool { return l.Name == rule.Name })
-		c.Rule = r.config.Learned[i].Optimizer.Network
+		c.Rule = r.config.Learned[r.learned[k]].Optimizer.Network
+	}
+	if rule.KLGuard != 0 {
+		c.Rule = metaopt.Bounded{Rule: c.Rule, Guard: metaopt.KLGuard{Radius: rule.KLGuard}}
+	}
+	if rule.Tuned == "" {
 		return c, true
 	}
 	t := r.store.tunings[keyOf(r.tunings[cell][k])]
 	if t.LearningRate == 0 {
 		return c, false
+	}
+	if rule.Kind == compare.Learned {
+		return versus.Scaled(c, c.Name, t.LearningRate), true
 	}
 	made, err := baselines.New(rule.Baseline, t.LearningRate)
 	if err != nil {
@@ -166,65 +173,89 @@ func (r *running) contender(cell, k int) (c compare.Contender, ok bool) {
 	return c, true
 }
 
-// tune finds the learning rates that the store does not hold yet: first together for all rules that are
-// tuned on the base task, then together for all rules that are tuned in the cell.
+// tune finds the learning rates and multipliers that the store does not hold yet: first together for all rules of a kind that are
+// tuned on the base task, then together for all rules of a kind that are tuned in the cell.
 func (r *running) tune(ctx context.Context, cell int, missing []int) error {
 	for _, on := range []string{TuneBase, TuneCell} {
-		var (
-			names []string
-			about *tuningDefinition
-		)
-		for _, k := range missing {
-			d := r.tunings[cell][k]
-			if d == nil || r.Rules[k].Tuned != on {
+		for _, kind := range []string{compare.Baseline, compare.Learned} {
+			var ds []*tuningDefinition
+			var learned []compare.Contender
+			keys := map[string]bool{}
+			for _, k := range missing {
+				d := r.tunings[cell][k]
+				if d == nil || r.Rules[k].Tuned != on || r.Rules[k].Kind != kind || keys[keyOf(d)] {
+					continue
+				}
+				if _, ok := r.store.tunings[keyOf(d)]; !ok {
+					keys[keyOf(d)] = true
+					if ds = append(ds, d); kind == compare.Learned {
+						l := r.config.Learned[r.learned[k]]
+						learned = append(learned, compare.Contender{Name: l.Name, Rule: l.Optimizer.Network})
+					}
+				}
+			}
+			if len(ds) == 0 {
 				continue
 			}
-			if _, ok := r.store.tunings[keyOf(d)]; !ok {
-				names, about = append(names, d.Rule), d
-			}
-		}
-		if about == nil {
-			continue
-		}
-		family := r.families[cell]
-		if on == TuneBase {
-			family = r.base
-		}
-		tuned, err := baselines.TuneAll(ctx, names, baselines.TuneConfig{
-			Family: family, Steps: about.Steps, Runs: about.Runs, Grid: baselines.GridOf(about.Grid), Seed: about.Seed,
-			Progress: r.progress(cell, about.Steps),
-		})
-		var untunable *baselines.UntunableError
-		if err != nil && !(errors.As(err, &untunable) && len(tuned) == len(names)) {
-			return err
-		}
-		for _, t := range tuned {
-			d := *about
-			d.Rule = t.Name
-			if err := r.store.addTuning(Tuning{Key: keyOf(&d), tuningDefinition: d, LearningRate: t.LearningRate, AtEdge: t.AtEdge}); err != nil {
+			tuned, err := r.tuneTogether(ctx, cell, on, ds, learned)
+			if err != nil {
 				return err
+			}
+			for i, t := range tuned {
+				if err := r.store.addTuning(Tuning{Key: keyOf(ds[i]), tuningDefinition: *ds[i], LearningRate: t.LearningRate, AtEdge: t.AtEdge}); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	for _, k := range missing {
 		if d := r.tunings[cell][k]; d != nil {
-			r.remark(r.store.tunings[keyOf(d)])
+			r.remark(k, r.store.tunings[keyOf(d)])
 		}
 	}
 	return nil
 }
 
-// remark notes, once for each tuning, that it found no learning rate or one at an end of the grid.
-func (r *running) remark(t Tuning) {
+// tuneTogether makes tunings that differ in their rules alone: of hand-designed rules, or of the learned rules.
+func (r *running) tuneTogether(ctx context.Context, cell int, on string, ds []*tuningDefinition, learned []compare.Contender) ([]baselines.Tuned, error) {
+	about := ds[0]
+	c := baselines.TuneConfig{
+		Family: r.families[cell], Steps: about.Steps, Runs: about.Runs, Grid: baselines.GridOf(about.Grid), Seed: about.Seed,
+		Progress: r.progress(cell, about.Steps),
+	}
+	if on == TuneBase {
+		c.Family = r.base
+	}
+	if learned != nil {
+		return versus.TuneMultipliers(ctx, learned, about.Grid, c)
+	}
+	var names []string
+	for _, d := range ds {
+		names = append(names, d.Rule)
+	}
+	tuned, err := baselines.TuneAll(ctx, names, c)
+	var untunable *baselines.UntunableError
+	if err != nil && !(errors.As(err, &untunable) && len(tuned) == len(names)) {
+		return nil, err
+	}
+	return tuned, nil
+}
+
+// remark notes, once for each tuning, that it found no learning rate for rule k or one at an end of the grid.
+func (r *running) remark(k int, t Tuning) {
 	if r.noted[t.Key] {
 		return
 	}
 	r.noted[t.Key] = true
+	name, what := t.Rule, "learning rate"
+	if r.Rules[k].Kind == compare.Learned {
+		name, what = r.config.Learned[r.learned[k]].Name+versus.TunedSuffix, "multiplier"
+	}
 	switch {
 	case t.LearningRate == 0:
-		r.Note("%s is left out on %s, %d steps: it diverged at every learning rate", t.Rule, t.Task, t.Steps)
+		r.Note("%s is left out on %s, %d steps: it diverged at every %s", name, t.Task, t.Steps, what)
 	case t.AtEdge:
-		r.Note("%s does best at %.3g, the end of the grid, on %s, %d steps: a better learning rate may lie beyond", t.Rule, t.LearningRate, t.Task, t.Steps)
+		r.Note("%s does best at %.3g, the end of the grid, on %s, %d steps: a better %s may lie beyond", name, t.LearningRate, t.Task, t.Steps, what)
 	}
 }
 
@@ -247,13 +278,24 @@ func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, co
 		return fmt.Errorf("sweep: %w", err)
 	}
 	seconds := math.Round(1000*time.Since(began).Seconds()) / 1000
+	times := make([]*compare.StepTime, len(contenders))
+	if r.config.Times {
+		times, err = compare.Time(ctx, compare.EvalConfig{Family: job.Family, Contenders: contenders, Steps: at.Steps, Seed: r.Seed})
+		if err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+	}
 	for i, c := range contenders {
 		rec := results.NewRecord(c, outcomes[i], at.Steps, r.Seed)
 		rec.Key, rec.Version, rec.Time = at.Keys[rules[i]], metaopt.Version(), time.Now().UTC().Format(time.RFC3339)
 		rec.Task, rec.Cell, rec.Steps, rec.Runs, rec.Seed, rec.Seconds = at.Task, at.Values, at.Steps, r.Runs, r.Seed, seconds
+		rec.StepTime = times[i]
 		rec.Rule = r.Rules[rules[i]]
 		if c.LearningRate != 0 {
 			rec.Rule.LearningRate = &c.LearningRate
+		}
+		if c.Multiplier != 0 {
+			rec.Rule.Multiplier = &c.Multiplier
 		}
 		if rec.Rule.Baseline == results.ReachRule {
 			rec.SetReach(outcomes[i], reach*at.Steps)

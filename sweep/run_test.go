@@ -17,6 +17,7 @@ import (
 	"learnedopt/metaopt"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
 // runAll runs a sweep to its end and returns its records without their times.
@@ -33,7 +34,7 @@ func runAll(t testing.TB, c Config, dir string) map[string]results.Record {
 func timeless(records map[string]results.Record) map[string]results.Record {
 	plain := map[string]results.Record{}
 	for key, r := range records {
-		r.Time, r.Seconds = "", 0
+		r.Time, r.Seconds, r.StepTime = "", 0, nil
 		plain[key] = r
 	}
 	return plain
@@ -86,6 +87,115 @@ func TestRecordsAreEvaluations(t *testing.T) {
 				t.Errorf("%s: duel %+v, paired %+v", p.Name(cell), d, want.Paired[0])
 			}
 		}
+	}
+}
+
+// With KLGuard there is a further rule for each learned rule, whose losses are those of the guarded network, and no other record changes.
+func TestLearnedRulesUnderAKLGuard(t *testing.T) {
+	c := small(t)
+	plain := runAll(t, c, t.TempDir())
+	c.KLGuard = 0.01
+	records, p := runAll(t, c, t.TempDir()), plan(t, c)
+	for key, want := range plain {
+		if !reflect.DeepEqual(records[key], want) {
+			t.Errorf("%s in %v is another record", want.Rule.Name, want.Cell)
+		}
+	}
+	if p.Rules[1].Name != "q"+KLGuardSuffix || p.Rules[1].KLGuard != 0.01 || len(records) != len(plain)+len(p.Cells) {
+		t.Fatalf("rules %+v, %d records, %d without", p.Rules, len(records), len(plain))
+	}
+	q := compare.Contender{Name: "q", Rule: metaopt.Bounded{Rule: c.Learned[0].Optimizer.Network, Guard: metaopt.KLGuard{Radius: 0.01}}}
+	for i, cell := range p.Cells {
+		want, err := compare.Evaluate(t.Context(), compare.EvalConfig{Family: p.families[i], Contenders: []compare.Contender{q}, Steps: cell.Steps, Runs: 5, Seed: 3})
+		if err != nil || !slices.Equal(want.Rules[0].MeanLosses, records[cell.Keys[1]].MeanLosses) {
+			t.Errorf("%s: losses %v, want %v, error %v", p.Name(cell), records[cell.Keys[1]].MeanLosses, want.Rules[0].MeanLosses, err)
+		}
+		if slices.Equal(records[cell.Keys[0]].MeanLosses, records[cell.Keys[1]].MeanLosses) {
+			t.Errorf("%s: the guard never acts: this test tells nothing", p.Name(cell))
+		}
+	}
+	c.KLGuard = -1
+	if c.Validate() == nil {
+		t.Error("a negative radius is valid")
+	}
+}
+
+// With TuneLearned there is a further rule for each learned rule and place of tuning. Its multiplier is the one that
+// versus.TuneMultipliers finds, its losses are those of the scaled network, and no other record changes.
+func TestLearnedRulesAreTuned(t *testing.T) {
+	c := small(t)
+	c.Tune, c.Grid = TuneBoth, 4
+	plain := runAll(t, c, t.TempDir())
+	c.TuneLearned = true
+	dir := t.TempDir()
+	records, p := runAll(t, c, dir), plan(t, c)
+	for key, want := range plain {
+		if !reflect.DeepEqual(records[key], want) {
+			t.Errorf("%s in %v is another record", want.Rule.Name, want.Cell)
+		}
+	}
+	var names []string
+	for _, r := range p.Rules {
+		names = append(names, r.Name)
+	}
+	if want := []string{"q", "q×tuned (tuned here)", "q×tuned (tuned on the base task)"}; !slices.Equal(names[:3], want) || len(records) != len(plain)+2*len(p.Cells) {
+		t.Fatalf("rules %q, %d records, %d without", names, len(records), len(plain))
+	}
+	q := compare.Contender{Name: "q", Rule: c.Learned[0].Optimizer.Network}
+	moved := 0
+	for i, cell := range p.Cells {
+		tuned, err := versus.TuneMultipliers(t.Context(), []compare.Contender{q}, 4, baselines.TuneConfig{Family: p.families[i], Steps: cell.Steps, Runs: 2, Seed: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := records[cell.Keys[1]]
+		if r.Rule.Multiplier == nil || *r.Rule.Multiplier != tuned[0].LearningRate || r.Rule.LearningRate != nil || r.Rule.Tuned != TuneCell || r.Rule.Digest != p.Rules[0].Digest {
+			t.Fatalf("%s: %+v, tuned %v", p.Name(cell), r.Rule, tuned[0].LearningRate)
+		}
+		want, err := compare.Evaluate(t.Context(), compare.EvalConfig{Family: p.families[i], Contenders: []compare.Contender{versus.Scaled(q, "", tuned[0].LearningRate)}, Steps: cell.Steps, Runs: 5, Seed: 3})
+		if err != nil || !slices.Equal(want.Rules[0].MeanLosses, r.MeanLosses) {
+			t.Errorf("%s: losses %v, want %v, error %v", p.Name(cell), r.MeanLosses, want.Rules[0].MeanLosses, err)
+		}
+		base := records[cell.Keys[2]]
+		if first := records[p.Cells[0].Keys[2]]; base.Rule.Multiplier == nil || *base.Rule.Multiplier != *first.Rule.Multiplier {
+			t.Errorf("%s: the multiplier of the base task is %v, elsewhere %v", p.Name(cell), base.Rule.Multiplier, first.Rule.Multiplier)
+		}
+		if tuned[0].LearningRate != *base.Rule.Multiplier {
+			moved++
+		}
+	}
+	if moved == 0 {
+		t.Error("the same multiplier is the best in every cell: this test tells nothing")
+	}
+	if res := p.Results(records); len(res.Summaries) != 3 || res.Missing != 0 || res.Cells[0].Records[1].Rule.Multiplier == nil {
+		t.Errorf("%d summaries, %d missing", len(res.Summaries), res.Missing)
+	}
+	// The folder holds all of it: nothing is computed again, whatever the rule is called.
+	s := open(t, dir)
+	defer closeStore(t, s)
+	c.Learned[0].Name = "renamed"
+	if err := plan(t, c).Run(t.Context(), s, RunOptions{Progress: func(int, int64, int64) { t.Error("something is computed again") }}); err != nil {
+		t.Error(err)
+	}
+}
+
+// With Times every record has the time of a step, and its losses are what they are without.
+func TestTimesAreInTheRecords(t *testing.T) {
+	c := small(t)
+	want := runAll(t, c, t.TempDir())
+	c.Times = true
+	s := open(t, t.TempDir())
+	defer closeStore(t, s)
+	if err := plan(t, c).Run(t.Context(), s, RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Records() {
+		if r.StepTime == nil || !(r.StepTime.Gradient > 0 && r.StepTime.Update > 0) {
+			t.Errorf("%s in %v: %+v", r.Rule.Name, r.Cell, r.StepTime)
+		}
+	}
+	if !reflect.DeepEqual(timeless(s.Records()), want) {
+		t.Error("with times, the records are others")
 	}
 }
 

@@ -147,7 +147,7 @@ func (f *File) add(key toml.Key, values map[string]any, keys []string) error {
 		if slices.Contains(AxisKeys(), key[0]) { // an axis that is no flag
 			return fmt.Errorf("%s is an axis; write it below [%s]", key[0], axesTable)
 		}
-		return fmt.Errorf("no key %q, did you mean %q? The keys are %s", key[0], nearest.Name(key[0], all), strings.Join(all, ", "))
+		return fmt.Errorf("no key %q%s The keys are %s", key[0], nearest.DidYouMean(key[0], all), strings.Join(all, ", "))
 	}
 	list, err := scalars(values[key[0]])
 	if err != nil {
@@ -172,8 +172,10 @@ func scalars(value any) ([]string, error) {
 			texts = append(texts, strconv.FormatInt(v, 10))
 		case float64:
 			texts = append(texts, strconv.FormatFloat(v, 'g', -1, 64))
+		case bool:
+			texts = append(texts, strconv.FormatBool(v))
 		default:
-			return nil, fmt.Errorf("a %T is no value here; write text or a number, or a list of them", v)
+			return nil, fmt.Errorf("a %T is no value here; write text, a number, true or false, or a list of them", v)
 		}
 	}
 	return texts, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"learnedopt/internal/gemm/conv"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -11,7 +12,7 @@ import (
 // A scored problem can be evaluated on a whole split of its data set.
 type scored interface {
 	// EvaluateSplit returns the mean loss and the accuracy, in [0, 1], of the
-	// parameters theta over all examples of a split.
+	// parameters theta over all examples of a split. The accuracy is NaN if the problem has none.
 	EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error)
 }
 
@@ -20,9 +21,13 @@ type scored interface {
 type ClassifierConfig struct {
 	// Units is the width H of each hidden layer; 0 means 20.
 	Units int
-	// Layers is the number of hidden layers; 0 means 1.
+	// Layers is the number of hidden layers; 0 means 1. NoLayers makes a linear model: softmax regression, in which Units and
+	// Activation have no effect.
 	Layers int
-	// Activation is "sigmoid", "relu", "tanh" or "elu"; "" means "sigmoid".
+	// Channels makes the network convolutional: it holds the number of output channels of each convolutional layer, as "8-16". ""
+	// means a multilayer perceptron. With Channels, Units and Layers must be 0.
+	Channels string
+	// Activation is one of Activations; "" means "sigmoid".
 	Activation string
 	// Batch is the number B of examples in a minibatch; 0 means 128.
 	Batch int
@@ -32,18 +37,35 @@ type ClassifierConfig struct {
 	// InitScale is the standard deviation of the initial weights and biases if WeightInit is "normal"; 0
 	// means 0.01. With any other WeightInit it must be 0.
 	InitScale float64
+	// ImageSize is the side of the images in pixels, which are averaged down to it: see Dataset.Resized. 0 means the
+	// size that the data set has.
+	ImageSize int
+	// LabelNoise is the probability in [0, 1] with which the label of an example of the minibatches is replaced by another class,
+	// drawn uniformly. In one problem an example has the same label at every step; two problems replace other labels. EvaluateSplit
+	// and Score have the true labels. Default 0.
+	LabelNoise float64
 	// Split is the part of the data set from which minibatches are drawn; its zero value is Train.
 	Split Split
 }
 
-const maxInitScale = 1000
+// NoLayers is the value of Layers for no hidden layer; canonical names say layers=0.
+const NoLayers = -1
 
-// Activations returns the names of the hidden layers' non-linearities.
-func Activations() []string { return []string{"sigmoid", "relu", "tanh", "elu"} }
+const (
+	maxInitScale = 1000
+	maxImageSize = 1 << 12
+)
+
+// Activations returns the names of the hidden layers' non-linearities. gelu is the exact one, with erf, and leaky-relu has the
+// slope 0.01, as in PyTorch by default.
+func Activations() []string {
+	return []string{"sigmoid", "relu", "tanh", "elu", "gelu", "silu", "leaky-relu"}
+}
 
 // options returns the configuration without the split.
 func (c ClassifierConfig) options() Options {
-	return Options{Units: c.Units, Layers: c.Layers, Activation: c.Activation, Batch: c.Batch, WeightInit: c.WeightInit, InitScale: c.InitScale}
+	return Options{Units: c.Units, Layers: c.Layers, Channels: c.Channels, Activation: c.Activation, Batch: c.Batch, WeightInit: c.WeightInit, InitScale: c.InitScale,
+		ImageSize: c.ImageSize, LabelNoise: c.LabelNoise}
 }
 
 // Validate reports the first mistake in the configuration.
@@ -51,20 +73,27 @@ func (c ClassifierConfig) Validate() error {
 	if c.Split < 0 || c.Split >= splits {
 		return fmt.Errorf("tasks: split %v is none of train, valid, test", c.Split)
 	}
-	return c.options().validateClassifier()
+	return c.options().validateNetwork(networks)
 }
 
-// validateClassifier reports the first mistake in the options that classifiers read.
-func (o Options) validateClassifier() error {
+// validateNetwork reports the first mistake in the options of tasks of some kinds that train networks.
+func (o Options) validateNetwork(kinds kindOfTask) error {
 	if err := o.validateStart(); err != nil {
 		return err
 	}
-	o = o.withDefaults(classifiers)
+	if err := o.validateChannels(0); err != nil {
+		return err
+	}
+	o = o.withDefaults(kinds)
 	switch {
-	case o.Units < 1 || o.Units > 1<<14:
+	case o.ImageSize < 0 || o.ImageSize > maxImageSize:
+		return fmt.Errorf("tasks: image-size %d, want 1 to %d (0 means the data's own size)", o.ImageSize, maxImageSize)
+	case !(o.LabelNoise >= 0 && o.LabelNoise <= 1):
+		return fmt.Errorf("tasks: label-noise %v, want a probability, 0 to 1", o.LabelNoise)
+	case o.Channels == "" && (o.Units < 1 || o.Units > 1<<14):
 		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means the default)", o.Units, 1<<14)
-	case o.Layers < 1 || o.Layers > 100:
-		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100 (0 means the default)", o.Layers)
+	case o.Channels == "" && (o.Layers < NoLayers || o.Layers > 100):
+		return fmt.Errorf("tasks: %d hidden layers, want 1 to 100, or NoLayers (0 means the default)", o.Layers)
 	case o.Batch < 1 || o.Batch > 1<<16:
 		return fmt.Errorf("tasks: batch %d, want 1 to %d (0 means the default)", o.Batch, 1<<16)
 	case !(o.InitScale > 0 && o.InitScale <= maxInitScale):
@@ -79,21 +108,36 @@ func (o Options) validateClassifier() error {
 //	h_0 = x,   h_l = a(h_{l−1} W_l + b_l),   z = h_L W_{L+1} + b_{L+1},
 //	f_t(θ) = mean over minibatch t of  −log softmax(z)[label],
 //
-// on images x of F pixels in [0, 1] and C classes. θ holds each layer's W
+// on images x of F numbers in [0, 1], or rows x of a table, and C classes. On a regression the network has one output z, and
+//
+//	f_t(θ) = mean over minibatch t of  (z − y)².
+//
+// In both cases θ holds each layer's W
 // (inputs×outputs, row-major) and then its b: 784·20 + 20 + 20·10 + 10 = 15,910
 // coordinates by default. Weights and biases start at N(0, InitScale²), as in
 // DeepMind's code, unless WeightInit says otherwise. A minibatch is B examples drawn with
 // replacement. A problem's starting point and all its minibatches follow from one seed;
 // Sample draws that seed.
 //
+// With Channels the network is convolutional. In place of h_l above, it has layers of 3×3 kernels K_l with
+// stride 1 and a border of zeros, a maximum over squares of two by two pixels, and then the bias and the activation,
+//
+//	h_l = a(pool(h_{l−1} ∗ K_l) + b_l),   z = h_L W + b,
+//
+// with as many output channels as Channels says, and one dense layer W with all pixels and channels of h_L as its inputs. For an
+// increasing activation this is the usual order of convolution, activation and pooling. θ holds each K (3 × 3 × inputs × outputs) and its b,
+// and then W and b.
+//
 // A problem implements optimizer.Curvature with both metrics, scored and io.Closer.
-// Close gives the problem's compiled graph back to the family for the next Sample.
+// Close gives the problem's compiled network back to the family for the next Sample.
 // A Classifier is safe for concurrent use.
 type Classifier struct {
 	data   *Dataset
 	config Options // the options that classifiers read, with defaults filled in
 	split  Split
-	widths []int // F, H, …, H, C
+	widths []int       // F, H, …, H, C of a multilayer perceptron
+	conv   *conv.Shape // of a convolutional network, else nil
+	layout optimizer.Layout
 	pool   *pool
 }
 
@@ -113,27 +157,51 @@ func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifi
 	if data.Len(split) == 0 {
 		return nil, fmt.Errorf("tasks: data set %s has no examples in its %v split", data.Name(), split)
 	}
+	if o.ImageSize != 0 {
+		var err error
+		if data, err = data.Resized(o.ImageSize); err != nil {
+			return nil, err
+		}
+	}
 	o.LossScale, o.GradientNoise, o.DataDir = 0, 0, ""
-	f := &Classifier{data: data, config: o.withDefaults(classifiers), split: split, widths: []int{data.rows * data.cols}, pool: pool}
-	for range f.config.Layers {
+	data.describe(&o)
+	f := &Classifier{data: data, config: o.withDefaults(data.kind()), split: split, pool: pool}
+	if o.Channels != "" && data.table != nil {
+		return nil, fmt.Errorf("tasks: channels %s on the data set %s, which has no images", o.Channels, data.name)
+	}
+	if o.LabelNoise > 0 && data.classes < 2 {
+		return nil, fmt.Errorf("tasks: label-noise %v on the data set %s, which does not have two classes", o.LabelNoise, data.name)
+	}
+	var err error
+	if f.conv, err = convolutionOf(data, o); err != nil {
+		return nil, err
+	}
+	if f.conv != nil {
+		f.layout, err = optimizer.NewLayout(convolutionTensors(*f.conv)...)
+		return f, err
+	}
+	f.widths = []int{data.Features()}
+	for range f.config.Layers { // no time for NoLayers
 		f.widths = append(f.widths, f.config.Units)
 	}
-	f.widths = append(f.widths, data.classes)
-	return f, nil
+	f.widths = append(f.widths, data.outputs())
+	f.layout, err = optimizer.NewLayout(perceptronTensors(f.widths)...)
+	return f, err
 }
 
 // Name implements optimizer.Family, for example
 // "mnist units=20 layers=1 activation=sigmoid batch=128". The name ends with the initial scale if it is not
-// 0.01, the distribution of weights if it is not normal, and the split if it is not Train.
+// 0.01, the distribution of weights if it is not normal, the images' side if they were averaged down, the label noise if
+// it is not 0, and the split if it is not Train.
 func (f *Classifier) Name() string {
-	name := f.config.lists().words(f.data.name, classifiers)
+	name := f.config.lists().words(f.data.name, f.data.kind())
 	if f.split != Train {
 		name += " split=" + f.split.String()
 	}
 	return name
 }
 
-// Dataset returns the data set that the family classifies.
+// Dataset returns the data set that the family classifies, after averaging down.
 func (f *Classifier) Dataset() *Dataset { return f.data }
 
 // Sample implements optimizer.Family.
@@ -143,7 +211,7 @@ func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	net.begin(seed)
+	net.begin(seed, f.config.LabelNoise)
 	return &classifier{family: f, net: net, seed: seed}, nil
 }
 
@@ -152,7 +220,7 @@ func (f *Classifier) take() (*network, error) {
 	if net := f.pool.take(f.shape()); net != nil {
 		return net, nil
 	}
-	return newNetwork(f.data, f.config, f.split, f.widths)
+	return newNetwork(f)
 }
 
 // classifier is one sampled problem.
@@ -170,12 +238,12 @@ var (
 )
 
 // Dim implements optimizer.Problem.
-func (p *classifier) Dim() int { return dim(p.family.widths) }
+func (p *classifier) Dim() int { return p.family.layout.Len() }
 
 // Init implements optimizer.Problem.
 func (p *classifier) Init(theta []float32) {
 	checkLengths(len(theta), p.Dim(), errTheta)
-	p.family.config.start(theta, p.family.widths, stream.New(p.seed, "init", 0))
+	p.family.config.start(theta, p.family.layout.Tensors(), stream.New(p.seed, "init", 0))
 }
 
 // Seek implements optimizer.Seeker.
@@ -191,7 +259,7 @@ func (p *classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy
 	return p.family.EvaluateSplit(theta, split)
 }
 
-// Close gives the graph back to the family.
+// Close gives the network back to the family.
 func (p *classifier) Close() error {
 	if p.net == nil {
 		return nil
@@ -201,18 +269,9 @@ func (p *classifier) Close() error {
 	return p.family.pool.put(p.family.shape(), net)
 }
 
-func (p *classifier) open() *Graph {
+func (p *classifier) open() model {
 	if p.net == nil {
 		panic(errClosed)
 	}
-	return p.net.graph
-}
-
-// dim returns the number of coordinates of a network with layers of the given widths.
-func dim(widths []int) int {
-	n := 0
-	for l := range len(widths) - 1 {
-		n += widths[l]*widths[l+1] + widths[l+1]
-	}
-	return n
+	return p.net.model
 }

@@ -19,6 +19,7 @@ func TestClassifierMatchesFloat64(t *testing.T) {
 		{Units: 7, Layers: 2, Activation: "tanh", Batch: 16},
 		{Units: 9, Layers: 1, Activation: "relu", Batch: 32, Split: Valid},
 		{Units: 5, Layers: 3, Activation: "elu", Batch: 8, Split: Test},
+		{Layers: NoLayers, Batch: 8, WeightInit: "lecun"},
 	} {
 		f, err := NewClassifier(data, c)
 		if err != nil {
@@ -219,5 +220,41 @@ func TestClassifierConfigRejects(t *testing.T) {
 	}
 	if err := (ClassifierConfig{}).Validate(); err != nil {
 		t.Errorf("the zero value: %v", err)
+	}
+}
+
+// Without hidden layers the network is softmax regression: its number of coordinates, its loss over a split, and a list
+// with and without hidden layers.
+func TestLinearClassifier(t *testing.T) {
+	data := noise(t, 30, 40)
+	f, err := NewClassifier(data, ClassifierConfig{Layers: NoLayers, Batch: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := sample(t, f, 2).(*classifier)
+	if p.Dim() != 7850 || f.Name() != "noise units=20 layers=0 activation=sigmoid batch=4" {
+		t.Errorf("%q has %d coordinates", f.Name(), p.Dim())
+	}
+	theta := make([]float32, p.Dim())
+	for i := range theta {
+		theta[i] = float32(math.Sin(float64(i))) / 8
+	}
+	var x [][]float32
+	var labels []int
+	for i := range data.Len(Test) {
+		image := make([]float32, 784)
+		data.Image(image, Test, i)
+		x, labels = append(x, image), append(labels, data.Label(Test, i))
+	}
+	want, _ := mlp64(theta, []int{784, 10}, "", x, labels)
+	if loss, _, err := p.EvaluateSplit(theta, Test); err != nil || math.Abs(loss-want) > 1e-6*(1+want) {
+		t.Errorf("loss %v, want %v; %v", loss, want, err)
+	}
+	dims := map[int]bool{}
+	for seed := range uint64(20) {
+		dims[sample(t, mixture(t, "digits layers=0,1 units=3 image-size=7", ""), seed).Dim()] = true
+	}
+	if len(dims) != 2 || !dims[490+10] || !dims[147+3+40] {
+		t.Errorf("a list of 0 and 1 hidden layers has problems of %v coordinates", dims)
 	}
 }

@@ -3,6 +3,7 @@ package tasks
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -19,11 +20,15 @@ func families(t *testing.T) []optimizer.Family {
 	list := []optimizer.Family{
 		Quadratic{Batch: 7}, Quadratic{Dims: 1, Batch: 1}, QuadraticUniform{Batch: 5},
 		Rosenbrock{Batch: 9}, Rosenbrock{Dims: 5, Batch: 3},
+		Factorization{Dims: 9, Batch: 7}, Sinusoid{Units: 5, Layers: 2, Batch: 11}, Sinusoid{Dims: 3, Layers: NoLayers, Batch: 4, WeightInit: "torch"},
+		Equilibrium{Dims: 4, Batch: 3}, MaxEnt{Dims: 5, Batch: 4}, Denoising{Dims: 6, Batch: 2}, Sudoku{Batch: 2},
 		GraphFamily{Label: "regression", Build: regression},
 		GraphFamily{Label: "scalars", Build: scalarExpression},
 	}
 	for _, c := range []ClassifierConfig{
 		{Units: 4, Batch: 16}, {Units: 5, Layers: 2, Activation: "tanh", Batch: 16}, {Units: 4, Activation: "elu", Batch: 16},
+		{Layers: NoLayers, Batch: 16},
+		{Channels: "3-2", Activation: "tanh", Batch: 16, ImageSize: 8, WeightInit: "he"},
 		{Units: 6, Activation: "relu", Batch: 16, InitScale: 0.1, Split: Valid},
 	} {
 		f, err := NewClassifier(data, c)
@@ -32,15 +37,28 @@ func families(t *testing.T) []optimizer.Family {
 		}
 		list = append(list, f)
 	}
+	path := write(t, filepath.Join(t.TempDir(), "numbers.csv"), numberedTable())
+	for _, regression := range []bool{false, true} {
+		d, err := LoadTable(path, TableConfig{Regression: regression})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := NewClassifier(d, ClassifierConfig{Units: 4, Activation: "tanh", Batch: 8, WeightInit: "he"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append([]optimizer.Family{f}, list...)
+	}
+	list = append([]optimizer.Family{rhymes(t, CharRNNConfig{Units: 5, Batch: 3, WeightInit: "torch"})}, list...)
 	shapes, err := NewMixture("shapes", list[len(list)-4:len(list)-2]...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Wider scalings would need other steps for the finite differences.
-	small := RandomScaling{Convex{}, 1}
+	small := RandomScaling{Family: Convex{}, Range: 1}
 	list = append(list, Quadratic{Dims: 4, Batch: 3, Condition: 50}, QuadraticUniform{Dims: 3, Batch: 2, Condition: 10},
 		Perturbed{Family: Quadratic{Dims: 3, Batch: 2}, Scale: 20}, Perturbed{Family: shapes, Scale: 0.5}, Perturbed{Family: Convex{}, Scale: 3})
-	return append(list, shapes, Convex{}, small, RandomScaling{Quadratic{Dims: 3, Batch: 2}, 0.5}, RandomScaling{shapes, 0.5},
+	return append(list, shapes, Convex{}, small, RandomScaling{Family: Quadratic{Dims: 3, Batch: 2}, Range: 0.5}, RandomScaling{Family: shapes, Range: 0.5}, RandomScaling{Family: shapes, Range: 0.5, ByTensor: true},
 		Joint{[]optimizer.Family{Quadratic{Dims: 2, Batch: 3}, Convex{Dims: 4}}}, Joint{[]optimizer.Family{shapes, small, shapes}})
 }
 

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"math/rand/v2"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
 
@@ -17,7 +19,13 @@ func checkProduct(p interface {
 	checkLengths(len(theta), p.Dim(), errTheta)
 	checkLengths(len(v), p.Dim(), errVector)
 	checkLengths(len(dst), p.Dim(), errVector)
-	if bits.OnesCount8(uint8(metric)) != 1 || metric&p.Metrics() == 0 {
+	checkMetric(metric, p.Metrics(), step)
+}
+
+// checkMetric panics unless metric is one of a set, and step is a step.
+func checkMetric(metric, set optimizer.Metric, step int) {
+	kind := metric.Kind()
+	if bits.OnesCount16(uint16(kind)) != 1 || kind&set == 0 || kind != metric && kind != optimizer.SampledFisher {
 		panic(errMetric)
 	}
 	if step < 0 {
@@ -34,22 +42,49 @@ func curvatureProduct(p optimizer.Problem, dst, theta, v []float32, metric optim
 	return c.CurvatureProduct(dst, theta, v, metric, step)
 }
 
+// products are the curvature products of a network at a point. Scores are as in package mlp.
+type products interface {
+	moved
+	Hessian(dst, v []float32)
+	Fisher(dst, v []float32)
+	Outer(dst, v, scores []float32)
+	scorer
+	Logits(theta, x []float32) []float32
+}
+
+// A moved is at a point: θ and a minibatch x with labels y.
+type moved interface {
+	Theta() []float32
+	Move(theta, x, y []float32)
+}
+
+// A scorer writes the scores of labels at the point.
+type scorer interface {
+	SampledScores(dst []float32, rng *rand.Rand)
+	EmpiricalScores(dst []float32)
+}
+
 // A curvature computes a network's curvature products. It allocates its buffers at the first product.
 type curvature struct {
-	widths     []int
-	activation string
-	batch      int
-
-	products *mlp.Curvature
-	at       int // the step whose minibatch products uses, −1 before the first
+	make     func() products
+	products products // nil before the first product
+	at       int      // the step whose minibatch products uses, −1 before the first
+	scores   []float32
+	scored   optimizer.Metric // what scores belong to at the point, 0 for nothing
+	factors  []mlp.Factor
+	blocks   []optimizer.Block
+	trial    trial
 }
 
 // Metrics implements optimizer.Curvature.
-func (p *classifier) Metrics() optimizer.Metric { return optimizer.Hessian | optimizer.Fisher }
+func (p *classifier) Metrics() optimizer.Metric {
+	return optimizer.Hessian | optimizer.Fisher | optimizer.SampledFisher | optimizer.EmpiricalFisher
+}
 
-// CurvatureProduct implements optimizer.Curvature with the exact products of package mlp. The second and later
+// CurvatureProduct implements optimizer.Curvature with the exact products of the packages mlp and conv. The second and later
 // products at one θ and step do not repeat the forward pass. The mean of Fisher is over the B examples of the
-// minibatch, which are drawn with replacement.
+// minibatch, which are drawn with replacement. A regression has predictions with independent errors of variance ½, whose
+// log-likelihood is the loss.
 func (p *classifier) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	p.open()
 	checkProduct(p, dst, theta, v, metric, step)
@@ -57,24 +92,55 @@ func (p *classifier) CurvatureProduct(dst, theta, v []float32, metric optimizer.
 	if err != nil {
 		return err
 	}
-	if metric == optimizer.Fisher {
-		products.Fisher(dst, v)
-	} else {
+	switch metric.Kind() {
+	case optimizer.Hessian:
 		products.Hessian(dst, v)
+	case optimizer.Fisher:
+		products.Fisher(dst, v)
+	default:
+		products.Outer(dst, v, p.net.scoresOf(metric, step))
 	}
 	return nil
 }
 
+// scoresOf returns the scores of a metric at the point of the products, which is at the given step.
+func (net *network) scoresOf(metric optimizer.Metric, step int) []float32 {
+	c := &net.curvature
+	if c.scored == metric {
+		return c.scores
+	}
+	outputs, labels := len(net.oneHot), metric.Labels()
+	if metric == optimizer.Fisher {
+		labels = net.data.outputs()
+	}
+	c.scores = resized(c.scores, max(1, labels)*outputs)
+	switch {
+	case metric == optimizer.Fisher:
+		c.products.(*mlp.Curvature).ExactScores(c.scores)
+	case labels == 0:
+		c.products.EmpiricalScores(c.scores)
+	default:
+		stream.Reseed(net.pcg, net.seed, "fisher labels", uint64(step))
+		c.products.SampledScores(c.scores, net.rng)
+	}
+	c.scored = metric
+	return c.scores
+}
+
+// resized returns a slice of n elements, x itself if it is large enough.
+func resized[T any](x []T, n int) []T {
+	if cap(x) < n {
+		return make([]T, n)
+	}
+	return x[:n]
+}
+
 // moveTo returns the products at θ on the minibatch of a step. It writes that minibatch into the graph's buffers, which
 // every LossGrad fills anew, and leaves the graph's step as it is.
-func (net *network) moveTo(theta []float32, step int) (*mlp.Curvature, error) {
+func (net *network) moveTo(theta []float32, step int) (products, error) {
 	c := &net.curvature
 	if c.products == nil {
-		activation, ok := mlp.ActivationOf(c.activation)
-		if !ok {
-			return nil, fmt.Errorf("tasks: no derivatives of the activation %q", c.activation)
-		}
-		c.products, c.at = mlp.New(c.widths, activation, c.batch), -1
+		c.products = c.make()
 	}
 	if net.fed != step {
 		if err := net.feed(step); err != nil {
@@ -83,7 +149,7 @@ func (net *network) moveTo(theta []float32, step int) (*mlp.Curvature, error) {
 	}
 	if c.at != step || !sameBits(c.products.Theta(), theta) {
 		c.products.Move(theta, net.pixels, net.oneHot)
-		c.at = step
+		c.at, c.scored = step, 0
 	}
 	return c.products, nil
 }

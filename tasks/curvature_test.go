@@ -115,9 +115,6 @@ func TestProductsIndependentOfProcessors(t *testing.T) {
 }
 
 func TestProductsAllocateNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the race detector, which runs short tests, has sync.Pool forget what it holds")
-	}
 	f, err := NewClassifier(noise(t, 50, 10), ClassifierConfig{Units: 5, Layers: 2, Batch: 16})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +143,7 @@ func TestJointCurvature(t *testing.T) {
 		want  optimizer.Metric
 	}{
 		{[]optimizer.Family{quadratic, smallClassifier(t)}, both},
-		{[]optimizer.Family{smallClassifier(t), RandomScaling{Convex{}, 1}}, optimizer.Hessian},
+		{[]optimizer.Family{smallClassifier(t), RandomScaling{Family: Convex{}, Range: 1}}, optimizer.Hessian},
 		{[]optimizer.Family{quadratic, graph}, 0},
 	} {
 		f := Joint{c.parts}

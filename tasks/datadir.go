@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 )
 
 // DataDirEnv is the environment variable that names the data folder.
@@ -33,10 +35,15 @@ type MissingDataError struct {
 	// Dataset is the data set's name. Path is the missing file: neither
 	// Path nor Path.gz exists.
 	Dataset, Path string
+	// Own says that the data are the user's own. Dataset is then the task's name, and Path is the file or folder itself.
+	Own bool
 }
 
 // Error implements error.
 func (e *MissingDataError) Error() string {
+	if e.Own {
+		return fmt.Sprintf("tasks: data of the task %s not found: no %s; name the file with --data, or the folder that holds it with --data-dir or %s", e.Dataset, e.Path, DataDirEnv)
+	}
 	return fmt.Sprintf("tasks: data set %s not found: no %s, with or without .gz; run `metaopt data fetch %s`, or name the folder that holds %s/ with --data-dir or %s",
 		e.Dataset, e.Path, e.Dataset, e.Dataset, DataDirEnv)
 }
@@ -65,41 +72,60 @@ func LoadMNIST(dir string) (*Dataset, error) { return LoadIDXDataset(dir, "mnist
 
 // LoadIDXDataset returns the data set in the folder dir/name. It must have the four files of MNIST and
 // Fashion-MNIST (Xiao et al. 2017), {train,t10k}-{images-idx3,labels-idx1}-ubyte, each raw or
-// gzip-compressed with .gz appended. Valid is the last 5,000 images of the training file,
+// gzip-compressed with .gz appended. Files that another tool has put there are found under its names, too: train-images.idx3-ubyte,
+// a folder of the file's name, raw/, and torchvision's MNIST/raw and FashionMNIST/raw beside or in the folder. Valid is the last 5,000 images of the training file,
 // Train the images before them, and Test the t10k file.
 //
 // Each folder is read once in a process, and the data set is shared. A missing file
 // is a *MissingDataError, a malformed one a *FormatError.
 func LoadIDXDataset(dir, name string) (*Dataset, error) {
-	folder, err := filepath.Abs(filepath.Join(dir, name))
+	return loadOnce(filepath.Join(dir, name), name, readIDXDataset)
+}
+
+// loadOnce returns the data set of a name that read makes of the files in folder. It is read once in a process.
+func loadOnce(folder, name string, read func(folder, name string) (*Dataset, error)) (*Dataset, error) {
+	folder, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, fmt.Errorf("tasks: data set %s: %w", name, err)
 	}
-	loaded.Lock()
-	entry := loaded.entries[folder]
-	if entry == nil {
-		entry = &loadEntry{}
-		loaded.entries[folder] = entry
-	}
-	loaded.Unlock()
-	// An error is not remembered: the user may fetch the data and try again.
-	entry.Lock()
-	defer entry.Unlock()
-	if entry.data == nil {
-		entry.data, err = readIDXDataset(folder, name)
-	}
-	return entry.data, err
+	return loaded.get(loadKey{folder, name}, func() (*Dataset, error) { return read(folder, name) })
 }
 
-// loaded holds the data sets that have been read, by folder.
-var loaded = struct {
-	sync.Mutex
-	entries map[string]*loadEntry
-}{entries: map[string]*loadEntry{}}
+// loaded holds the data sets that have been read. One folder may hold the files of several.
+var loaded cache[Dataset]
 
-type loadEntry struct {
-	sync.Mutex
-	data *Dataset
+// A cache keeps what was read. Different entries are read at the same time, and one only once.
+type cache[T any] struct {
+	mu      sync.Mutex
+	entries map[loadKey]*loadEntry[T]
+}
+
+type loadKey struct{ folder, name string }
+
+type loadEntry[T any] struct {
+	mu   sync.Mutex
+	data *T
+}
+
+// get returns an entry, which read makes if it is not there.
+func (c *cache[T]) get(key loadKey, read func() (*T, error)) (*T, error) {
+	c.mu.Lock()
+	entry := c.entries[key]
+	if entry == nil {
+		if entry = (&loadEntry[T]{}); c.entries == nil {
+			c.entries = map[loadKey]*loadEntry[T]{}
+		}
+		c.entries[key] = entry
+	}
+	c.mu.Unlock()
+	// An error is not remembered: the user may fetch the data and try again.
+	entry.mu.Lock()
+	defer entry.mu.Unlock()
+	var err error
+	if entry.data == nil {
+		entry.data, err = read()
+	}
+	return entry.data, err
 }
 
 func readIDXDataset(folder, name string) (*Dataset, error) {
@@ -140,14 +166,11 @@ func readIDXPart(folder, name, part string) (p Part, rows, cols int, err error) 
 	return Part{images.Data, labels.Data}, images.Dims[1], images.Dims[2], nil
 }
 
-// readIDXFile reads path or path.gz. An array of another rank is a *FormatError.
+// readIDXFile reads path or path.gz, or the same file where other tools put it (idxPlaces). An array of another rank is a *FormatError.
 func readIDXFile(name, path string, rank int) (IDX, error) {
-	f, err := os.Open(path)
+	f, err := openFirst(idxPlaces(name, path))
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = os.Open(path + ".gz")
-		if errors.Is(err, fs.ErrNotExist) {
-			return IDX{}, &MissingDataError{Dataset: name, Path: path}
-		}
+		return IDX{}, &MissingDataError{Dataset: name, Path: path}
 	}
 	if err != nil {
 		return IDX{}, fmt.Errorf("tasks: data set %s: %w", name, err)
@@ -158,4 +181,43 @@ func readIDXFile(name, path string, rank int) (IDX, error) {
 		err = &FormatError{Name: f.Name(), Offset: 3, Reason: fmt.Sprintf("rank %d, want %d", len(a.Dims), rank)}
 	}
 	return a, err
+}
+
+// torchFolders are the names that torchvision gives the folders of data sets.
+var torchFolders = map[string]string{"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+
+// idxPlaces returns where a file of a data set may be: at path, with a dot in its name as some mirrors and archives
+// have it, in a folder of its own name, in raw/ below, where torchvision's downloads are, and, if the folder above has the
+// data set's name, there; each raw or with .gz.
+func idxPlaces(name, path string) []string {
+	folder, file := filepath.Split(path)
+	above := filepath.Dir(filepath.Clean(folder))
+	folders := []string{folder, filepath.Join(folder, "raw")}
+	if strings.EqualFold(filepath.Base(above), name) { // the data set's own folder was named, not the one above it
+		folders = append(folders, above, filepath.Join(above, "raw"))
+	}
+	if torch, ok := torchFolders[name]; ok {
+		folders = append(folders, filepath.Join(above, torch, "raw"), filepath.Join(folder, torch, "raw"))
+	}
+	dotted := strings.Replace(file, "-idx", ".idx", 1)
+	var places []string
+	for _, dir := range folders {
+		for _, file := range []string{file, dotted} {
+			at := filepath.Join(dir, file)
+			places = append(places, at, at+".gz", filepath.Join(at, file), filepath.Join(at, dotted))
+		}
+	}
+	return places
+}
+
+// openFirst opens the first of these files that exists and is no folder.
+func openFirst(paths []string) (*os.File, error) {
+	for _, path := range paths {
+		switch info, err := os.Stat(path); {
+		case err == nil && info.IsDir(), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			continue
+		}
+		return os.Open(path)
+	}
+	return nil, fs.ErrNotExist
 }

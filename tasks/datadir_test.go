@@ -12,17 +12,23 @@ import (
 // writeIDX writes a data set of n+idxValid training images and 3 test images of 2×2 pixels.
 func writeIDX(t *testing.T, dir string, zip bool) {
 	t.Helper()
+	writeImages(t, dir, 2, zip)
+}
+
+// writeImages is writeIDX for images of side×side pixels.
+func writeImages(t *testing.T, dir string, side int, zip bool) {
+	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for part, n := range map[string]int{idxTrain: 2 + idxValid, idxTest: 3} {
-		pixels, labels := make([]byte, 4*n), make([]byte, n)
+		pixels, labels := make([]byte, side*side*n), make([]byte, n)
 		for i := range labels {
 			labels[i] = byte(i % 10)
-			pixels[4*i] = byte(i)
+			pixels[side*side*i] = byte(i)
 		}
 		imagesPath, labelsPath := idxFiles(dir, part)
-		for path, data := range map[string][]byte{imagesPath: idxBytes(pixels, n, 2, 2), labelsPath: idxBytes(labels, n)} {
+		for path, data := range map[string][]byte{imagesPath: idxBytes(pixels, n, side, side), labelsPath: idxBytes(labels, n)} {
 			if zip {
 				path, data = path+".gz", zipped(t, data)
 			}
@@ -30,6 +36,61 @@ func writeIDX(t *testing.T, dir string, zip bool) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// Files are found where other tools put them, under the names that these give them.
+func TestIDXFilesOfOtherTools(t *testing.T) {
+	for what, c := range map[string]struct {
+		data  string // of the four files' own folder
+		named string // the folder that the user names
+		name  string
+		move  func(file string) string
+	}{
+		"torchvision":               {"MNIST/raw", ".", "mnist", nil},
+		"torchvision, fashion":      {"FashionMNIST/raw", ".", "fashion-mnist", nil},
+		"torchvision in the folder": {"mnist/MNIST/raw", ".", "mnist", nil},
+		"raw":                       {"mnist/raw", ".", "mnist", nil},
+		"the data set's own folder": {"mnist", "mnist", "mnist", nil},
+		"dots":                      {"mnist", ".", "mnist", func(file string) string { return strings.Replace(file, "-idx", ".idx", 1) }},
+		"a folder of its name":      {"mnist", ".", "mnist", func(file string) string { return filepath.Join(file, strings.Replace(file, "-idx", ".idx", 1)) }},
+		"a folder with dots": {"mnist", ".", "mnist", func(file string) string {
+			dotted := strings.Replace(file, "-idx", ".idx", 1)
+			return filepath.Join(dotted, dotted)
+		}},
+	} {
+		for _, zip := range []bool{false, true} {
+			dir := t.TempDir()
+			folder := filepath.Join(dir, c.data)
+			writeIDX(t, folder, zip)
+			if c.move != nil {
+				if zip {
+					continue
+				}
+				entries, err := os.ReadDir(folder)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					aside, to := filepath.Join(folder, "aside"), filepath.Join(folder, c.move(e.Name()))
+					if err := errors.Join(os.Rename(filepath.Join(folder, e.Name()), aside), os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(aside, to)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if d, err := LoadIDXDataset(filepath.Join(dir, c.named), c.name); err != nil || d.Len(Train) != 2 {
+				t.Errorf("%s, gzip %v: %v", what, zip, err)
+			}
+		}
+	}
+	// What is there goes before what is elsewhere.
+	dir := t.TempDir()
+	writeIDX(t, filepath.Join(dir, "mnist"), false)
+	if err := os.MkdirAll(filepath.Join(dir, "MNIST", "raw", "train-images-idx3-ubyte"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadMNIST(dir); err != nil {
+		t.Error(err)
 	}
 }
 

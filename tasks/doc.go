@@ -3,7 +3,11 @@
 //
 //	Quadratic, QuadraticUniform   least squares in a few dimensions, many at a time
 //	Rosenbrock                    the curved valley, many starting points at a time
-//	Classifier                    a small MLP on images (MNIST, Fashion-MNIST, Digits)
+//	Factorization                 completion of a matrix from known elements, with sparse gradients
+//	Sinusoid                      a small network fitted to a smooth random function, without noise
+//	Classifier                    a small network on images (MNIST, Fashion-MNIST, CIFAR-10, Digits, a folder
+//	                              of IDX files), or on the rows of a CSV file, also as a regression
+//	CharRNN                       a recurrent network that predicts the next character of a text
 //	Graph, GraphFamily            any Gorgonia expression graph
 //	Mixture                       one of several families, drawn at each sample
 //	RandomScaling, Joint, Convex  augmentations of a family for meta-training

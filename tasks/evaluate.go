@@ -9,32 +9,44 @@ import (
 
 var _ scored = (*Classifier)(nil)
 
-// evaluateRows is the number of images that EvaluateSplit evaluates at a time.
-const evaluateRows = 500
+// The number of images that EvaluateSplit evaluates at a time: with convolutions an image takes more memory.
+const (
+	evaluateRows         = 500
+	evaluateConvolutions = 100
+)
 
 // EvaluateSplit returns the mean cross-entropy and the accuracy of
-// the network θ over a whole split, as in scored. Of equal logits the lowest class counts as the prediction. It does
-// not use the graph, so it may run at the same time as the graph.
+// the network θ over a whole split, as in scored. Of equal logits the lowest class counts as the prediction. A
+// regression has the mean squared error, and NaN for the accuracy that it does not have. It does not use the graph, so it may run at the same time as the graph.
 func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
-	checkLengths(len(theta), dim(f.widths), errTheta)
+	checkLengths(len(theta), f.layout.Len(), errTheta)
 	n := f.data.Len(split)
 	if n == 0 {
 		return 0, 0, fmt.Errorf("tasks: data set %s has no examples in its %v split", f.data.name, split)
 	}
-	layers := make([][]float32, len(f.widths)) // rows of activations
-	for l, width := range f.widths {
-		layers[l] = make([]float32, min(n, evaluateRows)*width)
+	chunk := evaluateRows
+	if f.conv != nil {
+		chunk = evaluateConvolutions
 	}
-	features, classes := f.widths[0], f.widths[len(f.widths)-1]
-	correct := 0
-	for start := 0; start < n; start += evaluateRows {
-		rows := min(evaluateRows, n-start)
+	chunk = min(n, chunk)
+	logits, err := f.logits(chunk)
+	if err != nil {
+		return 0, 0, err
+	}
+	features, classes := f.data.Features(), f.data.classes
+	x, correct := make([]float32, chunk*features), 0
+	for start := 0; start < n; start += chunk {
+		rows := min(chunk, n-start)
 		for i := range rows {
-			f.data.Image(layers[0][i*features:(i+1)*features], split, start+i)
+			f.data.Image(x[i*features:(i+1)*features], split, start+i)
 		}
-		f.forward(layers, theta, rows)
-		z := layers[len(layers)-1]
+		z := logits(theta, x[:rows*features])
 		for i := range rows {
+			if f.data.regression() {
+				r := float64(z[i]) - float64(f.data.Target(split, start+i))
+				loss += r * r
+				continue
+			}
 			label := f.data.Label(split, start+i)
 			l, best := crossEntropy(z[i*classes:(i+1)*classes], label)
 			loss += l
@@ -43,23 +55,46 @@ func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy
 			}
 		}
 	}
+	if f.data.regression() {
+		return loss / float64(n), math.NaN(), nil
+	}
 	return loss / float64(n), float64(correct) / float64(n), nil
 }
 
-// forward fills layers[1:] from layers[0]; the last one holds the logits.
-func (f *Classifier) forward(layers [][]float32, theta []float32, rows int) {
-	for l := range len(layers) - 1 {
+// logits returns a function that returns the logits of up to the given number of images x, one row for each. Its next call
+// overwrites them.
+func (f *Classifier) logits(images int) (func(theta, x []float32) []float32, error) {
+	if f.conv != nil {
+		net, err := newConvolution(*f.conv, f.config.Activation, images)
+		if err != nil {
+			return nil, err
+		}
+		return net.Logits, nil
+	}
+	outputs := make([][]float32, len(f.widths)-1) // of each layer
+	for l, width := range f.widths[1:] {
+		outputs[l] = make([]float32, images*width)
+	}
+	return func(theta, x []float32) []float32 { return f.forward(outputs, theta, x) }, nil
+}
+
+// forward computes the outputs of all layers of a multilayer perceptron and returns those of the last one.
+func (f *Classifier) forward(outputs [][]float32, theta, x []float32) []float32 {
+	rows := len(x) / f.widths[0]
+	for l := range outputs {
 		in, out := f.widths[l], f.widths[l+1]
-		w, bias, h := theta[:in*out], theta[in*out:(in+1)*out], layers[l+1][:rows*out]
+		w, bias, h := theta[:in*out], theta[in*out:(in+1)*out], outputs[l][:rows*out]
 		theta = theta[(in+1)*out:]
 		for i := range rows {
 			copy(h[i*out:], bias)
 		}
-		gemm.Default().Mul(gemm.Of(h, rows, out), gemm.Of(layers[l], rows, in), gemm.Of(w, in, out), true)
-		if l < len(layers)-2 {
+		gemm.Default().Mul(gemm.Of(h, rows, out), gemm.Of(x, rows, in), gemm.Of(w, in, out), true)
+		if l < len(outputs)-1 {
 			activate(h, f.config.Activation)
 		}
+		x = h
 	}
+	return x
 }
 
 // activate applies a hidden layer's non-linearity in place.
@@ -76,6 +111,19 @@ func activate(x []float32, name string) {
 	case "tanh":
 		for i, v := range x {
 			x[i] = float32(math.Tanh(float64(v)))
+		}
+	case "gelu":
+		for i, v := range x {
+			z := float64(v)
+			x[i] = float32(z * math.Erfc(-z/math.Sqrt2) / 2)
+		}
+	case "silu":
+		for i, v := range x {
+			x[i] = float32(float64(v) / (1 + math.Exp(-float64(v))))
+		}
+	case "leaky-relu":
+		for i, v := range x {
+			x[i] = max(v, 0.01*v)
 		}
 	case "elu":
 		for i, v := range x {

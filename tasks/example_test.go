@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"gorgonia.org/gorgonia"
 
@@ -48,7 +51,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// quadratic dims=2 batch=64 has 128 coordinates
-	// tasks: no task "quadratics", did you mean "quadratic"? The tasks are quadratic, quadratic-uniform, rosenbrock, mnist, fashion-mnist, digits
+	// tasks: no task "quadratics", did you mean "quadratic"? The tasks are quadratic, quadratic-uniform, rosenbrock, factorization, sinusoid, equilibrium, maxent, denoising, sudoku, mnist, fashion-mnist, digits, cifar10, cifar10-grey, images, table, regression, char-rnn
 }
 
 func ExampleQuadratic() {
@@ -109,6 +112,36 @@ func ExampleClassifier() {
 }
 
 // The loss (a·b − 6)² of two parameters of two elements each.
+func ExampleCharRNN() {
+	dir, err := os.MkdirTemp("", "text")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "mice.txt")
+	if err := os.WriteFile(path, []byte(strings.Repeat("three blind mice, see how they run\n", 20)), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	text, err := tasks.LoadText(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	family, err := tasks.NewCharRNN(text, tasks.CharRNNConfig{Units: 16, Batch: 8, WeightInit: "torch"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	problem, err := family.Sample(rand.New(rand.NewPCG(1, 0)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	first, last := descend(problem, 1, 101)
+	fmt.Printf("%q: %d characters to train\n", text.Characters(), text.Len(tasks.Train))
+	fmt.Printf("cross-entropy %.1f, after 100 steps %.1f\n", first, last)
+	// Output:
+	// "\n ,bcdehilmnorstuwy": 560 characters to train
+	// cross-entropy 2.9, after 100 steps 0.1
+}
+
 func ExampleNewGraph() {
 	problem, err := tasks.NewGraph(func(g *gorgonia.ExprGraph) (tasks.Expression, error) {
 		a := gorgonia.NewVector(g, gorgonia.Float32, gorgonia.WithName("a"), gorgonia.WithShape(2), gorgonia.WithInit(gorgonia.Ones()))

@@ -1,9 +1,12 @@
 package tasks
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 
 	"learnedopt/internal/gemm/mlp/mlptest"
@@ -124,3 +127,29 @@ func minibatch(d *Dataset, split Split, seed uint64, t, size int) (x [][]float32
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// dim returns the number of coordinates of a multilayer perceptron with layers of the given widths.
+func dim(widths []int) int {
+	n := 0
+	for l := range len(widths) - 1 {
+		n += widths[l]*widths[l+1] + widths[l+1]
+	}
+	return n
+}
+
+// numberedTable returns a CSV file with a header in which columns are named by numbers that tests pick, and small whole
+// numbers below it.
+func numberedTable() string {
+	var b strings.Builder
+	names := []string{"x", "0", "0.01", "0.1", "1", "2", "3", "128", "10", "20", "8-16", "12345.678", "1e-7", "1e6"}
+	fmt.Fprintln(&b, strings.Join(names, ","))
+	rng := newRand(3)
+	for range 80 {
+		row := make([]string, len(names))
+		for i := range row {
+			row[i] = strconv.Itoa(rng.IntN(4))
+		}
+		fmt.Fprintln(&b, strings.Join(row, ","))
+	}
+	return b.String()
+}

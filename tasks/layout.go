@@ -43,8 +43,9 @@ func layoutOf(params gorgonia.Nodes, tensors []optimizer.Tensor) (optimizer.Layo
 	return layout, nil
 }
 
-// Layout implements optimizer.Laid: a matrix W of inputs × outputs and a bias b for each layer.
-func (p *classifier) Layout() optimizer.Layout { return p.open().Layout() }
+// Layout implements optimizer.Laid: a matrix W of inputs × outputs, or a kernel K of 3 × 3 × inputs × outputs, and a bias b for
+// each layer.
+func (p *classifier) Layout() optimizer.Layout { return p.family.layout }
 
 // Layout implements optimizer.Laid: one row for each function of the batch.
 func (q *quadratic) Layout() optimizer.Layout { return rows(q.batch, q.dims) }

@@ -57,7 +57,7 @@ func TestLayoutsOfDecorators(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := optimizer.LayoutOf(sampled(t, c))
-	for _, f := range []optimizer.Family{Perturbed{Family: c, Scale: 2}, RandomScaling{c, 1}} {
+	for _, f := range []optimizer.Family{Perturbed{Family: c, Scale: 2}, RandomScaling{Family: c, Range: 1}} {
 		if l := optimizer.LayoutOf(sampled(t, f)); !l.Equal(plain) {
 			t.Errorf("%s: %+v, want %+v", f.Name(), l.Tensors(), plain.Tensors())
 		}

@@ -70,13 +70,15 @@ func enumerated(t testing.TB, s Spec, dataDir string) []optimizer.Family {
 		all = next
 	}
 	var families []optimizer.Family
-	for _, o := range all {
-		o.DataDir = dataDir
-		f, err := New(s.Task(), o)
-		if err != nil {
-			t.Fatal(err)
+	for _, name := range strings.Split(s.Task(), ",") {
+		for _, o := range all {
+			o.DataDir = dataDir
+			f, err := New(name, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			families = append(families, f)
 		}
-		families = append(families, f)
 	}
 	return families
 }
@@ -86,7 +88,11 @@ func enumerated(t testing.TB, s Spec, dataDir string) []optimizer.Family {
 func TestMixtureIsItsEnumeration(t *testing.T) {
 	dir := t.TempDir()
 	writeIDX(t, dir+"/mnist", false)
+	writeImages(t, dir+"/fashion-mnist", 5, true)
+	writeFiles(t, dir+"/cifar10", map[string][]byte{"data_batch_1.bin": records(20, 0), "test_batch.bin": records(10, 0)})
 	for text, dataDir := range map[string]string{
+		"mnist,cifar10,fashion-mnist,mnist units=2,3 batch=4,2":                                          dir,
+		"cifar10,cifar10-grey units=2 image-size=7,28,32 gradient-noise=0,1":                             dir,
 		"quadratic-uniform dims=2,3,3 batch=1,5 condition=1,10 loss-scale=1,10 gradient-noise=0,0.5,0.1": "",
 		"rosenbrock dims=2,4 batch=3,1,2 gradient-noise=0.5":                                             "",
 		"mnist units=2,3 layers=1,2 activation=relu,tanh,relu batch=4,2 init-scale=0.01,0.5":             dir,

@@ -10,6 +10,8 @@ func TestNewDefaults(t *testing.T) {
 		"quadratic":         "quadratic dims=10 batch=128",
 		"quadratic-uniform": "quadratic-uniform dims=10 batch=128",
 		"rosenbrock":        "rosenbrock dims=2 batch=128",
+		"factorization":     "factorization dims=100 batch=128",
+		"sinusoid":          "sinusoid units=20 layers=1 activation=tanh dims=1 batch=128",
 		"digits":            "digits units=20 layers=1 activation=sigmoid batch=128",
 	} {
 		f, err := New(name, Options{})
@@ -33,6 +35,8 @@ func TestNewPassesOptions(t *testing.T) {
 		{"quadratic", Options{Dims: 3, Batch: 2}, "quadratic dims=3 batch=2"},
 		{"quadratic-uniform", Options{Dims: 3, Batch: 2}, "quadratic-uniform dims=3 batch=2"},
 		{"rosenbrock", Options{Dims: 3, Batch: 2}, "rosenbrock dims=3 batch=2"},
+		{"factorization", Options{Dims: 3, Batch: 2}, "factorization dims=3 batch=2"},
+		{"sinusoid", Options{Dims: 3, Batch: 2, Layers: NoLayers, WeightInit: "normal", InitScale: 0.1}, "sinusoid units=20 layers=0 activation=tanh dims=3 batch=2 init-scale=0.1 weight-init=normal"},
 		{"digits", Options{Units: 7, Layers: 2, Activation: "relu", Batch: 5}, "digits units=7 layers=2 activation=relu batch=5"},
 		{"fashion-mnist", Options{Activation: "elu", DataDir: dir}, "fashion-mnist units=20 layers=1 activation=elu batch=128"},
 	} {
@@ -63,7 +67,7 @@ func TestNewErrors(t *testing.T) {
 		{"digits", Options{DataDir: "x"}, []string{"data-dir", "digits"}},
 		{"mnist", Options{Dims: 3}, []string{"dims", "mnist", "options are units, layers, ", "loss-scale, gradient-noise, data-dir"}},
 		{"quadratic", Options{Dims: -3}, []string{"-3 dimensions"}},
-		{"mnist", Options{Activation: "swish"}, []string{`"swish"`, "sigmoid, relu, tanh, elu"}},
+		{"mnist", Options{Activation: "swish"}, []string{`"swish"`, "sigmoid, relu, tanh, elu, gelu, silu, leaky-relu"}},
 		{"quadratic", Options{Condition: 0.5}, []string{"condition number 0.5", "1 to 1e+08"}},
 		{"quadratic", Options{Condition: 2, Dims: 1}, []string{"1 dimension"}},
 		{"rosenbrock", Options{Condition: 2}, []string{"condition", "dims, batch, loss-scale, gradient-noise"}},
@@ -87,6 +91,11 @@ func TestNewErrors(t *testing.T) {
 
 func TestEveryNameIsKnown(t *testing.T) {
 	for _, name := range Names() {
+		if name = named(name); strings.Contains(name, ":") {
+			if _, err := New(strings.TrimSuffix(name, ownSuffix), Options{}); err == nil || !strings.Contains(err.Error(), "needs data: name a") {
+				t.Errorf("%s without data: %v", name, err)
+			}
+		}
 		if _, err := New(name, Options{Batch: -1}); err == nil || !strings.Contains(err.Error(), "batch -1") {
 			t.Errorf("New(%q) with a batch of -1: %v", name, err)
 		}

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"learnedopt/internal/nearest"
 )
@@ -16,13 +19,23 @@ import (
 // Options are the settings of New, with one value each. Each task reads some of
 // them. The zero value of a field means the task's documented default.
 type Options struct {
-	// Units, Layers and Activation shape classifiers: see ClassifierConfig.
+	// Units, Layers and Activation shape classifiers: see ClassifierConfig. Units also shapes recurrent networks: see CharRNNConfig.
 	Units, Layers int
 	Activation    string
-	// InitScale is the standard deviation of a classifier's initial weights and biases. WeightInit
-	// is their distribution. See ClassifierConfig.
+	// Channels are the output channels of the layers of a convolutional classifier, as "8-16"; "" means a multilayer
+	// perceptron. See ClassifierConfig.
+	Channels string
+	// InitScale is the standard deviation of a network's initial weights and biases. WeightInit
+	// is their distribution. See ClassifierConfig and CharRNNConfig.
 	InitScale  float64
 	WeightInit string
+	// ImageSize is the side in pixels to which images are averaged down; 0 means the data's own size. See
+	// Dataset.Resized.
+	ImageSize int
+	// Target and Columns say how a table is read: see TableConfig. Columns is "standard" or "raw"; "" means "standard".
+	Target, Columns string
+	// LabelNoise is the probability that an example's label is replaced by another class. See ClassifierConfig.
+	LabelNoise float64
 	// Batch is the size of a minibatch, or the number of functions optimized
 	// side by side.
 	Batch int
@@ -46,18 +59,31 @@ type Options struct {
 // combinations; the last row changes fastest. Two rows that one task reads must therefore not change places:
 // the seeds of old files would draw other problems.
 var table = []Option{
-	{"units", "units of each hidden layer, or a list, of which each instance draws one", 1, of(classifiers, "20"),
+	{"units", "units of each hidden layer, or a list, of which each instance draws one", 1, of(perceptrons|textTasks, "20"),
 		wholeNumber(func(o *Options) *int { return &o.Units })},
-	{"layers", "hidden layers, or a list", 2, of(classifiers, "1"), wholeNumber(func(o *Options) *int { return &o.Layers })},
-	{"activation", anyOf(Activations()) + ", or a list", 3, of(classifiers, "sigmoid"),
+	{"layers", "hidden layers, 0 for a linear model, or a list", 2, of(perceptrons, "1"),
+		numberOrNone(func(o *Options) *int { return &o.Layers })},
+	{channelsKey, "channels of convolutional layers in place of hidden layers, as 8-16, or a list", 0, of(imageTasks, noChannels),
+		channelNumbers(func(o *Options) *string { return &o.Channels })},
+	{"activation", anyOf(Activations()) + ", or a list", 3, append(of(networks, "sigmoid"), of(sinusoids, "tanh")...),
 		oneOf(Activations(), func(o *Options) *string { return &o.Activation })},
-	{"batch", "size of a minibatch, or functions optimized side by side, or a list", 5, of(classifiers|quadratics|rosenbrocks, "128"),
+	{"batch", "size of a minibatch, or functions optimized side by side, or a list", 5,
+		append(of(everything&^layerTasks, "128"), defaultOf{layerTasks &^ signals, "32"}, defaultOf{signals, "8"}),
 		wholeNumber(func(o *Options) *int { return &o.Batch })},
-	{"init-scale", "standard deviation of the initial weights, or a list", 0, of(classifiers, "0.01"),
+	{"init-scale", "standard deviation of the initial weights, or a list", 0, of(networks|textTasks|sinusoids, "0.01"),
 		positive(func(o *Options) *float64 { return &o.InitScale })},
-	{"weight-init", "distribution of each layer's initial weights, " + anyOf(WeightInits()) + ", or a list", 0, of(classifiers, "normal"),
+	{"weight-init", "distribution of each layer's initial weights, " + anyOf(WeightInits()) + ", or a list", 0, append(of(networks|textTasks, "normal"), of(sinusoids, "glorot")...),
 		oneOf(WeightInits(), func(o *Options) *string { return &o.WeightInit })},
-	{"dims", "dimensions of a function, or a list", 4, append(of(quadratics, "10"), of(rosenbrocks, "2")...),
+	{"image-size", "side in pixels that images are averaged down to, or a list", 0,
+		[]defaultOf{{images28, "28"}, {images32, "32"}, {images, ownSize}}, wholeNumber(func(o *Options) *int { return &o.ImageSize })},
+	{"target", "column to predict, its name in the header or its number from 1, or a list", 0, of(tables|regressions, lastColumn),
+		escaped("2", func(o *Options) *string { return &o.Target })},
+	{"columns", standardColumns + ": to mean 0 and variance 1; or " + rawColumns + ", or a list", 0, of(tables|regressions, standardColumns),
+		oneOf([]string{standardColumns, rawColumns}, func(o *Options) *string { return &o.Columns })},
+	{"label-noise", "probability that an example's label is replaced by another class, or a list", 0, of(classifiers, "0"),
+		atLeast(0, func(o *Options) *float64 { return &o.LabelNoise })},
+	{"dims", "dimensions of a function, or a list", 4,
+		slices.Concat(of(quadratics|equilibria, "10"), of(rosenbrocks, "2"), of(factorizations, "100"), of(sinusoids, "1"), of(signals, "20"), of(entropies, "6")),
 		wholeNumber(func(o *Options) *int { return &o.Dims })},
 	{"condition", "condition number of the Hessians, or a list", 0, of(quadratics, asDrawn),
 		atLeast(1, func(o *Options) *float64 { return &o.Condition })},
@@ -67,8 +93,19 @@ var table = []Option{
 		atLeast(0, func(o *Options) *float64 { return &o.GradientNoise })},
 }
 
-// asDrawn is the text in help for a default that is none of the option's values.
-const asDrawn = "as drawn"
+// The texts in help for defaults that are none of the option's values.
+const (
+	asDrawn    = "as drawn"
+	ownSize    = "the data's own"
+	noChannels = "no convolution"
+	lastColumn = "the last"
+)
+
+// The values of the option columns.
+const (
+	standardColumns = "standard"
+	rawColumns      = "raw"
+)
 
 // An Option is a row of the table of the options of tasks.
 type Option struct {
@@ -91,10 +128,10 @@ func OptionTable() []Option { return slices.Clone(table) }
 // values are valid and does not name the option.
 func (o Option) Parse(text string) (string, error) { return o.parse(text) }
 
-// Values returns all values that the option can have, nil if its values are numbers.
+// Values returns all values that the option can have, nil if its values are numbers or text.
 func (o Option) Values() []string { return slices.Clone(o.names) }
 
-// Placeholder returns the word for a value in help texts: "N", "F" or "NAME".
+// Placeholder returns the word for a value in help texts: "N", "F", "NAME" or "N-N".
 func (o Option) Placeholder() string { return o.placeholder }
 
 // Usage returns one line that says which tasks read the option, what it is, and its default.
@@ -103,34 +140,62 @@ func (o Option) Usage() string {
 	all := kindOfTask(0)
 	for _, d := range o.defaults {
 		all |= d.of
-		defaults = append(defaults, d.value)
-		for _, k := range taskKinds {
-			if d.of&k.bit != 0 {
-				readers = append(readers, k.name)
-			}
+		if defaults = append(defaults, d.value); d.value == ownSize {
+			defaults = []string{ownSize} // the other defaults say how large the data are
+		}
+	}
+	if all&perceptrons != 0 {
+		all = all&^perceptrons | networks | sinusoids
+	}
+	left := all
+	for _, k := range taskKinds {
+		if left&k.bits == k.bits {
+			readers = append(readers, k.name)
+			left &^= k.bits
 		}
 	}
 	usage := fmt.Sprintf("%s (%s unless set)", o.help, strings.Join(defaults, ", "))
-	if all&losses != 0 || len(readers) == len(taskKinds) {
+	if all&losses != 0 || all == everything {
 		return usage
 	}
 	return strings.Join(readers, ", ") + ": " + usage
 }
 
 // A kindOfTask is a set of kinds of tasks, one a bit. Tasks of one kind read the same options.
-type kindOfTask uint8
+type kindOfTask uint16
 
 const (
-	classifiers kindOfTask = 1 << iota
+	images28 kindOfTask = 1 << iota // classifiers of images of 28×28
+	images32                        // of 32×32
+	images                          // of any other size
+	tables                          // classifiers of the rows of a table
+	regressions
+	textTasks // networks that predict the next character of a text
 	quadratics
 	rosenbrocks
+	factorizations
+	sinusoids
 	losses // every task
+	equilibria
+	signals
+	entropies
+	puzzles
+	// perceptrons are the networks without convolutional layers, in addition to one of the kinds above: see lists.kinds.
+	perceptrons
+
+	imageTasks  = images28 | images32 | images
+	classifiers = imageTasks | tables
+	networks    = classifiers | regressions
+	layerTasks  = equilibria | entropies | signals | puzzles
+	everything  = networks | textTasks | quadratics | rosenbrocks | factorizations | sinusoids | layerTasks
 )
 
+// taskKinds names sets of kinds in help. A set goes before its parts.
 var taskKinds = []struct {
-	bit  kindOfTask
+	bits kindOfTask
 	name string
-}{{classifiers, "classifiers"}, {quadratics, "quadratics"}, {rosenbrocks, "Rosenbrock"}}
+}{{classifiers, "classifiers"}, {imageTasks, "images"}, {tables, "tables"}, {regressions, "regression"}, {textTasks, charRNNName}, {quadratics, "quadratics"}, {rosenbrocks, "Rosenbrock"}, {factorizations, "factorization"}, {sinusoids, "sinusoid"},
+	{equilibria, "equilibrium"}, {signals, "denoising"}, {entropies, "maxent"}, {puzzles, "sudoku"}}
 
 // A defaultOf says that tasks of some kinds read an option, and what its default is there.
 type defaultOf struct {
@@ -141,31 +206,32 @@ type defaultOf struct {
 func of(kinds kindOfTask, value string) []defaultOf { return []defaultOf{{kinds, value}} }
 
 // readBy reports whether tasks of some kinds read the option, and returns its default for them: "" if the
-// default is none of the option's values.
+// default is none of the option's values, or not the same for all of them.
 func (o Option) readBy(kinds kindOfTask) (value string, reads bool) {
 	for _, d := range o.defaults {
 		if d.of&kinds == 0 {
 			continue
 		}
-		if d.value == asDrawn {
+		if d.value == asDrawn || d.value == ownSize || d.value == noChannels || d.value == lastColumn || reads && d.value != value {
 			return "", true
 		}
-		return d.value, true
+		value, reads = d.value, true
 	}
-	return "", false
+	return value, reads
 }
 
 // A kind describes the values of an option as canonical text, and accesses its field in Options.
 type kind struct {
 	placeholder string
-	names       []string // nil for numbers
+	names       []string // nil for numbers and for text
+	example     string   // a value, for options whose values are names or text; "" for numbers
 	parse       func(text string) (string, error)
 	get         func(o *Options) string // returns "" for the field's zero value
 	set         func(o *Options, value string)
 }
 
-// number reports whether the values are numbers rather than names.
-func (k kind) number() bool { return k.names == nil }
+// number reports whether the values are numbers rather than names or text.
+func (k kind) number() bool { return k.example == "" }
 
 // wholeNumber is the kind of whole numbers of at least 1.
 func wholeNumber(field func(o *Options) *int) kind {
@@ -185,6 +251,31 @@ func wholeNumber(field func(o *Options) *int) kind {
 			return ""
 		},
 		set: func(o *Options, value string) { *field(o), _ = strconv.Atoi(value) }, // cannot fail: the value was parsed before
+	}
+}
+
+// numberOrNone is the kind of whole numbers of at least 0. The field is negative for 0, since its zero value means the default.
+func numberOrNone(field func(o *Options) *int) kind {
+	return kind{
+		placeholder: "N",
+		parse: func(text string) (string, error) {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 {
+				return "", errors.New("it must be a whole number of at least 0")
+			}
+			return strconv.Itoa(n), nil
+		},
+		get: func(o *Options) string {
+			if n := *field(o); n != 0 {
+				return strconv.Itoa(max(n, 0))
+			}
+			return ""
+		},
+		set: func(o *Options, value string) {
+			if *field(o), _ = strconv.Atoi(value); *field(o) == 0 { // cannot fail: the value was parsed before
+				*field(o) = NoLayers
+			}
+		},
 	}
 }
 
@@ -230,15 +321,45 @@ func oneOf(names []string, field func(o *Options) *string) kind {
 	return kind{
 		placeholder: "NAME",
 		names:       names,
+		example:     names[0],
 		parse: func(text string) (string, error) {
 			if slices.Contains(names, text) {
 				return text, nil
 			}
-			return "", fmt.Errorf("it must be %s; did you mean %q?", anyOf(names), nearest.Name(text, names))
+			return "", fmt.Errorf("it must be %s%s", anyOf(names), strings.TrimSuffix(nearest.DidYouMean(text, names), "."))
 		},
 		get: func(o *Options) string { return *field(o) },
 		set: func(o *Options, value string) { *field(o) = value },
 	}
+}
+
+// escaped is the kind of any text. In canonical text, all bytes but letters, digits, dashes, dots and underscores are written as %XX, so
+// that it can stand in names, flags and JSON. The field holds the text itself.
+func escaped(example string, field func(o *Options) *string) kind {
+	return kind{
+		placeholder: "NAME",
+		example:     example,
+		parse: func(text string) (string, error) {
+			if text = unescape(text); strings.TrimSpace(text) == "" || len(text) > 200 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+				return "", errors.New("it must be a text of up to 200 bytes without control characters")
+			}
+			return escape(text), nil
+		},
+		get: func(o *Options) string { return escape(*field(o)) },
+		set: func(o *Options, value string) { *field(o) = unescape(value) },
+	}
+}
+
+func escape(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(text), "+", "%20"), "~", "%7E")
+}
+
+// unescape is the inverse of escape. A text that escape never writes, such as 50%, is itself.
+func unescape(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
 }
 
 // naming holds the indices of the table's rows in the order of canonical names.
@@ -253,6 +374,9 @@ var naming = func() []int {
 	})
 	return rows
 }()
+
+// channelsRow is the index of the option channels in the table.
+var channelsRow = slices.IndexFunc(table, func(o Option) bool { return o.Key == channelsKey })
 
 // lists holds the values of every option in the order of the table, nil for an option that is not set.
 type lists [][]string
@@ -270,6 +394,7 @@ func (o Options) lists() lists {
 
 // withDefaults returns the options with defaults for those that tasks of some kinds read and that are not set.
 func (o Options) withDefaults(kinds kindOfTask) Options {
+	kinds = o.lists().kinds(kinds)
 	for _, row := range table {
 		if value, reads := row.readBy(kinds); reads && value != "" && row.get(&o) == "" {
 			row.set(&o, value)
@@ -278,19 +403,39 @@ func (o Options) withDefaults(kinds kindOfTask) Options {
 	return o
 }
 
-// validateNames returns an error if an option has a value that is none of its names.
+// validateNames returns an error if an option has a value that is none of its names, or no canonical text.
 func (o Options) validateNames() error {
 	for _, row := range table {
-		if value := row.get(&o); !row.number() && value != "" && !slices.Contains(row.names, value) {
+		value := row.get(&o)
+		switch {
+		case row.number() || value == "":
+		case row.names != nil && !slices.Contains(row.names, value):
 			return fmt.Errorf("tasks: %s %q is none of %s", row.Key, value, strings.Join(row.names, ", "))
+		case row.names == nil:
+			canonical, err := row.parse(value)
+			if err != nil {
+				return fmt.Errorf("tasks: %s %q: %w", row.Key, value, err)
+			}
+			if canonical != value {
+				return fmt.Errorf("tasks: %s %q: write it as %q", row.Key, value, canonical)
+			}
 		}
 	}
 	return nil
 }
 
+// kinds returns the kinds of a task whose options are set to l: networks without channels are also perceptrons, and so are sinusoids.
+func (l lists) kinds(task kindOfTask) kindOfTask {
+	if task&(networks|sinusoids) != 0 && (l[channelsRow] == nil || task&imageTasks == 0) {
+		return task | perceptrons
+	}
+	return task
+}
+
 // named yields the options in the canonical names of tasks of some kinds, in the order of the names.
 func (l lists) named(kinds kindOfTask) iter.Seq2[string, []string] {
 	return func(yield func(string, []string) bool) {
+		kinds := l.kinds(kinds)
 		for _, i := range naming {
 			row, values := table[i], l[i]
 			fallback, reads := row.readBy(kinds)
@@ -333,7 +478,7 @@ func optionOf(key string) (int, error) {
 	i := slices.IndexFunc(table, func(o Option) bool { return o.Key == key })
 	if i < 0 {
 		keys := optionKeys()
-		return 0, fmt.Errorf("tasks: no option %q, did you mean %q? The options are %s", key, nearest.Name(key, keys), strings.Join(keys, ", "))
+		return 0, fmt.Errorf("tasks: no option %q%s The options are %s", key, nearest.DidYouMean(key, keys), strings.Join(keys, ", "))
 	}
 	return i, nil
 }

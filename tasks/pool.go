@@ -7,7 +7,7 @@ import (
 )
 
 // A pool keeps the compiled networks of closed problems for later problems of the same shape. All
-// classifiers on one data set share a pool, so that the number of idle networks does not grow with
+// classifiers of a mixture share a pool, so that the number of idle networks does not grow with
 // the number of shapes times the number of processors.
 type pool struct {
 	limit int
@@ -21,17 +21,18 @@ type idle struct {
 	net   *network
 }
 
-// A shape holds everything that a compiled network depends on, except its data set.
+// A shape holds everything that a compiled network depends on.
 type shape struct {
+	data    *Dataset
 	options Options
 	split   Split
 }
 
-// shape returns the classifier's shape, without the options that only the starting point depends on.
+// shape returns the classifier's shape, without the options that only the starting point or the labels depend on.
 func (f *Classifier) shape() shape {
 	o := f.config
-	o.InitScale, o.WeightInit = 0, ""
-	return shape{o, f.split}
+	o.InitScale, o.WeightInit, o.LabelNoise = 0, "", 0
+	return shape{f.data, o, f.split}
 }
 
 // sharedNetworks bounds the number of idle networks in a mixture's pool, in addition to one for
@@ -70,5 +71,5 @@ func (p *pool) put(s shape, net *network) error {
 	if old == nil {
 		return nil
 	}
-	return old.graph.Close()
+	return old.close()
 }

@@ -26,6 +26,10 @@ type RandomScaling struct {
 	Family optimizer.Family
 	// Range is R; 0 means 3.
 	Range float64
+	// ByTensor draws one factor for all coordinates of a tensor. A network has the same function after such a change of
+	// its parameters, but its gradients and the steps that suit it differ (Metz et al. 2022, arXiv:2211.09760, section
+	// 3.2.2). Default: a factor for each coordinate.
+	ByTensor bool
 }
 
 var _ optimizer.Family = RandomScaling{}
@@ -53,7 +57,11 @@ func (s RandomScaling) span() float64 {
 
 // Name implements optimizer.Family, for example "quadratic dims=10 batch=128 random-scaling=3".
 func (s RandomScaling) Name() string {
-	return s.Family.Name() + " random-scaling=" + formatScale(s.span())
+	key := " random-scaling="
+	if s.ByTensor {
+		key = " tensor-scaling="
+	}
+	return s.Family.Name() + key + formatScale(s.span())
 }
 
 // Sample implements optimizer.Family.
@@ -68,8 +76,18 @@ func (s RandomScaling) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	n := p.Dim()
 	r := &rescaled{problem: p, c: make([]float32, n), x: make([]float32, n), v: make([]float32, n)}
 	draw := stream.New(rng.Uint64(), "random scaling", 0)
-	for i := range r.c {
-		r.c[i] = float32(math.Exp(s.span() * (2*draw.Float64() - 1)))
+	factor := func() float32 { return float32(math.Exp(s.span() * (2*draw.Float64() - 1))) }
+	if s.ByTensor {
+		for _, t := range optimizer.LayoutOf(p).Tensors() {
+			c := factor()
+			for i := range t.Len() {
+				r.c[t.From+i] = c
+			}
+		}
+	} else {
+		for i := range r.c {
+			r.c[i] = factor()
+		}
 	}
 	if e, ok := p.(evaluated); ok {
 		return struct {

@@ -55,10 +55,65 @@ func TestRandomScalingFactors(t *testing.T) {
 	}
 }
 
+// With ByTensor all coordinates of a tensor have one factor, and no two tensors have the same. Over many samples the factors
+// of each tensor are log-uniform: of 500 draws of u the mean is 0 and the variance R²/3, both within four standard errors,
+// R/√(3·500) and R²·√(4/45/500).
+func TestTensorScalingFactors(t *testing.T) {
+	const draws, span = 500, 2.0
+	f := smallClassifier(t)
+	if got, want := (RandomScaling{Family: f, Range: span, ByTensor: true}).Name(), f.Name()+" tensor-scaling=2"; got != want {
+		t.Errorf("the name is %q, want %q", got, want)
+	}
+	tensors := optimizer.LayoutOf(sample(t, f, 1)).Tensors()
+	if len(tensors) != 4 {
+		t.Fatalf("%d tensors, want two matrices and two biases", len(tensors))
+	}
+	sums, squares := make([]float64, len(tensors)), make([]float64, len(tensors))
+	for seed := range uint64(draws) {
+		p := sample(t, RandomScaling{Family: f, Range: span, ByTensor: true}, seed)
+		from, scaled := start(sample(t, f, seed)), start(p)
+		var all []float64
+		for k, tensor := range tensors {
+			u := math.Log(float64(from[tensor.From]) / float64(scaled[tensor.From]))
+			for i := tensor.From; i < tensor.From+tensor.Len(); i++ {
+				// The division is rounded to float32.
+				if other := math.Log(float64(from[i]) / float64(scaled[i])); math.Abs(other-u) > 3e-7 {
+					t.Fatalf("seed %d: coordinates %d and %d of one tensor are scaled by exp(%v) and exp(%v)", seed, tensor.From, i, u, other)
+				}
+			}
+			for j, other := range all {
+				if math.Abs(u-other) < 1e-5 { // by chance in 3,000 pairs with probability 0.015; not with these seeds
+					t.Errorf("seed %d: tensors %d and %d are both scaled by exp(%v)", seed, j, k, u)
+				}
+			}
+			all = append(all, u)
+			sums[k] += u
+			squares[k] += u * u
+		}
+		if err := p.(io.Closer).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k := range tensors {
+		mean, variance := sums[k]/draws, squares[k]/draws
+		if math.Abs(mean) > 4*span/math.Sqrt(3*draws) || math.Abs(variance-span*span/3) > 4*span*span*math.Sqrt(4.0/45/draws) {
+			t.Errorf("tensor %d: log c has mean %v and variance %v, want 0 and %v", k, mean, variance, span*span/3)
+		}
+	}
+}
+
 // f_c(θ_0/c) is f(θ_0) on the same minibatch, and its gradient is c∘∇f(θ_0).
 func TestRandomScalingValues(t *testing.T) {
-	f := smallClassifier(t)
-	plain, p := sample(t, f, 3), sample(t, RandomScaling{Family: f, Range: 2}, 3)
+	for name, byTensor := range map[string]bool{"coordinates": false, "tensors": true} {
+		t.Run(name, func(t *testing.T) {
+			testScalingValues(t, RandomScaling{Family: smallClassifier(t), Range: 2, ByTensor: byTensor})
+		})
+	}
+}
+
+func testScalingValues(t *testing.T, family RandomScaling) {
+	f := family.Family.(*Classifier)
+	plain, p := sample(t, f, 3), sample(t, family, 3)
 	from, scaled := start(plain), start(p)
 	grad, scaledGrad := make([]float32, len(from)), make([]float32, len(from))
 	for _, step := range []int{0, 5, 2} {
@@ -104,7 +159,7 @@ func TestRandomScalingOffersWhatTheProblemDoes(t *testing.T) {
 	}{
 		{Quadratic{Dims: 2, Batch: 3}, optimizer.Hessian | optimizer.Fisher, false, 3},
 		{Rosenbrock{Batch: 3}, optimizer.Hessian, false, 3},
-		{smallClassifier(t), optimizer.Hessian | optimizer.Fisher, true, 1},
+		{smallClassifier(t), optimizer.Hessian | optimizer.Fisher | optimizer.SampledFisher | optimizer.EmpiricalFisher, true, 1},
 		{GraphFamily{Label: "regression", Build: regression}, 0, false, 1},
 	} {
 		p := sample(t, RandomScaling{Family: c.f}, 1)
@@ -194,7 +249,7 @@ func TestConvexValues(t *testing.T) {
 
 // For a coordinatewise rule a run on a joint problem equals the runs on its parts, bit for bit.
 func TestJointIsItsParts(t *testing.T) {
-	first, second := Quadratic{Dims: 2, Batch: 3}, RandomScaling{Convex{Dims: 4}, 1}
+	first, second := Quadratic{Dims: 2, Batch: 3}, RandomScaling{Family: Convex{Dims: 4}, Range: 1}
 	joint := sample(t, Joint{[]optimizer.Family{first, second}}, 7)
 	parts := make([]optimizer.Problem, 2)
 	rng := newRand(7)
@@ -232,7 +287,7 @@ func TestJointIsItsParts(t *testing.T) {
 }
 
 func TestWrapperNamesAndErrors(t *testing.T) {
-	both := Joint{[]optimizer.Family{RandomScaling{Family: Quadratic{Dims: 2, Batch: 3}}, RandomScaling{Convex{}, 1}}}
+	both := Joint{[]optimizer.Family{RandomScaling{Family: Quadratic{Dims: 2, Batch: 3}}, RandomScaling{Family: Convex{}, Range: 1}}}
 	if got, want := both.Name(), "quadratic dims=2 batch=3 random-scaling=3 + convex dims=20 random-scaling=1"; got != want {
 		t.Errorf("name %q, want %q", got, want)
 	}
@@ -240,7 +295,7 @@ func TestWrapperNamesAndErrors(t *testing.T) {
 		optimizer.Family
 		Validate() error
 	}{
-		RandomScaling{}, RandomScaling{Convex{}, -1}, RandomScaling{Convex{}, math.NaN()}, RandomScaling{Convex{}, 21},
+		RandomScaling{}, RandomScaling{Family: Convex{}, Range: -1}, RandomScaling{Family: Convex{}, Range: math.NaN()}, RandomScaling{Family: Convex{}, Range: 21},
 		Convex{Dims: -1}, Joint{}, Joint{[]optimizer.Family{Convex{}, nil}},
 	} {
 		if p, err := f.Sample(newRand(1)); err == nil || f.Validate() == nil {

@@ -13,7 +13,7 @@ import (
 
 // A Spec describes a family, or a mixture of families, without its data: the name of a task and the
 // values of the options that are set. Several values of one option make a mixture. A Spec is a plain
-// value. Two Specs are == if they have the same task and set the same options to the same values
+// value. A mixture may also be over several tasks that are classifiers; a task is then the data set. Two Specs are == if they have the same task and set the same options to the same values
 // in the same order. Two different Specs may describe the same family, for example if only one of them sets
 // an option to its default; then their texts are equal:
 //
@@ -23,12 +23,12 @@ import (
 // Validate returns an error if the task does not read an option or cannot combine its values; Parse and
 // JSON call it. The zero Spec has no task.
 type Spec struct {
-	task string
+	task string // one name, or several joined by commas
 	set  string // "units=8,16 activation=relu": the options that are set, in the order of the table
 }
 
-// Parse returns the Spec of a text such as "mnist units=8,16 activation=relu": a task and options in any
-// order, each with one value or several joined by commas. It is the inverse of Name for every family
+// Parse returns the Spec of a text such as "mnist units=8,16 activation=relu": a task, or several joined by
+// commas, and options in any order, each with one value or several joined by commas. It is the inverse of Name for every family
 // that New and Spec.Family return,
 //
 //	Parse(family.Name()).String() == family.Name(),
@@ -72,11 +72,25 @@ func MustParse(text string) Spec {
 	return s
 }
 
-// Classifies reports whether the task trains classifiers: networks on labelled images.
-func (s Spec) Classifies() bool { return readerOf(s.task)&classifiers != 0 }
+// Classifies reports whether the task trains networks on data: classifiers of images or of a table's rows, a regression, or networks that
+// predict characters.
+func (s Spec) Classifies() bool { return readerOf(s)&(networks|textTasks) != 0 }
 
-// Task returns the name of the task, "" if there is none.
+// Task returns the name of the task, "" if there is none. If there are several, it returns their names joined by commas.
 func (s Spec) Task() string { return s.task }
+
+// tasks returns the tasks in their order, one as often as it is named.
+func (s Spec) tasks() ([]task, error) {
+	var all []task
+	for _, name := range strings.Split(s.task, ",") {
+		t, err := taskOf(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
 
 // Values returns the values that an option is set to, in canonical text; nil if it is not set.
 func (s Spec) Values(key string) []string {
@@ -90,12 +104,12 @@ func (s Spec) Values(key string) []string {
 // All yields the options of the canonical name with their values, in the order of the name: the options that are
 // set to other values than their defaults, and the options that the name always has.
 func (s Spec) All() iter.Seq2[string, []string] {
-	return s.lists().named(readerOf(s.task))
+	return s.lists().named(readerOf(s))
 }
 
 // String returns the canonical name, which is the Name of the family. All Specs of one family have the same
 // text.
-func (s Spec) String() string { return s.lists().words(s.task, readerOf(s.task)) }
+func (s Spec) String() string { return s.lists().words(s.task, readerOf(s)) }
 
 // Args returns s as flags of the command metaopt: --task mnist --units 8,16.
 func (s Spec) Args() []string {
@@ -106,12 +120,12 @@ func (s Spec) Args() []string {
 	return args
 }
 
-// WithTask returns the Spec of another task with the same options.
+// WithTask returns the Spec of another task, or of several tasks joined by commas, with the same options.
 func (s Spec) WithTask(name string) (Spec, error) {
-	if _, err := taskOf(name); err != nil {
+	s.task = name
+	if _, err := s.tasks(); err != nil {
 		return Spec{}, err
 	}
-	s.task = name
 	return s, nil
 }
 
@@ -132,10 +146,20 @@ func (s Spec) With(key string, values ...string) (Spec, error) {
 	return all.spec(s.task), nil
 }
 
-// Overlay returns the Spec with its task and options replaced by those that over sets.
+// Overlay returns the Spec with its task and options replaced by those that over sets. Channels replace units and layers, and units
+// or layers replace channels.
 func (s Spec) Overlay(over Spec) Spec {
-	all := s.lists()
-	for i, values := range over.lists() {
+	all, set := s.lists(), over.lists()
+	for i, row := range table {
+		_, perceptron := row.readBy(perceptrons)
+		if perceptron && set[channelsRow] != nil {
+			all[i] = nil
+		}
+		if perceptron && set[i] != nil {
+			all[channelsRow] = nil
+		}
+	}
+	for i, values := range set {
 		if values != nil {
 			all[i] = values
 		}
@@ -236,42 +260,60 @@ func (l lists) extremes() lists {
 	return all
 }
 
-// Validate reports the first mistake in the Spec: no task, an option that the task does not read
-// (an *OptionError), or a combination of values that is out of the task's bounds. If Validate returns nil
+// combinations returns the number of combinations of a task and of values of the options; ok is false if it is 2^64 or more.
+func (s Spec) combinations() (n uint64, ok bool) {
+	n, ok = s.lists().combinations()
+	beyond, n := bits.Mul64(n, uint64(1+strings.Count(s.task, ",")))
+	return n, ok && beyond == 0
+}
+
+// Validate reports the first mistake in the Spec: no task, several tasks that are not all classifiers, an option that a task does
+// not read (an *OptionError), or a combination of values that is out of the task's bounds. If Validate returns nil
 // and the task's data can be read, Family succeeds.
 func (s Spec) Validate() error {
-	t, err := taskOf(s.task)
+	of, err := s.tasks()
 	if err != nil {
 		return err
 	}
-	all := s.lists()
-	if err := t.reads(all, ""); err != nil {
-		return err
-	}
-	if _, ok := all.combinations(); !ok {
+	if _, ok := s.combinations(); !ok {
 		return errors.New("tasks: a mixture of 2^64 combinations or more; shorten the lists")
 	}
+	all := s.lists()
 	// The number of combinations of extremes does not grow with the lists.
 	few := all.extremes()
 	n, _ := few.combinations()
-	for i := range n {
-		if err := t.check(few.at(i)); err != nil {
+	for k, t := range of {
+		if len(of) > 1 && t.kind&classifiers == 0 {
+			return fmt.Errorf("tasks: %s in a list of tasks: only classifiers can be mixed, on several data sets; take one task, or leave it out", t.name)
+		}
+		if slices.ContainsFunc(of[:k], func(u task) bool { return u.name == t.name }) {
+			continue
+		}
+		if err := t.reads(all, ""); err != nil {
 			return err
+		}
+		for i := range n {
+			if err := t.check(few.at(i)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // Family returns the family that the Spec describes. If every option has one value it is the family that New returns;
-// else it is a *Mixture of all combinations of values. dataDir is the folder of data sets in files; "" means the folder
+// else it is a *Mixture of all combinations of a task and of values. dataDir is the folder of data sets in files; "" means the folder
 // that the function DataDir returns. A dataDir for a task that reads no files is an error.
 func (s Spec) Family(dataDir string) (optimizer.Family, error) {
-	t, err := taskOf(s.task)
+	of, err := s.tasks()
 	if err != nil {
 		return nil, err
 	}
-	if err := t.reads(s.lists(), dataDir); err != nil {
-		return nil, err
+	// One task that reads files is enough.
+	if !slices.ContainsFunc(of, func(t task) bool { return t.files }) {
+		if err := of[0].reads(s.lists(), dataDir); err != nil {
+			return nil, err
+		}
 	}
 	families, err := Families(dataDir, s)
 	return first(families), err

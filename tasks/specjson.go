@@ -21,14 +21,20 @@ var (
 // MarshalJSON writes the task and the options that are set, each as a list:
 //
 //	{"name":"mnist","units":[8,16],"activation":["relu"]}
+//	{"name":["mnist","cifar10"],"image-size":[14]}
 //
+// The name is a text, and a list of texts if there are several tasks.
 // An invalid Spec is an error.
 func (s Spec) MarshalJSON() ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "{%q:%q", nameKey, s.task)
+	name := `"` + strings.ReplaceAll(s.task, ",", `","`) + `"`
+	if strings.Contains(s.task, ",") {
+		name = "[" + name + "]"
+	}
+	fmt.Fprintf(&b, "{%q:%s", nameKey, name)
 	for i, values := range s.lists() {
 		if values == nil {
 			continue
@@ -76,14 +82,14 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 			}
 			continue
 		}
-		name, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("tasks: the %s of a task is text, as %[1]q: \"mnist\"", nameKey)
-		}
 		if read.task != "" {
 			return fmt.Errorf("tasks: %s is there twice", nameKey)
 		}
-		if read, err = read.WithTask(name); err != nil {
+		names, err := namesIn(value)
+		if err != nil {
+			return err
+		}
+		if read, err = read.WithTask(names); err != nil {
 			return err
 		}
 	}
@@ -95,12 +101,31 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// namesIn returns the names of tasks in a decoded JSON text or list of texts, joined by commas.
+func namesIn(value any) (string, error) {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	} else if len(list) < 2 {
+		return "", fmt.Errorf("tasks: a list in %s has two tasks or more; write one as %[1]q: \"mnist\"", nameKey)
+	}
+	var names []string
+	for _, v := range list {
+		name, ok := v.(string)
+		if !ok || strings.Contains(name, ",") {
+			return "", fmt.Errorf("tasks: the %s of a task is text, as %[1]q: \"mnist\", or a list as %[1]q: [\"mnist\",\"cifar10\"]", nameKey)
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ","), nil
+}
+
 // addJSON sets an option to a decoded JSON list, of numbers or of strings as the option wants.
 func (l lists) addJSON(key string, value any) error {
 	keys := append([]string{nameKey}, optionKeys()...)
 	i, err := optionOf(key)
 	if err != nil {
-		return fmt.Errorf("tasks: a task has no key %q, did you mean %q? The keys are %s", key, nearest.Name(key, keys), strings.Join(keys, ", "))
+		return fmt.Errorf("tasks: a task has no key %q%s The keys are %s", key, nearest.DidYouMean(key, keys), strings.Join(keys, ", "))
 	}
 	list, ok := value.([]any)
 	if !ok {
@@ -127,5 +152,5 @@ func exampleJSON(o Option) string {
 	if o.number() {
 		return "1" // valid for every option of numbers
 	}
-	return `"` + o.names[0] + `"`
+	return `"` + o.example + `"`
 }

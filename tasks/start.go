@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"learnedopt/optimizer"
 )
 
-// WeightInits returns the names of the distributions of a classifier's initial weights. In a layer with n_in inputs and
-// n_out outputs the elements of W are iid:
+// WeightInits returns the names of the distributions of a network's initial weights. In a layer with n_in inputs and
+// n_out outputs the elements of W are iid (a convolution has n_in = 9·input channels and n_out = 9·output channels):
 //
 //	he       N(0, 2/n_in)                            He et al. 2015, for ReLU
 //	glorot   uniform on ±√(6/(n_in + n_out))         Glorot and Bengio 2010
@@ -27,37 +29,44 @@ func (o Options) validateStart() error {
 	return nil
 }
 
-// start writes the starting point of a network with layers of the given widths, one layer after the other, the weights
-// of a layer before its biases. All numbers come from rng.
-func (o Options) start(theta []float32, widths []int, rng *rand.Rand) {
+// start writes the starting point of a network with these tensors: matrices and convolutions, and biases, each behind the weights of its layer. All
+// numbers come from rng.
+func (o Options) start(theta []float32, tensors []optimizer.Tensor, rng *rand.Rand) {
 	normal := func(dst []float32, deviation float64) {
 		for i := range dst {
 			dst[i] = float32(deviation * rng.NormFloat64())
 		}
 	}
-	uniform := func(dst []float32, bound float64) {
-		for i := range dst {
-			dst[i] = float32(bound * (2*rng.Float64() - 1))
+	for i, t := range tensors {
+		part, weights := theta[t.From:t.From+t.Len()], t
+		bias := t.Kind == optimizer.Bias
+		if bias {
+			weights = tensors[i-1]
+		}
+		fanIn, fanOut := float64(weights.Inputs()), float64(weights.Outputs())
+		if weights.Kind == optimizer.Convolution {
+			fanOut *= 9 // each input contributes to 9 outputs of a channel
+		}
+		switch {
+		case o.WeightInit == "torch":
+			uniform(part, 1/math.Sqrt(fanIn), rng)
+		case o.WeightInit == "normal":
+			normal(part, o.InitScale)
+		case bias:
+			clear(part)
+		case o.WeightInit == "he":
+			normal(part, math.Sqrt(2/fanIn))
+		case o.WeightInit == "glorot":
+			uniform(part, math.Sqrt(6/(fanIn+fanOut)), rng)
+		case o.WeightInit == "lecun":
+			normal(part, math.Sqrt(1/fanIn))
 		}
 	}
-	for l := range len(widths) - 1 {
-		in, out := widths[l], widths[l+1]
-		w, b := theta[:in*out], theta[in*out:(in+1)*out]
-		theta = theta[(in+1)*out:]
-		clear(b)
-		switch fanIn := float64(in); o.WeightInit {
-		case "he":
-			normal(w, math.Sqrt(2/fanIn))
-		case "glorot":
-			uniform(w, math.Sqrt(6/(fanIn+float64(out))))
-		case "lecun":
-			normal(w, math.Sqrt(1/fanIn))
-		case "torch":
-			uniform(w, 1/math.Sqrt(fanIn))
-			uniform(b, 1/math.Sqrt(fanIn))
-		case "normal":
-			normal(w, o.InitScale)
-			normal(b, o.InitScale)
-		}
+}
+
+// uniform draws numbers on ±bound.
+func uniform(dst []float32, bound float64, rng *rand.Rand) {
+	for i := range dst {
+		dst[i] = float32(bound * (2*rng.Float64() - 1))
 	}
 }

@@ -200,7 +200,7 @@ func TestWeightInitIsAnOption(t *testing.T) {
 		p := sample(t, f, seed).(*classifier)
 		nets[p.net] = true
 		theta := make([]float32, p.Dim())
-		p.family.config.start(theta, p.family.widths, newRand(1))
+		p.family.config.start(theta, p.family.layout.Tensors(), newRand(1))
 		starts[theta[0]] = true
 		if err := p.Close(); err != nil {
 			t.Fatal(err)

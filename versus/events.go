@@ -15,6 +15,7 @@ type Phase int
 const (
 	Tuning Phase = iota
 	Evaluating
+	Timing
 )
 
 // Started begins a phase of so many runs.
@@ -33,16 +34,20 @@ type Progress struct {
 // Ended ends a phase, for whatever reason.
 type Ended struct{ Phase Phase }
 
-// LeftOut says that a rule is not compared with: it diverged at every learning rate from Least to Most.
+// LeftOut says that a rule is not compared with: it diverged at every learning rate from Least to Most. They are multipliers
+// if Multiplier is set.
 type LeftOut struct {
 	Rule        string
 	Least, Most float64
+	Multiplier  bool
 }
 
-// AtEdge says that a rule does best at an end of the grid: a better learning rate may lie beyond.
+// AtEdge says that a rule does best at an end of the grid: a better learning rate may lie beyond. It is a multiplier if
+// Multiplier is set.
 type AtEdge struct {
 	Rule         string
 	LearningRate float64
+	Multiplier   bool
 }
 
 func (Started) event()  {}

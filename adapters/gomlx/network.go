@@ -1,6 +1,7 @@
 package gomlxopt
 
 import (
+	"fmt"
 	"math"
 	"strings"
 
@@ -20,17 +21,47 @@ const (
 	clockScale     = 5
 )
 
+// What the adapter computes of lstm.Inputs, lstm.Context and lstm.Readout, whose values are Linear, Tanh, Exp, Mix and later ones.
+const (
+	inputs      = lstm.Raw | lstm.LogAndSign | lstm.RNNProp | lstm.Clock | lstm.Momenta
+	contexts    = lstm.ShapeContext | lstm.NormContext | lstm.FeedbackContext | lstm.TimeContext
+	lastReadout = lstm.Mix
+)
+
+// supported returns an error that names what the adapter does not compute of a network.
+func supported(cfg lstm.Config) error {
+	var what []string
+	if other := cfg.Inputs &^ inputs; other != 0 {
+		what = append(what, "the inputs "+other.String())
+	}
+	if cfg.Readout > lastReadout {
+		what = append(what, "the read-out "+cfg.Readout.String())
+	}
+	if other := cfg.Context &^ contexts; other != 0 {
+		what = append(what, "the context "+other.String())
+	}
+	if what == nil {
+		return nil
+	}
+	return fmt.Errorf("gomlxopt: the network has %s, which this adapter does not compute yet; run it in your own loop with metaopt.Optimizer.Start", strings.Join(what, " and "))
+}
+
 // A state is the rule's memory for one variable of n coordinates: h and c [n,H] of each LSTM
-// layer, m and v [n] of RNNProp.
+// layer, m and v [n] of RNNProp, the averages [5,n] of Momenta; and of networks that tell tensors apart the last update u [n] and the averages
+// [5] of the variable.
 type state struct {
-	h, c []*context.Variable
-	m, v *context.Variable
+	h, c    []*context.Variable
+	m, v    *context.Variable
+	moments *context.Variable
+	u, seen *context.Variable
 }
 
 // An affine is an affine map in a graph: x [n,D] to x·Wᵀ + b [n,E].
 type affine struct {
 	w *graph.Node // [E,D]: one row for each output, because backends multiply fastest that way
 	b *graph.Node // [1,E]
+	// c [E,Y] multiplies the context; nil in all maps but the first, and without context.
+	c *graph.Node
 }
 
 // A network is an lstm.Network in a graph, at one step.
@@ -44,6 +75,10 @@ type network struct {
 
 	// Scalars that depend on the time of the step alone: see tick in package lstm.
 	corr, log, inverse, scale *graph.Node
+	// For networks that tell tensors apart: t in float64, and whether it is 1.
+	now, first *graph.Node
+	// What momenta emitted last, for orthogonal.
+	momentum, unmoved *graph.Node
 }
 
 // newNetwork puts φ and the scalars of step t into the graph. t ≥ 1 is an integer scalar.
@@ -52,7 +87,11 @@ func newNetwork(g *graph.Graph, net *lstm.Network, t *graph.Node) *network {
 	maps := net.Tensors() // a matrix and a vector for each map
 	for i := 0; i < len(maps); i += 2 {
 		name, _, _ := strings.Cut(maps[i].Name, "/")
-		m := newAffine(g, maps[i], maps[i+1])
+		seen := 0
+		if i == 0 {
+			seen = contextWidth(n.cfg.Context)
+		}
+		m := newAffine(g, maps[i], maps[i+1], seen)
 		switch name {
 		case "dense":
 			n.dense = &m
@@ -71,6 +110,10 @@ func newNetwork(g *graph.Graph, net *lstm.Network, t *graph.Node) *network {
 		n.log = graph.AddScalar(graph.DivScalar(graph.Log(now), float64(clockScale)), -1)
 		n.inverse = graph.Reciprocal(now)
 	}
+	if hasEyes(n.cfg) {
+		n.now = graph.ConvertDType(t, dtypes.Float64)
+		n.first = graph.Equal(n.now, n.number(1))
+	}
 	n.scale = graph.Scalar(g, dtypes.Float32, n.cfg.Scale)
 	if n.cfg.Anneal > 0 {
 		after := graph.Scalar(g, dtypes.Float32, float64(n.cfg.Anneal))
@@ -79,33 +122,53 @@ func newNetwork(g *graph.Graph, net *lstm.Network, t *graph.Node) *network {
 	return n
 }
 
-func newAffine(g *graph.Graph, weights, bias lstm.Tensor) affine {
+// newAffine returns a map, the last rows of whose matrix belong to the given number of features of a context.
+func newAffine(g *graph.Graph, weights, bias lstm.Tensor, seen int) affine {
 	in, out := weights.Shape[0], weights.Shape[1]
-	w := make([]float32, len(weights.Data))
-	for i := range in {
-		for j := range out {
-			w[j*in+i] = weights.Data[i*out+j]
+	rows := func(from, to int) *graph.Node {
+		w := make([]float32, (to-from)*out)
+		for i := from; i < to; i++ {
+			for j := range out {
+				w[j*(to-from)+i-from] = weights.Data[i*out+j]
+			}
+		}
+		return graph.ConstTensor(g, tensors.FromFlatDataAndDimensions(w, out, to-from))
+	}
+	m := affine{w: rows(0, in-seen), b: graph.ConstTensor(g, tensors.FromFlatDataAndDimensions(bias.Data, 1, out))}
+	if seen > 0 {
+		m.c = rows(in-seen, in)
+	}
+	return m
+}
+
+// of emits x·Wᵀ + b, and c·Cᵀ with the context c [1,Y] in the first map.
+func (m affine) of(x *graph.Node, v *sight) *graph.Node {
+	b := m.b
+	if m.c != nil {
+		b = graph.Add(b, graph.DotGeneral(v.features, []int{1}, nil, m.c, []int{1}, nil))
+	}
+	return graph.Add(graph.DotGeneral(x, []int{1}, nil, m.w, []int{1}, nil), b)
+}
+
+// contextWidth returns the number of features of a context.
+func contextWidth(c lstm.Context) (width int) {
+	for i, w := range []int{7, 7, 3, 5} {
+		if c&(1<<i) != 0 {
+			width += w
 		}
 	}
-	return affine{
-		w: graph.ConstTensor(g, tensors.FromFlatDataAndDimensions(w, out, in)),
-		b: graph.ConstTensor(g, tensors.FromFlatDataAndDimensions(bias.Data, 1, out)),
-	}
+	return width
 }
 
-func (m affine) of(x *graph.Node) *graph.Node {
-	return graph.Add(graph.DotGeneral(x, []int{1}, nil, m.w, []int{1}, nil), m.b)
-}
-
-// update emits the updates [n] for the gradients grad [n] and sets the state after the step.
-func (n *network) update(grad *graph.Node, s state) *graph.Node {
-	x := n.features(grad, s)
+// update emits the updates [n] for the gradients grad [n] and sets the state after the step. v is nil for networks that treat all coordinates alike.
+func (n *network) update(grad *graph.Node, s state, v *sight) *graph.Node {
+	x, directions := n.features(grad, s, v)
 	if n.dense != nil {
-		e := n.dense.of(x)
+		e := n.dense.of(x, v)
 		x = graph.Add(graph.MaxScalar(e, 0.0), graph.Expm1(graph.MinScalar(e, 0.0))) // ELU
 	}
 	for l, m := range n.layers {
-		z := m.of(graph.Concatenate([]*graph.Node{x, s.h[l].ValueGraph(n.g)}, 1))
+		z := m.of(graph.Concatenate([]*graph.Node{x, s.h[l].ValueGraph(n.g)}, 1), v)
 		gate := func(i int) *graph.Node {
 			return graph.Slice(z, graph.AxisRange(), graph.AxisRange(i*n.cfg.Hidden, (i+1)*n.cfg.Hidden))
 		}
@@ -115,7 +178,7 @@ func (n *network) update(grad *graph.Node, s state) *graph.Node {
 		s.c[l].SetValueGraph(c)
 		s.h[l].SetValueGraph(x)
 	}
-	y := n.read.of(x)
+	y := n.read.of(x, v)
 	column := func(i int) *graph.Node {
 		return graph.Reshape(graph.Slice(y, graph.AxisRange(), graph.AxisElem(i)), y.Shape().Dimensions[0])
 	}
@@ -125,13 +188,33 @@ func (n *network) update(grad *graph.Node, s state) *graph.Node {
 		u = graph.Tanh(u)
 	case lstm.Exp:
 		u = graph.Mul(u, graph.Exp(column(1)))
+	case lstm.Mix:
+		u = graph.ZerosLike(u)
+		for k, direction := range []int{0, 1, 2, 4, 5} {
+			u = graph.Add(u, graph.Mul(column(k), directions[direction]))
+		}
+		if n.cfg.Orthogonal && v.tensor.Outputs() > 0 {
+			u = graph.Add(u, graph.Mul(column(6), n.orthogonal(v)))
+		}
+		z := column(5)
+		size := graph.Add(z, graph.Sqrt(graph.AddScalar(graph.Mul(z, z), 1)))
+		u = graph.Mul(u, graph.Mul(size, size))
 	}
-	return graph.Mul(n.scale, u)
+	scale := n.scale
+	if n.cfg.FanIn {
+		r := graph.MulScalar(graph.Reciprocal(v.gain), float64(standardGain))
+		scale = graph.Mul(scale, graph.ConvertDType(graph.Min(r, graph.Sqrt(r)), dtypes.Float32))
+	}
+	u = graph.Mul(scale, u)
+	if v != nil {
+		s.u.SetValueGraph(u)
+	}
+	return u
 }
 
-// features emits the features [n,D] of the gradients [n], and sets the moving averages after
+// features emits the features [n,D] of the gradients [n] and the directions that Mix combines, and sets the moving averages after
 // the step.
-func (n *network) features(g *graph.Node, s state) *graph.Node {
+func (n *network) features(g *graph.Node, s state, v *sight) (x *graph.Node, directions []*graph.Node) {
 	var all []*graph.Node
 	add := func(columns ...*graph.Node) {
 		for _, c := range columns {
@@ -161,5 +244,10 @@ func (n *network) features(g *graph.Node, s state) *graph.Node {
 	if n.cfg.Inputs&lstm.Clock != 0 {
 		add(n.log, n.inverse)
 	}
-	return graph.Concatenate(all, 1)
+	if n.cfg.Inputs&lstm.Momenta != 0 {
+		var columns []*graph.Node
+		columns, directions = n.momenta(g, s, v)
+		add(columns...)
+	}
+	return graph.Concatenate(all, 1), directions
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -215,6 +216,27 @@ func TestUpdatesAreThoseOfTheLibrary(t *testing.T) {
 				near(t, k, got, want, 2e-5)
 			}
 		})
+	}
+}
+
+// What the library may have one day is refused, and the error names it; everything that it has is computed.
+func TestLaterNetworksAreRefused(t *testing.T) {
+	for want, cfg := range map[string]lstm.Config{
+		"the inputs ":   {Inputs: lstm.RNNProp | lstm.Momenta<<1},
+		"the read-out ": {Inputs: lstm.Momenta, Readout: lstm.Mix + 1},
+		"the context ":  {Inputs: lstm.RNNProp, Context: lstm.TimeContext << 1},
+	} {
+		if err := supported(cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "own loop") {
+			t.Errorf("error %v, want %q and the remedy", err, want)
+		}
+		if cfg.Validate() == nil {
+			t.Errorf("%+v is a network that this test should compute", cfg)
+		}
+	}
+	for _, cfg := range append(configs, sighted...) {
+		if err := supported(cfg); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/ml/train/optimizers"
 
 	"learnedopt/lstm"
+	"learnedopt/optimizer"
 )
 
 // DefaultScope is the scope in which an Optimizer keeps its variables by default.
@@ -42,6 +43,10 @@ const DefaultScope = "LearnedOptimizer"
 // graph and is not saved. A checksum of it is saved, /Scope/network, so that resuming
 // with another network fails.
 //
+// A network that tells tensors apart (lstm.Config.Context and FanIn, lstm.Momenta, lstm.Mix) also reads θ and what the variables
+// are: see Describe. It keeps "w_u" [n], the last update, "w_seen" [5], averages of the whole variable, and with Momenta
+// "w_moments" [5,n]. Sums over a variable are in float64.
+//
 // GoMLX's hyperparameters "clip_step_by_value", "clip_nan" and "nanlogger" work as they do for
 // GoMLX's own optimizers.
 type Optimizer struct {
@@ -50,6 +55,12 @@ type Optimizer struct {
 	// Scope is the top-level scope of the optimizer's variables. Default DefaultScope. Two
 	// optimizers in one context need two scopes.
 	Scope string
+	// Describe returns the Kind and the OutputAxis of a trainable variable; the rest of the tensor is not used. Only networks that tell tensors
+	// apart read it. A bias belongs to the weights that come just before it in the context. Default the function Describe.
+	Describe func(v *context.Variable) optimizer.Tensor
+	// Total is the number of steps of the run. Networks that read the time then lower their updates toward the end.
+	// Default 0: not known.
+	Total int
 }
 
 var (
@@ -63,8 +74,8 @@ func New(net *lstm.Network) *Optimizer { return &Optimizer{Network: net} }
 
 // UpdateGraph implements optimizers.Interface. Like all code that builds graphs it panics with an
 // error, and GoMLX's trainer returns this error. It panics if the loss is not a scalar, if a trainable
-// variable's type is not float32, float64, float16 or bfloat16, or if the saved state belongs to
-// another network.
+// variable's type is not float32, float64, float16 or bfloat16, if the saved state belongs to
+// another network, or if the network has something that this adapter does not compute.
 func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *graph.Node) {
 	if !loss.Shape().IsScalar() {
 		panic(fmt.Errorf("gomlxopt: the loss has shape %s; it must be a scalar", loss.Shape()))
@@ -76,6 +87,9 @@ func (o *Optimizer) UpdateGraph(ctx *context.Context, g *graph.Graph, loss *grap
 // one gradient for each trainable variable that the graph uses, in the context's order and with the
 // variable's shape. It panics as UpdateGraph does. The type of the loss does not matter.
 func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*graph.Node, _ dtypes.DType) {
+	if err := supported(o.Network.Config()); err != nil {
+		panic(err)
+	}
 	if len(grads) == 0 {
 		panic(fmt.Errorf("gomlxopt: no gradients: the graph uses no trainable variable"))
 	}
@@ -89,16 +103,36 @@ func (o *Optimizer) UpdateGraphWithGradients(ctx *context.Context, grads []*grap
 	if len(variables) != len(grads) {
 		panic(fmt.Errorf("gomlxopt: %d gradients for %d trainable variables", len(grads), len(variables)))
 	}
+	if o.Total < 0 {
+		panic(fmt.Errorf("gomlxopt: a run of %d steps; want at least 1, or 0 if the number is not known", o.Total))
+	}
+	sights := make([]*sight, len(variables)) // nil for networks that treat all coordinates alike
+	var layout optimizer.Layout
+	if hasEyes(o.Network.Config()) {
+		layout = o.layoutOf(variables)
+		sights = sightsOf(layout)
+	}
 	own := ctx.Checked(false).InAbsPath(o.root())
-	o.checkNetwork(own)
+	o.checkNetwork(own, layout)
 	optimizers.IncrementGlobalStepGraph(ctx, g, dtypes.Int64)
 	step := own.VariableWithValue("step", int64(0)).SetTrainable(false)
 	t := graph.AddScalar(step.ValueGraph(g), 1)
 	step.SetValueGraph(t)
 
 	net := newNetwork(g, o.Network, t)
+	states, narrow := make([]state, len(variables)), make([]*graph.Node, len(variables))
 	for i, v := range variables {
-		o.update(ctx, net, v, grads[i])
+		narrow[i], states[i] = gradientOf(ctx, v, grads[i]), o.state(ctx, v)
+		if sights[i] != nil {
+			theta := graph.Reshape(graph.ConvertDType(v.ValueGraph(g), dtypes.Float32), v.Shape().Size())
+			net.observe(sights[i], narrow[i], theta, states[i])
+		}
+	}
+	for i, v := range variables {
+		if sights[i] != nil {
+			net.look(sights[i], o.Total)
+		}
+		move(ctx, net, v, net.update(narrow[i], states[i], sights[i]))
 	}
 }
 
@@ -138,18 +172,27 @@ func (o *Optimizer) root() string {
 	return context.RootScope + o.Scope
 }
 
-// checkNetwork panics if the state in the context belongs to another network.
-func (o *Optimizer) checkNetwork(own *context.Context) {
-	want := checksum(o.Network)
+// checkNetwork panics if the state in the context belongs to another network, or if it tells tensors apart, to variables that
+// were described in another way.
+func (o *Optimizer) checkNetwork(own *context.Context, layout optimizer.Layout) {
+	want := checksum(o.Network, layout)
 	if saved := tensors.ToScalar[int64](own.VariableWithValue("network", want).SetTrainable(false).MustValue()); saved != want {
-		panic(fmt.Errorf("gomlxopt: the state in %s is of another network; resume with that one, or Clear the optimizer first", own.Scope()))
+		what := "another network"
+		if hasEyes(o.Network.Config()) {
+			what = "another network, or of variables that were described in another way"
+		}
+		panic(fmt.Errorf("gomlxopt: the state in %s is of %s; resume as it was, or Clear the optimizer first", own.Scope(), what))
 	}
 }
 
-// checksum returns a checksum of φ and of all settings except Anneal, which may change in the middle of a run.
-func checksum(net *lstm.Network) int64 {
+// checksum returns a checksum of φ and of all settings except Anneal, which may change in the middle of a run. For networks that
+// tell tensors apart it is also one of the layout.
+func checksum(net *lstm.Network, layout optimizer.Layout) int64 {
 	cfg, sum := net.Config(), fnv.New64a()
 	fmt.Fprint(sum, cfg.Inputs, cfg.P, cfg.SignP, cfg.Dense, cfg.Hidden, cfg.Layers, cfg.Readout, cfg.Scale)
+	if hasEyes(cfg) {
+		fmt.Fprint(sum, cfg.Context, cfg.FanIn, cfg.Orthogonal, layout.Definition())
+	}
 	for _, w := range net.Params() {
 		var b [4]byte
 		binary.LittleEndian.PutUint32(b[:], math.Float32bits(w))
@@ -158,8 +201,8 @@ func checksum(net *lstm.Network) int64 {
 	return int64(sum.Sum64())
 }
 
-// update emits the update of one variable.
-func (o *Optimizer) update(ctx *context.Context, net *network, v *context.Variable, grad *graph.Node) {
+// gradientOf returns a variable's gradient in float32, [n].
+func gradientOf(ctx *context.Context, v *context.Variable, grad *graph.Node) *graph.Node {
 	switch v.DType() {
 	case dtypes.Float32, dtypes.Float64, dtypes.Float16, dtypes.BFloat16:
 	default:
@@ -167,8 +210,11 @@ func (o *Optimizer) update(ctx *context.Context, net *network, v *context.Variab
 	}
 	optimizers.TraceNaNInGradients(ctx, v, grad)
 	grad = optimizers.ClipNaNsInGradients(ctx, grad)
-	n := v.Shape().Size()
-	u := net.update(graph.Reshape(graph.ConvertDType(grad, dtypes.Float32), n), o.state(ctx, v))
+	return graph.Reshape(graph.ConvertDType(grad, dtypes.Float32), v.Shape().Size())
+}
+
+// move adds the updates u [n] to a variable.
+func move(ctx *context.Context, net *network, v *context.Variable, u *graph.Node) {
 	u = optimizers.ClipStepByValue(ctx, graph.Reshape(u, v.Shape().Dimensions...))
 
 	theta := v.ValueGraph(net.g)
@@ -199,6 +245,12 @@ func (o *Optimizer) state(ctx *context.Context, v *context.Variable) state {
 	}
 	if cfg.Inputs&lstm.RNNProp != 0 {
 		s.m, s.v = variable("_m", n), variable("_v", n)
+	}
+	if cfg.Inputs&lstm.Momenta != 0 {
+		s.moments = variable("_moments", len(momentBetas), n)
+	}
+	if hasEyes(cfg) {
+		s.u, s.seen = variable("_u", n), variable("_seen", seenSize)
 	}
 	return s
 }

@@ -78,7 +78,7 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 			return fmt.Errorf("gorgoniaopt: %w", err)
 		}
 	}
-	if err := s.rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true}); err != nil {
+	if err := s.rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true, Total: s.total > 0}); err != nil {
 		return fmt.Errorf("gorgoniaopt: %w", err)
 	}
 	found, places := make([]slot, len(model)), make(map[gorgonia.ValueGrad]int, len(model))

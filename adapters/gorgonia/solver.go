@@ -33,6 +33,7 @@ type Solver struct {
 	theta, grad, update []float32
 	kept                []float64 // the weights that a guard may go back to
 	steps               int
+	total               int
 	calls               uint64
 }
 
@@ -51,6 +52,10 @@ func New(rule optimizer.Rule) *Solver {
 // solver inferred for a node, and returns it, with another Kind or OutputAxis if they are wrong. f cannot change the
 // shape.
 func (s *Solver) SetLayout(f func(optimizer.Tensor) optimizer.Tensor) { s.refine = f }
+
+// SetTotal tells the rule, from the next step on, that the run will have total steps; 0 means that nobody knows. A
+// schedule needs it: then call SetTotal before the first step.
+func (s *Solver) SetTotal(total int) { s.total = total }
 
 // Steps returns the number of steps taken. A resumed run counts the steps before the save too.
 func (s *Solver) Steps() int { return s.steps }
@@ -121,7 +126,7 @@ func (s *Solver) prepare(model []gorgonia.ValueGrad) error {
 
 // step moves the weights; loss is 0 if it is not known.
 func (s *Solver) step(loss float64) error {
-	p := optimizer.Point{Grad: s.grad, Theta: s.theta, Loss: loss, Step: s.steps}
+	p := optimizer.Point{Grad: s.grad, Theta: s.theta, Loss: loss, Step: s.steps, Total: s.total}
 	move, err := optimizer.CheckedUpdate(s.state, s.rule.Needs(), s.steps, s.update, p)
 	theta := [1][]float32{s.theta} // an array stays on the stack; a slice literal here would not
 	if err == nil && move&optimizer.Return == 0 {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +29,7 @@ func checkComparison(t *testing.T, c map[string]any, rules, curve int) {
 	}
 	for _, item := range list {
 		rule := item.(map[string]any)
-		for _, key := range []string{"name", "kind", "learning_rate", "mean_loss", "mean_loss_ci95", "final_loss", "diverged", "curve"} {
+		for _, key := range []string{"name", "kind", "learning_rate", "mean_loss", "mean_loss_ci95", "final_loss", "diverged", "curve", "step_time"} {
 			if _, ok := rule[key]; !ok {
 				t.Errorf("rule %v lacks %q", rule["name"], key)
 			}
@@ -55,6 +57,103 @@ func TestCompareUsesTheFilesTask(t *testing.T) {
 	if svg := readFile(t, plotPath); !strings.Contains(svg, "training horizon") {
 		t.Error("the plot does not mark the 10 steps that were trained for")
 	}
+}
+
+// A file that cannot be written is an error before the work. If it cannot be written only after the work, the table is there all the same.
+func TestCompareLosesNoResult(t *testing.T) {
+	path := trained(t)
+	short := []string{"compare", path, "--steps", "5", "--runs", "2", "--rules", "none"}
+	locked := lockedFolder(t)
+	for _, flag := range []string{"--json", "--plot"} {
+		file := filepath.Join(locked, "c.svg")
+		// One line: no word of work that began.
+		fail(t, exitFailure, append(short, flag, file), flag+" "+file+": the folder "+locked+" cannot be written to: ", "another")
+	}
+	c := &compare.Comparison{Task: "some task", Rules: []compare.Result{{Name: "rule"}}}
+	var out strings.Builder
+	f := compareFlags{json: filepath.Join(locked, "c.json")}
+	if err := f.write(&app{stdout: &out}, c, 0); err == nil || !strings.Contains(out.String(), "some task") {
+		t.Errorf("error %v and the output %q", err, out.String())
+	}
+}
+
+// lockedFolder returns a folder in which not even root can make files.
+func lockedFolder(t *testing.T) string {
+	t.Helper()
+	const dir = "/proc/self"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("this needs the folder /proc of Linux")
+	}
+	return dir
+}
+
+// An optimizer that was trained for several tasks has none that compare or sweep could take: the error lists them and names the
+// flag, which helps. One task for validations is the file's task, whatever the training's tasks were.
+func TestCompareAsksForOneOfSeveralTasks(t *testing.T) {
+	path := trained(t, severalTasks...)
+	words := []string{path, "several tasks, quadratic dims=5 batch=4 | rosenbrock dims=2 batch=4;", "choose one with --task"}
+	fail(t, exitUsage, []string{"compare", path}, words...)
+	fail(t, exitUsage, []string{"sweep", path, "--axis", "steps=5", "--out", filepath.Join(t.TempDir(), "sweep")}, words...)
+	fail(t, exitUsage, []string{"compare", "pretrained:general"}, "several tasks, mnist units=48", "choose one with --task")
+	small := []string{"--steps", "5", "--runs", "2", "--rules", "none", "--json", "-"}
+	one := trained(t, "--also", "rosenbrock", "--valid-task", "quadratic dims=6")
+	for want, args := range map[string][]string{
+		"rosenbrock dims=2 batch=128": {"compare", path, "--task", "rosenbrock"},
+		"quadratic dims=6 batch=128":  {"compare", one},
+	} {
+		a := succeed(t, append(args, small...)...)
+		if got := readJSON(t, a.stdout)["task"]; got != want {
+			t.Errorf("%s: the task is %v, want %s", strings.Join(args, " "), got, want)
+		}
+	}
+}
+
+// A learned rule's updates are multiplied by --learned-scale, and tuned by --tune-learned. The time of a step is in the JSON, the
+// table and a second picture. No loss depends on any of this.
+func TestCompareScalesLearnedRulesAndTimesAll(t *testing.T) {
+	dir := t.TempDir()
+	plot := filepath.Join(dir, "c.svg")
+	base := []string{"compare", "pretrained:quadratic", "--batch", "4", "--dims", "30", "--rules", "sgd", "--steps", "12", "--runs", "3", "--tune-runs", "1", "--grid", "4"}
+	rules := func(more ...string) map[string]compare.Result {
+		a := succeed(t, append(slices.Clone(base), append(more, "--json", "-")...)...)
+		if !strings.Contains(a.stderr, "ms a step") {
+			t.Errorf("the table has no times:\n%s", a.stderr)
+		}
+		var c compare.Comparison
+		if err := json.Unmarshal([]byte(a.stdout), &c); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]compare.Result{}
+		for _, r := range c.Rules {
+			if r.StepTime == nil || !(r.StepTime.Gradient > 0 && r.StepTime.Update > 0) {
+				t.Errorf("%s has the time %+v", r.Name, r.StepTime)
+			}
+			found[r.Name] = r
+		}
+		return found
+	}
+	plain, tuned := rules(), rules("--tune-learned", "--plot", plot)
+	if len(tuned) != 3 || !slices.Equal(plain["quadratic"].MeanLosses, tuned["quadratic"].MeanLosses) || !slices.Equal(plain["sgd"].MeanLosses, tuned["sgd"].MeanLosses) {
+		t.Errorf("with --tune-learned the losses of the other rules are %+v, without it %+v", tuned, plain)
+	}
+	best := tuned["quadratic×tuned"]
+	if best.Kind != compare.Learned || best.Multiplier == nil || *best.Multiplier == 1 || best.MeanLoss == plain["quadratic"].MeanLoss {
+		t.Fatalf("the tuned rule is %+v", best)
+	}
+	// The tuned multiplier is one that can be set.
+	scaled := rules("--learned-scale", strconv.FormatFloat(*best.Multiplier, 'g', -1, 64))
+	name := fmt.Sprintf("quadratic×%g", *best.Multiplier)
+	if r := scaled[name]; len(scaled) != 2 || !slices.Equal(r.MeanLosses, best.MeanLosses) || *r.Multiplier != *best.Multiplier {
+		t.Errorf("scaled by %v: %+v, tuned %+v", *best.Multiplier, scaled, best)
+	}
+	for path, word := range map[string]string{plot: "inner step", filepath.Join(dir, "c-time.svg"): "wall time on one core (ms)"} {
+		if svg := readFile(t, path); !strings.Contains(svg, word) || !strings.Contains(svg, "quadratic×tuned") {
+			t.Errorf("%s lacks %q or the tuned rule", path, word)
+		}
+	}
+	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--learned-scale", "0.3"}, "--learned-scale is for learned rules")
+	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--tune-learned"}, "--tune-learned is for learned rules")
+	fail(t, exitUsage, []string{"compare", "pretrained:quadratic", "--learned-scale", "0"}, "--learned-scale", "positive")
 }
 
 func TestCompareJSONOnStandardOutputIsNothingElse(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"learnedopt/internal/durable"
+	"learnedopt/runfolder"
+	"learnedopt/sweep/results"
 )
 
 // checkTarget returns an error if a file cannot be written. It is called before a long computation that writes the file at
@@ -23,6 +25,41 @@ func checkTarget(flag, path string) error {
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("--%s %s is a folder; name a file in it", flag, path)
+	}
+	// The file will be written beside its name and then moved there.
+	probe, err := os.CreateTemp(dir, ".metaopt-*")
+	if err != nil {
+		return fmt.Errorf("--%s %s: the folder %s cannot be written to: %w; name a file in another one", flag, path, dir, cause(err))
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// cause returns an error without the path of the file, which the user did not name.
+func cause(err error) error {
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// oneKind returns an error if the folder dir holds the results of another command than the given one: a report would show
+// only one of them.
+func oneKind(command, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	for _, other := range []struct {
+		command, holds string
+		files          []string
+	}{
+		{"meta-train", "a meta-training", append(runfolder.Files(), runfolder.StateFile)},
+		{"sweep", "a sweep", []string{results.ManifestFile, results.CellsFile}},
+	} {
+		for _, file := range other.files {
+			if other.command != command && exists(filepath.Join(dir, file)) {
+				return fmt.Errorf("--out %s: the folder holds %s (%s); choose another one", dir, other.holds, file)
+			}
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"learnedopt/baselines"
 	"learnedopt/compare"
 	"learnedopt/metaopt"
+	"learnedopt/optimizer"
 	"learnedopt/report/comparison"
 )
 
@@ -20,6 +21,7 @@ const defaultFallback = "adam:0.001"
 type guardFlags struct {
 	fallback string
 	guard    metaopt.Guard
+	radius   float64 // of the KL guard, 0 for none
 }
 
 func (g *guardFlags) add(cmd *cobra.Command) {
@@ -33,6 +35,7 @@ func (g *guardFlags) add(cmd *cobra.Command) {
 	fs.Var(countFlag{&g.guard.Rise.Patience, 1}, "guard-patience", "steps in a row with too high a loss, then it hands over")
 	fs.Var(factorFlag{&g.guard.Rise.Tolerance, false}, "guard-tolerance", "how far the loss may lie above its best, as a part of the first loss")
 	fs.Var(countFlag{&g.guard.Stall, 1}, "guard-stall", "hand over also after so many steps without a new best (never unless set)")
+	fs.Var(factorFlag{&g.radius, false}, "kl-guard", klGuardHelp)
 	complete(cmd, "guard", baselines.Names()...)
 }
 
@@ -61,21 +64,30 @@ func (g *guardFlags) parse(set func(string) bool) error {
 	return nil
 }
 
+// klGuardHelp is the help of --kl-guard, here and in a sweep.
+const klGuardHelp = "add each learned rule with every step bounded, so that predictions change by at most this divergence in nats, as 0.01"
+
 // variants returns the guarded variants of learned rules, or none if the flags set no guard.
 func (g *guardFlags) variants(learned []compare.Contender) []compare.Contender {
-	if g.guard.Fallback == nil {
-		return nil
-	}
 	var guarded []compare.Contender
-	taken := func(name string) bool {
-		return slices.ContainsFunc(slices.Concat(learned, guarded), func(c compare.Contender) bool { return c.Name == name })
-	}
-	for _, c := range learned {
-		for c.Name += comparison.GuardSuffix; taken(c.Name); {
-			c.Name += comparison.GuardSuffix
+	add := func(suffix string, guard func(optimizer.Rule) optimizer.Rule) {
+		taken := func(name string) bool {
+			return slices.ContainsFunc(slices.Concat(learned, guarded), func(c compare.Contender) bool { return c.Name == name })
 		}
-		c.Rule = metaopt.Guarded{Rule: c.Rule, Guard: g.guard}
-		guarded = append(guarded, c)
+		for _, c := range learned {
+			for c.Name += suffix; taken(c.Name); {
+				c.Name += suffix
+			}
+			c.Rule = guard(c.Rule)
+			guarded = append(guarded, c)
+		}
+	}
+	if g.guard.Fallback != nil {
+		add(comparison.GuardSuffix, func(r optimizer.Rule) optimizer.Rule { return metaopt.Guarded{Rule: r, Guard: g.guard} })
+	}
+	if g.radius != 0 {
+		guard := metaopt.KLGuard{Radius: g.radius, Fallback: g.guard.Fallback}
+		add(comparison.KLGuardSuffix, func(r optimizer.Rule) optimizer.Rule { return metaopt.Bounded{Rule: r, Guard: guard} })
 	}
 	return guarded
 }

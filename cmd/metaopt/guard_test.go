@@ -35,6 +35,43 @@ func scaledFile(t *testing.T, name string, by float64) string {
 	return path
 }
 
+// The wild optimizer's steps change predictions by far more than the radius; the tame one's do so as well, at first, on a
+// quadratic, whose errors count as of variance ½.
+func TestCompareWithAKLGuard(t *testing.T) {
+	line := []string{"compare", wildFile(t), scaledFile(t, "tame", 1), "--rules", "none", "--batch", "4", "--steps", "60", "--runs", "3"}
+	compare := func(flags ...string) (c compare.Comparison, table string) {
+		t.Helper()
+		a := succeed(t, append(append(line, flags...), "--json", "-")...)
+		if err := json.Unmarshal([]byte(a.stdout), &c); err != nil {
+			t.Fatal(err)
+		}
+		return c, a.stderr
+	}
+	bare, _ := compare()
+	c, table := compare("--kl-guard", "0.5", "--guard=adam:0.1")
+	var names []string
+	for _, r := range c.Rules {
+		names = append(names, r.Name)
+	}
+	if want := []string{"learned", "tame", "learned+guard", "tame+guard", "learned+kl-guard", "tame+kl-guard"}; !slices.Equal(names, want) {
+		t.Fatalf("rules %q, want %q", names, want)
+	}
+	if !slices.Equal(c.Rules[0].Curve, bare.Rules[0].Curve) {
+		t.Error("--kl-guard changes the rule without it")
+	}
+	if !(c.Rules[4].MeanLoss < c.Rules[0].MeanLoss/10) || c.Rules[4].HandedOver == nil {
+		t.Errorf("mean loss %v under the guard, %v without; handed over %v", c.Rules[4].MeanLoss, c.Rules[0].MeanLoss, c.Rules[4].HandedOver)
+	}
+	if !strings.Contains(table, "learned+kl-guard handed over to its fallback in") {
+		t.Errorf("the table:\n%s", table)
+	}
+	if loose, _ := compare("--kl-guard", "1e30"); !slices.Equal(loose.Rules[3].Curve, bare.Rules[1].Curve) || *loose.Rules[3].HandedOver != 0 {
+		t.Error("a guard that never acts changes the run")
+	}
+	fail(t, exitUsage, append(line, "--kl-guard", "0"), "kl-guard", "positive")
+	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--kl-guard", "1"}, "--kl-guard is for learned rules")
+}
+
 func TestCompareWithAGuard(t *testing.T) {
 	path := wildFile(t)
 	line := []string{"compare", path, scaledFile(t, "tame", 1), "--rules", "none", "--batch", "4", "--steps", "60", "--runs", "3"}
@@ -91,7 +128,8 @@ func TestCompareWithAGuard(t *testing.T) {
 
 func TestGuardUsage(t *testing.T) {
 	for line, want := range map[string]string{
-		"--guard=foo":                    `did you mean`,
+		"--guard=foo":                    `unknown rule "foo". The rules are`,
+		"--guard=adm":                    `did you mean "adam"`,
 		"--guard=adam:fast":              `"fast" is no learning rate`,
 		"--guard=adam:-1":                `"-1" is no learning rate`,
 		"--guard=adam:0":                 `"0" is no learning rate`,

@@ -150,6 +150,9 @@ func printInspection(w io.Writer, in inspection) error {
 		}
 		inputs += " (" + p + ")"
 	}
+	if n.Context != "" {
+		inputs += ", of the tensor: " + n.Context
+	}
 	layers := fmt.Sprintf("%d LSTM × %d", n.Layers, n.Hidden)
 	if n.Layers == 0 {
 		layers = "none"
@@ -158,6 +161,12 @@ func printInspection(w io.Writer, in inspection) error {
 		layers = fmt.Sprintf("dense × %d, %s", n.Dense, layers)
 	}
 	readout := fmt.Sprintf("%s × %g", n.Readout, n.Scale)
+	if n.Orthogonal {
+		readout += ", with an orthogonalized momentum"
+	}
+	if n.FanIn {
+		readout += ", divided by the fan-in and the size of inputs"
+	}
 	if n.Anneal > 0 {
 		readout += fmt.Sprintf(", after step %d × √(%d/t)", n.Anneal, n.Anneal)
 	}

@@ -8,18 +8,28 @@ import (
 	"slices"
 	"strings"
 
+	"learnedopt/baselines"
 	"learnedopt/metaopt"
 )
 
-// load is metaopt.Load with remedies in its errors, or metaopt.Pretrained for pretrained:NAME.
+// load is metaopt.Load with remedies in its errors, or metaopt.Pretrained for pretrained:NAME. A run folder stands for its
+// optimizer.
 func load(path string) (*metaopt.Optimizer, error) {
 	if o, ok, err := loadPretrained(path); ok {
 		return o, err
 	}
+	if exists(filepath.Join(path, optimizerFile)) {
+		path = filepath.Join(path, optimizerFile)
+	}
 	o, err := metaopt.Load(path)
+	rule, _, _ := strings.Cut(path, ":")
 	switch {
 	case err == nil:
 		return o, nil
+	case errors.Is(err, fs.ErrNotExist) && slices.Contains(metaopt.PretrainedNames(), path):
+		return nil, fmt.Errorf("there is no file %s; the optimizer that comes with the program is %s%[1]s", path, pretrainedPrefix)
+	case errors.Is(err, fs.ErrNotExist) && slices.Contains(baselines.Names(), rule):
+		return nil, fmt.Errorf("there is no file %s; name a hand-designed rule with --rules=%s, or as the guard's with --guard=%s", path, rule, path)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no file %s; make one with metaopt meta-train", path)
 	case strings.HasSuffix(path, ".l2l"):

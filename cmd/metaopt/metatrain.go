@@ -98,6 +98,7 @@ func (f *trainFlags) add(cmd *cobra.Command) {
 	fs.Var(textFlag{&f.recipe.file, "FILE"}, "recipe", "train by a recipe: a file of JSON, that of an optimizer, or pretrained:NAME; flags that are set take the place of what it says")
 	fs.Var(choiceFlag{&f.print, []string{printSet, printAll}}, "print-recipe", "print the recipe that the flags make, what is set or --print-recipe=all, and end")
 	fs.Lookup("print-recipe").NoOptDefVal = printSet
+	fs.Var(textFlag{&f.recipe.data, "FILE"}, "data", dataUsage)
 	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	fs.Var(textFlag{&f.out, "DIR"}, "out", "run folder (runs/<task>-seed<S> unless set)")
 	fs.Var(textFlag{&f.TensorBoard, "DIR"}, "tensorboard", "write event files for TensorBoard to a folder, which may have some already")

@@ -35,8 +35,17 @@ func TestPretrainedInPlaceOfAFile(t *testing.T) {
 		t.Errorf("the command does not begin from %s:\n%s", shipped, a.stdout)
 	}
 	fail(t, exitUsage, []string{"compare", shipped, shipped}, "twice", shipped)
-	for _, line := range []string{"compare pretrained:quadratc", "inspect pretrained:", "meta-train --init pretrained:x", "check-gradient --init pretrained:x"} {
-		fail(t, exitUsage, strings.Fields(line), append(metaopt.PretrainedNames(), "did you mean")...)
+	for line, hint := range map[string]string{
+		"compare pretrained:quadratc": `, did you mean "quadratic"?`, "inspect pretrained:": `""`, "meta-train --init pretrained:x": `"x". There`,
+		"check-gradient --init pretrained:genral": `, did you mean "general"?`, "compare pretrained:adam": `"adam". There`,
+	} {
+		fail(t, exitUsage, strings.Fields(line), append(metaopt.PretrainedNames(), hint)...)
+	}
+	// A name without its prefix, a rule in place of a file, a run folder in place of its file.
+	fail(t, exitFailure, []string{"compare", "mlp"}, "there is no file mlp", "is pretrained:mlp")
+	fail(t, exitFailure, []string{"compare", shipped, "--guard", "adam:0.01"}, "there is no file adam:0.01", "--rules=adam", "--guard=adam:0.01")
+	if a := succeed(t, "inspect", dir); !strings.Contains(a.stdout, "--init "+shipped+" ") {
+		t.Errorf("a run folder is not its optimizer:\n%s", a.stdout)
 	}
 }
 

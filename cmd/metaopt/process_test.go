@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -60,7 +61,11 @@ func TestUnknownKernelsAreRefused(t *testing.T) {
 
 func TestSignalsEndATrainingInOrder(t *testing.T) {
 	program := binary(t)
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup, which the program inherits
+		ends = append(ends, syscall.SIGHUP)
+	}
+	for _, signal := range ends {
 		dir := t.TempDir()
 		var stderr bytes.Buffer
 		cmd := exec.Command(program, append([]string{"meta-train", "--time", "10m", "--out", dir}, small...)...)
@@ -80,6 +85,30 @@ func TestSignalsEndATrainingInOrder(t *testing.T) {
 		if _, err := metaopt.Load(filepath.Join(dir, optimizerFile)); err != nil {
 			t.Errorf("%v: %v", signal, err)
 		}
+	}
+}
+
+// Under nohup a training goes on when its terminal closes.
+func TestNohupIsRespected(t *testing.T) {
+	nohup, err := exec.LookPath("nohup")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(nohup, append([]string{binary(t), "meta-train", "--meta-steps", "300", "--out", dir}, small...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for bytes.Count(peek(filepath.Join(dir, logFile)), []byte(`"validation"`)) < 1 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, cmd.Wait()); code != 0 {
+		t.Errorf("exit %d: %s", code, &out)
 	}
 }
 

@@ -2,16 +2,22 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
 // A meter is a progress bar on a terminal, with the rate and the remaining time. If stderr is no terminal, or with --quiet,
 // it shows nothing.
 type meter struct {
 	bar   *progressbar.ProgressBar
+	file  *os.File // the terminal
+	fixed int      // columns of the line beside the text
 	max   int64
 	began time.Time
 	spent atomic.Int64 // time spent before began, in nanoseconds
@@ -23,8 +29,16 @@ type meter struct {
 	done  chan struct{}
 }
 
-// meter returns a meter of a phase that ends at max.
-func (a *app) meter(max int64, text string, more ...progressbar.Option) *meter {
+// Widths in columns of the parts of a meter's line.
+const (
+	widestBar, narrowestBar = 24, 5
+	usualText               = 45
+	frame                   = 9 // " 100% |" and "| "
+	byteCount               = 26
+)
+
+// meter returns a meter of a phase that ends at max. beside is the number of columns that options add after the bar.
+func (a *app) meter(max int64, text string, beside int, more ...progressbar.Option) *meter {
 	m := &meter{max: max, began: time.Now()}
 	f := terminal(a.stderr)
 	if f == nil || a.quiet {
@@ -32,10 +46,16 @@ func (a *app) meter(max int64, text string, more ...progressbar.Option) *meter {
 	}
 	m.text.Store(text)
 	m.unit.Store("")
+	m.file = f
+	width := min(widestBar, m.columns()-frame-beside-usualText)
+	if width < narrowestBar {
+		width = narrowestBar
+	}
+	m.fixed = frame + beside + width
 	m.bar = progressbar.NewOptions64(max, append([]progressbar.Option{
 		progressbar.OptionSetWriter(f),
-		progressbar.OptionSetDescription(text),
-		progressbar.OptionSetWidth(24),
+		progressbar.OptionSetDescription(fit(text, "", m.columns()-m.fixed)),
+		progressbar.OptionSetWidth(width),
 		progressbar.OptionSetPredictTime(false), // while the bar stands still, the prediction would be wrong
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(50 * time.Millisecond),
@@ -49,17 +69,18 @@ func (a *app) meter(max int64, text string, more ...progressbar.Option) *meter {
 
 // count returns a meter that shows the number done beside the bar.
 func (a *app) count(max int64, text string) *meter {
-	return a.meter(max, text, progressbar.OptionShowCount())
+	digits := len(strconv.FormatInt(max, 10))
+	return a.meter(max, text, 2*digits+len("(/) "), progressbar.OptionShowCount())
 }
 
 // bytes returns a meter for a download. The bar itself shows the rate.
 func (a *app) bytes(max int64, text string) *meter {
-	return a.meter(max, text, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
+	return a.meter(max, text, byteCount, progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true))
 }
 
 // clock returns a meter that shows the elapsed time, up to limit. It needs no calls of set.
 func (a *app) clock(limit time.Duration, text string) *meter {
-	m := a.meter(limit.Milliseconds(), text)
+	m := a.meter(limit.Milliseconds(), text, 0)
 	m.limit.Store(int64(limit))
 	return m
 }
@@ -87,16 +108,41 @@ func (m *meter) run() {
 			return
 		case <-tick.C:
 			elapsed := time.Since(m.began) + time.Duration(m.spent.Load())
-			text := m.text.Load().(string)
+			var end string
 			if limit := time.Duration(m.limit.Load()); limit > 0 {
 				m.set(elapsed.Milliseconds())
-				text += fmt.Sprintf(", %v left", left(limit-elapsed))
+				end = fmt.Sprintf(", %v left", left(limit-elapsed))
 			} else {
-				text += pace(m.n.Load(), m.max, elapsed, m.unit.Load().(string))
+				end = pace(m.n.Load(), m.max, elapsed, m.unit.Load().(string))
 			}
-			m.bar.Describe(text)
+			m.bar.Describe(fit(m.text.Load().(string), end, m.columns()-m.fixed))
 		}
 	}
+}
+
+// columns returns the width of the terminal, less one: some terminals break a line that is full.
+func (m *meter) columns() int {
+	if width, _, err := term.GetSize(int(m.file.Fd())); err == nil && width > 0 {
+		return width - 1
+	}
+	return 79
+}
+
+// fit returns text and end in at most the given number of columns. It shortens the text, and leaves out the end where there is no
+// room for both.
+func fit(text, end string, columns int) string {
+	const least = 8 // of the text before the end
+	room := columns - utf8.RuneCountInString(end)
+	if room < least && room < utf8.RuneCountInString(text) {
+		end, room = "", columns
+	}
+	if letters := []rune(text); len(letters) > room {
+		text = ""
+		if room > 0 {
+			text = string(letters[:room-1]) + "…"
+		}
+	}
+	return text + end
 }
 
 // pace returns the rate and the remaining time at this rate: ", 4.2 runs/s, 12s left". It returns "" before the first unit

@@ -19,6 +19,8 @@ import (
 type recipeFlags struct {
 	settings []recipe.Setting
 	file     string
+	data     string // the user's own data, and the folder that holds them
+	dataDir  string
 }
 
 // add adds flags for the wanted options; nil means all options. version is the version of the defaults that help shows.
@@ -57,6 +59,9 @@ func (f *recipeFlags) recipe() (recipe.Recipe, error) {
 		}
 	}
 	r, err := r.With(f.settings...)
+	if err == nil && f.data != "" {
+		r.Task, f.dataDir, err = r.Task.WithData(f.data)
+	}
 	if err == nil {
 		err = r.Validate()
 	}

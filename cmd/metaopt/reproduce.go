@@ -13,6 +13,7 @@ import (
 	"learnedopt/internal/nearest"
 	"learnedopt/report"
 	"learnedopt/reproduce"
+	"learnedopt/studies"
 	"learnedopt/tasks"
 )
 
@@ -43,7 +44,7 @@ func newReproduce(a *app) *cobra.Command {
 	f := reproduceFlags{runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid}
 	cmd := &cobra.Command{
 		Use:   "reproduce FIGURE",
-		Short: "Reproduce figures of Andrychowicz et al. 2016, or the table of results",
+		Short: "Reproduce the figures of a paper, the table of results, or a study of layers",
 		Long: `Reproduce a figure of Andrychowicz et al. 2016 (arXiv:1606.04474): tune the hand-designed
 rules, run them and the learned optimizers on fresh instances, draw the curves with 95%
 intervals and the paper's values beside them, and print both. Without a figure, list them.
@@ -53,17 +54,28 @@ The target "` + reproduce.Table + `" makes the table of results; "` + reproduce.
 What is finished is kept in the folder's cache: an interrupted command continues where it
 was, and with another optimizer the hand-designed rules are not tuned again. Of several
 targets each gets the optimizers that were meta-trained on its kind of task, or else
-a pretrained one.`,
+a pretrained one.
+
+Studies of optimization problems as layers, ` + strings.Join(studyNames(), ", ") + `, read only
+--optimizer, --seed, --data-dir, --out and --quick.`,
 		Example: `  metaopt reproduce mnist --optimizer optimizer.mopt
   metaopt reproduce quadratics --quick
   metaopt reproduce ` + reproduce.Table + ` --rows mnist-100,relu-100 --out results`,
-		ValidArgs: append(reproduce.FigureNames(), reproduce.Table, reproduce.All, listName),
+		ValidArgs: slices.Concat(reproduce.FigureNames(), []string{reproduce.Table, reproduce.All}, studyNames(), []string{listName}),
 		Args:      reproduceArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.quiet = f.quiet
 			set := cmd.Flags().Changed
 			if len(args) == 0 || args[0] == listName {
 				return listFigures(a.stdout)
+			}
+			if slices.Contains(studyNames(), args[0]) {
+				for _, flag := range []string{"runs", "tune-runs", "grid", "data", "rows", "fresh"} {
+					if set(flag) {
+						return usagef("--%s is not for the study %s", flag, args[0])
+					}
+				}
+				return f.study(cmd.Context(), a, args[0])
 			}
 			if set("rows") && args[0] != reproduce.Table {
 				return usagef("--rows is for metaopt reproduce %s", reproduce.Table)
@@ -105,7 +117,7 @@ func reproduceArgs(cmd *cobra.Command, args []string) error {
 	case len(args) > 1:
 		return usagef("%s draws one figure, or %s", cmd.CommandPath(), reproduce.All)
 	case len(args) == 1 && !slices.Contains(cmd.ValidArgs, args[0]):
-		return usagef("there is no figure %q, did you mean %q? There are %s", args[0], nearest.Name(args[0], cmd.ValidArgs), strings.Join(cmd.ValidArgs, ", "))
+		return usagef("there is no figure %q%s There are %s", args[0], nearest.DidYouMean(args[0], cmd.ValidArgs), strings.Join(cmd.ValidArgs, ", "))
 	}
 	return nil
 }
@@ -117,6 +129,9 @@ func listFigures(w io.Writer) error {
 	}
 	rows = append(rows, []string{reproduce.Table, "", fmt.Sprintf("the table of results, %d rows", len(reproduce.RowNames()))},
 		[]string{reproduce.All, "", "all figures"})
+	for _, s := range studies.All() {
+		rows = append(rows, []string{s.Name, "", s.Title})
+	}
 	return report.Table(w, []string{"figure", "in the paper", "what"}, rows)
 }
 
@@ -128,7 +143,7 @@ func (f *reproduceFlags) config(target string) (reproduce.Config, error) {
 	}
 	for _, name := range f.rows {
 		if names := reproduce.RowNames(); !slices.Contains(names, name) {
-			return c, usagef("--rows: there is no row %q, did you mean %q? There are %s", name, nearest.Name(name, names), strings.Join(names, ", "))
+			return c, usagef("--rows: there is no row %q%s There are %s", name, nearest.DidYouMean(name, names), strings.Join(names, ", "))
 		}
 	}
 	optimizers, err := loadAll(f.optimizers)

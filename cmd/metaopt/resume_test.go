@@ -28,7 +28,7 @@ import (
 var tiny = []string{"--batch", "4", "--dims", "2", "--steps", "10", "--unroll", "5", "--hidden", "4", "--valid-runs", "2", "--valid-every", "5",
 	"--runs", "1", "--tune-runs", "1", "--rules", "none", "--save-every", "1ns"}
 
-var times = regexp.MustCompile(`"seconds": ?[0-9.e+-]+,?`)
+var times = regexp.MustCompile(`"(gradient_|update_)?seconds": ?[0-9.e+-]+,?`)
 
 // timeless returns the text of a log or a result without its times.
 func timeless(text string) string { return times.ReplaceAllString(text, "") }

@@ -40,7 +40,7 @@ func newRoot(a *app) *cobra.Command {
 		},
 		Run: func(*cobra.Command, []string) { fmt.Fprint(a.stdout, guide) },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.CommandPath(), err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.AddCommand(newMetaTrain(a), newCompare(a), newSweep(a), newReproduce(a), newReport(a), newDashboard(a), newInspect(a), newVerify(a), newExport(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -10,7 +10,10 @@ import (
 	"syscall"
 	"unicode"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"learnedopt/internal/nearest"
 )
 
 // Exit codes.
@@ -153,10 +156,20 @@ func oneLine(err error) string {
 }
 
 // flagError returns the usage error for a flag that could not be parsed.
-func flagError(command string, err error) error {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+func flagError(cmd *cobra.Command, err error) error {
+	var (
+		invalid *pflag.InvalidValueError
+		unknown *pflag.NotExistError
+	)
+	switch {
+	case errors.As(err, &invalid):
 		err = fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		if hint := nearest.DidYouMean("--"+unknown.GetSpecifiedName(), names); hint != "." {
+			return usagef("%w%s See %s --help", err, hint, cmd.CommandPath())
+		}
 	}
-	return usagef("%w; see %s --help", err, command)
+	return usagef("%w; see %s --help", err, cmd.CommandPath())
 }

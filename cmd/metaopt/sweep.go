@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"learnedopt/sweep"
 	"learnedopt/sweep/results"
 	"learnedopt/tasks"
+	"learnedopt/versus"
 )
 
 // sweepFlags are the flags and arguments of metaopt sweep.
@@ -30,6 +32,8 @@ type sweepFlags struct {
 	seed        uint64
 	rules       []string
 	tune        string
+	tuneLearned bool
+	radius      float64 // of the KL guard, 0 for none
 	config, out string
 	json, quiet bool
 
@@ -52,6 +56,10 @@ FILE is a .mopt file or pretrained:NAME. steps is the horizon, data the task by 
 axes are
   ` + wrapped(sweep.AxisKeys(), 70, "  ") + `.
 Without --task the base task, which axes change, is the one that the files were meta-trained on.
+
+With --tune-learned each learned rule is there once more, as NAME` + versus.TunedSuffix + `, with a factor on
+its updates that is tuned like a learning rate. The table, the pictures time-* and the
+records have the time of a step on one core of this machine beside the steps.
 
 Every result is kept in the folder --out as soon as it is there. The same command continues
 where it was interrupted, and with another axis or optimizer computes what is new.
@@ -81,6 +89,8 @@ a table [axes]; flags win over it.`,
 	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
 	fs.Var(choiceFlag{&f.tune, sweep.Tunes()}, "tune", "tune the rules once on the base task, in each cell, or both: "+oneOf(sweep.Tunes()))
+	fs.BoolVar(&f.tuneLearned, "tune-learned", false, tuneLearnedHelp)
+	fs.Var(factorFlag{&f.radius, false}, "kl-guard", klGuardHelp)
 	fs.Var(countFlag{&f.tuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on; fewer over more than 500 steps")
 	fs.Var(countFlag{&f.grid, 1}, "grid", "learning rates tried for each decade from 1e-4 to 10; at most 3 over more than 1000 steps")
 	fs.Var(countFlag{&f.reach, 1}, "reach", "how many times the steps tuned Adam runs to reach the learned rule's loss")
@@ -122,7 +132,7 @@ func (f *sweepFlags) readConfig(cmd *cobra.Command, args []string) error {
 	for _, o := range tasks.OptionTable() {
 		keys = append(keys, o.Key)
 	}
-	keys = append(keys, "data-dir", "steps", "runs", "seed", "rules", "tune", "tune-runs", "grid", "reach", "out")
+	keys = append(keys, "data-dir", "steps", "runs", "seed", "rules", "tune", "tune-learned", "kl-guard", "tune-runs", "grid", "reach", "out")
 	file, err := sweep.ReadFile(f.config, keys)
 	if err != nil {
 		var wrong *sweep.ConfigError
@@ -179,17 +189,24 @@ func (f *sweepFlags) allAxes() ([]sweep.Axis, error) {
 }
 
 // base returns the task of the flags. If no flag sets a task, it returns the task on which all files agree, with the flags'
-// options.
-func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool) (tasks.Spec, error) {
+// options. If they agree on none, and an axis lists whole tasks, it is the first of these.
+func (f *sweepFlags) base(optimizers []*metaopt.Optimizer, taskSet bool, axes []sweep.Axis) (tasks.Spec, error) {
 	if taskSet || len(optimizers) == 0 {
 		return f.task.spec()
 	}
 	canonical, err := agreedTask(f.optimizers, optimizers)
 	if err != nil {
-		return tasks.Spec{}, err
+		i := slices.IndexFunc(axes, func(a sweep.Axis) bool { return a.Key == sweep.TaskAxis })
+		if i < 0 {
+			return tasks.Spec{}, err
+		}
+		canonical = axes[i].Values[0]
 	}
 	s, err := tasks.Parse(canonical)
-	return s.Overlay(f.task.options), err
+	if err != nil {
+		return s, err
+	}
+	return f.task.withData(s.Overlay(f.task.options))
 }
 
 // plan makes the plan of the sweep and checks everything before the long computation.
@@ -210,12 +227,14 @@ func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, error) {
 		return nil, err
 	}
 	c := sweep.Config{
-		DataDir: f.task.dataDir, Axes: axes, Steps: f.steps, Runs: f.runs, Seed: f.seed, Rules: rules,
+		Axes: axes, Steps: f.steps, Runs: f.runs, Seed: f.seed, Rules: rules,
 		Tune: f.tune, TuneRuns: f.tuneRuns, Grid: f.grid, Reach: f.reach,
+		TuneLearned: f.tuneLearned, KLGuard: f.radius, Times: true,
 	}
-	if c.Task, err = f.base(optimizers, taskSet); err != nil {
+	if c.Task, err = f.base(optimizers, taskSet, axes); err != nil {
 		return nil, err
 	}
+	c.DataDir = f.task.dataDir // which --data may have set
 	for i, name := range distinctNames(f.optimizers, optimizers, rules) {
 		c.Learned = append(c.Learned, sweep.Learned{Name: name, Source: f.optimizers[i], Optimizer: optimizers[i]})
 	}
@@ -226,6 +245,9 @@ func (f *sweepFlags) plan(taskSet bool) (*sweep.Plan, error) {
 func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 	plan, err := f.plan(taskSet)
 	if err != nil {
+		return err
+	}
+	if err := oneKind("sweep", f.out); err != nil {
 		return err
 	}
 	store, err := sweep.OpenStore(f.out)
@@ -272,7 +294,7 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 		Progress: func(cell int, done, total int64) {
 			where := fmt.Sprintf("cell %d/%d", cell+1, len(plan.Cells))
 			if m == nil {
-				m = a.meter(total, where).of("steps")
+				m = a.meter(total, where, 0).of("steps")
 			}
 			m.describe(where)
 			m.set(done)
@@ -298,21 +320,26 @@ func (f *sweepFlags) write(res *results.Results) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	curves := 0
+	curves := map[string]int{}
 	for _, p := range pictures {
 		for _, ext := range []string{".svg", ".png"} {
 			if err := p.Plot.Save(filepath.Join(f.out, p.Name+ext)); err != nil {
 				return nil, err
 			}
 		}
-		if strings.HasPrefix(p.Name, comparison.HeatPrefix) {
+		switch {
+		case strings.HasPrefix(p.Name, comparison.HeatPrefix):
 			written = append(written, p.Name+".svg and .png")
-		} else {
-			curves++
+		case strings.HasPrefix(p.Name, comparison.TimePrefix):
+			curves[comparison.TimePrefix]++
+		default:
+			curves[comparison.CurvesPrefix]++
 		}
 	}
-	if curves > 0 {
-		written = append(written, fmt.Sprintf("%d× %s*.svg and .png", curves, comparison.CurvesPrefix))
+	for _, prefix := range []string{comparison.CurvesPrefix, comparison.TimePrefix} {
+		if n := curves[prefix]; n > 0 {
+			written = append(written, fmt.Sprintf("%d× %s*.svg and .png", n, prefix))
+		}
 	}
 	return written, nil
 }

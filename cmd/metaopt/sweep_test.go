@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,12 +22,12 @@ func swept(out string, more ...string) []string {
 }
 
 // sweptFiles are the files of such a sweep.
-var sweptFiles = []string{"cells.jsonl", "sweep.json", "tuning.jsonl", "results.csv", "heatmap-quadratic.svg", "heatmap-quadratic.png", "curves-all.svg", "curves-all.png"}
+var sweptFiles = []string{"cells.jsonl", "sweep.json", "tuning.jsonl", "results.csv", "heatmap-quadratic.svg", "heatmap-quadratic.png", "curves-all.svg", "curves-all.png", "time-all.svg", "time-all.png"}
 
 func TestSweepFromEndToEnd(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "sweep")
 	a := succeed(t, swept(dir)...)
-	for _, want := range []string{"dims  steps", "best tuned", "speed-up", "4 cells, averages over 4 fresh instances", "quadratic: won ", " of 4 cells", "Worst cell: dims=",
+	for _, want := range []string{"dims  steps", "best tuned", "speed-up", "in time  ms a step  update", "4 cells, averages over 4 fresh instances", "In wall time that is ", "1× time-*.svg and .png", "quadratic: won ", " of 4 cells", "Worst cell: dims=",
 		"Tuned adam needs", "Written to " + dir} {
 		if !strings.Contains(a.stdout, want) {
 			t.Errorf("the table lacks %q:\n%s", want, a.stdout)
@@ -45,7 +46,7 @@ func TestSweepFromEndToEnd(t *testing.T) {
 		t.Errorf("%d records, want 4 cells of 3 rules", len(records))
 	}
 	for _, r := range records {
-		for _, key := range []string{"key", "version", "time", "task", "cell", "steps", "runs", "seed", "rule", "mean_losses", "final_losses", "diverged", "curve_steps", "curve", "curve_ci95", "seconds"} {
+		for _, key := range []string{"key", "version", "time", "task", "cell", "steps", "runs", "seed", "rule", "mean_losses", "final_losses", "diverged", "curve_steps", "curve", "curve_ci95", "seconds", "step_time"} {
 			if _, ok := r[key]; !ok {
 				t.Errorf("a record lacks %q: %v", key, r)
 			}
@@ -93,6 +94,53 @@ func TestSweepAgreesWithCompare(t *testing.T) {
 		if got := rule.(map[string]any)["mean_losses"].([]any)[2]; got != float64(cell.Records[i].MeanLosses[2]) {
 			t.Errorf("rule %d: mean loss %v on the third instance, compare's %v", i, cell.Records[i].MeanLosses[2], got)
 		}
+	}
+}
+
+// --tune-learned, also as a setting of a file, adds a learned rule with a tuned factor and its heat map. What the folder held stays.
+func TestSweepTunesLearnedRules(t *testing.T) {
+	dir := t.TempDir()
+	succeed(t, swept(dir)...)
+	before := readFile(t, filepath.Join(dir, results.CellsFile))
+	config := filepath.Join(dir, "tune.toml")
+	if err := os.WriteFile(config, []byte("tune-learned = true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a := succeed(t, swept(dir, "--config", config)...)
+	if after := readFile(t, filepath.Join(dir, results.CellsFile)); !strings.HasPrefix(after, before) || strings.Count(after, "\n") != 16 {
+		t.Error("the tuned rule did not just add records")
+	}
+	for _, want := range []string{"quadratic×tuned (tuned here): won ", "heatmap-quadratic-tuned.svg"} {
+		if !strings.Contains(a.stdout, want) {
+			t.Errorf("no %q in\n%s", want, a.stdout)
+		}
+	}
+	if svg := readFile(t, filepath.Join(dir, "time-all.svg")); !strings.Contains(svg, "quadratic×tuned") || !strings.Contains(svg, "wall time on one core (ms)") {
+		t.Error("the picture against time lacks the tuned rule or its axis")
+	}
+	b := succeed(t, swept(dir, "--tune-learned")...)
+	if !strings.Contains(b.stderr, "16 of 16") || b.stdout != a.stdout {
+		t.Errorf("the flag is another setting than the file's: %s", b.stderr)
+	}
+	fail(t, exitUsage, swept(dir, "--tune-learned=maybe"), "tune-learned")
+}
+
+// A folder without times, from before there were any, has the tables and pictures that it always had.
+func TestSweepWithoutTimes(t *testing.T) {
+	dir := t.TempDir()
+	succeed(t, swept(dir)...)
+	path := filepath.Join(dir, results.CellsFile)
+	stripped := regexp.MustCompile(`,"step_time":\{[^}]*\}`).ReplaceAllString(readFile(t, path), "")
+	if strings.Contains(stripped, "step_time") || strings.Count(stripped, "\n") != 12 {
+		t.Fatal("the times are still there")
+	}
+	if err := os.WriteFile(path, []byte(stripped), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(filepath.Join(dir, "time-all.svg"))
+	a := succeed(t, swept(dir)...)
+	if strings.Contains(a.stdout, "ms a step") || strings.Contains(a.stdout, "wall time") || exists(filepath.Join(dir, "time-all.svg")) || !strings.Contains(a.stderr, "12 of 12") {
+		t.Errorf("%s%s", a.stderr, a.stdout)
 	}
 }
 
@@ -158,6 +206,20 @@ func TestSweepErrors(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("mistakes left %v in the folder, error %v", entries, err)
+	}
+}
+
+// A folder holds results of one kind, or a report would show only one of them.
+func TestOneFolderHoldsOneKind(t *testing.T) {
+	path, dir := trained(t), t.TempDir()
+	run := filepath.Dir(path)
+	fail(t, exitFailure, []string{"sweep", path, "--axis", "dims=2", "--steps", "3", "--out", run}, "--out "+run, "meta-training", "choose another")
+	succeed(t, "sweep", path, "--axis", "dims=2", "--steps", "3", "--runs", "2", "--rules", "none", "--out", dir)
+	fail(t, exitFailure, []string{"meta-train", "--meta-steps", "2", "--out", dir}, "--out "+dir, "sweep", "choose another")
+	for _, file := range []string{optimizerFile, logFile} {
+		if exists(filepath.Join(dir, file)) {
+			t.Errorf("%s was written into the folder of a sweep", file)
+		}
 	}
 }
 
@@ -230,5 +292,16 @@ func TestSweepCompletesAxes(t *testing.T) {
 	}
 	if a := succeed(t, "__complete", "sweep", "x.mopt", "--tune", ""); !strings.Contains(a.stdout, "cell") {
 		t.Errorf("completion of --tune: %q", a.stdout)
+	}
+}
+
+// Files that were trained on different tasks are swept over whole tasks without --task.
+func TestSweepOverWholeTasks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	args := []string{"sweep", "pretrained:quadratic", "pretrained:quadratic-uniform", "--rules", "none", "--runs", "1", "--steps", "2", "--out", dir}
+	fail(t, 2, args, "choose a task with --task")
+	out := succeed(t, append(args, "--axis", "task=quadratic dims=2 batch=1,rosenbrock batch=2")...).stdout
+	if !strings.Contains(out, "rosenbrock") {
+		t.Errorf("no cell of the second task:\n%s", out)
 	}
 }

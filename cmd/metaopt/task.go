@@ -17,13 +17,17 @@ type taskFlags struct {
 	name    string
 	options tasks.Spec // the options that are set, without a task
 	dataDir string
+	data    string // the user's own data
 }
+
+// dataUsage is the help of the flag --data.
+const dataUsage = "data of the tasks images, table, regression and char-rnn: a folder of IDX files, a CSV file, or a text file"
 
 // add adds the flags to cmd; name is the default task.
 func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 	t.name = name
 	fs := cmd.Flags()
-	fs.Var(textFlag{&t.name, "NAME"}, "task", usage+": "+oneOf(tasks.Names()))
+	fs.Var(textFlag{&t.name, "NAME"}, "task", usage+": "+oneOf(tasks.Names())+"; or several classifiers joined by commas, of which each instance draws one")
 	complete(cmd, "task", tasks.Names()...)
 	for _, o := range tasks.OptionTable() {
 		fs.Var(optionFlag{&t.options, o}, o.Key, o.Usage())
@@ -31,6 +35,7 @@ func (t *taskFlags) add(cmd *cobra.Command, name, usage string) {
 			complete(cmd, o.Key, values...)
 		}
 	}
+	fs.Var(textFlag{&t.data, "FILE"}, "data", dataUsage)
 	fs.Var(textFlag{&t.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 }
 
@@ -65,7 +70,22 @@ func (f optionFlag) Type() string {
 // spec is the task that the flags name.
 func (t *taskFlags) spec() (tasks.Spec, error) {
 	s, err := t.options.WithTask(t.name)
-	return s, asUsage(err)
+	if err != nil {
+		return s, asUsage(err)
+	}
+	return t.withData(s)
+}
+
+// withData returns s on the data of the flag --data, if it is set, and sets the folder that holds them.
+func (t *taskFlags) withData(s tasks.Spec) (tasks.Spec, error) {
+	if t.data == "" {
+		return s, nil
+	}
+	s, dir, err := s.WithData(t.data)
+	if err == nil {
+		t.dataDir = dir
+	}
+	return s, taskError(err)
 }
 
 // family returns the task that the flags name.
@@ -87,7 +107,10 @@ func (t *taskFlags) familyOf(canonical string) (optimizer.Family, error) {
 	if s.String() != canonical {
 		return nil, usagef("the task %q is not the %q that this program knows", canonical, s)
 	}
-	return newFamily(s.Overlay(t.options), t.dataDir)
+	if s, err = t.withData(s.Overlay(t.options)); err != nil {
+		return nil, err
+	}
+	return newFamily(s, t.dataDir)
 }
 
 // newFamily is Spec.Family with errors that name flags. Missing or broken data are a failure. All other errors are mistakes
@@ -106,9 +129,12 @@ func taskError(err error) error {
 		format *tasks.FormatError
 		path   *fs.PathError
 		option *tasks.OptionError
+		table  *tasks.TableError
+		text   *tasks.TextError
+		other  *tasks.OtherDataError
 	)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || errors.As(err, &format) || errors.As(err, &path):
+	case errors.Is(err, fs.ErrNotExist) || errors.As(err, &format) || errors.As(err, &path) || errors.As(err, &table) || errors.As(err, &text) || errors.As(err, &other):
 		return err
 	case errors.As(err, &option):
 		return usagef("--%s does not apply to the task %s; its options are --%s", option.Option, option.Task, strings.Join(option.Options, ", --"))

@@ -4,16 +4,24 @@ import (
 	"context"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
 
-// screen calls use with a pseudo-terminal, and returns the text written to it.
+// screen calls use with a pseudo-terminal of 120 columns, and returns the text written to it.
 func screen(t *testing.T, use func(terminal *os.File)) string {
+	t.Helper()
+	return screenOf(t, 120, use)
+}
+
+// screenOf is screen with another number of columns.
+func screenOf(t *testing.T, columns uint16, use func(terminal *os.File)) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -32,7 +40,7 @@ func screen(t *testing.T, use func(terminal *os.File)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 120}); err != nil {
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
 		t.Fatal(err)
 	}
 	text := make(chan string)
@@ -134,6 +142,55 @@ func TestMeterOnATerminal(t *testing.T) {
 	writer.Close()
 	if data, _ := io.ReadAll(reader); len(data) > 0 {
 		t.Errorf("in a pipe: %q", data)
+	}
+}
+
+// A bar stays on its line, however narrow the terminal is.
+func TestBarsFitTheTerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	control := regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+	for _, columns := range []uint16{30, 50, 80, 120} {
+		for name, use := range map[string]func(a *app) *meter{
+			"count": func(a *app) *meter {
+				return a.count(123456, "meta-training, valid loss 0.1234, 4.25 meta-steps/s").of("meta-steps")
+			},
+			"plain": func(a *app) *meter {
+				return a.meter(99999, "units=20 batch=128 activation=sigmoid weight-init=he steps=1000: tuning adam", 0).of("steps")
+			},
+			"clock": func(a *app) *meter {
+				return a.clock(10*time.Minute, "meta-training, valid loss 0.1234, 4.25 meta-steps/s")
+			},
+			"bytes": func(a *app) *meter { return a.bytes(170498071, "cifar10: cifar-10-binary.tar.gz") },
+		} {
+			shown := screenOf(t, columns, func(terminal *os.File) {
+				m := use(&app{stderr: terminal})
+				m.set(m.max / 3)
+				time.Sleep(250 * time.Millisecond) // one tick
+				m.close()
+			})
+			widest := 0
+			for line := range strings.SplitSeq(control.ReplaceAllString(shown, ""), "\r") {
+				widest = max(widest, utf8.RuneCountInString(strings.TrimRight(line, " ")))
+			}
+			if widest >= int(columns) || columns >= 80 && widest < 60 || !strings.Contains(shown, "% |") {
+				t.Errorf("%s: a line of %d characters on %d columns: %q", name, widest, columns, shown)
+			}
+		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	for want, c := range map[string]struct {
+		text, end string
+		columns   int
+	}{
+		"working, 1s left": {"working", ", 1s left", 16}, "working…, 1s left": {"working long", ", 1s left", 17}, "working l…": {"working long", ", 1s left", 10},
+		"working long": {"working long", ", 1s left", 14}, // the text keeps eight letters, or the end goes
+		"…":            {"working", "", 1}, "": {"working", ", 1s left", 0}, "ab, 1s left": {"ab", ", 1s left", 11},
+	} {
+		if got := fit(c.text, c.end, c.columns); got != want {
+			t.Errorf("%q and %q in %d columns: %q, want %q", c.text, c.end, c.columns, got, want)
+		}
 	}
 }
 

@@ -49,12 +49,18 @@ func (f *trainFlags) run(cmd *cobra.Command, a *app) error {
 	if err != nil {
 		return err
 	}
+	if f.recipe.dataDir != "" {
+		f.dataDir = f.recipe.dataDir
+	}
 	for _, folder := range []*string{&f.dataDir, &f.TensorBoard} { // a run may be resumed from another working folder
 		if *folder != "" {
 			if *folder, err = filepath.Abs(*folder); err != nil {
 				return err
 			}
 		}
+	}
+	if err := oneKind("meta-train", f.out); err != nil {
+		return err
 	}
 	local := recipe.Local{DataDir: f.dataDir}
 	if local.Init, err = loadInit(r.Init); err != nil {
@@ -110,7 +116,7 @@ func (t *training) OnEvent(event runfolder.Event) {
 		t.note("seed %d: %v", e.Seed, e.Err)
 	case runfolder.Choosing:
 		t.note("choosing among %d networks on %d instances", e.Networks, e.Runs)
-		t.meter = t.app.meter(int64(e.Networks*e.Runs), "choosing").of("runs")
+		t.meter = t.app.meter(int64(e.Networks*e.Runs), "choosing", 0).of("runs")
 	case runfolder.ChoosingRun:
 		t.meter.progress(e.Done, e.Total)
 	case runfolder.ChoosingEnded:
@@ -205,7 +211,7 @@ func (t *training) compare(ctx context.Context, o *metaopt.Optimizer) error {
 	}
 	res, err := versus.Config{
 		Family: t.Config().Valid, Steps: o.Provenance.Steps, Runs: t.Settings().Runs, TuneRuns: t.Settings().TuneRuns, Seed: t.Record().Seed,
-		Learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, Rules: t.rules,
+		Learned: []compare.Contender{{Name: name, Kind: compare.Learned, Rule: o.Network}}, Rules: t.rules, Times: true,
 	}.Run(ctx, &comparing{app: t.app})
 	if err != nil {
 		return err

@@ -11,17 +11,23 @@ import (
 	"learnedopt/recipe"
 )
 
+// severalTasks are the flags of a training on three tasks, some of them reparametrized, one with matrices, that validates on two others, with
+// everything that a network can see and combine.
+var severalTasks = []string{"--also", "digits units=3 image-size=2 batch=2 | quadratic dims=4 batch=2", "--valid-task", "quadratic dims=5 batch=4 | rosenbrock batch=4",
+	"--tensor-scaling", "0.5", "--inputs", "momenta", "--readout", "mix", "--context", "shape+norms+feedback+time", "--fan-in", "--orthogonal", "--hide-length", "0.5"}
+
 // Every kind of training can be verified: the recipe in its file trains the same file.
 func TestVerify(t *testing.T) {
 	first, later := trained(t), filepath.Join(t.TempDir(), "run")
 	succeed(t, "meta-train", "--init", first, "--inputs", "logsign+clock", "--anneal", "5", "--meta-steps", "6", "--valid-every", "3", "--valid-runs", "2", "--steps", "10", "--unroll", "5", "--rules", "none", "--runs", "2", "--out", later)
 	for name, path := range map[string]string{
-		"backprop":     first,
-		"from a file":  filepath.Join(later, optimizerFile),
-		"seeds":        trained(t, "--seeds", "2"),
-		"pes, a name":  trained(t, "--estimator", "pes", "--name", "it's PES"),
-		"rollback":     trained(t, "--on-non-finite", "rollback"),
-		"random sizes": trained(t, "--random-steps", "--random-scaling", "1", "--meta-batch", "2"),
+		"backprop":      first,
+		"from a file":   filepath.Join(later, optimizerFile),
+		"seeds":         trained(t, "--seeds", "2"),
+		"pes, a name":   trained(t, "--estimator", "pes", "--name", "it's PES"),
+		"rollback":      trained(t, "--on-non-finite", "rollback"),
+		"several tasks": trained(t, severalTasks...),
+		"random sizes":  trained(t, "--random-steps", "--random-scaling", "1", "--meta-batch", "2"),
 	} {
 		if a := succeed(t, "verify", path); !strings.HasPrefix(a.stdout, "equal: ") {
 			t.Errorf("%s: verify says %q", name, a.stdout)

@@ -1,16 +1,25 @@
 // A run: its comparison, its training, its diagnostics.
 
+// rateText is a rule's learning rate, or the factor on a learned rule's updates.
+const rateText = (r) => (finite(r.multiplier) ? "× " + short(r.multiplier) : short(r.learning_rate));
+
+// stepTime is the time of a step in milliseconds, and updateShare the update's part of it; null if they are not known.
+const stepTime = (r) => (finite(r.gradient_seconds) && finite(r.update_seconds) ? 1000 * (r.gradient_seconds + r.update_seconds) : null);
+const updateShare = (r) => (stepTime(r) > 0 ? (1000 * r.update_seconds) / stepTime(r) : null);
+
 // ruleRows are the rows of a table of rules.
 function ruleRows(rules) {
   const text = (s) => s || "–";
   return rules.map((r) => [
     {value: r.name, show: r.learned ? el("strong", {}, r.name) : r.name},
     r.learned ? "learned" : "hand-designed",
-    {value: r.learning_rate, show: short(r.learning_rate)},
+    {value: r.learning_rate, show: rateText(r)},
     r.mean_loss,
     {value: r.mean_loss_ci95[1], show: finite(r.mean_loss_ci95[1]) ? `${digits(r.mean_loss_ci95[0])}–${digits(r.mean_loss_ci95[1])}` : "–"},
     r.final_loss,
     {value: r.diverged, show: text(`${r.diverged}/${r.runs}`)},
+    {value: stepTime(r), show: finite(stepTime(r)) ? short(stepTime(r)) : "–"},
+    {value: updateShare(r), show: finite(updateShare(r)) ? Math.round(100 * updateShare(r)) + " %" : "–"},
     {value: r.valid_loss, show: digits(r.valid_loss)},
     {value: r.test_accuracy, show: finite(r.test_accuracy) ? (100 * r.test_accuracy).toFixed(2) + " %" : "–"},
   ]);
@@ -19,6 +28,7 @@ function ruleRows(rules) {
 const ruleColumns = [
   {name: "rule"}, {name: "kind"}, {name: "learning rate", numeric: true}, {name: "mean loss", numeric: true, title: "over all steps, start included"},
   {name: "95 % interval", numeric: true}, {name: "final loss", numeric: true, title: "over the last five steps"}, {name: "diverged", numeric: true},
+  {name: "ms a step", numeric: true, title: "gradient and update, on one core of the machine that measured it"}, {name: "update", numeric: true, title: "the update's part of a step"},
   {name: "valid loss", numeric: true}, {name: "test accuracy", numeric: true},
 ];
 
@@ -27,7 +37,7 @@ function ruleTable(caption) {
   const box = el("div");
   let table, shape;
   return {el: box, update(rules) {
-    const optional = {4: (r) => r.mean_loss_ci95[1], 7: (r) => r.valid_loss, 8: (r) => r.test_accuracy};
+    const optional = {4: (r) => r.mean_loss_ci95[1], 7: stepTime, 8: updateShare, 9: (r) => r.valid_loss, 10: (r) => r.test_accuracy};
     const keep = ruleColumns.map((c, i) => !optional[i] || rules.some((r) => finite(optional[i](r))));
     if (String(keep) !== shape) {
       shape = String(keep);
@@ -43,6 +53,28 @@ function curveSeries(rules, styleOf) {
     name: r.name, style: styleOf(r.name, r.learned), x: r.curve.steps, y: r.curve.mean, lo: r.curve.lo, hi: r.curve.hi,
   }));
 }
+
+// timeSeries are the curves against wall time in milliseconds. At each of some 200 times every rule has the loss of the last step
+// that it has done, up to the end of its run, so that the legend can show them side by side.
+function timeSeries(rules, styleOf) {
+  const timed = rules.filter((r) => r.curve && stepTime(r) > 0);
+  if (!timed.length) return [];
+  const end = (r) => stepTime(r) * r.curve.steps[r.curve.steps.length - 1];
+  const first = Math.min(...timed.map(stepTime)), last = Math.max(...timed.map(end)), count = 200;
+  const at = Array.from({length: count + 1}, (_, k) => first * (last / first) ** (k / count)).concat(timed.map(end)).sort((a, b) => a - b);
+  return timed.map((r) => {
+    const x = at.filter((t) => t <= end(r)), c = r.curve;
+    let k = 0;
+    const done = x.map((t) => {
+      while (k + 1 < c.steps.length && c.steps[k + 1] * stepTime(r) <= t * (1 + 1e-9)) k++;
+      return k;
+    });
+    const pick = (values) => values && done.map((i) => values[i]);
+    return {name: r.name, style: styleOf(r.name, r.learned), x, y: pick(c.mean), lo: pick(c.lo), hi: pick(c.hi)};
+  });
+}
+
+const timeChart = (title) => newChart({title, x: "ms", y: "loss", logY: true, logX: true});
 
 // diagnosticCharts are the charts of numbers that validations carry: which paths each one shows.
 const diagnosticCharts = [
@@ -88,12 +120,13 @@ function diagnosticSeries(validations, pattern, styleOf) {
 function newRun() {
   const styleOf = ruleStyles(), trainingStyle = ruleStyles();
   const curves = newChart({title: "Learning curves on fresh instances, with 95 % intervals", x: "step", y: "loss", logY: true, hint: true});
+  const times = timeChart("Learning curves against wall time on one core");
   const rules = ruleTable("Rules on the same fresh instances");
   const losses = newChart({title: "Losses of episodes and validations", x: "meta-step", y: "loss", logY: true});
   const norms = newChart({title: "Meta-gradient norm, mean of an episode", x: "meta-step", y: "norm", logY: true});
   const diagnostics = diagnosticCharts.map(([title, y, logY, pattern]) => ({pattern, styleOf: ruleStyles(), chart: newChart({title, x: "meta-step", y, logY})}));
   const about = el("p", {class: "about"});
-  const results = el("section", {}, el("h3", {}, "Comparison"), about, curves.el, rules.el);
+  const results = el("section", {}, el("h3", {}, "Comparison"), about, curves.el, times.el, rules.el);
   const numbers = el("details", {}, el("summary", {}, "All diagnostics of the last validation"));
   const why = el("section", {}, el("h3", {}, "Diagnostics"), el("div", {class: "grid"}, diagnostics.map((d) => d.chart.el)), numbers);
   const training = el("section", {}, el("h3", {}, "Meta-training"), el("div", {class: "grid"}, losses.el, norms.el));
@@ -104,6 +137,7 @@ function newRun() {
     if (c) {
       fill(about, `${c.task}: ${c.steps} steps, averages over ${c.runs} fresh instances of seed ${c.seed}. Mean loss: over all steps, start included. Final loss: over the last five.`);
       curves.update(curveSeries(c.rules, styleOf));
+      times.update(timeSeries(c.rules, styleOf));
       rules.update(c.rules);
     }
     const many = run.trainings.length > 1;

@@ -61,6 +61,9 @@ function tick(v) {
   return String(Number(v.toPrecision(6)));
 }
 
+// place prints a value of the x axis: a step in full, a time with six digits.
+const place = (x) => (Number.isInteger(x) ? String(x) : tick(x));
+
 // describe is the text of a chart for those who do not see it.
 function describe(title, xLabel, yLabel, series) {
   const parts = series.map((s) => {
@@ -68,7 +71,7 @@ function describe(title, xLabel, yLabel, series) {
     s.y.forEach((v, i) => {
       if (finite(v)) last = i;
     });
-    return last < 0 ? s.name + " has no finite value" : `${s.name} ends at ${digits(s.y[last])} (${xLabel} ${s.x[last]})`;
+    return last < 0 ? s.name + " has no finite value" : `${s.name} ends at ${digits(s.y[last])} (${xLabel} ${place(s.x[last])})`;
   });
   return `Line chart: ${title}. ${yLabel} over ${xLabel}. ${parts.join("; ")}. The table below has the values; the arrow keys move through them.`;
 }
@@ -79,5 +82,5 @@ function sampleRows(series, count) {
   const every = Math.max(1, Math.ceil(xs.length / count));
   const kept = xs.filter((_, i) => i % every === 0 || i === xs.length - 1);
   const maps = series.map((s) => new Map(s.x.map((x, i) => [x, s.y[i]])));
-  return kept.map((x) => [{value: x, show: String(x)}, ...maps.map((m) => (finite(m.get(x)) ? m.get(x) : null))]);
+  return kept.map((x) => [{value: x, show: place(x)}, ...maps.map((m) => (finite(m.get(x)) ? m.get(x) : null))]);
 }

@@ -5,8 +5,9 @@ function newSweep() {
   let sweep = null;
   const heading = el("h4", {"aria-live": "polite"});
   const curves = newChart({title: "Learning curves of the cell, with 95 % intervals", x: "step", y: "loss", logY: true, hint: true});
+  const times = timeChart("Learning curves of the cell against wall time on one core");
   const rules = ruleTable("Rules in the cell");
-  const detail = el("div", {class: "detail"}, heading, curves.el, rules.el);
+  const detail = el("div", {class: "detail"}, heading, curves.el, times.el, rules.el);
   detail.hidden = true;
   const heat = newHeatMap(show);
   let table, shape;
@@ -16,6 +17,7 @@ function newSweep() {
     detail.hidden = false;
     fill(heading, `Cell: ${cell.name}; ${cell.steps} steps, seed ${cell.seed}`);
     curves.update(curveSeries(cell.rules, styleOf));
+    times.update(timeSeries(cell.rules, styleOf));
     rules.update(cell.rules);
   }
 
@@ -31,7 +33,7 @@ function newSweep() {
           return {value: v !== "" && finite(Number(v)) ? Number(v) : v, show: v || "–"};
         }),
         {value: r.name, show: r.learned ? el("strong", {}, r.name) : r.name},
-        {value: r.learning_rate, show: short(r.learning_rate) + (r.tuned ? ` (tuned: ${r.tuned})` : "")},
+        {value: r.learning_rate, show: rateText(r) + (r.tuned ? ` (tuned: ${r.tuned})` : "")},
         r.mean_loss, r.final_loss, {value: r.diverged, show: `${r.diverged}/${r.runs}`},
         worst ? {value: worst.ratio, show: [badge(worst.verdict), ` ${short(worst.ratio)} × ${worst.baseline}`]} : {value: null, show: "–"},
       ];

@@ -38,8 +38,8 @@ const otherColours = [["#009e73", "#2fd0a2"], ["#3a9bd1", "#8fd0f5"], ["#b5558b"
 const learnedDashes = [[], [14, 3], [14, 3, 3, 3], [5, 2]];
 const otherDashes = [[7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [14, 4], [1, 3]];
 
-// handDesigned are the rules that have the same colours on every page.
-const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad"];
+// handDesigned are the rules that have the same colours on every page; see report/style.go.
+const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region"];
 
 // ruleStyles gives rules their colours and dashes: hand-designed ones that are known by their names, others by their place among their
 // kind, so that a rule that comes later changes no other.

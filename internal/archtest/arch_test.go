@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages with few dependencies on other modules. A program that only
 // loads an optimizer gets no other internal packages.
-var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"}
+var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"}
 
 // rules has an entry for every package of the module, except for packages
 // below internal/ that the other packages of the module cannot import.
@@ -53,54 +53,87 @@ var rules = map[string]rule{
 	"lstm": {
 		own: append([]string{"optimizer"}, light...),
 	},
-	"baselines": {
+	// Rules with second-order information, for problems that offer it.
+	"curvature": {
 		own: append([]string{"optimizer"}, light...),
 	},
+	// Whoever gets the hand-designed rules gets those with curvature, under one list of names.
+	"baselines": {
+		own: append([]string{"optimizer", "curvature"}, light...),
+	},
 	"tasks": {
-		own: []string{"optimizer", "internal/"},
+		own: []string{"optimizer", "qp", "implicit", "lagrange", "sudoku", "denoising", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "go4.org/unsafe/assume-no-moving-gc",
 			"gonum.org/v1/gonum", "golang.org/x/image"},
+	},
+	// Quadratic programs and implicit differentiation know nothing of optimizers, and gonum only.
+	"qp": {
+		own:    []string{"internal/fan"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	"implicit": {
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	// Puzzles, and a quadratic program that learns their rules.
+	"sudoku": {
+		own:    []string{"qp", "optimizer", "internal/fan"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	// Total variation, and a quadratic program that learns to denoise.
+	"denoising": {
+		own:    []string{"qp", "optimizer", "internal/fan"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	// The method of multipliers around any rule.
+	"lagrange": {
+		own:    []string{"optimizer"},
+		others: []string{"gonum.org/v1/gonum"},
 	},
 	// Downloads only on demand: tasks itself opens no connection.
 	"tasks/fetch": {},
 	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable"},
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"},
 	},
 	// Comparing rules does not need the code that trains them.
 	"compare": {
-		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	// Tuning hand-designed rules, then comparing with them.
 	"versus": {
-		own: append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+		own: append([]string{"compare", "rules", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
 	},
 	"metatrain": {
-		own:    append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+		own:    append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"metatrain/adjoint": {
-		own: append([]string{"metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"},
 			light...),
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	// A training as a value: neither flags nor terminals.
 	"recipe": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	// Run folders: neither flags nor printing.
 	"runfolder": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "versus", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "versus", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	// Figures and table of a paper: what to run, the store of answers, drawing; neither flags nor printing.
 	"reproduce": {
-		own: []string{"versus", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "recipe",
+		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
 			"checkpoints", "checkpoints/l2l", "internal/"},
 	},
+	// Experiments with optimization problems as layers; neither flags nor printing.
+	"studies": {
+		own:    []string{"qp", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "report", "internal/"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	"bench": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"checkpoints": {
 		own:    []string{"internal/durable"},
@@ -119,7 +152,7 @@ var rules = map[string]rule{
 	},
 	// Tables and pictures of comparisons and sweeps: what report is not to know.
 	"report/comparison": {
-		own: append([]string{"report", "sweep/results", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"report", "sweep/results", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"},
 			light...),
 	},
 	"tensorboard": {
@@ -127,16 +160,16 @@ var rules = map[string]rule{
 	},
 	// Pages are made from files, which are read by the types that wrote them.
 	"htmlreport": {
-		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"},
 			light...),
 	},
 	// The records of a sweep, for programs that read them without the sweep's tasks.
 	"sweep/results": {
-		own: append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "checkpoints", "checkpoints/l2l"}, light...),
+		own: append([]string{"compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
 	},
 	// Sweeps compute and compare; they draw nothing.
 	"sweep": {
-		own:    []string{"sweep/results", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"sweep/results", "versus", "rules", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
 	// Only gonum, which its user has anyway.
@@ -145,11 +178,15 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"adapters/gonum/examples/testfunctions": {
-		own:    []string{"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// Programs of many kinds, as their users would write them.
+	"examples/programs": {
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "lstm", "baselines", "tasks", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
@@ -161,12 +198,12 @@ var rules = map[string]rule{
 	},
 	"adapters/gomlx/internal/cputime": {},
 	"adapters/gomlx/internal/classifier": {
-		own:    []string{"adapters/gomlx/internal/cputime", "optimizer", "tasks", "internal/"},
+		own:    []string{"adapters/gomlx/internal/cputime", "optimizer", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
 	"adapters/gomlx/example": {
 		own: []string{"adapters/gomlx", "adapters/gomlx/internal/cputime", "adapters/gomlx/internal/classifier",
-			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
 	// Only Gorgonia, which its user has anyway.
@@ -174,23 +211,30 @@ var rules = map[string]rule{
 		own:    []string{"optimizer", "internal/saved"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
+	// Layers that are optimization problems: no optimizer comes with them.
+	"adapters/gorgonia/layers": {
+		own:    []string{"qp", "implicit", "internal/fan"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+	},
 	"adapters/gorgonia/examples/internal/compare": {
-		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/mlp": {
 		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
-			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/convnet": {
 		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
-			"optimizer", "lstm", "baselines", "tasks", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},
-	// Derivatives of classifiers that Gorgonia's graphs do not provide.
-	"internal/gemm/mlp": {own: []string{"internal/gemm", "internal/simd"}},
+	// Derivatives of networks that Gorgonia's graphs do not provide.
+	"internal/gemm/mlp":  {own: []string{"internal/gemm", "internal/simd"}},
+	"internal/gemm/conv": {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
+	"internal/gemm/rnn":  {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/layers": {
 		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},

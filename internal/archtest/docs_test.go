@@ -45,7 +45,7 @@ func files(t *testing.T, ext string, f func(path, content string)) {
 
 // sketches are pages whose blocks may be incomplete, with an ellipsis or half a line: each has a
 // tested example beside it.
-var sketches = []string{"README.md", "docs/using.md", "docs/guard.md", "docs/adapters/"}
+var sketches = []string{"README.md", "docs/using.md", "docs/guard.md", "docs/layers.md", "docs/adapters/"}
 
 // Go code in the documentation compiles and runs: every block of a page consists of consecutive lines of
 // one Go file, except for the indentation.

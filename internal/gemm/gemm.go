@@ -79,7 +79,29 @@ const (
 	packedStride = 512
 )
 
-var scratch = sync.Pool{New: func() any { return new([depth * 32]float32) }}
+// A Scratch is memory for one product at a time.
+type Scratch [depth * 32]float32
+
+// spare holds memory that Mul has used. A sync.Pool would be emptied by the garbage collector, and at random by the race
+// detector: a step that allocates nothing would now and then allocate.
+var spare = make(chan *Scratch, 64)
+
+// borrow returns memory for one product, lent until it is given to back.
+func borrow() *Scratch {
+	select {
+	case s := <-spare:
+		return s
+	default:
+		return new(Scratch)
+	}
+}
+
+func back(s *Scratch) {
+	select {
+	case spare <- s:
+	default:
+	}
+}
 
 // Mul computes
 //
@@ -89,6 +111,20 @@ var scratch = sync.Pool{New: func() any { return new([depth * 32]float32) }}
 // panics if sizes do not agree or an operand is shorter than its shape
 // says. C must not overlap A or B.
 func (k *Kernel) Mul(c, a, b Matrix, acc bool) {
+	if !packs(c, b) {
+		k.MulIn(nil, c, a, b, acc)
+		return
+	}
+	memory := borrow()
+	defer back(memory)
+	k.MulIn(memory, c, a, b, acc)
+}
+
+// packs says whether Mul copies the panels of b.
+func packs(c, b Matrix) bool { return b.ColStride != 1 || b.RowStride >= packedStride && c.Rows > 8 }
+
+// MulIn is Mul with the caller's scratch memory. Mul borrows its own, and allocates it where none is spare.
+func (k *Kernel) MulIn(memory *Scratch, c, a, b Matrix, acc bool) {
 	if a.Rows != c.Rows || b.Cols != c.Cols || a.Cols != b.Rows || !a.Fits() || !b.Fits() || !c.Fits() || c.ColStride != 1 && c.Cols > 1 {
 		panic(errShape)
 	}
@@ -105,12 +141,7 @@ func (k *Kernel) Mul(c, a, b Matrix, acc bool) {
 	}
 	blocks := (a.Cols + depth - 1) / depth
 	size := (a.Cols + blocks - 1) / blocks
-	pack := b.ColStride != 1 || b.RowStride >= packedStride && c.Rows > 8
-	var packed *[depth * 32]float32
-	if pack {
-		packed = scratch.Get().(*[depth * 32]float32)
-		defer scratch.Put(packed)
-	}
+	pack := packs(c, b)
 	for j := 0; j < c.Cols; j += k.width {
 		n := min(k.width, c.Cols-j)
 		for block := range blocks {
@@ -118,8 +149,8 @@ func (k *Kernel) Mul(c, a, b Matrix, acc bool) {
 			q := min(p+size, a.Cols)
 			rows, br := b.Data[p*b.RowStride+j*b.ColStride:], b.RowStride
 			if pack {
-				copyPanel(packed[:(q-p)*n], rows, n, b.RowStride, b.ColStride)
-				rows, br = packed[:], n
+				copyPanel(memory[:(q-p)*n], rows, n, b.RowStride, b.ColStride)
+				rows, br = memory[:], n
 			}
 			k.panel(c.Data[j:], a.Data[p*a.ColStride:], rows, c.RowStride, a.RowStride, a.ColStride, br, c.Rows, n, q-p, acc || block > 0)
 		}

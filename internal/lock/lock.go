@@ -10,12 +10,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/gofrs/flock"
 )
 
 // FileName is the name of the lock's file in a folder.
 const FileName = "lock"
+
+// heldExtension ends the name of the lock's file on a file system without locks.
+const heldExtension = ".held"
 
 // A Holder is a process that holds, or held, a folder.
 type Holder struct {
@@ -27,19 +31,27 @@ type Holder struct {
 type HeldError struct {
 	Folder string
 	Holder
+	// File, if set, is the lock file on a file system without locks. It outlives a process that is killed, and then somebody must
+	// remove it.
+	File string
 }
 
 // Error implements error.
 func (e *HeldError) Error() string {
-	if e.Holder == (Holder{}) {
-		return "another process is writing to " + e.Folder
+	text := "another process is writing to " + e.Folder
+	if e.Holder != (Holder{}) {
+		text = fmt.Sprintf("process %d on %s is writing to %s", e.PID, e.Host, e.Folder)
 	}
-	return fmt.Sprintf("process %d on %s is writing to %s", e.PID, e.Host, e.Folder)
+	if e.File != "" {
+		text += fmt.Sprintf(", or was killed there: the file system has no locks; if it is gone, remove %s", e.File)
+	}
+	return text
 }
 
 // A Lock is a folder that this process holds.
 type Lock struct {
-	f     *flock.Flock
+	f     *flock.Flock // nil on a file system without locks, where the file itself is the lock
+	path  string
 	stale *Holder
 }
 
@@ -47,8 +59,11 @@ type Lock struct {
 func Take(folder string) (*Lock, error) {
 	path := filepath.Join(folder, FileName)
 	for {
-		l := &Lock{f: flock.New(path)}
-		ok, err := l.f.TryLock()
+		l := &Lock{f: flock.New(path), path: path}
+		ok, err := tryLock(l.f)
+		if unsupported(err) {
+			return take(folder, path)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("locking %s: %w", folder, err)
 		}
@@ -71,15 +86,60 @@ func Take(folder string) (*Lock, error) {
 	}
 }
 
+// tryLock is a variable for tests: few machines have a file system without locks.
+var tryLock = (*flock.Flock).TryLock
+
+// unsupported reports whether a file system has no locks, as some network file systems.
+func unsupported(err error) bool {
+	for _, e := range []error{syscall.ENOLCK, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.ENOTSUP} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// take takes the folder by the existence of a file beside the lock file at path: only one process can make it.
+func take(folder, path string) (*Lock, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // the attempt to lock it has made it
+		return nil, fmt.Errorf("locking %s: %w", folder, err)
+	}
+	path += heldExtension
+	l := &Lock{path: path}
+	// The file appears with its content: a temporary file is linked to its name, which fails if the name is taken.
+	own, err := os.CreateTemp(folder, FileName+"-*")
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", folder, err)
+	}
+	defer os.Remove(own.Name())
+	if err := errors.Join(own.Close(), l.sign(own.Name())); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", folder, err)
+	}
+	switch err := os.Link(own.Name(), path); {
+	case errors.Is(err, fs.ErrExist):
+		held := &HeldError{Folder: folder, File: path}
+		if h := read(path); h != nil {
+			held.Holder = *h
+		}
+		return nil, held
+	case err != nil:
+		return nil, fmt.Errorf("locking %s: the file system has neither locks nor hard links: %w; choose a folder on another one", folder, err)
+	}
+	return l, nil
+}
+
 // Stale returns the process that held the folder before and was killed; nil if the last process
 // released the folder.
 func (l *Lock) Stale() *Holder { return l.stale }
 
 // Release releases the folder and removes the lock file.
 func (l *Lock) Release() error {
-	err := os.Remove(l.f.Path()) // before unlocking: a process that takes the lock then sees that the file was replaced
+	err := os.Remove(l.path) // before unlocking: a process that takes the lock then sees that the file was replaced
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		err = nil // Windows does not remove open files
+	}
+	if l.f == nil {
+		return err
 	}
 	return errors.Join(err, l.f.Unlock())
 }

@@ -5,10 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 func TestAFolderIsHeldOnce(t *testing.T) {
@@ -38,6 +42,56 @@ func TestAFolderIsHeldOnce(t *testing.T) {
 	}
 	if _, err := Take(filepath.Join(dir, "none")); err == nil || errors.As(err, &held) {
 		t.Errorf("no such folder: %v", err)
+	}
+}
+
+// Without locks in the file system the lock file itself is the lock. Of many who try at once one gets it, and who is refused learns
+// what to do if the holder was killed.
+func TestAFileSystemWithoutLocks(t *testing.T) {
+	defer func(old func(*flock.Flock) (bool, error)) { tryLock = old }(tryLock)
+	tryLock = func(f *flock.Flock) (bool, error) {
+		file, err := os.OpenFile(f.Path(), os.O_CREATE|os.O_RDWR, 0o600) // as flock does before it is refused
+		if err != nil {
+			return false, err
+		}
+		file.Close()
+		return false, &os.PathError{Op: "flock", Path: f.Path(), Err: syscall.ENOLCK}
+	}
+	for range 20 {
+		dir := t.TempDir()
+		var (
+			wg    sync.WaitGroup
+			taken atomic.Int32
+			locks = make(chan *Lock, 8)
+		)
+		for range 8 {
+			wg.Go(func() {
+				l, err := Take(dir)
+				var held *HeldError
+				switch {
+				case err == nil:
+					taken.Add(1)
+					locks <- l
+				case !errors.As(err, &held) || held.File != filepath.Join(dir, "lock.held") || !strings.Contains(err.Error(), "remove "+held.File):
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if taken.Load() != 1 {
+			t.Fatalf("%d hold the folder", taken.Load())
+		}
+		if err := (<-locks).Release(); err != nil {
+			t.Fatal(err)
+		}
+		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+			t.Errorf("left over: %v", entries)
+		}
+		l, err := Take(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Release()
 	}
 }
 

@@ -176,5 +176,34 @@ func TestSubnormals(t *testing.T) {
 			t.Errorf("%s: RNNProp's average is %g, want %g", k.Path, m[0], want)
 		}
 		after("RNNProp")
+		averages, n, corr := make([]float32, Moments*Lanes), make([]float32, (Directions+1)*Lanes), []float32{1, 1, 1, 1, 1}
+		k.Momenta(out, n, small, averages, averages, corr, 1)
+		if got := averages[0] != 0; got != (want != 0) {
+			t.Errorf("%s: Momenta's average is %g", k.Path, averages[0])
+		}
+		after("Momenta")
+		dg := make([]float32, Lanes)
+		clear(n)
+		k.MomentaAdjoint(dg, small, nil, n, one, one, append([]float32(nil), small...), corr, 1)
+		if got := dg[0] != 0; got != (want != 0) {
+			t.Errorf("%s: MomentaAdjoint gives %g", k.Path, dg[0])
+		}
+		after("MomentaAdjoint")
+		k.Mix(out, append([]float32(nil), small...), one)
+		if got := out[0] != 0; got != (want != 0) {
+			t.Errorf("%s: Mix gives %g", k.Path, out[0])
+		}
+		after("Mix")
+		k.MixAdjoint(out, nil, small, one, one, one)
+		if out[0] != want {
+			t.Errorf("%s: MixAdjoint gives %g, want %g", k.Path, out[0], want)
+		}
+		after("MixAdjoint")
+		var sums [SumRows]float64
+		k.Sums(&sums, small, one, one, nil)
+		if w := float64(want) * Lanes; math.Abs(sums[3]-w) > 1e-43 {
+			t.Errorf("%s: Sums gives %g, want %g", k.Path, sums[3], w)
+		}
+		after("Sums")
 	}
 }

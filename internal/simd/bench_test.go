@@ -113,6 +113,39 @@ func BenchmarkInputs(b *testing.B) {
 	})
 }
 
+func BenchmarkMomenta(b *testing.B) {
+	x, n, g, m, corr := ramp(MomentaRows*Lanes), ramp((Directions+1)*Lanes), ramp(Lanes), ramp(Moments*Lanes), ramp(Moments)
+	for i := range m {
+		m[i] *= m[i]
+	}
+	for i := range corr {
+		corr[i] = 1
+	}
+	y, z, dz, dn, dg, dm := ramp(Lanes), ramp((Mixed+1)*Lanes), ramp((Mixed+1)*Lanes), ramp(Directions*Lanes), ramp(Lanes), ramp(Moments*Lanes)
+	var sum [SumRows]float64
+	for _, c := range []struct {
+		name string
+		run  func(k *Kernels[float32])
+	}{
+		{"Momenta", func(k *Kernels[float32]) { k.Momenta(x, n, g, m, m, corr, 1) }},
+		{"MomentaAdjoint", func(k *Kernels[float32]) { k.MomentaAdjoint(dg, x, dn, n, g, m, dm, corr, 1) }},
+		{"Mix", func(k *Kernels[float32]) {
+			clear(z[Mixed*Lanes:]) // E of E of E … would overflow
+			k.Mix(y, z, n)
+		}},
+		{"MixAdjoint", func(k *Kernels[float32]) { k.MixAdjoint(dz, dn, g, y, z, n) }},
+		{"Sums", func(k *Kernels[float32]) { k.Sums(&sum, g, y, x, m) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+				for b.Loop() {
+					c.run(k)
+				}
+			})
+		})
+	}
+}
+
 func BenchmarkPeak(b *testing.B) {
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprint(workers), func(b *testing.B) {

@@ -8,6 +8,10 @@ const (
 	errOuter  = "simd: Outer: slice too short or negative size"
 	errDrain  = "simd: Drain: slice too short"
 	errInputs = "simd: LogAndSign, RNNProp: slice too short"
+
+	errMomenta = "simd: Momenta, MomentaAdjoint: slice too short"
+	errMix     = "simd: Mix, MixAdjoint: slice too short"
+	errSums    = "simd: Sums: slice too short"
 )
 
 func checkMatMul[T Float](c, a, x, bias []T, lda, m, k int) {
@@ -44,5 +48,38 @@ func checkInputs[T Float](x []T, rows ...[]T) {
 	}
 	if short {
 		panic(errInputs)
+	}
+}
+
+func checkMomenta[T Float](x, n, grad, old, now, corr []T) {
+	if len(x) < MomentaRows*Lanes || len(n) < (Directions+1)*Lanes || len(grad) < Lanes || len(old) < Moments*Lanes ||
+		len(now) < Moments*Lanes || len(corr) < Moments {
+		panic(errMomenta)
+	}
+}
+
+func checkMomentaAdjoint[T Float](dg, dx, dn, n, grad, now, dm, corr []T) {
+	if len(dg) < Lanes || dn != nil && len(dn) < Directions*Lanes {
+		panic(errMomenta)
+	}
+	checkMomenta(dx, n, grad, now, dm, corr)
+}
+
+func checkMix[T Float](y, z, n []T) {
+	if len(y) < Lanes || len(z) < (Mixed+1)*Lanes || len(n) < Directions*Lanes {
+		panic(errMix)
+	}
+}
+
+func checkMixAdjoint[T Float](dz, dn, dy, y, z, n []T) {
+	if len(dz) < (Mixed+1)*Lanes || len(dy) < Lanes || dn != nil && len(dn) < Directions*Lanes {
+		panic(errMix)
+	}
+	checkMix(y, z, n)
+}
+
+func checkSums[T Float](grad, theta, u, m []T) {
+	if len(grad) < Lanes || len(theta) < Lanes || len(u) < Lanes || m != nil && len(m) < 2*Lanes {
+		panic(errSums)
 	}
 }

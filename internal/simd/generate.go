@@ -10,4 +10,5 @@ package simd
 //go:generate go -C _gen run ./cell -pkg simd -out ../cell_amd64.s -stubs ../cell_amd64.go
 //go:generate go -C _gen run ./outer -pkg simd -out ../outer_amd64.s -stubs ../outer_amd64.go
 //go:generate go -C _gen run ./inputs -pkg simd -out ../inputs_amd64.s -stubs ../inputs_amd64.go
+//go:generate go -C _gen run ./momenta -pkg simd -out ../momenta_amd64.s -stubs ../momenta_amd64.go
 //go:generate go -C _gen run ./peak -pkg simd -out ../peak_amd64.s -stubs ../peak_amd64.go

@@ -85,6 +85,46 @@ type Kernels[T Float] struct {
 	// m may be mPrev, and v vPrev.
 	RNNProp func(x, grad, mPrev, vPrev, m, v []T, keep, take, correction, epsilon T)
 
+	// Momenta updates the averages of a block's gradients and writes what the network makes of them. old and now hold
+	// Moments rows, the averages before and after; they may be the same. corr are the factors that make the averages
+	// unbiased, and inv is 1/√V, where V is the mean of v over the tensor. With g clipped to ±MaxGradient, m_0, m_1, m_2
+	// the averages of g, and v', v the averages of g², each times its factor:
+	//
+	//	now[k] = β_k·old[k] + (1-β_k)·g     k = 0, 1, 2, and with g² for k = 3, 4
+	//	n[0…5] = g/√v, m_0/√v, m_1/√v, m_2/√v, m_0/√v', m_0·inv
+	//	n[6]   = s, which is -1 if m_0 < 0, else 1
+	//	x[0…4] = s·n[0…4]
+	//	x[5]   = 1 - 2/(1 + √v·inv)
+	//
+	// 1e-15 is added to each root that divides. Momenta, its adjoint, Mix and its adjoint give the same bits on every path,
+	// unless they meet a subnormal number. Averages of g² may be one if gradients are below 4e-18; directions then differ by
+	// up to 1/200 between paths.
+	Momenta func(x, n, grad, old, now, corr []T, inv T)
+
+	// MomentaAdjoint adds the adjoint of the gradients to dg. dx is the adjoint of the features x and dn the adjoint of the
+	// directions n; a nil dn means 0. n is what Momenta wrote, and now are the averages after the step. dm holds the adjoint
+	// of now, and is overwritten with the adjoint of old. s, corr and inv count as constants, and the clipping as the
+	// identity.
+	MomentaAdjoint func(dg, dx, dn, n, grad, now, dm, corr []T, inv T)
+
+	// Mix mixes directions, n as Momenta writes it. z has the weights and, in row Mixed, a size, which is overwritten with E:
+	//
+	//	E = (z[5] + √(z[5]² + 1))²
+	//	y = E·(z[0]·n[0] + z[1]·n[1] + z[2]·n[2] + z[3]·n[4] + z[4]·n[5])
+	Mix func(y, z, n []T)
+
+	// MixAdjoint writes the adjoint of z into dz, given the adjoint dy of y, and what Mix wrote. If dn is not nil, it also
+	// writes the adjoint of the directions into dn.
+	MixAdjoint func(dz, dn, dy, y, z, n []T)
+
+	// Sums writes sums over the lanes of a block, which it computes in float64:
+	//
+	//	Σ g²,  Σ θ²,  Σ u²,  Σ g·u,  Σ m[0]²,  Σ m[1]²,     g clipped to ±MaxGradient
+	//
+	// m has two rows; a nil m means 0. Products of float32 are exact in float64, and the order of addition is the same on
+	// every path. So the sums of normal numbers have the same bits on every path, and are exact to 6·2⁻⁵³ of Σ |terms|.
+	Sums func(sum *[SumRows]float64, grad, theta, u, m []T)
+
 	// chains runs n rounds of sixteen independent multiply-adds of vectors of
 	// the given width, for Peak.
 	chains func(n int)

@@ -44,6 +44,26 @@ func native() []*Kernels[float32] {
 				checkInputs(x, grad, mPrev, vPrev, m, v)
 				rnnPropAVX512(first(x), first(grad), first(mPrev), first(vPrev), first(m), first(v), keep, take, correction, epsilon)
 			},
+			Momenta: func(x, n, grad, old, now, corr []float32, inv float32) {
+				checkMomenta(x, n, grad, old, now, corr)
+				momentaAVX512(first(x), first(n), first(grad), first(old), first(now), first(corr), inv)
+			},
+			MomentaAdjoint: func(dg, dx, dn, n, grad, now, dm, corr []float32, inv float32) {
+				checkMomentaAdjoint(dg, dx, dn, n, grad, now, dm, corr)
+				momentaAdjointAVX512(first(dg), first(dx), first(dn), first(n), first(grad), first(now), first(dm), first(corr), inv)
+			},
+			Mix: func(y, z, n []float32) {
+				checkMix(y, z, n)
+				mixAVX512(first(y), first(z), first(n))
+			},
+			MixAdjoint: func(dz, dn, dy, y, z, n []float32) {
+				checkMixAdjoint(dz, dn, dy, y, z, n)
+				mixAdjointAVX512(first(dz), first(dn), first(dy), first(y), first(z), first(n))
+			},
+			Sums: func(sum *[SumRows]float64, grad, theta, u, m []float32) {
+				checkSums(grad, theta, u, m)
+				sumsAVX512(&sum[0], first(grad), first(theta), first(u), first(m))
+			},
 			chains: fmaChainsAVX512,
 			width:  16,
 		})
@@ -81,6 +101,26 @@ func native() []*Kernels[float32] {
 			RNNProp: func(x, grad, mPrev, vPrev, m, v []float32, keep, take, correction, epsilon float32) {
 				checkInputs(x, grad, mPrev, vPrev, m, v)
 				rnnPropAVX2(first(x), first(grad), first(mPrev), first(vPrev), first(m), first(v), keep, take, correction, epsilon)
+			},
+			Momenta: func(x, n, grad, old, now, corr []float32, inv float32) {
+				checkMomenta(x, n, grad, old, now, corr)
+				momentaAVX2(first(x), first(n), first(grad), first(old), first(now), first(corr), inv)
+			},
+			MomentaAdjoint: func(dg, dx, dn, n, grad, now, dm, corr []float32, inv float32) {
+				checkMomentaAdjoint(dg, dx, dn, n, grad, now, dm, corr)
+				momentaAdjointAVX2(first(dg), first(dx), first(dn), first(n), first(grad), first(now), first(dm), first(corr), inv)
+			},
+			Mix: func(y, z, n []float32) {
+				checkMix(y, z, n)
+				mixAVX2(first(y), first(z), first(n))
+			},
+			MixAdjoint: func(dz, dn, dy, y, z, n []float32) {
+				checkMixAdjoint(dz, dn, dy, y, z, n)
+				mixAdjointAVX2(first(dz), first(dn), first(dy), first(y), first(z), first(n))
+			},
+			Sums: func(sum *[SumRows]float64, grad, theta, u, m []float32) {
+				checkSums(grad, theta, u, m)
+				sumsAVX2(&sum[0], first(grad), first(theta), first(u), first(m))
 			},
 			chains: fmaChainsAVX2,
 			width:  8,

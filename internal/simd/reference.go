@@ -12,6 +12,12 @@ func Reference[T Float]() *Kernels[T] {
 		Drain:       drain[T],
 		LogAndSign:  logAndSign[T],
 		RNNProp:     rnnProp[T],
+
+		Momenta:        momenta[T],
+		MomentaAdjoint: momentaAdjoint[T],
+		Mix:            mix[T],
+		MixAdjoint:     mixAdjoint[T],
+		Sums:           sums[T],
 	}
 }
 

@@ -126,7 +126,7 @@ func (s setting) reference(t *testing.T, m adjoint.Mask) []float64 {
 			}
 		}
 		if m.FirstOrder {
-			back.Unroll(dphi, states[0], grads, w)
+			back.Unroll(dphi, states[0], grads, nil, w)
 			continue
 		}
 		mu, lambda, v, hv := ref.NewState(n), make([]float64, n), make([]float64, n), make([]float64, n)
@@ -134,7 +134,7 @@ func (s setting) reference(t *testing.T, m adjoint.Mask) []float64 {
 			for j, g := range grads[i] {
 				lambda[j] += weight(i)*g + hv[j]
 			}
-			back.Step(dphi, states[i-1], grads[i-1], lambda, mu, v)
+			back.Step(dphi, states[i-1], grads[i-1], nil, lambda, mu, v)
 			hessianVector(first+i-1, hv, thetas[i-1], v)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 var metrics = []struct {
 	metric optimizer.Metric
 	name   string
-}{{optimizer.Hessian, "Hessian"}, {optimizer.Fisher, "Fisher"}}
+}{{optimizer.Hessian, "Hessian"}, {optimizer.Fisher, "Fisher"}, {optimizer.SampledFisher, "sampled Fisher"}, {optimizer.EmpiricalFisher, "empirical Fisher"}}
 
 // curvature checks the contract of optimizer.Curvature for every metric that p offers.
 func curvature(p optimizer.Problem) error {
@@ -39,7 +39,11 @@ func curvature(p optimizer.Problem) error {
 	if c.Metrics()&optimizer.Hessian != 0 {
 		errs = append(errs, hessian(p, c))
 	}
-	if all := optimizer.Hessian | optimizer.Fisher; c.Metrics()&^all != 0 {
+	all := optimizer.Metric(0)
+	for _, m := range metrics {
+		all |= m.metric
+	}
+	if c.Metrics()&^all != 0 {
 		errs = append(errs, fmt.Errorf("metrics %b have the unknown bits %b", c.Metrics(), c.Metrics()&^all))
 	}
 	return errors.Join(errs...)
@@ -112,7 +116,7 @@ func hessian(p optimizer.Problem, c optimizer.Curvature) error {
 	return nil
 }
 
-// symmetric checks that ⟨u, Mv⟩ = ⟨Mu, v⟩ and, for Fisher, that ⟨v, Mv⟩ ≥ 0, up to float32's rounding.
+// symmetric checks that ⟨u, Mv⟩ = ⟨Mu, v⟩ and, for every kind of Fisher, that ⟨v, Mv⟩ ≥ 0, up to float32's rounding.
 func symmetric(p optimizer.Problem, c optimizer.Curvature, metric optimizer.Metric) error {
 	x := normal(rand.New(rand.NewPCG(5, 5)), p.Dim(), 5)
 	theta, u, v, mu, mv := x[0], x[1], x[2], x[3], x[4]
@@ -125,7 +129,7 @@ func symmetric(p optimizer.Problem, c optimizer.Curvature, metric optimizer.Metr
 	if size := math.Sqrt(dot(u, u) * dot(mv, mv)); !(math.Abs(a-b) <= 1e-5*size) {
 		return fmt.Errorf("⟨u, Mv⟩ = %g, ⟨Mu, v⟩ = %g", a, b)
 	}
-	if metric != optimizer.Fisher {
+	if metric == optimizer.Hessian {
 		return nil
 	}
 	for _, s := range []struct{ m, of []float32 }{{mu, u}, {mv, v}} {

@@ -60,7 +60,7 @@ func (p *flawed) Seek(t int) { p.step = t }
 
 func (p *flawed) Metrics() optimizer.Metric {
 	if p.flaw == "another metric" {
-		return optimizer.Hessian | optimizer.Fisher | 4
+		return optimizer.Hessian | optimizer.Fisher | 1<<4
 	}
 	return optimizer.Hessian | optimizer.Fisher
 }

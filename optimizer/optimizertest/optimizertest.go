@@ -54,7 +54,7 @@ var checks = []check{
 //   - a state that implements encoding.BinaryMarshaler and
 //     encoding.BinaryUnmarshaler resumes bit for bit and refuses damaged data.
 //
-// All updates are at θ = (1, …, 1) with loss 1.
+// All updates are at θ = (1, …, 1) with loss 1, in a run of 200 steps.
 //
 // Callers must not run it in parallel with other tests: it counts
 // allocations and sets GOMAXPROCS.
@@ -67,7 +67,48 @@ func Conform(t *testing.T, rule optimizer.Rule) {
 // coordinates.
 func ConformInOrder(t *testing.T, rule optimizer.Rule) {
 	t.Helper()
-	conform(t, rule, slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.name == "permutation" }))
+	conform(t, rule, without("permutation"))
+}
+
+// ConformTensors is Conform for rules whose updates depend on the tensors of the layout. It leaves out the checks that
+// permutations and layouts change nothing. All other checks run twice: on one vector, and on tensors of all kinds.
+func ConformTensors(t *testing.T, rule optimizer.Rule) {
+	t.Helper()
+	t.Run("vector", func(t *testing.T) { conform(t, rule, without("permutation", "layout")) })
+	t.Run("tensors", func(t *testing.T) { conform(t, onTensors{rule}, without("permutation", "layout")) })
+}
+
+// without returns the checks that have none of the given names.
+func without(names ...string) []check {
+	return slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return slices.Contains(names, c.name) })
+}
+
+// onTensors starts a rule on the same tensors whatever the layout is: matrices of several shapes, a convolution, and
+// vectors before, between and after them, as far as there are coordinates for them.
+type onTensors struct{ optimizer.Rule }
+
+func (r onTensors) Start(layout optimizer.Layout) optimizer.State {
+	left := layout.Len()
+	var tensors []optimizer.Tensor
+	for _, t := range []optimizer.Tensor{
+		{Shape: []int{1}},
+		{Shape: []int{2, 3}, Kind: optimizer.Matrix, OutputAxis: 1},
+		{Shape: []int{3}, Kind: optimizer.Bias},
+		{Shape: []int{3, 2, 3}, Kind: optimizer.Convolution},
+		{Shape: []int{6, 9}, Kind: optimizer.Matrix},
+		{Shape: []int{0, 4}, Kind: optimizer.Matrix},
+		{Shape: []int{2, 2}, Kind: optimizer.Matrix},
+	} {
+		if t.Len() <= left {
+			tensors, left = append(tensors, t), left-t.Len()
+		}
+	}
+	tensors = append(tensors, optimizer.Tensor{Shape: []int{left}})
+	own, err := optimizer.NewLayout(tensors...)
+	if err != nil {
+		own = layout // without coordinates
+	}
+	return r.Rule.Start(own)
 }
 
 func conform(t *testing.T, rule optimizer.Rule, checks []check) {
@@ -117,6 +158,9 @@ func continued(state optimizer.State, grads [][]float32) [][]float32 {
 	return us
 }
 
+// length is the number of steps of a run, as updates and Descends tell it.
+const length = 200
+
 // start returns a fresh state on one vector of n coordinates.
 func start(rule optimizer.Rule, n int) optimizer.State { return rule.Start(optimizer.Flat(n)) }
 
@@ -126,7 +170,7 @@ func update(state optimizer.State, dst, grad []float32) {
 }
 
 func updateAt(state optimizer.State, dst, grad, theta []float32) {
-	if _, err := state.Update(dst, optimizer.Point{Grad: grad, Theta: theta, Loss: 1}); err != nil {
+	if _, err := state.Update(dst, optimizer.Point{Grad: grad, Theta: theta, Loss: 1, Total: length}); err != nil {
 		panic(fmt.Sprintf("optimizertest: an update at a finite point: %v", err))
 	}
 }
@@ -173,7 +217,7 @@ func Descends(t *testing.T, rule optimizer.Rule) {
 }
 
 func descends(rule optimizer.Rule) error {
-	const n, steps = 10, 200
+	const n, steps = 10, length
 	rng := stream.New(1606, "optimizertest/quadratic", 0)
 	curvature, target, theta := make([]float64, n), make([]float64, n), make([]float32, n)
 	for i := range n {

@@ -99,6 +99,47 @@ func TestConform(t *testing.T) {
 	})
 }
 
+// ConformTensors passes a rule that reads the layout, and its checks find faults that show only on some tensors.
+func TestConformTensors(t *testing.T) {
+	ConformTensors(t, tensorwise{})
+	nan := float32(math.NaN())
+	for _, kind := range []optimizer.Kind{optimizer.Vector, optimizer.Bias, optimizer.Matrix, optimizer.Convolution} {
+		if err := finite(onTensors{spoiled{kind, nan}}); err == nil {
+			t.Errorf("a rule that is NaN on every %v: the check found no fault", kind)
+		}
+		if err := finite(spoiled{kind, nan}); (err == nil) != (kind != optimizer.Vector) {
+			t.Errorf("a rule that is NaN on every %v, on one vector: %v", kind, err)
+		}
+	}
+	for _, c := range without("permutation", "layout") {
+		if c.name == "permutation" || c.name == "layout" {
+			t.Errorf("the check %s is not left out", c.name)
+		}
+	}
+	if n := len(without("permutation", "layout")); n != len(checks)-2 {
+		t.Errorf("%d of %d checks", n, len(checks))
+	}
+}
+
+// spoiled has one value as its update on all tensors of a kind, and is 0 on others.
+type spoiled struct {
+	kind  optimizer.Kind
+	value float32
+}
+
+func (spoiled) Needs() optimizer.Needs { return optimizer.Needs{} }
+
+func (r spoiled) Start(layout optimizer.Layout) optimizer.State {
+	return stateFunc{layout.Len(), func(dst, _ []float32) {
+		clear(dst)
+		for _, t := range layout.Tensors() {
+			for i := t.From; t.Kind == r.kind && i < t.From+t.Len(); i++ {
+				dst[i] = r.value
+			}
+		}
+	}}
+}
+
 // Every check fails on a rule with the fault that it looks for.
 func TestChecksFindFaults(t *testing.T) {
 	var (
@@ -217,6 +258,9 @@ type tensorwise struct{}
 func (tensorwise) Needs() optimizer.Needs { return optimizer.Needs{} }
 
 func (tensorwise) Start(layout optimizer.Layout) optimizer.State {
+	if layout.Len() == 0 {
+		panic("optimizertest: n")
+	}
 	return stateFunc{layout.Len(), func(dst, grad []float32) {
 		for _, t := range layout.Tensors() {
 			for i := t.From; i < t.From+t.Len(); i++ {

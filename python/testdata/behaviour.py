@@ -1,6 +1,8 @@
 """What LearnedOptimizer does beside computing updates. Prints "ok"; an assertion that fails says which.
 
-    behaviour.py FOLDER-OF-TORCH_OPTIMIZER FILE.mopt OTHER.mopt NOT-AN-OPTIMIZER.mopt
+    behaviour.py FOLDER-OF-TORCH_OPTIMIZER FILE.mopt OTHER.mopt NOT-AN-OPTIMIZER.mopt EYES.mopt LATER.mopt
+
+EYES.mopt is a network with eyes; LATER.mopt has something in its configuration that the module does not know.
 """
 import copy
 import io
@@ -13,7 +15,7 @@ import torch
 from torch_optimizer import LearnedOptimizer
 
 torch.set_num_threads(1)
-path, other, wrong = sys.argv[2:]
+path, other, wrong, eyes, later = sys.argv[2:]
 
 
 def raises(kind, text, f):
@@ -118,6 +120,53 @@ for group in saved["param_groups"]:  # of a version that did not say
 same.load_state_dict(saved)
 
 raises(ValueError, "holds a 'other'", lambda: LearnedOptimizer([p], wrong))
+raises(ValueError, "sense 'smell' in its config", lambda: LearnedOptimizer([p], later))
+
+# A network with eyes sees parameters, layout and length; what it saw is part of its state.
+
+
+def pair():
+    w, b = torch.ones(2, 3, requires_grad=True), torch.zeros(2, requires_grad=True)
+    return w, b
+
+
+def run(optimizer, steps, w, b):
+    for k in range(steps):
+        w.grad, b.grad = torch.cos(w.detach() + 5 * k + torch.arange(3)), torch.sin(b.detach() - k)
+        optimizer.step()
+
+
+w, b = pair()
+optimizer = LearnedOptimizer([w, b], eyes, total=12)
+run(optimizer, 5, w, b)
+w2, b2 = (p.detach().clone().requires_grad_() for p in (w, b))
+stored = LearnedOptimizer([w2, b2], eyes, total=12)
+stored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+twin = pickle.loads(pickle.dumps(optimizer))
+assert twin.total == 12
+copies = [(stored, w2, b2), (twin, *twin.param_groups[0]["params"])]
+run(optimizer, 3, w, b)
+for o, v, c in copies:
+    run(o, 3, v, c)
+    assert torch.equal(v, w) and torch.equal(c, b)
+for name, change in {
+    "length": lambda o: setattr(o, "total", None),
+    "layout": lambda o: o.param_groups[0]["layout"][0].update(output_axis=1),
+    "kind": lambda o: o.param_groups[0]["layout"][1].update(kind="vector"),
+}.items():
+    v, c = pair()
+    o = LearnedOptimizer([v, c], eyes, total=12)
+    change(o)
+    run(o, 8, v, c)
+    assert not torch.allclose(v, w, rtol=1e-4), f"another {name} changes nothing"
+described = LearnedOptimizer(pair(), eyes)
+described.param_groups[0]["layout"][1]["kind"] = "vector"
+raises(ValueError, "describe it as in the saved run", lambda: described.load_state_dict(optimizer.state_dict()))
+v, c = pair()  # a bias that has no gradient yet
+o = LearnedOptimizer([v, c], eyes)
+v.grad = torch.ones(2, 3)
+o.step()
+assert c not in o.state and torch.equal(c, torch.zeros(2)) and not torch.equal(v, torch.ones(2, 3))
 raises(TypeError, "float16", lambda: LearnedOptimizer([torch.ones(3, dtype=torch.float16, requires_grad=True)], path))
 sparse = parameter()
 sparse.grad = torch.sparse_coo_tensor([[0]], [1.0], (3,))

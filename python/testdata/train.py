@@ -41,9 +41,11 @@ class MLP(torch.nn.Module):
 
 def start(activation):
     model = MLP(activation)
-    # Two groups: the same as one for a coordinatewise rule.
     weights = list(model.weights)
-    return model, LearnedOptimizer([{"params": weights[:2]}, {"params": weights[2:]}], path)
+    optimizer = LearnedOptimizer([{"params": weights[:2]}, {"params": weights[2:]}], path, total=len(batches) - 1)  # two groups: the same as one
+    for group in optimizer.param_groups:
+        group["layout"][0]["output_axis"] = 1  # this model multiplies by its matrices from the right
+    return model, optimizer
 
 
 def train(model, optimizer, first):

@@ -2,9 +2,10 @@
 
     updates.py FOLDER-OF-TORCH_OPTIMIZER CORPUS
 
-{dtype: {name: updates, steps x coordinates}}. The coordinates are spread over three parameters.
+{dtype, or "dtype turned": {name: updates, steps x coordinates}}.
 """
 import json
+import math
 import os
 import sys
 
@@ -17,26 +18,41 @@ torch.set_num_threads(1)
 corpus = sys.argv[2]
 with open(os.path.join(corpus, "updates.json")) as f:
     oracle = json.load(f)
-gradients = oracle["gradients"]
+layout, total = oracle["layout"], oracle["total"]
 
 
-def updates(path, dtype):
-    n = len(gradients[0])
-    sizes = [(1, 5), (n - 6,), ()]
-    params = [torch.zeros(s, dtype=dtype, requires_grad=True) for s in sizes]
-    optimizer = LearnedOptimizer(params, path)
+def tensors(row, dtype):
+    parts = torch.tensor(row).split([math.prod(t["shape"]) for t in layout])  # float32 first: JSON has few digits
+    return [x.to(dtype).view(t["shape"]) for x, t in zip(parts, layout)]
+
+
+def updates(path, dtype, turned):
+    """All updates. With turned, outputs are along axis 0, as in PyTorch's layers, and the optimizer guesses the layout."""
+    turn = lambda xs: [x.transpose(0, t["output_axis"]).contiguous() if turned else x for x, t in zip(xs, layout)]
+    params = [x.requires_grad_() for x in turn(tensors([0.0] * 21, dtype))]
+    optimizer = LearnedOptimizer(params, path, total=total)
+    if turned:
+        optimizer.param_groups[0]["layout"][2]["kind"] = "vector"  # the guess is a bias
+        assert [t["kind"] for t in optimizer.param_groups[0]["layout"]] == [t["kind"] for t in layout]
+    else:
+        optimizer.param_groups[0]["layout"] = layout
+    made, update = [], optimizer.update
+    optimizer.update = lambda *args: made.append(update(*args)) or made[-1]
     rows = []
-    for g in gradients:
-        parts = torch.tensor(g).to(dtype).split([5, n - 6, 1])  # float32 first: JSON has few digits
-        for p, part in zip(params, parts):
-            p.grad = part.clone().view(p.shape)
-            p.data.zero_()
+    for gradient, theta in zip(oracle["gradients"], oracle["parameters"]):
+        thetas = turn(tensors(theta, dtype))
+        for p, g, x in zip(params, turn(tensors(gradient, dtype)), thetas):
+            p.grad = g
+            p.data.copy_(x)
+        made.clear()
         optimizer.step()
-        rows.append([float(x) for p in params for x in p.detach().reshape(-1)])
+        us = [u.view_as(p) for u, p in zip(made, params)]
+        assert all(torch.equal(p, x + u) for p, x, u in zip(params, thetas, us))
+        rows.append([float(x) for u in turn(us) for x in u.reshape(-1)])
     return rows
 
 
 print(json.dumps({
-    str(dtype): {name: updates(os.path.join(corpus, name + ".mopt"), dtype) for name in oracle["updates"]}
-    for dtype in (torch.float32, torch.float64)
+    f"{dtype}{' turned' if turned else ''}": {name: updates(os.path.join(corpus, name + ".mopt"), dtype, turned) for name in oracle["updates"]}
+    for dtype in (torch.float32, torch.float64) for turned in (False, True)
 }))

@@ -118,3 +118,92 @@ func TestRatioText(t *testing.T) {
 		}
 	}
 }
+
+// timedSweepResults is a sweep over two cells: a learned rule and adam, timed in the first cell, and in the second adam alone. Adam needs
+// half of the steps and an eighth of the time.
+func timedSweepResults() *results.Results {
+	m := &results.Manifest{Axes: []results.Axis{{Key: "units", Values: []string{"5", "10"}}}, Runs: 2, Tune: results.TuneCell, Rules: []results.Rule{
+		{Name: "mine", Kind: compare.Learned}, {Name: "mine×tuned (tuned here)", Kind: compare.Learned, Tuned: results.TuneCell},
+		{Name: "adam (tuned here)", Kind: compare.Baseline, Baseline: "adam", Tuned: results.TuneCell},
+	}}
+	records := map[string]results.Record{}
+	for i, units := range m.Axes[0].Values {
+		c := results.Cell{Values: map[string]string{"units": units}, Task: "task", Steps: 4}
+		for k, rule := range m.Rules {
+			key := units + rule.Name
+			c.Keys = append(c.Keys, key)
+			r := results.Record{Key: key, Steps: 4, Runs: 2, Rule: rule, MeanLosses: []compare.Number{1, 2}, FinalLosses: []compare.Number{1, 1},
+				CurveSteps: []int{0, 2, 4}, Curve: []compare.Number{9, 3, 1}, CurveCI95: [2][]compare.Number{{8, 2, 1}, {10, 4, 2}}}
+			switch {
+			case k == 2:
+				r.Reach, r.ReachEvery, r.StepTime = []compare.Number{9, 3, 1, 1, 1}, 1, &compare.StepTime{Gradient: 0.002, Update: 0.0005}
+			case i == 0:
+				r.StepTime = &compare.StepTime{Gradient: 0.002, Update: 0.008}
+			}
+			records[key] = r
+		}
+		m.Cells = append(m.Cells, c)
+	}
+	return m.Results(records)
+}
+
+// The table of a sweep has the time of a step where it is known, and the speed-up in time beside the speed-up in steps.
+func TestSweepTableSaysWhatTimeTells(t *testing.T) {
+	var b strings.Builder
+	if err := WriteSweep(&b, timedSweepResults()); err != nil {
+		t.Fatal(err)
+	}
+	text := spaces(b.String())
+	for _, want := range []string{
+		"verdict speed-up in time ms a step update\n", "\n 5 mine 1.5000 adam 1.5000 1.00 1.00–1.00 open 0.50× 0.12× 10 80%\n", "\n 5 mine×tuned 1.5000 adam", "\n 10 mine 1.5000 adam 1.5000 1.00 1.00–1.00 open 0.50× – – –\n",
+		"In time: the same in wall time. " + timeNote, "needs 0.50× as many steps to reach its final loss: the median of 2 cells. In wall time that is 0.12× the time.\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	// Hand-designed rules alone have their times, too.
+	res := timedSweepResults()
+	for i := range res.Cells {
+		res.Cells[i].Duels, res.Cells[i].Records = nil, res.Cells[i].Records[2:]
+	}
+	b.Reset()
+	if err := WriteSweep(&b, res); err != nil || !strings.Contains(spaces(b.String()), "adam 1.5000 – – – – – – – 2.5 20%") {
+		t.Errorf("error %v:\n%s", err, b.String())
+	}
+}
+
+// Beside the curves by step there are the curves by time, with a gap for rules that were not timed in a cell.
+func TestSweepIsDrawnAgainstTime(t *testing.T) {
+	pictures := func(res *results.Results) map[string]string {
+		all, err := DrawSweep(res)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, p := range all {
+			found[p.Name] = svg(t, p.Plot)
+		}
+		return found
+	}
+	all := pictures(timedSweepResults())
+	for _, name := range []string{"heatmap-mine", "heatmap-mine-tuned", "curves-all", "time-all"} {
+		if all[name] == "" {
+			t.Errorf("no picture %s in %d", name, len(all))
+		}
+	}
+	for want, there := range map[string]bool{"wall time on one core (ms)": true, "mine×tuned": true, ">20<": true, ">0<": false, "NaN": false} {
+		if strings.Contains(all["time-all"], want) != there {
+			t.Errorf("%q is in the picture against time: %v", want, !there)
+		}
+	}
+	res := timedSweepResults()
+	for i := range res.Cells {
+		for k := range res.Cells[i].Records {
+			res.Cells[i].Records[k].StepTime = nil
+		}
+	}
+	if all = pictures(res); all["time-all"] != "" || all["curves-all"] == "" {
+		t.Error("a picture against time without times, or none by step")
+	}
+}

@@ -20,6 +20,7 @@ type Picture struct {
 const (
 	HeatPrefix   = "heatmap-" // and the learned rule
 	CurvesPrefix = "curves-"  // and the values of further axes
+	TimePrefix   = "time-"    // likewise: the same curves against wall time
 )
 
 // A sheet is a rectangle of cells: the first axis along x, the second along y, at fixed values of the
@@ -79,7 +80,8 @@ func findCell(res *results.Results, fixed map[string]string, x results.Axis, vx 
 	return nil // not reached: the cells are all combinations
 }
 
-// DrawSweep draws a heat map of each learned rule, and the learning curves of every sheet.
+// DrawSweep draws a heat map of each learned rule, and the learning curves of every sheet, by step and, if the times of steps are
+// known, by wall time.
 func DrawSweep(res *results.Results) ([]Picture, error) {
 	var pictures []Picture
 	for _, s := range res.Summaries {
@@ -90,7 +92,7 @@ func DrawSweep(res *results.Results) ([]Picture, error) {
 		if err != nil {
 			return nil, err
 		}
-		pictures = append(pictures, Picture{HeatPrefix + plainName(s.Rule), plot})
+		pictures = append(pictures, Picture{HeatPrefix + plainName(tunedName(res, s.Rule)), plot})
 	}
 	all, x, y, _ := sheets(res)
 	for _, s := range all {
@@ -98,12 +100,21 @@ func DrawSweep(res *results.Results) ([]Picture, error) {
 		if s.title != "" {
 			name = plainName(s.title)
 		}
-		plot, err := drawSheet(res, s, x, y)
+		plot, err := drawSheet(res, s, x, y, nil)
 		if err != nil {
 			return nil, err
 		}
 		if plot != nil {
 			pictures = append(pictures, Picture{CurvesPrefix + name, plot})
+		}
+		if !timedSweep(res) {
+			continue
+		}
+		if plot, err = drawSheet(res, s, x, y, sheetClock(s)); err != nil {
+			return nil, err
+		}
+		if plot != nil {
+			pictures = append(pictures, Picture{TimePrefix + name, plot})
 		}
 	}
 	return pictures, nil
@@ -179,8 +190,8 @@ func heatOf(res *results.Results, c *results.CellResult, rule string) report.Hea
 	return report.Heat{Ratio: math.NaN(), Text: "–"}
 }
 
-// drawSheet draws the learning curves of a sheet. It returns nil if there are none.
-func drawSheet(res *results.Results, s sheet, x, y results.Axis) (*report.Plot, error) {
+// drawSheet draws the learning curves of a sheet, against wall time if a clock is given. It returns nil if there are none.
+func drawSheet(res *results.Results, s sheet, x, y results.Axis, in *clock) (*report.Plot, error) {
 	o := report.MultipleOptions{Caption: fmt.Sprintf("Means of %d instances and their 95%% intervals. Tuned %s.", res.Runs, tunedOn(res.Tune))}
 	if x.Key != "" {
 		for _, v := range x.Values {
@@ -195,6 +206,9 @@ func drawSheet(res *results.Results, s sheet, x, y results.Axis) (*report.Plot, 
 	if res.Tune == results.TuneBoth {
 		o.Caption = fmt.Sprintf("Means of %d instances and their 95%% intervals. Rules as tuned in each cell.", res.Runs)
 	}
+	if in != nil {
+		o.XLabel, o.LogX = in.label(), true
+	}
 	any := false
 	var rows [][]report.Panel
 	for _, cells := range s.cells {
@@ -206,8 +220,14 @@ func drawSheet(res *results.Results, s sheet, x, y results.Axis) (*report.Plot, 
 					continue
 				}
 				series := seriesOf(res, c, rule)
+				if in != nil {
+					series = in.times(series, c, rule)
+				}
 				any = any || len(series.Mean) > 1
 				panel.Series = append(panel.Series, series)
+			}
+			if in != nil {
+				fitEmpty(panel.Series)
 			}
 			row = append(row, panel)
 		}

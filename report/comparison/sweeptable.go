@@ -25,6 +25,10 @@ func WriteSweep(w io.Writer, res *results.Results) error {
 		header = append(header, "rule")
 	}
 	header = append(header, "mean loss", "best tuned", "its mean loss", "ratio", "95% interval", "verdict", "speed-up")
+	withTimes := timedSweep(res)
+	if withTimes {
+		header = append(append(header, "in time"), timeHeader...)
+	}
 	var rows [][]string
 	for _, c := range res.Cells {
 		var where []string
@@ -37,14 +41,22 @@ func WriteSweep(w io.Writer, res *results.Results) error {
 		for _, d := range c.Duels {
 			row := append([]string{}, where...)
 			if several {
-				row = append(row, d.Rule)
+				row = append(row, tunedName(res, d.Rule))
 			}
-			rows = append(rows, append(row, duelCells(res, d)...))
+			row = append(row, duelCells(res, d)...)
+			if withTimes {
+				row = append(append(row, speedText(d.SpeedUpInTime)), timeCells(d.StepTime)...)
+			}
+			rows = append(rows, row)
 		}
 		if len(c.Duels) == 0 { // only hand-designed rules
 			for _, r := range c.Records {
 				row := append(append([]string{}, where...), tunedName(res, r.Rule.Name), Loss(r.Result().MeanLoss))
-				rows = append(rows, append(row, "–", "–", "–", "–", "–", "–"))
+				row = append(row, "–", "–", "–", "–", "–", "–")
+				if withTimes {
+					row = append(append(row, "–"), timeCells(r.StepTime)...)
+				}
+				rows = append(rows, row)
 			}
 		}
 	}
@@ -53,6 +65,9 @@ func WriteSweep(w io.Writer, res *results.Results) error {
 	}
 	fmt.Fprintf(w, "\nRatio: of the mean losses, 95%% interval of the pairs; won and lost: it excludes 1, or one of the two diverged less often.\n"+
 		"Speed-up: how many times as many steps tuned %s needs to reach the learned rule's final loss.\n", results.ReachRule)
+	if withTimes {
+		fmt.Fprintf(w, "In time: the same in wall time. %s\n", timeNote)
+	}
 	if res.Tune != results.TuneBoth {
 		fmt.Fprintf(w, "Learning rates were tuned %s.\n", tunedWhere(res.Tune))
 	}
@@ -158,7 +173,15 @@ func summaryText(res *results.Results, s results.Summary) string {
 			text += fmt.Sprintf(", from %s to %s", spoken(s.SpeedUps[0]), spoken(s.SpeedUps[n-1]))
 		}
 	}
-	return text + "."
+	text += "."
+	if median, ok := results.MedianOf(s.InTime); ok {
+		text += fmt.Sprintf(" In wall time that is %s the time", median)
+		if n := len(s.InTime); n > 1 && s.InTime[0] != s.InTime[n-1] {
+			text += fmt.Sprintf(", from %s to %s", spoken(s.InTime[0]), spoken(s.InTime[n-1]))
+		}
+		text += "."
+	}
+	return text
 }
 
 // divergences says for each rule that diverged in how many cells it did.

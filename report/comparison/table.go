@@ -37,6 +37,10 @@ func Write(w io.Writer, c *compare.Comparison, table TableWriter) error {
 	rules := Ranked(c)
 	scored := slices.ContainsFunc(rules, func(r compare.Result) bool { return r.ValidLoss != nil })
 	header := []string{"rule", "learning rate", "mean loss", "95% interval", "final loss", "diverged"}
+	withTimes := timed(rules)
+	if withTimes {
+		header = append(header, timeHeader...)
+	}
 	if scored {
 		header = append(header, "valid loss", "test accuracy")
 	}
@@ -46,14 +50,24 @@ func Write(w io.Writer, c *compare.Comparison, table TableWriter) error {
 			DisplayName(r), "–", Loss(r.MeanLoss), Loss(r.MeanLossCI95[0]) + "–" + Loss(r.MeanLossCI95[1]),
 			Loss(r.FinalLoss), fmt.Sprintf("%d/%d", r.Diverged, c.Runs),
 		}
-		if r.LearningRate != nil {
+		switch {
+		case r.LearningRate != nil:
 			row[1] = fmt.Sprintf("%.3g", *r.LearningRate)
+		case r.Multiplier != nil:
+			row[1] = fmt.Sprintf("× %.3g", *r.Multiplier)
 		}
 		if r.Diverged > 0 {
 			row[3] = "–"
 		}
+		if withTimes {
+			row = append(row, timeCells(r.StepTime)...)
+		}
 		if scored && r.ValidLoss != nil {
-			row = append(row, Loss(compare.Number(*r.ValidLoss)), fmt.Sprintf("%.2f%%", 100**r.TestAccuracy))
+			accuracy := "–"
+			if r.TestAccuracy != nil {
+				accuracy = fmt.Sprintf("%.2f%%", 100**r.TestAccuracy)
+			}
+			row = append(row, Loss(compare.Number(*r.ValidLoss)), accuracy)
 		} else if scored {
 			row = append(row, "–", "–")
 		}
@@ -63,9 +77,12 @@ func Write(w io.Writer, c *compare.Comparison, table TableWriter) error {
 		return err
 	}
 	fmt.Fprint(w, "\nMean loss: over all steps, start included. Final loss: over the last five.\n")
+	if withTimes {
+		fmt.Fprintln(w, timeNote)
+	}
 	sentences := []string{verdict(rules, len(c.Paired) > 0)}
 	for _, p := range c.Paired {
-		sentences = append(sentences, PairedText(c, p))
+		sentences = append(sentences, PairedText(c, p), timeText(c, p))
 	}
 	for _, text := range append(sentences, handovers(rules, c.Runs)) {
 		if text != "" {
@@ -77,7 +94,7 @@ func Write(w io.Writer, c *compare.Comparison, table TableWriter) error {
 
 // DisplayName marks a learned rule whose name does not say so.
 func DisplayName(r compare.Result) string {
-	if r.Kind == compare.Learned && strings.TrimSuffix(r.Name, GuardSuffix) != compare.Learned {
+	if r.Kind == compare.Learned && strings.TrimSuffix(strings.TrimSuffix(r.Name, GuardSuffix), KLGuardSuffix) != compare.Learned {
 		return r.Name + " (learned)"
 	}
 	return r.Name
@@ -107,7 +124,9 @@ func PairedText(c *compare.Comparison, p compare.Paired) string {
 		text += fmt.Sprintf(", its mean loss %+.4g (95%% interval of the pairs %+.4g to %+.4g)", float64(p.Difference), float64(p.DifferenceCI95[0]), float64(p.DifferenceCI95[1]))
 	}
 	if p.Verdict == compare.Undecided && p.DifferenceCI95[1].Finite() {
-		text += ": more --runs would tell"
+		if text += ": more --runs would tell"; c.Runs < compare.LeastPairs {
+			text += fmt.Sprintf("; a verdict takes %d", compare.LeastPairs)
+		}
 	}
 	return text + "."
 }
@@ -158,13 +177,17 @@ func percentBelow(low, high *compare.Result) string {
 func Plot(c *compare.Comparison, horizon int) (*report.Plot, error) {
 	var series []report.Series
 	for _, r := range Ranked(c) {
-		series = append(series, report.Series{
-			Name: DisplayName(r), Mean: floats(r.Curve), Lo: floats(r.CurveCI95[0]), Hi: floats(r.CurveCI95[1]),
-			Learned: r.Kind == compare.Learned,
-		})
+		series = append(series, seriesOfResult(r))
 	}
 	title := fmt.Sprintf("%s (mean of %d instances)", c.Task, c.Runs)
 	return report.Curves(title, series, report.CurveOptions{Horizon: float64(horizon)})
+}
+
+func seriesOfResult(r compare.Result) report.Series {
+	return report.Series{
+		Name: DisplayName(r), Mean: floats(r.Curve), Lo: floats(r.CurveCI95[0]), Hi: floats(r.CurveCI95[1]),
+		Learned: r.Kind == compare.Learned,
+	}
 }
 
 func floats(x []compare.Number) []float64 {
@@ -175,8 +198,11 @@ func floats(x []compare.Number) []float64 {
 	return y
 }
 
-// GuardSuffix ends the name of a guarded variant of a learned rule.
-const GuardSuffix = "+guard"
+// GuardSuffix ends the name of a guarded variant of a learned rule, and KLGuardSuffix the name of one whose steps are bounded.
+const (
+	GuardSuffix   = "+guard"
+	KLGuardSuffix = "+kl-guard"
+)
 
 // handovers says how often each guard handed over.
 func handovers(rules []compare.Result, runs int) string {

@@ -71,7 +71,7 @@ func TestLossDigits(t *testing.T) {
 
 // What the pairs say stands below the table, in place of the overlap of intervals.
 func TestTableSaysWhatThePairsSay(t *testing.T) {
-	c := &compare.Comparison{Task: "t", Steps: 1, Runs: 5, Rules: []compare.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
+	c := &compare.Comparison{Task: "t", Steps: 1, Runs: 6, Rules: []compare.Result{row("mine", "learned", 0.2, 0), row("sgd", "baseline", 0.198, 0)}}
 	c.Paired = []compare.Paired{
 		{Name: "mine", Against: "sgd", Ratio: 1.01, RatioCI95: [2]compare.Number{0.9, 1.1}, DifferenceCI95: [2]compare.Number{-1, 1}, Verdict: compare.Undecided},
 		{Name: "low", Against: "sgd", Ratio: 0.5, RatioCI95: [2]compare.Number{0.4, 0.6}, DifferenceCI95: [2]compare.Number{-2, -1}, Verdict: compare.Won},
@@ -88,6 +88,9 @@ func TestTableSaysWhatThePairsSay(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
+	}
+	if c.Runs = 5; !strings.HasSuffix(PairedText(c, c.Paired[0]), ": more --runs would tell; a verdict takes 6.") {
+		t.Errorf("of 5 runs: %s", PairedText(c, c.Paired[0]))
 	}
 }
 

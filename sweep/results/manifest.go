@@ -32,6 +32,9 @@ const ReachRule = "adam"
 // StepsAxis is the key of the axis whose values are horizons T.
 const StepsAxis = "steps"
 
+// TaskAxis is the key of the axis whose values are whole tasks.
+const TaskAxis = "task"
+
 // An Axis is a setting and the values that it takes in the sweep, in canonical text.
 type Axis struct {
 	Key    string   `json:"key"`
@@ -52,8 +55,10 @@ type Manifest struct {
 	TuneRuns int    `json:"tune_runs"`
 	Grid     int    `json:"grid"`
 	Reach    int    `json:"reach"`
-	Rules    []Rule `json:"rules"`
-	Cells    []Cell `json:"cells"`
+	// TuneLearned says that each learned rule is there once more, with a tuned factor on its updates.
+	TuneLearned bool   `json:"tune_learned,omitempty"`
+	Rules       []Rule `json:"rules"`
+	Cells       []Cell `json:"cells"`
 }
 
 // A Rule is an optimizer of a sweep.
@@ -66,11 +71,15 @@ type Rule struct {
 	// parameters and configuration.
 	Source string `json:"source,omitempty"`
 	Digest string `json:"digest,omitempty"`
-	// Baseline is a hand-designed rule's name in package baselines. Tuned is TuneBase or TuneCell. LearningRate is the tuned
-	// learning rate: it is set in a Record and nil in a Manifest.
+	// KLGuard is the radius of the KL guard that bounds a learned rule's steps, 0 for none.
+	KLGuard float64 `json:"kl_guard,omitempty"`
+	// Baseline is a hand-designed rule's name in package baselines. Tuned is TuneBase or TuneCell, or "" if nothing of the
+	// rule is tuned: a learned rule as it was trained. LearningRate is the tuned learning rate, and Multiplier
+	// the tuned factor on a learned rule's updates: they are set in a Record and nil in a Manifest.
 	Baseline     string   `json:"baseline,omitempty"`
 	Tuned        string   `json:"tuned,omitempty"`
 	LearningRate *float64 `json:"learning_rate,omitempty"`
+	Multiplier   *float64 `json:"multiplier,omitempty"`
 }
 
 // A Cell is one combination of the axes' values.
@@ -178,8 +187,8 @@ func (m *Manifest) Place(r Record, c *Cell, k int) (_ Record, ok bool) {
 	if r.Runs != m.Runs {
 		return r, false
 	}
-	rate := r.Rule.LearningRate
+	rate, multiplier := r.Rule.LearningRate, r.Rule.Multiplier
 	r.Rule, r.Cell = m.Rules[k], c.Values
-	r.Rule.LearningRate = rate
+	r.Rule.LearningRate, r.Rule.Multiplier = rate, multiplier
 	return r, true
 }

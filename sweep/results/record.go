@@ -52,6 +52,8 @@ type Record struct {
 	// Seconds is the wall time of all rules that ran together with this one in the cell, tuning
 	// excluded.
 	Seconds float64 `json:"seconds"`
+	// StepTime is the time of a step, nil if nobody measured it. It depends on the machine.
+	StepTime *compare.StepTime `json:"step_time,omitempty"`
 }
 
 // Validate reports whether a record lacks its key, or has more or fewer numbers than it says.
@@ -73,6 +75,16 @@ type SpeedUp struct {
 	// Censored says that the tuned rule did not get that low in its whole run, or before it diverged on an
 	// instance. Steps and Factor are then lower bounds: the length of the run up to there.
 	Censored bool `json:"censored"`
+}
+
+// inTime returns the speed-up in wall time, where a step of the tuned rule takes the time tuned and one of the learned rule the
+// time learned. It is nil if one of them is not known.
+func (s SpeedUp) inTime(tuned, learned *compare.StepTime) *SpeedUp {
+	if tuned == nil || learned == nil || !(learned.Seconds() > 0) {
+		return nil
+	}
+	s.Factor *= tuned.Seconds() / learned.Seconds()
+	return &s
 }
 
 // String returns the factor as "1.50×", or as "> 4×" if it is a lower bound.

@@ -42,6 +42,11 @@ type Duel struct {
 	// task. It is nil if there is no such rule, or if the learned rule diverged.
 	SpeedUp        *SpeedUp `json:"speed_up"`
 	SpeedUpAgainst string   `json:"speed_up_against"`
+	// SpeedUpInTime is SpeedUp in wall time: the factor is the time of SpeedUp's steps over the time of the learned rule's T
+	// steps. It is nil if the time of a step of one of the two is not known.
+	SpeedUpInTime *SpeedUp `json:"speed_up_in_time,omitempty"`
+	// StepTime is the learned rule's.
+	StepTime *compare.StepTime `json:"step_time,omitempty"`
 }
 
 // Load reads the results of a sweep's folder, finished or not. It takes no lock: lines that a running sweep is still
@@ -106,7 +111,7 @@ func (r *Record) Result() compare.Result {
 // returns the comparison with the best tuned rule.
 func duel(learned *Record, cell []Record) Duel {
 	own := learned.Result()
-	d := Duel{Rule: own.Name, MeanLoss: own.MeanLoss, FinalLoss: own.FinalLoss, Diverged: own.Diverged}
+	d := Duel{Rule: own.Name, MeanLoss: own.MeanLoss, FinalLoss: own.FinalLoss, Diverged: own.Diverged, StepTime: learned.StepTime}
 	learned.Paired, learned.SpeedUp = map[string]Ratio{}, map[string]SpeedUp{}
 	var tuned []compare.Result
 	for i := range cell {
@@ -119,7 +124,7 @@ func duel(learned *Record, cell []Record) Duel {
 		if s, ok := r.speedUp(own.FinalLoss); ok {
 			learned.SpeedUp[r.Rule.Name] = s
 			if d.SpeedUp == nil || r.Rule.Tuned == TuneCell {
-				d.SpeedUp, d.SpeedUpAgainst = &s, r.Rule.Name
+				d.SpeedUp, d.SpeedUpAgainst, d.SpeedUpInTime = &s, r.Rule.Name, s.inTime(r.StepTime, learned.StepTime)
 			}
 		}
 	}
@@ -161,6 +166,8 @@ type Summary struct {
 	// SpeedUps are the speed-ups of the cells, sorted by ascending factor. A lower bound sorts after an exact value
 	// that equals it.
 	SpeedUps []SpeedUp `json:"speed_ups"`
+	// InTime are the speed-ups in wall time, of the cells that have one, in the same order.
+	InTime []SpeedUp `json:"speed_ups_in_time,omitempty"`
 }
 
 func (res *Results) summary(rule string) Summary {
@@ -187,7 +194,11 @@ func (res *Results) summary(rule string) Summary {
 		if d.SpeedUp != nil {
 			s.SpeedUps = append(s.SpeedUps, *d.SpeedUp)
 		}
+		if d.SpeedUpInTime != nil {
+			s.InTime = append(s.InTime, *d.SpeedUpInTime)
+		}
 	}
 	sortSpeedUps(s.SpeedUps)
+	sortSpeedUps(s.InTime)
 	return s
 }

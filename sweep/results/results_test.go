@@ -79,21 +79,21 @@ func TestSpeedUpByHand(t *testing.T) {
 
 // hand is a manifest of two cells with records written by hand: a learned rule, adam twice and sgd.
 func hand() (*Manifest, map[string]Record) {
-	m := &Manifest{Axes: []Axis{{"units", []string{"5", "10"}}}, Runs: 3, Tune: TuneBoth, Rules: []Rule{
+	m := &Manifest{Axes: []Axis{{"units", []string{"5", "10"}}}, Runs: 6, Tune: TuneBoth, Rules: []Rule{
 		{Name: "mine", Kind: compare.Learned}, {Name: "adam (tuned here)", Kind: compare.Baseline, Baseline: "adam", Tuned: TuneCell},
 		{Name: "adam (tuned on the base task)", Kind: compare.Baseline, Baseline: "adam", Tuned: TuneBase},
 	}}
 	records := map[string]Record{}
 	add := func(cell string, k int, losses []compare.Number, diverged int, reach []compare.Number) {
 		key := cell + m.Rules[k].Name
-		records[key] = Record{Key: key, Steps: 10, Runs: 3, Seed: 12, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
+		records[key] = Record{Key: key, Steps: 10, Runs: 6, Seed: 12, Rule: m.Rules[k], MeanLosses: losses, FinalLosses: losses, Diverged: diverged, Reach: reach, ReachEvery: 1}
 	}
 	inf := compare.Number(math.Inf(1))
-	add("5", 0, []compare.Number{1, 2, 3}, 0, nil)
-	add("5", 1, []compare.Number{2, 4, 6}, 0, []compare.Number{9, 5, 2})
-	add("5", 2, []compare.Number{3, 4, 6}, 0, []compare.Number{9, 8})
-	add("10", 0, []compare.Number{1, inf, 3}, 1, nil)
-	add("10", 1, []compare.Number{1, 1, 1}, 0, []compare.Number{1})
+	add("5", 0, []compare.Number{1, 2, 3, 1, 2, 3}, 0, nil)
+	add("5", 1, []compare.Number{2, 4, 6, 2, 4, 6}, 0, []compare.Number{9, 5, 2})
+	add("5", 2, []compare.Number{3, 4, 6, 3, 4, 6}, 0, []compare.Number{9, 8})
+	add("10", 0, []compare.Number{1, inf, 3, 1, inf, 3}, 1, nil)
+	add("10", 1, []compare.Number{1, 1, 1, 1, 1, 1}, 0, []compare.Number{1})
 	for _, v := range m.Axes[0].Values {
 		c := Cell{Values: map[string]string{"units": v}, Task: "task " + v, Steps: 10}
 		for _, r := range m.Rules {
@@ -145,10 +145,10 @@ func TestResults(t *testing.T) {
 		m, records := hand()
 		for cell, loss := range map[string]compare.Number{"5": losses[0], "10": losses[1]} {
 			r := records[cell+"mine"]
-			r.MeanLosses, r.Diverged = []compare.Number{loss, loss, loss}, 0
+			r.MeanLosses, r.Diverged = slices.Repeat([]compare.Number{loss}, 6), 0
 			records[cell+"mine"] = r
 			r = records[cell+"adam (tuned here)"]
-			r.MeanLosses = []compare.Number{4, 4, 4}
+			r.MeanLosses = slices.Repeat([]compare.Number{4}, 6)
 			records[cell+"adam (tuned here)"] = r
 		}
 		if got := m.Results(records).Summaries[0].Worst; got != worst {
@@ -161,6 +161,38 @@ func TestResults(t *testing.T) {
 	records["5mine"] = r
 	if d := m.Results(records).Cells[0].Duels[0]; d.Ratio.Verdict != Open || d.Ratio.Ratio != 1 {
 		t.Errorf("against an equal: %+v", d)
+	}
+}
+
+// A step of mine takes 10 ms and one of adam 2.5 ms: where adam needs 0.2 times the steps, it needs 0.05 times the time. Without one
+// of the two times there is nothing to say.
+func TestSpeedUpInTime(t *testing.T) {
+	m, records := hand()
+	set := func(key string, s *compare.StepTime) {
+		r := records[key]
+		r.StepTime = s
+		records[key] = r
+	}
+	set("5mine", &compare.StepTime{Gradient: 0.002, Update: 0.008})
+	res := m.Results(records)
+	if d := res.Cells[0].Duels[0]; d.SpeedUpInTime != nil || d.StepTime.Update != 0.008 || len(res.Summaries[0].InTime) != 0 {
+		t.Errorf("without adam's time: %+v in time, %+v", d.SpeedUpInTime, res.Summaries[0])
+	}
+	set("5adam (tuned on the base task)", &compare.StepTime{Gradient: 1}) // not the one that counts
+	set("5adam (tuned here)", &compare.StepTime{Gradient: 0.002, Update: 0.0005})
+	res = m.Results(records)
+	if d := res.Cells[0].Duels[0]; d.SpeedUpInTime == nil || math.Abs(d.SpeedUpInTime.Factor-0.05) > 1e-12 || d.SpeedUpInTime.Censored || d.SpeedUp.Factor != 0.2 {
+		t.Errorf("speed-up %+v, in time %+v", d.SpeedUp, d.SpeedUpInTime)
+	}
+	if s := res.Summaries[0]; len(s.InTime) != 1 || s.InTime[0].Steps != 2 {
+		t.Errorf("summary %+v", s)
+	}
+	// A bound stays one. There is none in time for a rule that takes no time.
+	if s := (SpeedUp{Factor: 4, Censored: true}).inTime(&compare.StepTime{Update: 1}, &compare.StepTime{Update: 2}); s.Factor != 2 || !s.Censored {
+		t.Errorf("%+v", s)
+	}
+	if s := (SpeedUp{Factor: 4}).inTime(&compare.StepTime{Update: 1}, &compare.StepTime{}); s != nil {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -209,6 +241,9 @@ func TestCSV(t *testing.T) {
 	tuned := records["5adam (tuned here)"]
 	tuned.Rule.LearningRate = &rate
 	records[tuned.Key] = tuned
+	by, other := 0.3, records["10mine"]
+	other.Rule.Multiplier, other.StepTime = &by, &compare.StepTime{Gradient: 0.001, Update: 0.004}
+	records[other.Key] = other
 	var b bytes.Buffer
 	if err := m.Results(records).WriteCSV(&b); err != nil {
 		t.Fatal(err)
@@ -217,20 +252,24 @@ func TestCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 1+5*3 {
-		t.Fatalf("%d rows, want a header and five records of three instances", len(rows))
+	if len(rows) != 1+5*6 {
+		t.Fatalf("%d rows, want a header and five records of six instances", len(rows))
 	}
 	want := [][]string{
-		{"units", "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key"},
-		{"5", "task 5", "10", "mine", "learned", "", "", "12", "0", "1", "1", "false", "5mine"},
+		{"units", "task", "steps", "rule", "kind", "tuned", "learning_rate", "seed", "instance", "mean_loss", "final_loss", "diverged", "key",
+			"multiplier", "gradient_seconds", "update_seconds"},
+		{"5", "task 5", "10", "mine", "learned", "", "", "12", "0", "1", "1", "false", "5mine", "", "", ""},
 	}
 	if !reflect.DeepEqual(rows[:2], want) {
 		t.Errorf("rows %q, want %q", rows[:2], want)
 	}
-	if got := rows[4]; got[3] != "adam (tuned here)" || got[5] != TuneCell || got[6] != "0.05" {
+	if got := rows[7]; got[3] != "adam (tuned here)" || got[5] != TuneCell || got[6] != "0.05" {
 		t.Errorf("a tuned rule's row is %q", got)
 	}
-	if got := rows[11]; got[0] != "10" || got[8] != "1" || got[9] != "" || got[11] != "true" {
+	if got := rows[20]; !reflect.DeepEqual(got[13:], []string{"0.3", "0.001", "0.004"}) {
+		t.Errorf("a timed rule's row is %q", got)
+	}
+	if got := rows[20]; got[0] != "10" || got[8] != "1" || got[9] != "" || got[11] != "true" {
 		t.Errorf("a diverged run's row is %q", got)
 	}
 }
@@ -256,6 +295,7 @@ func TestABestRuleThatDiverged(t *testing.T) {
 	for key, losses := range map[string][]compare.Number{"5mine": {9, 9, 9}, "5adam (tuned here)": {1, inf, 1}, "5adam (tuned on the base task)": {inf, 1, inf},
 		"10mine": {1, 1, 1}, "10adam (tuned here)": {4, 4, 4}} {
 		r := records[key]
+		losses = slices.Concat(losses, losses)
 		r.MeanLosses, r.Diverged = losses, 0
 		for _, x := range losses {
 			if !x.Finite() {
@@ -266,7 +306,7 @@ func TestABestRuleThatDiverged(t *testing.T) {
 	}
 	res := m.Results(records)
 	d := res.Cells[0].Duels[0]
-	if d.Best != "adam (tuned here)" || d.BestDiverged != 1 || d.BestMeanLoss.Finite() || d.Ratio.Verdict != compare.Won || d.Ratio.Ratio.Finite() || d.Ratio.CI95[0].Finite() {
+	if d.Best != "adam (tuned here)" || d.BestDiverged != 2 || d.BestMeanLoss.Finite() || d.Ratio.Verdict != compare.Won || d.Ratio.Ratio.Finite() || d.Ratio.CI95[0].Finite() {
 		t.Errorf("%+v", d)
 	}
 	if s := res.Summaries[0]; s.Won != 2 || s.Worst != 1 {

@@ -14,9 +14,9 @@ import (
 //
 //	h = a(x W + b),
 //
-// with x of B×F, W of F×H, b of H and h of B×H elements. The activation a is sigmoid,
-// relu, tanh, elu, or "" for the identity. The layer can be differentiated
-// once, with respect to x, W and b. The derivative of relu at 0 is 0.
+// with x of B×F, W of F×H, b of H and h of B×H elements. The activation a is one of
+// mlp.ActivationOf, or "" for the identity. The layer can be differentiated
+// once, with respect to x, W and b.
 func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 	if x == nil || w == nil || b == nil {
 		return nil, fmt.Errorf("layers: dense: missing input")
@@ -31,19 +31,31 @@ func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 	batch, features, units := x.Shape()[0], x.Shape()[1], w.Shape()[1]
 	kernel := gemm.Default()
 	o := &op{name: "dense " + a, shape: tensor.Shape{batch, units}}
+	var z []float32 // what a is applied to, if its derivative needs that
+	if act.OfInput {
+		z = make([]float32, batch*units)
+	}
 	o.do = func(out []float32, in [][]float32) {
 		for at := 0; at < len(out); at += units {
 			copy(out[at:], in[2])
 		}
 		kernel.Mul(gemm.Of(out, batch, units), gemm.Of(in[0], batch, features), gemm.Of(in[1], features, units), true)
 		if ok {
+			copy(z, out)
 			act.Apply(out)
 		}
 	}
 	o.diff = func(in gorgonia.Nodes, h, dh *gorgonia.Node) (gorgonia.Nodes, error) {
 		dz := dh
 		if ok {
-			slope := &op{name: "slope " + a, shape: h.Shape(), do: func(out []float32, in [][]float32) { act.Slope(out, in[0], in[1]) }}
+			// The slope has h as its input even if it reads z, so that it runs after the layer.
+			slope := &op{name: "slope " + a, shape: h.Shape(), do: func(out []float32, in [][]float32) {
+				if act.OfInput {
+					act.Slope(out, z, in[1])
+				} else {
+					act.Slope(out, in[0], in[1])
+				}
+			}}
 			var err error
 			if dz, err = slope.apply(h, dh); err != nil {
 				return nil, err

@@ -10,7 +10,11 @@
 // the b of each layer, layer after layer. L = 0 is softmax regression.
 package mlp
 
-import "learnedopt/internal/gemm"
+import (
+	"math"
+
+	"learnedopt/internal/gemm"
+)
 
 // Panics after a caller's mistake.
 const (
@@ -28,9 +32,11 @@ type Curvature struct {
 	activation Activation
 	kernel     *gemm.Kernel
 	layers     []layer
+	squared    bool // the loss is the squared error, not the cross-entropy
 	// The point that Move set.
 	theta, x []float32
 	p        []float64 // softmax(z), B×C
+	loss     float64   // f(θ)
 }
 
 // A layer holds the arrays of one layer, with B×out elements each.
@@ -42,6 +48,17 @@ type layer struct {
 	delta          []float32 // ∂f/∂z
 	// For the direction v: the derivatives of z, h and ∂f/∂z along v.
 	rz, rh, rdelta []float32
+}
+
+// NewSquared is New for regressions, with labels y of B×C numbers and the loss
+//
+//	f(θ) = mean over rows of Σ_j (z_j − y_j)².
+//
+// Fisher is then of predictions with independent errors of variance ½, Λ_i = 2·I: the generalized Gauss-Newton matrix.
+func NewSquared(widths []int, a Activation, batch int) *Curvature {
+	c := New(widths, a, batch)
+	c.squared = true
+	return c
 }
 
 // New returns the curvature of networks of the given widths F, H_1, …, H_L, C on
@@ -87,20 +104,24 @@ func (c *Curvature) Move(theta, x, y []float32) {
 	}
 	copy(c.theta, theta)
 	c.x = x
-	for l := range c.layers {
-		k := &c.layers[l]
-		c.affine(k.h, c.below(l), c.theta, k)
-		if k != last {
-			c.activation.Apply(k.h)
-			c.activation.Derivatives(k.slope, k.bend, k.h)
-		}
-	}
+	c.forward(c.theta, x, func(k *layer) { c.activation.Derivatives(k.slope, k.bend, k.h) })
 	scale := 1 / float64(c.batch)
+	c.loss = 0
 	for at := 0; at < len(c.p); at += last.out {
+		if c.squared {
+			for j := at; j < at+last.out; j++ {
+				e := float64(last.h[j]) - float64(y[j])
+				c.loss += scale * e * e
+				last.delta[j] = float32(2 * scale * e)
+			}
+			continue
+		}
 		p := c.p[at : at+last.out]
-		sum, _ := Exponentials(p, last.h[at:at+last.out])
+		sum, top := Exponentials(p, last.h[at:at+last.out])
+		log := math.Log(sum) + float64(top)
 		for j := range p {
 			p[j] /= sum
+			c.loss += scale * float64(y[at+j]) * (log - float64(last.h[at+j]))
 			last.delta[at+j] = float32(scale * (p[j] - float64(y[at+j])))
 		}
 	}
@@ -110,6 +131,40 @@ func (c *Curvature) Move(theta, x, y []float32) {
 		for i, d := range below.delta { // ∂f/∂h
 			below.bend[i] *= d
 			below.delta[i] = d * below.slope[i]
+		}
+	}
+}
+
+// Loss returns f(θ).
+func (c *Curvature) Loss() float64 { return c.loss }
+
+// Gradient writes ∇f(θ) into dst. It takes the backward pass of the weights that Move leaves out.
+func (c *Curvature) Gradient(dst []float32) {
+	if len(dst) != len(c.theta) {
+		panic(errVector)
+	}
+	for l := range c.layers {
+		k := &c.layers[l]
+		c.pull(dst, c.below(l), k.delta, k)
+	}
+}
+
+// forward computes the outputs of all layers. derivatives, if set, is called of each hidden layer with what the derivatives of its activation follow
+// from.
+func (c *Curvature) forward(theta, x []float32, derivatives func(k *layer)) {
+	h := x
+	for l := range c.layers {
+		k := &c.layers[l]
+		c.affine(k.h, h, theta, k)
+		if h = k.h; l == len(c.layers)-1 {
+			return
+		}
+		if derivatives != nil && c.activation.OfInput {
+			derivatives(k)
+		}
+		c.activation.Apply(k.h)
+		if derivatives != nil && !c.activation.OfInput {
+			derivatives(k)
 		}
 	}
 }
@@ -130,10 +185,16 @@ func (c *Curvature) Fisher(dst, v []float32) { c.product(dst, v, false) }
 // product computes Hessian or Fisher. Fisher is the Hessian without the terms that have ∂f/∂z or
 // ∂f/∂h as a factor.
 func (c *Curvature) product(dst, v []float32, hessian bool) {
+	c.forwardAlong(dst, v)
+	c.timesLambda()
+	c.backwardAlong(dst, v, hessian)
+}
+
+// forwardAlong computes the derivatives of all outputs along v.
+func (c *Curvature) forwardAlong(dst, v []float32) {
 	if len(dst) != len(c.theta) || len(v) != len(c.theta) {
 		panic(errVector)
 	}
-	last := &c.layers[len(c.layers)-1]
 	for l := range c.layers {
 		k := &c.layers[l]
 		c.affine(k.rz, c.below(l), v, k)
@@ -144,9 +205,20 @@ func (c *Curvature) product(dst, v []float32, hessian bool) {
 			k.rh[i] = s * k.rz[i]
 		}
 	}
+}
+
+// timesLambda multiplies the derivatives of the outputs along v by Λ/B.
+func (c *Curvature) timesLambda() {
+	last := &c.layers[len(c.layers)-1]
 	scale := 1 / float64(c.batch)
 	for at := 0; at < len(c.p); at += last.out {
 		p, rz, mean := c.p[at:at+last.out], last.rz[at:at+last.out], 0.0
+		if c.squared {
+			for j, r := range rz {
+				last.rdelta[at+j] = float32(2 * scale * float64(r))
+			}
+			continue
+		}
 		for j, r := range rz {
 			mean += p[j] * float64(r)
 		}
@@ -154,6 +226,10 @@ func (c *Curvature) product(dst, v []float32, hessian bool) {
 			last.rdelta[at+j] = float32(scale * p[j] * (float64(r) - mean))
 		}
 	}
+}
+
+// backwardAlong pulls them back to θ.
+func (c *Curvature) backwardAlong(dst, v []float32, hessian bool) {
 	// A layer's part of v is read for the last time before the same part of dst is written.
 	for l := len(c.layers) - 1; l >= 0; l-- {
 		k := &c.layers[l]
@@ -174,16 +250,21 @@ func (c *Curvature) product(dst, v []float32, hessian bool) {
 				}
 			}
 		}
-		c.kernel.Mul(k.matrix(dst), c.rows(c.below(l), k.in).T(), rdelta, false)
+		c.pull(dst, c.below(l), k.rdelta, k)
 		if hessian && l > 0 {
 			c.kernel.Mul(k.matrix(dst), c.rows(c.layers[l-1].rh, k.in).T(), delta, true)
 		}
-		bias := k.bias(dst)
-		clear(bias)
-		for at := 0; at < len(k.rdelta); at += k.out {
-			for j, d := range k.rdelta[at : at+k.out] {
-				bias[j] += d
-			}
+	}
+}
+
+// pull writes the gradient of layer k's W and b into dst, given the layer's input h and the adjoint of its z.
+func (c *Curvature) pull(dst, h, delta []float32, k *layer) {
+	c.kernel.Mul(k.matrix(dst), c.rows(h, k.in).T(), c.rows(delta, k.out), false)
+	bias := k.bias(dst)
+	clear(bias)
+	for at := 0; at < len(delta); at += k.out {
+		for j, d := range delta[at : at+k.out] {
+			bias[j] += d
 		}
 	}
 }

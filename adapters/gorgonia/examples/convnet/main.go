@@ -1,4 +1,4 @@
-// Command convnet trains a small convolutional network written in Gorgonia with the learned optimizer mlp and with
+// Command convnet trains a small convolutional network written in Gorgonia with a learned optimizer and with
 // Gorgonia's Adam. The network is similar to Gorgonia's own example convnet.
 //
 //	go run ./adapters/gorgonia/examples/convnet

@@ -1,4 +1,4 @@
-// Command mlp trains a small multilayer perceptron written in Gorgonia with the learned optimizer mlp
+// Command mlp trains a small multilayer perceptron written in Gorgonia with a learned optimizer
 // and with Gorgonia's Adam.
 //
 //	go run ./adapters/gorgonia/examples/mlp

@@ -5,7 +5,7 @@ package mlptest
 import "math"
 
 // A Network is the shape of a classifier: widths F, H_1, …, H_L, C and the hidden layers'
-// activation, one of sigmoid, tanh, relu and elu. θ has the same layout as in package mlp.
+// activation, one of mlp.ActivationOf. θ has the same layout as in package mlp.
 type Network struct {
 	Widths     []int
 	Activation string
@@ -15,6 +15,23 @@ type Network struct {
 type Example struct {
 	X     []float32
 	Label int
+}
+
+// Far returns the largest |got − want|, relative to the largest |want|.
+func Far(got []float32, want []float64) float64 {
+	d, largest := 0.0, 0.0
+	for i, w := range want {
+		d, largest = max(d, math.Abs(float64(got[i])-w)), max(largest, math.Abs(w))
+	}
+	return d / largest
+}
+
+// Dot is the scalar product.
+func Dot(a, b []float32) (sum float64) {
+	for i, x := range a {
+		sum += float64(x) * float64(b[i])
+	}
+	return sum
 }
 
 // Widen converts float32 numbers to float64.
@@ -35,9 +52,9 @@ func (n Network) Size() int {
 	return size
 }
 
-// value returns a(z) and a'(z).
-func (n Network) value(z float64) (h, slope float64) {
-	switch n.Activation {
+// Activation returns a(z) and a'(z) of the activation of a name.
+func Activation(name string, z float64) (h, slope float64) {
+	switch name {
 	case "sigmoid":
 		s := 1 / (1 + math.Exp(-z))
 		return s, s * (1 - s)
@@ -49,13 +66,24 @@ func (n Network) value(z float64) (h, slope float64) {
 			return z, 1
 		}
 		return 0, 0
+	case "leaky-relu":
+		if z > 0 {
+			return z, 1
+		}
+		return 0.01 * z, 0.01
+	case "silu":
+		s := 1 / (1 + math.Exp(-z))
+		return z * s, s + z*s*(1-s)
+	case "gelu":
+		cumulative := (1 + math.Erf(z/math.Sqrt2)) / 2
+		return z * cumulative, cumulative + z*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi)
 	case "elu":
 		if z > 0 {
 			return z, 1
 		}
 		return math.Exp(z) - 1, math.Exp(z)
 	}
-	panic("mlptest: activation " + n.Activation)
+	panic("mlptest: activation " + name)
 }
 
 // A pass holds the values and slopes of a forward pass of one example.
@@ -73,12 +101,18 @@ func (n Network) forward(theta []float64, x []float32) pass {
 				z += v * theta[i*out+j]
 			}
 			if h[j], slope[j] = z, 1; l < len(n.Widths)-2 {
-				h[j], slope[j] = n.value(z)
+				h[j], slope[j] = Activation(n.Activation, z)
 			}
 		}
 		p.h, p.slope, theta = append(p.h, h), append(p.slope, slope), theta[(in+1)*out:]
 	}
 	return p
+}
+
+// Logits are the outputs of the last layer on x.
+func (n Network) Logits(theta []float64, x []float32) []float64 {
+	p := n.forward(theta, x)
+	return p.h[len(p.h)-1]
 }
 
 // pull adds Jᵀδ to grad; δ is the derivative with respect to the logits.
@@ -100,8 +134,8 @@ func (n Network) pull(grad, theta []float64, p pass, delta []float64) {
 	}
 }
 
-// softmax returns the probabilities of logits and the logarithm of their normalisation.
-func softmax(z []float64) (p []float64, logsum float64) {
+// Softmax returns the probabilities of logits and the logarithm of their normalisation.
+func Softmax(z []float64) (p []float64, logsum float64) {
 	top, sum := math.Inf(-1), 0.0
 	for _, v := range z {
 		top = max(top, v)
@@ -122,7 +156,7 @@ func (n Network) LossGrad(theta []float64, batch []Example) (loss float64, grad 
 	for _, e := range batch {
 		pass := n.forward(theta, e.X)
 		z := pass.h[len(pass.h)-1]
-		delta, logsum := softmax(z)
+		delta, logsum := Softmax(z)
 		loss += (logsum - z[e.Label]) / float64(len(batch))
 		delta[e.Label]--
 		for j := range delta {
@@ -133,9 +167,9 @@ func (n Network) LossGrad(theta []float64, batch []Example) (loss float64, grad 
 	return loss, grad
 }
 
-// step returns the step of central differences along v. It changes the largest coordinate by 10⁻⁵ times the larger of 1 and ‖θ‖∞. In
+// Step returns the step of central differences along v. It changes the largest coordinate by 10⁻⁵ times the larger of 1 and ‖θ‖∞. In
 // float64 the truncation error is then about 10⁻¹⁰ of a derivative, and the rounding error is about the same.
-func step(theta, v []float64) float64 {
+func Step(theta, v []float64) float64 {
 	size, largest := 1.0, 0.0
 	for i, x := range theta {
 		size, largest = max(size, math.Abs(x)), max(largest, math.Abs(v[i]))
@@ -143,8 +177,8 @@ func step(theta, v []float64) float64 {
 	return 1e-5 * size / largest
 }
 
-// moved returns θ + h v.
-func moved(theta, v []float64, h float64) []float64 {
+// Moved returns θ + h v.
+func Moved(theta, v []float64, h float64) []float64 {
 	at := make([]float64, len(theta))
 	for i, x := range theta {
 		at[i] = x + h*v[i]
@@ -154,9 +188,9 @@ func moved(theta, v []float64, h float64) []float64 {
 
 // HessianVector returns ∇²f(θ)·v by central differences of gradients.
 func (n Network) HessianVector(theta, v []float64, batch []Example) []float64 {
-	h := step(theta, v)
-	_, above := n.LossGrad(moved(theta, v, h), batch)
-	_, below := n.LossGrad(moved(theta, v, -h), batch)
+	h := Step(theta, v)
+	_, above := n.LossGrad(Moved(theta, v, h), batch)
+	_, below := n.LossGrad(Moved(theta, v, -h), batch)
 	for i := range above {
 		above[i] = (above[i] - below[i]) / (2 * h)
 	}
@@ -166,23 +200,82 @@ func (n Network) HessianVector(theta, v []float64, batch []Example) []float64 {
 // FisherVector returns 1/B Σ_i J_iᵀ Λ_i J_i v with J_i v by central differences of logits and
 // Λ_i = diag(p_i) − p_i p_iᵀ as a matrix.
 func (n Network) FisherVector(theta, v []float64, batch []Example) []float64 {
-	product, h := make([]float64, len(theta)), step(theta, v)
+	product, h := make([]float64, len(theta)), Step(theta, v)
 	for _, e := range batch {
 		pass := n.forward(theta, e.X)
 		last := len(pass.h) - 1
-		above, below := n.forward(moved(theta, v, h), e.X).h[last], n.forward(moved(theta, v, -h), e.X).h[last]
-		p, _ := softmax(pass.h[last])
-		delta := make([]float64, len(p))
-		for i := range p {
-			for j := range p {
-				lambda := -p[i] * p[j]
-				if i == j {
-					lambda += p[i]
-				}
-				delta[i] += lambda * (above[j] - below[j]) / (2 * h) / float64(len(batch))
+		above, below := n.forward(Moved(theta, v, h), e.X).h[last], n.forward(Moved(theta, v, -h), e.X).h[last]
+		for j := range above {
+			above[j] = (above[j] - below[j]) / (2 * h)
+		}
+		n.pull(product, theta, pass, Lambda(pass.h[last], above, len(batch)))
+	}
+	return product
+}
+
+// Lambda returns Λr/B, with Λ = diag(p) − p pᵀ as a matrix and p the softmax of the logits z.
+func Lambda(z, r []float64, batch int) []float64 {
+	p, _ := Softmax(z)
+	product := make([]float64, len(p))
+	for i := range p {
+		for j := range p {
+			lambda := -p[i] * p[j]
+			if i == j {
+				lambda += p[i]
+			}
+			product[i] += lambda * r[j] / float64(batch)
+		}
+	}
+	return product
+}
+
+// Push returns Jv, the derivatives of the logits on x along v, by forward differentiation.
+func (n Network) Push(theta, v []float64, x []float32) []float64 {
+	p := n.forward(theta, x)
+	rh := make([]float64, n.Widths[0])
+	for l, in := range n.Widths[:len(n.Widths)-1] {
+		out := n.Widths[l+1]
+		next := make([]float64, out)
+		for j := range out {
+			rz := v[in*out+j]
+			for i, h := range p.h[l] {
+				rz += h*v[i*out+j] + rh[i]*theta[i*out+j]
+			}
+			next[j] = p.slope[l+1][j] * rz
+		}
+		rh, theta, v = next, theta[(in+1)*out:], v[(in+1)*out:]
+	}
+	return rh
+}
+
+// Jacobian returns the rows ∂z_j/∂θ of one example.
+func (n Network) Jacobian(theta []float64, x []float32) [][]float64 {
+	p := n.forward(theta, x)
+	rows := make([][]float64, n.Widths[len(n.Widths)-1])
+	for j := range rows {
+		unit := make([]float64, len(rows))
+		unit[j] = 1
+		rows[j] = make([]float64, len(theta))
+		n.pull(rows[j], theta, p, unit)
+	}
+	return rows
+}
+
+// OuterVector returns 1/B Σ_i J_iᵀ Λ_i J_i v with the mean Λ_i of qqᵀ over the scores of an example, exactly.
+func (n Network) OuterVector(theta, v []float64, batch []Example, scores [][][]float64) []float64 {
+	product := make([]float64, len(theta))
+	for i, e := range batch {
+		r, delta := n.Push(theta, v, e.X), make([]float64, n.Widths[len(n.Widths)-1])
+		for _, q := range scores[i] {
+			dot := 0.0
+			for j, x := range q {
+				dot += x * r[j]
+			}
+			for j, x := range q {
+				delta[j] += dot * x / float64(len(scores[i])*len(batch))
 			}
 		}
-		n.pull(product, theta, pass, delta)
+		n.pull(product, theta, n.forward(theta, e.X), delta)
 	}
 	return product
 }

@@ -73,7 +73,7 @@ func (g gates) sigmoid(x VecVirtual) chain {
 	c := chain{
 		func() {
 			if g.Regs == 32 {
-				VCMPPS(Imm(notLess), g.Reg("least", n), x, normal)
+				VCMPPS(Imm(vec.NotLess), g.Reg("least", n), x, normal)
 			} else {
 				VMAXPS(x, g.Reg("min", n), x)
 			}
@@ -92,9 +92,6 @@ func (g gates) sigmoid(x VecVirtual) chain {
 	}
 	return append(c, func() { VDIVPS(p, g.Reg("1", x), x) })
 }
-
-// notLess is the predicate of a comparison: not less, or one of them is NaN.
-const notLess = 5
 
 // horner makes p the polynomial in x of the given coefficients, the highest
 // power's first.

@@ -38,37 +38,6 @@ func main() {
 	Generate()
 }
 
-// row emits the loop over a row of lanes, and returns.
-func row(isa vec.ISA, body func(at Register)) {
-	at, loop := GP64(), vec.Fresh("loop")
-	XORQ(at, at)
-	Label(loop)
-	body(at)
-	ADDQ(vec.N(isa.Bytes), at)
-	CMPQ(at, vec.N(vec.Row))
-	JLT(LabelRef(loop))
-	vec.End()
-}
-
-// scalar is an argument in every lane.
-func scalar(isa vec.ISA, name string) VecVirtual {
-	arg, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	v := isa.New()
-	VBROADCASTSS(arg.Addr, v)
-	return v
-}
-
-// in is a row of lanes at an address.
-func in(array, at Register, row int) Mem {
-	return Mem{Base: array, Index: at, Scale: 1, Disp: row * vec.Row}
-}
-
-// notLess is the predicate of a comparison: not less, or one of them is NaN.
-const notLess = 5
-
 func logAndSign(isa vec.ISA, c *vec.Constants) {
 	isa.Function("logAndSign", "func(x, grad *float32, p, large float32)",
 		"	for l, gl := range grad[:Lanes] {",
@@ -78,16 +47,16 @@ func logAndSign(isa vec.ISA, c *vec.Constants) {
 	)
 	vec.FlushSubnormals()
 	x, grad := vec.Arg("x"), vec.Arg("grad")
-	p, large := scalar(isa, "p"), scalar(isa, "large")
+	p, large := isa.Scalar("p"), isa.Scalar("large")
 	c.Hold("1", "-1", "√½")
 	one, minus := c.Reg("1", nil), c.Reg("-1", nil)
-	row(isa, func(at Register) {
+	vec.EachVector(isa, func(at Register) {
 		a, s := isa.New(), isa.New()
-		VMOVUPS(in(grad, at, 0), a)
+		VMOVUPS(vec.In(grad, at, 0), a)
 		VMULPS(a, large, s)
 		VMAXPS(s, minus, s) // a NaN stays, as it is the second operand
 		VMINPS(s, one, s)
-		VMOVUPS(s, in(x, at, 1))
+		VMOVUPS(s, vec.In(x, at, 1))
 
 		// |g| = 2^k·(1+m) with 1+m from √½ to √2.
 		k, m := isa.New(), isa.New()
@@ -114,15 +83,15 @@ func logAndSign(isa vec.ISA, c *vec.Constants) {
 		c.Set("inf", inf)
 		if isa.Regs == 32 {
 			odd := K()
-			VCMPPS(Imm(notLess), inf, a, odd)
+			VCMPPS(Imm(vec.NotLess), inf, a, odd)
 			VBLENDMPS(a, m, odd, m)
 		} else {
-			VCMPPS(Imm(notLess), inf, a, inf)
+			VCMPPS(Imm(vec.NotLess), inf, a, inf)
 			VBLENDVPS(inf, a, m, m)
 		}
 		VDIVPS(p, m, m)
 		VMAXPS(m, minus, m)
-		VMOVUPS(m, in(x, at, 0))
+		VMOVUPS(m, vec.In(x, at, 0))
 	})
 }
 
@@ -139,25 +108,25 @@ func rnnProp(isa vec.ISA) {
 	vec.FlushSubnormals()
 	x, grad := vec.Arg("x"), vec.Arg("grad")
 	mPrev, vPrev, m, v := vec.Arg("mPrev"), vec.Arg("vPrev"), vec.Arg("m"), vec.Arg("v")
-	keep, take := scalar(isa, "keep"), scalar(isa, "take")
-	correction, epsilon := scalar(isa, "correction"), scalar(isa, "epsilon")
-	row(isa, func(at Register) {
+	keep, take := isa.Scalar("keep"), isa.Scalar("take")
+	correction, epsilon := isa.Scalar("correction"), isa.Scalar("epsilon")
+	vec.EachVector(isa, func(at Register) {
 		gl, share, ml, vl, d := isa.New(), isa.New(), isa.New(), isa.New(), isa.New()
-		VMOVUPS(in(grad, at, 0), gl)
+		VMOVUPS(vec.In(grad, at, 0), gl)
 		VMULPS(gl, take, share)
-		VMULPS(in(mPrev, at, 0), keep, ml)
+		VMULPS(vec.In(mPrev, at, 0), keep, ml)
 		VADDPS(share, ml, ml)
-		VMOVUPS(ml, in(m, at, 0))
-		VMULPS(in(vPrev, at, 0), keep, vl)
+		VMOVUPS(ml, vec.In(m, at, 0))
+		VMULPS(vec.In(vPrev, at, 0), keep, vl)
 		VFMADD231PS(share, gl, vl)
-		VMOVUPS(vl, in(v, at, 0))
+		VMOVUPS(vl, vec.In(v, at, 0))
 		VMULPS(correction, vl, d)
 		VSQRTPS(d, d)
 		VADDPS(epsilon, d, d)
 		VMULPS(correction, ml, ml)
 		VDIVPS(d, ml, ml)
-		VMOVUPS(ml, in(x, at, 0))
+		VMOVUPS(ml, vec.In(x, at, 0))
 		VDIVPS(d, gl, gl)
-		VMOVUPS(gl, in(x, at, 1))
+		VMOVUPS(gl, vec.In(x, at, 1))
 	})
 }

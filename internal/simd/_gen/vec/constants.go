@@ -53,12 +53,13 @@ func (t *Constants) In(isa ISA) {
 func (t *Constants) Hold(names ...string) {
 	for _, name := range names {
 		r := t.isa.New()
-		VBROADCASTSS(t.mem(name), r)
+		VBROADCASTSS(t.Mem(name), r)
 		t.held[name] = r
 	}
 }
 
-func (t *Constants) mem(name string) Mem {
+// Mem is where the table holds a constant, 32 bytes of it.
+func (t *Constants) Mem(name string) Mem {
 	at, ok := t.at[name]
 	if !ok {
 		panic("no constant " + name)
@@ -71,7 +72,7 @@ func (t *Constants) Reg(name string, spare VecVirtual) VecVirtual {
 	if r, ok := t.held[name]; ok {
 		return r
 	}
-	VBROADCASTSS(t.mem(name), spare)
+	VBROADCASTSS(t.Mem(name), spare)
 	return spare
 }
 
@@ -90,7 +91,9 @@ type Form struct{ whole, one func(ops ...Op) }
 var (
 	FMA213 = Form{VFMADD213PS, VFMADD213PS_BCST} // z = y·z + x
 	FMA231 = Form{VFMADD231PS, VFMADD231PS_BCST} // z = x·y + z
+	Add    = Form{VADDPS, VADDPS_BCST}           // z = y + x
 	Sub    = Form{VSUBPS, VSUBPS_BCST}           // z = y - x
+	Mul    = Form{VMULPS, VMULPS_BCST}           // z = y·x
 	And    = Form{VANDPS, VANDPS_BCST}           // z = y & x
 )
 
@@ -101,8 +104,8 @@ func (t *Constants) Do(i Form, name string, y, z VecVirtual) {
 	case ok:
 		i.whole(r, y, z)
 	case t.isa.Regs == 32:
-		i.one(t.mem(name), y, z)
+		i.one(t.Mem(name), y, z)
 	default:
-		i.whole(t.mem(name), y, z)
+		i.whole(t.Mem(name), y, z)
 	}
 }

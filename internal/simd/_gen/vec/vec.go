@@ -100,6 +100,54 @@ func End() {
 // Arg loads an argument into a new register.
 func Arg(name string) Register { return Load(Param(name), GP64()) }
 
+// Scalar is a float32 argument in every lane of a new register.
+func (s ISA) Scalar(name string) VecVirtual {
+	arg, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	v := s.New()
+	VBROADCASTSS(arg.Addr, v)
+	return v
+}
+
+// EachVector emits a loop over the vectors of a row of lanes, and returns from the function. at is the vector's offset.
+func EachVector(isa ISA, body func(at Register)) {
+	at, loop := GP64(), Fresh("loop")
+	XORQ(at, at)
+	Label(loop)
+	body(at)
+	ADDQ(N(isa.Bytes), at)
+	CMPQ(at, N(Row))
+	JLT(LabelRef(loop))
+	End()
+}
+
+// In is the vector at an offset in a row of a matrix of lanes.
+func In(array, at Register, row int) Mem {
+	return Mem{Base: array, Index: at, Scale: 1, Disp: row * Row}
+}
+
+// The predicates of comparisons. NotLess holds also if one of the numbers is NaN.
+const (
+	Less    = 1
+	NotLess = 5
+)
+
+// Choose makes dst equal to yes in the lanes where the predicate holds for a and b, and no elsewhere. It needs a new
+// register for the mask. dst may be any of the operands.
+func (s ISA) Choose(predicate int, a, b, yes, no, dst VecVirtual) {
+	if s.Regs == 32 {
+		mask := K()
+		VCMPPS(Imm(uint64(predicate)), b, a, mask)
+		VBLENDMPS(yes, no, mask, dst)
+		return
+	}
+	mask := s.New()
+	VCMPPS(Imm(uint64(predicate)), b, a, mask)
+	VBLENDVPS(mask, yes, no, dst)
+}
+
 // Split emits the choice of a tile's size: runs of left rows are cut into
 // tiles of at most size rows, the last two about equal, and tile(r) is emitted
 // for every r up to size. A tile must not change left; Split subtracts.

@@ -119,7 +119,9 @@ func Run(c Config, build func(*gorgonia.ExprGraph) (*Network, error)) error {
 	}
 	learned, adam := make([]outcome, c.Runs), make([]outcome, c.Runs)
 	for i := range c.Runs {
-		if learned[i], err = t.scored(gorgoniaopt.New(opt.Rule()), i, c.Steps); err != nil {
+		solver := gorgoniaopt.New(opt.Rule())
+		solver.SetTotal(c.Steps)
+		if learned[i], err = t.scored(solver, i, c.Steps); err != nil {
 			return err
 		}
 		if adam[i], err = t.scored(gorgonia.NewAdamSolver(gorgonia.WithLearnRate(best)), i, c.Steps); err != nil {

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestReproduceStudy runs the cheapest study with a learned optimizer beside Adam.
+func TestReproduceStudy(t *testing.T) {
+	out := t.TempDir()
+	a := succeed(t, "reproduce", "maxent", "--quick", "--optimizer", "pretrained:quadratic", "--out", out)
+	for _, want := range []string{"Jaynes' die", "-0.371049", "quadratic", "result.json"} {
+		if !strings.Contains(a.stdout, want) {
+			t.Errorf("no %q in\n%s", want, a.stdout)
+		}
+	}
+	for _, name := range []string{"result.json", "p-6.svg", "p-15.png"} {
+		if info, err := os.Stat(filepath.Join(out, "maxent", name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	fail(t, exitUsage, []string{"reproduce", "maxent", "--runs", "3"}, "--runs")
+	if list := succeed(t, "reproduce").stdout; !strings.Contains(list, "sudoku") {
+		t.Errorf("the list lacks sudoku:\n%s", list)
+	}
+}

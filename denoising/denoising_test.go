@@ -1,0 +1,96 @@
+package denoising
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"learnedopt/qp"
+)
+
+// TestTautString compares with the quadratic program in x and bounds t on |differences|, and with the layer.
+func TestTautString(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 6 {
+		n, lambda := 2+r.IntN(15), 20*r.ExpFloat64()
+		s := Draw(r, n)
+		got := make([]float64, n)
+		TautString(got, s.Noisy, lambda)
+		width, m := 2*n-1, 2*(n-1)
+		p := qp.Problem{Q: make([]float64, width), Linear: make([]float64, width), G: make([]float64, m*width), H: make([]float64, m)}
+		for i := range n {
+			p.Q[i], p.Linear[i] = 1, -s.Noisy[i]
+		}
+		for i := range n - 1 {
+			p.Linear[n+i] = lambda
+			for side, sign := range [...]float64{1, -1} {
+				row := p.G[(2*i+side)*width:][:width]
+				row[i], row[i+1], row[n+i] = -sign, sign, -1
+			}
+		}
+		var solver qp.InteriorPoint
+		var out qp.Solution
+		if err := solver.Solve(&out, &p); err != nil {
+			t.Fatal(err)
+		}
+		l := &Layer{N: n}
+		theta := make([]float32, l.Layout().Len())
+		rounded := float64(float32(lambda))
+		l.Differences(theta, rounded)
+		x, err := l.Forward(theta, []Signal{s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		exact := make([]float64, n)
+		TautString(exact, s.Noisy, rounded)
+		for i := range n {
+			if math.Abs(got[i]-out.Z[i]) > 1e-8 || math.Abs(exact[i]-x[i]) > 1e-8 {
+				t.Fatalf("λ %g: taut string %v, quadratic program %v, layer %v", lambda, got, out.Z[:n], x)
+			}
+		}
+	}
+	// λ = 0 changes nothing, a large one leaves the mean.
+	x := make([]float64, 3)
+	TautString(x, []float64{1, 5, 3}, 0)
+	if x[0] != 1 || x[1] != 5 || x[2] != 3 {
+		t.Errorf("λ = 0: %v", x)
+	}
+	TautString(x, []float64{1, 5, 3}, 100)
+	for _, v := range x {
+		if math.Abs(v-3) > 1e-12 {
+			t.Errorf("λ = 100: %v", x)
+		}
+	}
+}
+
+// TestGradient compares with central differences of the loss, whose parameters are float32: a step of 2⁻⁸ is exact next to them.
+func TestGradient(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	l := &Layer{N: 6}
+	theta := make([]float32, l.Layout().Len())
+	l.Differences(theta, 8)
+	for i := range theta {
+		theta[i] += float32(math.Round(64*r.NormFloat64()) / 64)
+	}
+	signals := []Signal{Draw(r, 6), Draw(r, 6), Draw(r, 6)}
+	grad, unused := make([]float32, len(theta)), make([]float32, len(theta))
+	if _, err := l.LossGrad(theta, grad, signals); err != nil {
+		t.Fatal(err)
+	}
+	for i := range theta {
+		const step = 1. / 256
+		keep := theta[i]
+		var v [2]float64
+		for side, sign := range [...]float32{1, -1} {
+			theta[i] = keep + sign*step
+			var err error
+			if v[side], err = l.LossGrad(theta, unused, signals); err != nil {
+				t.Fatal(err)
+			}
+		}
+		theta[i] = keep
+		if want := (v[0] - v[1]) / (2 * step); math.Abs(float64(grad[i])-want) > 1e-3*(1+math.Abs(want)) {
+			t.Errorf("∂loss/∂D_%d = %g, differences %g", i, grad[i], want)
+		}
+	}
+}

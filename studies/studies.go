@@ -1,0 +1,147 @@
+package studies
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"learnedopt/optimizer"
+	"learnedopt/report"
+)
+
+// A Study is an experiment by its name.
+type Study struct {
+	Name, Title string
+	run         func(context.Context, *bench) error
+}
+
+// All returns the studies.
+func All() []Study {
+	return []Study{
+		{"sudoku", "OptNet's Sudoku: a quadratic program learns the rules from examples", sudokuStudy},
+		{"denoising", "OptNet's denoising: a learned matrix against total variation", denoisingStudy},
+		{"maxent", "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", maxentStudy},
+	}
+}
+
+// A Rule is a learned optimizer to train layers with, beside Adam.
+type Rule struct {
+	Name string
+	optimizer.Rule
+}
+
+// A Config says how to run a study. The zero value is a full run.
+type Config struct {
+	Seed uint64
+	// Quick makes everything small: a glance, whose numbers mean little.
+	Quick bool
+	// DataDir is the folder of data sets, for the published puzzles; "" leaves them out.
+	DataDir string
+	// Rules are learned optimizers.
+	Rules []Rule
+}
+
+// A Table has a header and rows of text.
+type Table struct {
+	Title  string     `json:"title"`
+	Header []string   `json:"header"`
+	Rows   [][]string `json:"rows"`
+}
+
+// A Picture has curves.
+type Picture struct {
+	Name, Title, X, Y string
+	Series            []report.Series
+	// Top, if positive, makes the axis of Y linear, up to this value. Otherwise it is logarithmic.
+	Top float64
+}
+
+// A Result is what a study found.
+type Result struct {
+	Study    Study
+	Tables   []Table
+	Pictures []Picture
+}
+
+// bench is a study under way.
+type bench struct {
+	Config
+	Result
+	note func(string)
+}
+
+// Run runs a study. note, which may be nil, hears how far it is. An unknown name is an error.
+func Run(ctx context.Context, name string, c Config, note func(string)) (*Result, error) {
+	if note == nil {
+		note = func(string) {}
+	}
+	for _, s := range All() {
+		if s.Name == name {
+			b := &bench{Config: c, Result: Result{Study: s}, note: note}
+			if err := s.run(ctx, b); err != nil {
+				return nil, err
+			}
+			return &b.Result, nil
+		}
+	}
+	return nil, fmt.Errorf("studies: there is no study %q", name)
+}
+
+// Write writes the tables with report.Table or a function like it.
+func (r *Result) Write(w io.Writer, table func(w io.Writer, header []string, rows [][]string) error) error {
+	for i, t := range r.Tables {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "%s\n\n", t.Title)
+		if err := table(w, t.Header, t.Rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Save writes result.json and the pictures, as SVG and PNG, into a folder, which it makes, and returns the names of the files.
+func (r *Result) Save(dir string) ([]string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("studies: %w", err)
+	}
+	text, err := json.MarshalIndent(struct {
+		Study  string  `json:"study"`
+		Tables []Table `json:"tables"`
+	}{r.Study.Name, r.Tables}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	files := []string{"result.json"}
+	if err := os.WriteFile(filepath.Join(dir, files[0]), append(text, '\n'), 0o644); err != nil {
+		return nil, fmt.Errorf("studies: %w", err)
+	}
+	for _, p := range r.Pictures {
+		plot, err := report.Curves(p.Title, p.Series, report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top})
+		if err != nil {
+			return nil, err
+		}
+		for _, format := range []string{"svg", "png"} {
+			name := p.Name + "." + format
+			if err := plot.Save(filepath.Join(dir, name)); err != nil {
+				return nil, err
+			}
+			files = append(files, name)
+		}
+	}
+	return files, nil
+}
+
+// pick returns the full value, or the quick one.
+func (b *bench) pick(full, quick int) int {
+	if b.Quick {
+		return quick
+	}
+	return full
+}
+
+func percent(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }

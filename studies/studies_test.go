@@ -1,0 +1,100 @@
+package studies
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"learnedopt/report"
+)
+
+// quick runs a study at a glance and checks its files.
+func quick(t *testing.T, name string) *Result {
+	t.Helper()
+	r, err := Run(context.Background(), name, Config{Quick: true, Seed: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files, err := r.Save(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if info, err := os.Stat(filepath.Join(dir, f)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+	var out bytes.Buffer
+	if err := r.Write(&out, report.Table); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range r.Tables {
+		if !strings.Contains(out.String(), table.Title) {
+			t.Errorf("no table %q in the text", table.Title)
+		}
+	}
+	return r
+}
+
+func number(t *testing.T, text string) float64 {
+	t.Helper()
+	text, _, _ = strings.Cut(strings.Trim(text, "[]"), " ")
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestMaxent(t *testing.T) {
+	r := quick(t, "maxent")
+	rows := r.Tables[0].Rows
+	if len(rows) != 3 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	for _, row := range rows {
+		if v := number(t, row[1]); v < -0.372 || v > -0.370 {
+			t.Errorf("%s: multiplier %v, want −0.371", row[0], v)
+		}
+	}
+}
+
+// TestDenoising expects the learned matrix to stay where it started, within the noise of 40 steps on new signals.
+func TestDenoising(t *testing.T) {
+	rows := quick(t, "denoising").Tables[0].Rows
+	nothing, variation, learned := number(t, rows[0][1]), number(t, rows[1][1]), number(t, rows[2][1])
+	if !(variation < nothing/2 && learned < 1.05*variation && learned != variation) {
+		t.Errorf("training errors %v, want the second below half the first, and the last near it", rows)
+	}
+}
+
+func TestSudoku(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some seconds")
+	}
+	r := quick(t, "sudoku")
+	if got := r.Tables[0].Rows[0][1]; got != "100.0 %" {
+		t.Errorf("the true rules solve %s", got)
+	}
+	if n := len(r.Tables[0].Rows); n != 4 {
+		t.Errorf("%d rows, want the rules, a layer and two networks", n)
+	}
+}
+
+func TestUnknownAndInterrupted(t *testing.T) {
+	if _, err := Run(context.Background(), "nothing", Config{}, nil); err == nil {
+		t.Error("no error for an unknown study")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range All() {
+		if _, err := Run(ctx, s.Name, Config{Quick: true}, nil); err == nil {
+			t.Errorf("%s: no error after a cancel", s.Name)
+		}
+	}
+}
