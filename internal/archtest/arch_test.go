@@ -218,8 +218,8 @@ var rules = map[string]rule{
 	},
 	// Layers that are optimization problems: no optimizer comes with them.
 	"adapters/gorgonia/layers": {
-		own:    []string{"qp", "implicit", "internal/fan"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+		own:    []string{"qp", "implicit", "internal/fan", "internal/operation"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/internal/compare": {
 		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
@@ -241,16 +241,17 @@ var rules = map[string]rule{
 	"internal/gemm/conv": {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/rnn":  {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/layers": {
-		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd", "internal/operation"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
-	"internal/simd":    {others: []string{"golang.org/x/sys/cpu"}},
-	"internal/stream":  {},
-	"internal/durable": {},
-	"internal/lock":    {others: []string{"github.com/gofrs/flock"}},
-	"internal/fan":     {},
-	"internal/nearest": {},
-	"internal/saved":   {},
+	"internal/operation": {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
+	"internal/simd":      {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream":    {},
+	"internal/durable":   {},
+	"internal/lock":      {others: []string{"github.com/gofrs/flock"}},
+	"internal/fan":       {},
+	"internal/nearest":   {},
+	"internal/saved":     {},
 }
 
 // A tree maps a package's folder to the imports of its files, without tests.
