@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"learnedopt/internal/gemm"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -82,9 +83,7 @@ func (r KFAC) Start(layout optimizer.Layout) optimizer.State {
 	if n <= 0 {
 		panic(errDimension)
 	}
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	return &kfacState{rule: r.WithDefaults(), n: n, momentum: make([]float32, n), move: make([]float32, n), kernel: gemm.Default()}
 }
 
@@ -124,9 +123,7 @@ func due(t, k int) bool {
 // Update implements optimizer.State. An error is one of the factors, a *LayersError, a *FactorError, or a *optimizer.DivergedError of
 // non-finite factors.
 func (s *kfacState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
-	if len(dst) != s.n || len(p.Grad) != s.n || len(p.Theta) != s.n {
-		panic(errLength)
-	}
+	lengths(dst, p, s.n)
 	r := &s.rule
 	if due(s.steps, r.FactorSteps) {
 		blocks, err := p.Curvature.(optimizer.Factorer).Factors(p.Theta, r.Metric, p.Step)

@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages with few dependencies on other modules. A program that only
 // loads an optimizer gets no other internal packages.
-var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"}
+var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"}
 
 // rules has an entry for every package of the module, except for packages
 // below internal/ that the other packages of the module cannot import.
@@ -45,7 +45,7 @@ var rules = map[string]rule{
 	"optimizer": {},
 	// Wrappers around any rule.
 	"rules": {
-		own: []string{"optimizer", "internal/saved"},
+		own: []string{"optimizer", "internal/saved", "internal/precondition"},
 	},
 	"optimizer/optimizertest": {
 		own: []string{"optimizer", "internal/"},
@@ -99,7 +99,7 @@ var rules = map[string]rule{
 	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"},
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"},
 	},
 	// Comparing rules does not need the code that trains them.
 	"compare": {
@@ -244,14 +244,15 @@ var rules = map[string]rule{
 		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd", "internal/operation"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
-	"internal/operation": {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
-	"internal/simd":      {others: []string{"golang.org/x/sys/cpu"}},
-	"internal/stream":    {},
-	"internal/durable":   {},
-	"internal/lock":      {others: []string{"github.com/gofrs/flock"}},
-	"internal/fan":       {},
-	"internal/nearest":   {},
-	"internal/saved":     {},
+	"internal/operation":    {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
+	"internal/simd":         {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream":       {},
+	"internal/durable":      {},
+	"internal/lock":         {others: []string{"github.com/gofrs/flock"}},
+	"internal/fan":          {},
+	"internal/nearest":      {},
+	"internal/saved":        {},
+	"internal/precondition": {},
 }
 
 // A tree maps a package's folder to the imports of its files, without tests.
