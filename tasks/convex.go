@@ -59,13 +59,13 @@ func (p *convex) Dim() int { return len(p.a) }
 
 // Init implements optimizer.Problem.
 func (p *convex) Init(x []float32) {
-	precondition.Length("tasks", "x", x, p.Dim())
+	precondition.Length("tasks", "theta", x, p.Dim())
 	clear(x)
 }
 
 // LossGrad implements optimizer.Problem.
 func (p *convex) LossGrad(x, grad []float32) (float64, error) {
-	precondition.Length("tasks", "x", x, p.Dim())
+	precondition.Length("tasks", "theta", x, p.Dim())
 	precondition.Length("tasks", "grad", grad, p.Dim())
 	n, sum := float32(p.Dim()), 0.0
 	for i, a := range p.a {
