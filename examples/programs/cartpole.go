@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"learnedopt/internal/stream"
+	"learnedopt/policy"
 )
 
 var cartPole = program{
@@ -14,28 +15,6 @@ var cartPole = program{
 
 // limit is the length of an episode at which the pole counts as balanced.
 const limit = 200
-
-// A cart is the state of a cart with a pole: position, velocity, angle and angular velocity.
-type cart [4]float64
-
-// push applies a force to the left or the right for 0.02 seconds. It says whether the pole still stands. The equations and
-// constants are those of Barto, Sutton and Anderson 1983, without friction, as in Gym's CartPole.
-func (c *cart) push(right bool) (stands bool) {
-	const gravity, mass, poleMass, half, step = 9.8, 1, 0.1, 0.5, 0.02
-	force := -10.0
-	if right {
-		force = 10
-	}
-	sin, cos := math.Sincos(c[2])
-	a := (force + poleMass*half*c[3]*c[3]*sin) / (mass + poleMass)
-	turn := (gravity*sin - cos*a) / (half * (4.0/3 - poleMass*cos*cos/(mass+poleMass)))
-	move := a - poleMass*half*turn*cos/(mass+poleMass)
-	c[0] += step * c[1]
-	c[1] += step * move
-	c[2] += step * c[3]
-	c[3] += step * turn
-	return math.Abs(c[0]) <= 2.4 && math.Abs(c[2]) <= 12*2*math.Pi/360
-}
 
 // reinforce trains a policy: each step plays episodes and raises the logarithm of the probability of each action in
 // proportion to the return that followed, discounted by 0.99, in units of its standard deviation over all episodes.
@@ -93,25 +72,19 @@ func reinforce(seed uint64) trainable {
 
 // episode plays until the pole falls or the limit is reached. It writes the states into rows of states and appends the
 // actions.
-func episode(policy *dense, theta, states []float32, actions []int, rng *rand.Rand) []int {
-	var c cart
-	for i := range c {
-		c[i] = 0.1*rng.Float64() - 0.05
-	}
-	for range limit {
-		for i, v := range c {
-			policy.h[0][i] = float32(v)
-		}
-		copy(states[4*len(actions):], policy.h[0])
-		z := policy.forward(theta)
+func episode(net *dense, theta, states []float32, actions []int, rng *rand.Rand) []int {
+	cart, observation := policy.CartPole{Limit: limit}, net.h[0]
+	cart.Reset(observation, rng)
+	for {
+		copy(states[4*len(actions):], observation)
+		z := net.forward(theta)
 		action := 0
 		if rng.Float64() < 1/(1+math.Exp(float64(z[0]-z[1]))) {
 			action = 1
 		}
 		actions = append(actions, action)
-		if !c.push(action == 1) {
-			break
+		if _, status := cart.Step(observation, action); status != policy.Running {
+			return actions
 		}
 	}
-	return actions
 }

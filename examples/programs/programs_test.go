@@ -199,25 +199,3 @@ func TestTable(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
-
-// The pole of a cart that nobody pushes well falls, and pushes against the fall hold it longer.
-func TestCartPole(t *testing.T) {
-	play := func(right func(c cart) bool) int {
-		c, steps := cart{0, 0, 0.03, 0}, 0
-		for steps < limit && c.push(right(c)) {
-			steps++
-		}
-		return steps
-	}
-	always := play(func(cart) bool { return true })
-	against := play(func(c cart) bool { return c[2]+0.3*c[3] > 0 })
-	if always > 12 || against != limit {
-		t.Errorf("pushes to the right hold it for %d steps, pushes against the fall for %d", always, against)
-	}
-	// One push from rest: the accelerations of the published equations, by hand.
-	c := cart{}
-	c.push(true)
-	if math.Abs(c[1]-0.02*9.7560976) > 1e-7 || math.Abs(c[3]+0.02*14.6341463) > 1e-7 || c[0] != 0 || c[2] != 0 {
-		t.Errorf("after a push: %v", c)
-	}
-}

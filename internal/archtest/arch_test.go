@@ -62,7 +62,7 @@ var rules = map[string]rule{
 		own: append([]string{"optimizer", "curvature"}, light...),
 	},
 	"tasks": {
-		own: []string{"optimizer", "qp", "implicit", "lagrange", "sudoku", "denoising", "internal/"},
+		own: []string{"optimizer", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "go4.org/unsafe/assume-no-moving-gc",
 			"gonum.org/v1/gonum", "golang.org/x/image"},
 	},
@@ -77,6 +77,11 @@ var rules = map[string]rule{
 	// Solvers with something learned in them: any rule, but no concrete one.
 	"qp/learned": {
 		own:    []string{"qp", "optimizer", "internal/stream", "internal/fan"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
+	// Environments, decision processes and policies, for any rule.
+	"policy": {
+		own:    []string{"optimizer", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	// Puzzles, and a quadratic program that learns their rules.
@@ -121,15 +126,15 @@ var rules = map[string]rule{
 	},
 	// A training as a value: neither flags nor terminals.
 	"recipe": {
-		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	// Run folders: neither flags nor printing.
 	"runfolder": {
-		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "versus", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "versus", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	// Figures and table of a paper: what to run, the store of answers, drawing; neither flags nor printing.
 	"reproduce": {
-		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
+		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
 			"checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	// Experiments with optimization problems as layers; neither flags nor printing.
@@ -139,7 +144,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"bench": {
-		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"checkpoints": {
 		own:    []string{"internal/durable"},
@@ -175,7 +180,7 @@ var rules = map[string]rule{
 	},
 	// Sweeps compute and compare; they draw nothing.
 	"sweep": {
-		own:    []string{"sweep/results", "versus", "rules", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"sweep/results", "versus", "rules", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
 	// Only gonum, which its user has anyway.
@@ -184,15 +189,15 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"adapters/gonum/examples/testfunctions": {
-		own:    []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "adapters/gonum", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	// Programs of many kinds, as their users would write them.
 	"examples/programs": {
-		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
+		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
@@ -204,12 +209,12 @@ var rules = map[string]rule{
 	},
 	"adapters/gomlx/internal/cputime": {},
 	"adapters/gomlx/internal/classifier": {
-		own:    []string{"adapters/gomlx/internal/cputime", "optimizer", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "internal/"},
+		own:    []string{"adapters/gomlx/internal/cputime", "optimizer", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
 	"adapters/gomlx/example": {
 		own: []string{"adapters/gomlx", "adapters/gomlx/internal/cputime", "adapters/gomlx/internal/classifier",
-			"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/gomlx/gomlx"},
 	},
 	// Only Gorgonia, which its user has anyway.
@@ -219,21 +224,21 @@ var rules = map[string]rule{
 	},
 	// Layers that are optimization problems: no optimizer comes with them.
 	"adapters/gorgonia/layers": {
-		own:    []string{"qp", "implicit", "internal/fan"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+		own:    []string{"qp", "implicit", "internal/fan", "internal/operation"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/internal/compare": {
-		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/mlp": {
 		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
-			"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/convnet": {
 		own: []string{"adapters/gorgonia", "adapters/gorgonia/examples/internal/compare",
-			"optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
+			"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"internal/gemm": {own: []string{"internal/simd"}, others: []string{"golang.org/x/sys/cpu"}},
@@ -242,16 +247,17 @@ var rules = map[string]rule{
 	"internal/gemm/conv": {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/rnn":  {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/layers": {
-		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd", "internal/operation"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
-	"internal/simd":    {others: []string{"golang.org/x/sys/cpu"}},
-	"internal/stream":  {},
-	"internal/durable": {},
-	"internal/lock":    {others: []string{"github.com/gofrs/flock"}},
-	"internal/fan":     {},
-	"internal/nearest": {},
-	"internal/saved":   {},
+	"internal/operation": {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
+	"internal/simd":      {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream":    {},
+	"internal/durable":   {},
+	"internal/lock":      {others: []string{"github.com/gofrs/flock"}},
+	"internal/fan":       {},
+	"internal/nearest":   {},
+	"internal/saved":     {},
 }
 
 // A tree maps a package's folder to the imports of its files, without tests.
