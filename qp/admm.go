@@ -123,7 +123,7 @@ func (s *ADMM) factorADMM(penalty float64) bool {
 	s.penalty = penalty
 	s.w = grow(s.w, s.m)
 	fill(s.w, 1/penalty)
-	s.soft = 1 / (1000 * penalty)
+	s.soft = 1/(1000*penalty) - s.delta // to which δ is added again
 	return s.factor(s.w)
 }
 

@@ -8,13 +8,13 @@ package qp
 // where Π(w) is b in the rows of A and min(w, h) in those of G. A row of G is active where w > h; then its multiplier is ρ(w − h), and
 // otherwise its slack is h − w. T is piecewise linear. The zero value is ready for Load. It belongs to one goroutine.
 type Iteration struct {
-	s       ADMM
-	written bool
+	s              ADMM
+	ready, written bool
 }
 
 // Load copies, equilibrates and factors a problem for ADMM's penalty, 0 for its default. The error is one of those of ADMM.Solve.
 func (t *Iteration) Load(p *Problem, penalty float64) error {
-	t.written = false
+	t.ready, t.written = false, false
 	if !(penalty >= 0) {
 		return &InputError{"Penalty", -1, "want a positive number, or 0 for the default"}
 	}
@@ -29,6 +29,7 @@ func (t *Iteration) Load(p *Problem, penalty float64) error {
 	if !t.s.factorADMM(penalty) {
 		return &NotConvergedError{0, Residuals{1, 1, 1}, "the matrices are too ill-conditioned to be factored"}
 	}
+	t.ready = true
 	return nil
 }
 
@@ -126,12 +127,13 @@ func (t *Iteration) Gradient(dst *Gradient, up Upstream) error {
 	if !t.written {
 		panic(errUnsolved)
 	}
+	t.ready = false
 	return t.s.gradient(dst, up)
 }
 
 // stepping panics if the factorisation is that of a gradient.
 func (t *Iteration) stepping() {
-	if t.s.soft == 0 {
+	if !t.ready {
 		panic(errStepping)
 	}
 }

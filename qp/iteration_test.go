@@ -121,6 +121,24 @@ func TestEquilibrated(t *testing.T) {
 				t.Errorf("z_%d = %g, want %g", i, got.Z[i], want.Z[i])
 			}
 		}
+		// A point beside it has a primal residual: by how much Ax is off, in units of x.
+		if p > 0 {
+			x[0] += 0.5
+			var off Solution
+			e.Write(&off, &d.Problem, x, y, 0)
+			e.Rows(rows, x)
+			_, b, _ := e.Vectors()
+			violation := 0.0
+			for i, v := range b {
+				violation = max(violation, math.Abs(rows[i]-v))
+			}
+			for i, v := range h {
+				violation = max(violation, rows[p+i]-v)
+			}
+			near(t, "primal residual", []float64{off.Residuals.Primal}, []float64{violation / max(1, norm(x))}, 1e-12)
+			x[0] -= 0.5
+			e.Write(&got, &d.Problem, x, y, 7)
+		}
 		up := Upstream{Z: normal(r, n)}
 		var a, b Gradient
 		if err := errors.Join(exact.Gradient(&a, up), e.Gradient(&b, up)); err != nil {

@@ -74,6 +74,11 @@ var rules = map[string]rule{
 	"implicit": {
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// Solvers with something learned in them: any rule, but no concrete one.
+	"qp/learned": {
+		own:    []string{"qp", "optimizer", "internal/stream", "internal/fan"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	// Environments, decision processes and policies, for any rule.
 	"policy": {
 		own:    []string{"optimizer", "internal/"},
@@ -134,7 +139,8 @@ var rules = map[string]rule{
 	},
 	// Experiments with optimization problems as layers; neither flags nor printing.
 	"studies": {
-		own:    []string{"qp", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "report", "internal/"},
+		own: []string{"qp", "qp/learned", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "lstm", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l",
+			"report", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"bench": {
@@ -191,7 +197,7 @@ var rules = map[string]rule{
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
