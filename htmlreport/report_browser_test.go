@@ -11,6 +11,9 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"learnedopt/compare"
+	"learnedopt/metatrain"
 )
 
 // inked counts the pixels of the first chart that are close to a colour such as "213,94,0".
@@ -260,4 +263,22 @@ func TestThePolicyIsAWall(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = slices.DeleteFunc(p.faults, func(f string) bool { return strings.HasPrefix(f, "request for http://127.0.0.1:9/") }) // announced, and then blocked
+}
+
+// Losses below 0 are there from the start: the axis is logarithmic only where all losses are positive, or where the reader wants it.
+func TestNegativeLossesInABrowser(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	log := startLine(1)
+	for k := range 20 {
+		log += line(t, metatrain.Event{Kind: metatrain.EventEpisode, MetaStep: 5*k + 5, Episode: k, MeanLoss: compare.Number(2 - 0.3*float64(k)), GradNorm: 1})
+	}
+	write(t, filepath.Join(dir, logFile), log)
+	p := openReport(t, dir)
+	const figure = `[...document.querySelectorAll("figure")].find((f) => f.querySelector("figcaption").textContent === "Losses of episodes and validations")`
+	const box = figure + `.querySelector("input")`
+	p.want("!"+box+".checked", "the axis is linear")
+	p.want(figure+`.querySelector(".plot").getAttribute("aria-label").includes("episodes ends at -3.7")`, "the last loss is there")
+	p.shoot("negative")
+	p.run(do(box + ".click()"))
+	p.want(box+".checked", "the reader may want the other axis")
 }

@@ -19,6 +19,7 @@ function newChart(options) {
   const legend = el("div", {class: "legend", role: "group", "aria-label": "Curves of " + options.title});
   const logYBox = switchBox("log " + options.y, state.logY, (on) => {
     state.logY = on;
+    state.chosen = true;
     rebuild();
   });
   const logXBox = switchBox("log " + options.x, state.logX, (on) => {
@@ -151,7 +152,8 @@ function newChart(options) {
   function update(series) {
     series = series.filter((s) => s.y.some(finite));
     figure.hidden = !series.length;
-    if (!canLog(series)) state.logY = logYBox.firstChild.checked = false;
+    // A logarithmic axis hides values that are not positive, so it is not the default where there are any.
+    if (!canLog(series) || !state.chosen && hasNonPositive(series)) state.logY = logYBox.firstChild.checked = false;
     logYBox.firstChild.disabled = !canLog(series);
     const shape = JSON.stringify(series.map((s) => [s.name, s.style.colours, s.points]));
     const same = state.plot && shape === state.shape;

@@ -28,6 +28,8 @@ function align(series, logX, logY) {
 
 const canLog = (series) => series.some((s) => s.y.some((v) => finite(v) && v > 0));
 
+const hasNonPositive = (series) => series.some((s) => s.y.some((v) => finite(v) && v <= 0));
+
 // logSplits are the ticks of a logarithmic axis: the rounder the longer the axis is.
 function logSplits(min, max) {
   if (!(min > 0) || !(max > min)) return [];

@@ -171,8 +171,9 @@ var rules = map[string]rule{
 	},
 	// Pages are made from files, which are read by the types that wrote them.
 	"htmlreport": {
-		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "internal/lock", "report"},
 			light...),
+		others: []string{"github.com/gofrs/flock", "gonum.org/v1/"},
 	},
 	// The records of a sweep, for programs that read them without the sweep's tasks.
 	"sweep/results": {
