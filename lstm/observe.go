@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"learnedopt/internal/gemm"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/simd"
 )
 
@@ -51,9 +52,7 @@ func (s *sums) cosine() float64 {
 // into s.next. It changes nothing else.
 func (s *state[T]) observe(grad, theta []T, total int) {
 	c := s.c
-	if len(theta) != s.n {
-		panic(errLength)
-	}
+	precondition.Length("lstm", "Point.Theta", theta, s.n)
 	workers := min(s.workers(), (s.blocks()+sumGrain-1)/sumGrain)
 	s.reserve(workers)
 	s.grad, s.theta = grad, theta
@@ -193,10 +192,14 @@ func (p *part) orthogonalSize() float64 {
 // momentum writes the momentum that Orthogonal takes of one part at the next step.
 func (s *state[T]) momentum(dst []T, p *part, grad []T) {
 	const keep, take = orthogonalMomentum, 1 - orthogonalMomentum
-	for i, g := range grad {
-		g = min(max(g, -simd.MaxGradient), simd.MaxGradient)
-		m := T(T(keep)*s.data[s.place(p, s.c.state.moments/lanes, i)]) + T(T(take)*g)
-		dst[i] = T(T(keep)*m) + T(T(take)*g)
+	for from := 0; from < len(grad); from += lanes {
+		g := grad[from:min(from+lanes, len(grad))]
+		to, m := dst[from:][:len(g)], s.data[s.place(p, s.c.state.moments/lanes, from):][:len(g)]
+		for i, g := range g {
+			g = min(max(g, -simd.MaxGradient), simd.MaxGradient)
+			m := T(T(keep)*m[i]) + T(T(take)*g)
+			to[i] = T(T(keep)*m) + T(T(take)*g)
+		}
 	}
 }
 
@@ -208,16 +211,20 @@ func (s *state[T]) orthogonalize(o []T, p *part, grad []T) {
 	o, grad = o[p.from:][:p.n], grad[p.from:][:p.n]
 	s.momentum(o, p, grad)
 	s.orthogonalizer.Run(o, o, p.axes, T(p.orthogonalSize()))
-	for i := range grad {
-		if s.unmoved(p, i, grad[i]) {
-			o[i] = 0
-		}
-	}
+	s.rest(o, p, grad)
 }
 
-// unmoved says whether coordinate i of a part never had a gradient, g included.
-func (s *state[T]) unmoved(p *part, i int, g T) bool {
-	return g == 0 && s.data[s.place(p, s.c.state.moments/lanes+simd.Moments-1, i)] == 0
+// rest writes 0 into o where a coordinate of the part never had a gradient, grad included.
+func (s *state[T]) rest(o []T, p *part, grad []T) {
+	for from := 0; from < len(grad); from += lanes {
+		g := grad[from:min(from+lanes, len(grad))]
+		o, v := o[from:][:len(g)], s.data[s.place(p, s.c.state.moments/lanes+simd.Moments-1, from):][:len(g)]
+		for i, g := range g {
+			if g == 0 && v[i] == 0 {
+				o[i] = 0
+			}
+		}
+	}
 }
 
 // orthogonalizeAdjoint writes the adjoint of the momentum that Orthogonal takes of one part into dm. do is the adjoint of
@@ -228,11 +235,7 @@ func (s *state[T]) orthogonalizeAdjoint(dm, do []T, p *part, grad []T, by *gemm.
 		clear(dm)
 		return
 	}
-	for i := range grad {
-		if s.unmoved(p, i, grad[i]) {
-			do[i] = 0
-		}
-	}
+	s.rest(do, p, grad)
 	s.momentum(dm, p, grad)
 	by.Adjoint(dm, do, dm, p.axes, T(p.orthogonalSize()))
 }

@@ -14,21 +14,11 @@ type ADMM struct {
 	// Fixed, if not 0, is a number of iterations after which a Solve returns without an error whatever the residuals are.
 	Fixed int
 
-	scaled
+	approximate
 	o        Options
 	penalty  float64   // the present ρ
-	w        []float64 // m
-	x, rows  []float64 // n; p + m: copies of the constraints' rows
-	dual     []float64 // p + m
 	rhs, sol []float64 // n + p + m
-	ax       []float64 // p + m
-	qx, aty  []float64 // n
 	solution bool
-	z        []float64
-	nu       []float64
-	lambda   []float64
-	form     int
-	adjoint  []float64
 }
 
 var _ Solver = (*ADMM)(nil)
@@ -67,11 +57,7 @@ func (s *ADMM) run(dst *Solution, p *Problem, warm bool) error {
 	if warm && (len(dst.Z) != n || len(dst.Nu) != e || len(dst.Lambda) != m || len(dst.Slack) != m) {
 		panic(errWarm)
 	}
-	s.x, s.rows, s.dual, s.ax = grow(s.x, n), grow(s.rows, e+m), grow(s.dual, e+m), grow(s.ax, e+m)
-	s.rhs, s.sol, s.qx, s.aty = grow(s.rhs, n+e+m), grow(s.sol, n+e+m), grow(s.qx, n), grow(s.aty, n)
-	clear(s.x)
-	clear(s.rows)
-	clear(s.dual)
+	s.begin()
 	if warm {
 		s.from(dst)
 	}
@@ -119,6 +105,15 @@ func (s *ADMM) run(dst *Solution, p *Problem, warm bool) error {
 	return nil
 }
 
+// begin makes room and starts at 0.
+func (s *ADMM) begin() {
+	s.room()
+	s.rhs, s.sol = grow(s.rhs, s.n+s.p+s.m), grow(s.sol, s.n+s.p+s.m)
+	clear(s.x)
+	clear(s.rows)
+	clear(s.dual)
+}
+
 // factorADMM factors the system of an iteration,
 //
 //	⎡Q + σI  Aᵀ  Gᵀ⎤
@@ -128,7 +123,7 @@ func (s *ADMM) factorADMM(penalty float64) bool {
 	s.penalty = penalty
 	s.w = grow(s.w, s.m)
 	fill(s.w, 1/penalty)
-	s.soft = 1 / (1000 * penalty)
+	s.soft = 1/(1000*penalty) - s.delta // to which δ is added again
 	return s.factor(s.w)
 }
 
@@ -168,93 +163,11 @@ func (s *ADMM) rho(i int) float64 {
 	return s.penalty
 }
 
-// residuals measures the present point as the interior-point method does, with s = h − z.
-func (s *ADMM) residuals() Residuals {
-	e := s.p
-	s.q.mul(s.qx, s.x)
-	clear(s.aty)
-	s.a.addTransposed(s.aty, s.dual[:e])
-	s.g.addTransposed(s.aty, s.dual[e:])
-	s.a.mul(s.ax[:e], s.x)
-	s.g.mul(s.ax[e:], s.x)
-	var r Residuals
-	largest, right := 0.0, 0.0
-	for i, ax := range s.ax {
-		r.Primal = max(r.Primal, math.Abs(ax-s.rows[i]))
-		if i < e {
-			right += s.b[i] * s.dual[i]
-		} else {
-			right += s.h[i-e] * s.dual[i]
-			largest = max(largest, s.dual[i]*(s.h[i-e]-s.rows[i]))
-		}
-	}
-	for i, q := range s.lin {
-		r.Dual = max(r.Dual, math.Abs(s.qx[i]+q+s.aty[i]))
-	}
-	xqx, linear := dot(s.x, s.qx), dot(s.lin, s.x)
-	r.Primal /= min(max(1, norm(s.x)), 1e4)
-	r.Dual /= min(max(1, norm(s.qx), norm(s.aty)), 1e4)
-	r.Gap = max(math.Abs(xqx+linear+right), largest) / max(1, math.Abs(xqx/2+linear))
-	return r
-}
-
-// from takes the starting point from a solution.
-func (s *ADMM) from(dst *Solution) {
-	dual := s.scaling.c * s.beta
-	for i, v := range dst.Z {
-		s.x[i] = v / (s.beta * s.e[i])
-	}
-	for i, v := range dst.Nu {
-		s.rows[i], s.dual[i] = s.b[i], v*dual/s.fa[i]
-	}
-	for i, v := range dst.Lambda {
-		s.rows[s.p+i] = s.h[i] - max(dst.Slack[i], 0)*s.fg[i]/s.beta
-		s.dual[s.p+i] = max(v, 0) * dual / s.fg[i]
-	}
-}
-
-// write turns the point into the user's units.
-func (s *ADMM) write(dst *Solution, p *Problem, res Residuals, iterations int) {
-	dual := 1 / (s.scaling.c * s.beta)
-	for i, v := range s.x {
-		dst.Z[i] = v * s.beta * s.e[i]
-	}
-	for i := range dst.Nu {
-		dst.Nu[i] = s.dual[i] * dual * s.fa[i]
-	}
-	for i := range dst.Lambda {
-		dst.Lambda[i] = max(s.dual[s.p+i], 0) * dual * s.fg[i]
-		dst.Slack[i] = max(s.h[i]-s.rows[s.p+i], 0) * s.beta / s.fg[i]
-	}
-	dst.Residuals, dst.Iterations, dst.Value = res, iterations, p.Value(dst.Z)
-	s.z, s.nu, s.lambda = append(s.z[:0], dst.Z...), append(s.nu[:0], dst.Nu...), append(s.lambda[:0], dst.Lambda...)
-	s.form = len(p.Q)
-}
-
 // Gradient implements Solver, by the system of InteriorPoint.Gradient at the approximate point: a row is active if its multiplier is
 // larger than its slack. It does not look for weakly active rows. It panics if the last Solve returned an error.
 func (s *ADMM) Gradient(dst *Gradient, up Upstream) error {
 	if !s.solution {
 		panic(errUnsolved)
 	}
-	up.check(s.n, s.p, s.m)
-	const small, large = 1e-8, 1e13
-	s.w = grow(s.w, s.m)
-	for i := range s.w {
-		s.w[i] = large
-		if s.dual[s.p+i] > s.h[i]-s.rows[s.p+i] {
-			s.w[i] = small
-		}
-	}
-	s.delta, s.soft = leastDelta, 0
-	if !s.factor(s.w) {
-		return errSingular
-	}
-	for i, v := range s.w {
-		if v == small {
-			s.w[i] = 0
-		}
-	}
-	s.adjoint = grow(s.adjoint, s.n+s.p+s.m)
-	return s.differentiate(dst, up, s.w, s.adjoint, &point{s.z, s.nu, s.lambda, s.form})
+	return s.gradient(dst, up)
 }

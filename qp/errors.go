@@ -8,6 +8,8 @@ const (
 	errUpstream = "qp: upstream gradient has not the length of what it belongs to"
 	errUnsolved = "qp: gradient of a problem that has not been solved"
 	errWarm     = "qp: warm start of another size"
+	errPoint    = "qp: a point of an iteration of another size"
+	errStepping = "qp: step of an iteration that has no factored problem: call Load, again after a Gradient"
 )
 
 // An InputError says that a problem or an option cannot be meant.

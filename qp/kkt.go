@@ -15,7 +15,7 @@ import (
 //	⎣G  0  −W ⎦ ⎣z⎦   ⎣r_z⎦
 //
 // by block elimination and two Cholesky factorisations: of H = Q + GᵀW⁻¹G, and of S = A H⁻¹ Aᵀ. If Q is diagonal and no
-// row of G has more than one number, then H is diagonal. What elimination loses is won back by iterative refinement.
+// row of G has more than one number, then H is diagonal; if all rows of A are lists too, S is factored by disjoint. What elimination loses is won back by iterative refinement.
 type kkt struct {
 	q    quadratic
 	a, g rows
@@ -38,9 +38,8 @@ type kkt struct {
 	y       []float64 // the same size: A·H^(−½), or U⁻ᵀAᵀ
 	schur   []float64 // p² with the factor of S in its upper triangle
 	gt, gtw []float64 // n×(dense rows of G), Gᵀ and Gᵀ·W^(−½)
-	// The columns of A as lists, if all rows of A are lists.
-	colStart, colRow []int
-	colValue         []float64
+	// apart factors S if H is diagonal and all rows of A are lists.
+	apart disjoint
 
 	u        []float64 // n
 	v        []float64 // p
@@ -65,7 +64,6 @@ func (k *kkt) reset(n, p, m int) {
 	k.diagonal, k.augmented, k.delta, k.soft = k.q.diagonal && k.g.single(), false, leastDelta, 0
 	k.d, k.u, k.v, k.dr = grow(k.d, m), grow(k.u, n), grow(k.v, p), grow(k.dr, m)
 	k.res, k.fix = grow(k.res, n+p+m), grow(k.fix, n+p+m)
-	k.schur = grow(k.schur, p*p)
 	k.gt, k.gtw = grow(k.gt, n*len(k.g.dense)), grow(k.gtw, n*len(k.g.dense))
 	for i := range k.g.dense {
 		for j, v := range k.g.block[i*n : i*n+n] {
@@ -81,12 +79,13 @@ func (k *kkt) layA() {
 	if k.diagonal {
 		k.hess = grow(k.hess, n)
 		if len(k.a.dense) == 0 {
-			k.columns()
+			k.apart.choose(&k.a)
 			return
 		}
 	} else {
 		k.hess = grow(k.hess, n*n)
 	}
+	k.schur = grow(k.schur, p*p)
 	k.aDense, k.y = grow(k.aDense, n*p), grow(k.y, n*p)
 	clear(k.aDense)
 	rowStride, columnStride := n, 1
@@ -103,34 +102,6 @@ func (k *kkt) layA() {
 			k.aDense[i*rowStride+j*columnStride] = v
 		}
 	}
-}
-
-// columns turns the lists of A's rows into lists of its columns.
-func (k *kkt) columns() {
-	count := len(k.a.value)
-	if cap(k.colStart) < k.n+1 {
-		k.colStart = make([]int, k.n+1)
-	}
-	if cap(k.colRow) < count {
-		k.colRow = make([]int, count)
-	}
-	k.colStart, k.colRow, k.colValue = k.colStart[:k.n+1], k.colRow[:count], grow(k.colValue, count)
-	clear(k.colStart)
-	for _, j := range k.a.column {
-		k.colStart[j+1]++
-	}
-	for j := range k.n {
-		k.colStart[j+1] += k.colStart[j]
-	}
-	for l, i := range k.a.sparse {
-		for t := k.a.start[l]; t < k.a.start[l+1]; t++ {
-			at := k.colStart[k.a.column[t]]
-			k.colRow[at], k.colValue[at] = i, k.a.value[t]
-			k.colStart[k.a.column[t]]++
-		}
-	}
-	copy(k.colStart[1:], k.colStart[:k.n])
-	k.colStart[0] = 0
 }
 
 // factor factors the system for W = diag(w); false means that no δ makes it positive definite.
@@ -156,6 +127,9 @@ func (k *kkt) tryFactor(w []float64, delta float64) bool {
 			if !(v > 0) {
 				return false
 			}
+		}
+		if len(k.a.dense) == 0 {
+			return k.apart.factor(&k.a, k.hess, k.soft, delta)
 		}
 		k.diagonalSchur()
 	} else {
@@ -236,16 +210,8 @@ func addOuter(h []float64, n int, column []int, v []float64, d float64) {
 	}
 }
 
-// diagonalSchur writes S = A H⁻¹ Aᵀ for a diagonal H.
+// diagonalSchur writes S = A H⁻¹ Aᵀ for a diagonal H and an A with dense rows.
 func (k *kkt) diagonalSchur() {
-	if len(k.a.dense) == 0 {
-		clear(k.schur)
-		for j := range k.n {
-			from, to := k.colStart[j], k.colStart[j+1]
-			addOuter(k.schur, k.p, k.colRow[from:to], k.colValue[from:to], 1/k.hess[j])
-		}
-		return
-	}
 	for j, v := range k.hess {
 		k.u[j] = 1 / math.Sqrt(v)
 	}
@@ -319,6 +285,10 @@ func (k *kkt) eliminate(dst, r []float64) {
 func (k *kkt) schurSolve(y, r []float64) {
 	for i, v := range r {
 		y[i] -= v
+	}
+	if k.diagonal && len(k.a.dense) == 0 {
+		k.apart.solve(y)
+		return
 	}
 	factor := k.upper(k.schur, k.p)
 	blas64.Trsv(blas.Trans, factor, vector(y))

@@ -15,8 +15,16 @@ type scaled struct {
 	upstream  []float64 // n + p + m
 }
 
-// load validates, copies and equilibrates a problem.
+// load validates, copies and equilibrates a problem, and checks that it is convex.
 func (s *scaled) load(p *Problem) error {
+	if err := s.take(p); err != nil {
+		return err
+	}
+	return s.checkConvex()
+}
+
+// take is load without the check, which for a dense Q is a factorisation.
+func (s *scaled) take(p *Problem) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
@@ -34,7 +42,7 @@ func (s *scaled) load(p *Problem) error {
 		return &InputError{"Linear", -1, "the objective and the right-hand sides differ by too many orders of magnitude to be scaled; choose other units"}
 	}
 	s.reset(s.n, s.p, s.m)
-	return s.checkConvex()
+	return nil
 }
 
 // checkConvex looks for a negative eigenvalue that is larger than rounding.

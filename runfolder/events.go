@@ -24,7 +24,13 @@ type Started struct {
 	Index, Of int
 	// Elapsed is the time for which it was trained before.
 	Elapsed time.Duration
+	// Next is the first meta-step whose events are still to come. It is 0 for a training that begins.
+	Next int
 }
+
+// Saving says that the training's state is about to be saved. A resumed run repeats no event that came before, but every one
+// that comes after.
+type Saving struct{}
 
 // A TrainerEvent is an event of the trainer, with the outcome of the training so far.
 type TrainerEvent struct {
@@ -82,6 +88,7 @@ type Build struct{ Version, Arch, Kernels string }
 
 func (Started) event()       {}
 func (TrainerEvent) event()  {}
+func (Saving) event()        {}
 func (Ended) event()         {}
 func (SeedDiverged) event()  {}
 func (Choosing) event()      {}

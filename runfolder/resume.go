@@ -52,7 +52,7 @@ func resume(dir string, held *lock.Lock, change Change, listener Listener) (*Run
 		}
 		return nil, fmt.Errorf("%s holds no interrupted run: there is no %s in it", dir, StateFile)
 	}
-	for _, file := range []string{StateFile, OptimizerFile} {
+	for _, file := range append(Files(), StateFile) {
 		if err := durable.Clean(filepath.Join(dir, file)); err != nil {
 			return nil, err
 		}

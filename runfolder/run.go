@@ -129,8 +129,11 @@ func (r *Run) tell(e Event) {
 // train runs the trainer and fills in the outcome. It returns the best network so far also together with an error, or nil if
 // there is none.
 func (r *Run) train(ctx context.Context) (*metaopt.Optimizer, error) {
-	limit := r.cfg.Time
-	r.tell(Started{Record: r.record, Seed: r.record.Seed, Index: r.progress.now, Of: r.recipe.Seeds, Elapsed: r.trainer.Elapsed()})
+	limit, next := r.cfg.Time, 0
+	if r.outcome.validated >= 0 {
+		next = r.trainer.MetaSteps() + 1
+	}
+	r.tell(Started{Record: r.record, Seed: r.record.Seed, Index: r.progress.now, Of: r.recipe.Seeds, Elapsed: r.trainer.Elapsed(), Next: next})
 	o, err := r.trainer.Train(ctx)
 	r.tell(Ended{})
 	out := &r.outcome

@@ -107,6 +107,7 @@ func (s savedOutcome) restore() Outcome {
 // line that a crash could lose.
 func (r *Run) save() error {
 	began := time.Now()
+	r.tell(Saving{})
 	here := hereBuild()
 	run := savedRun{
 		Version: here.Version, Arch: here.Arch, Kernels: here.Kernels,

@@ -53,6 +53,32 @@ func Rules(n int) (a []float64, rows int) {
 	return a, rows
 }
 
+// IndependentRules returns those of the Rules that do not follow from others, as many as their rank: all of the cells, those of rows
+// without the last digit, those of columns without the last column too, and those of blocks also without the last row and column of blocks.
+func IndependentRules(n int) (a []float64, rows int) {
+	all, count := Rules(n)
+	side := n * n
+	cells := side * side
+	width := cells * side
+	for i := range count {
+		unit, v := i%cells/side, i%side
+		kept := true
+		switch i / cells {
+		case 1:
+			kept = v < side-1
+		case 2:
+			kept = v < side-1 && unit < side-1
+		case 3:
+			kept = v < side-1 && unit/n < n-1 && unit%n < n-1
+		}
+		if kept {
+			a = append(a, all[i*width:(i+1)*width]...)
+			rows++
+		}
+	}
+	return a, rows
+}
+
 // Basis returns an orthonormal basis of the row space of a matrix of rows of the given width, row by row.
 func Basis(a []float64, width int) []float64 {
 	m := mat.NewDense(len(a)/width, width, append([]float64(nil), a...))

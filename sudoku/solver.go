@@ -20,9 +20,11 @@ type Solver struct {
 
 // NewSolver returns a solver for boards of size n.
 func NewSolver(n int, epsilon float64) *Solver {
-	a, rows := Rules(n)
+	a, rows := IndependentRules(n)
 	width := len(a) / rows
 	s := &Solver{cells: n * n * n * n}
+	// The numbers need only tell a digit from others, but their last digits cost iterations.
+	s.solver.Options.Tolerance = 1e-8
 	s.problem = qp.Problem{Q: make([]float64, width), Linear: make([]float64, width), A: a, B: make([]float64, rows), G: make([]float64, width*width), H: make([]float64, width)}
 	for i := range rows {
 		s.problem.B[i] = 1

@@ -87,6 +87,10 @@ func TestRank(t *testing.T) {
 		if got := len(Basis(a, width)) / width; got != want {
 			t.Errorf("size %d: rank %d, want %d", n, got, want)
 		}
+		kept, rows := IndependentRules(n)
+		if got := len(Basis(kept, width)) / width; got != want || rows != want {
+			t.Errorf("size %d: %d independent rules of rank %d, want %d", n, rows, got, want)
+		}
 	}
 }
 

@@ -97,11 +97,16 @@ func parse(path string, data []byte, keys []string) (*File, error) {
 	if line, err := checkBounds(data); err != nil {
 		return nil, &ConfigError{path, line, err}
 	}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF")) // the byte-order mark of some editors
 	var values map[string]any
 	md, err := toml.Decode(string(data), &values)
 	var bad toml.ParseError
 	if errors.As(err, &bad) {
-		return nil, &ConfigError{path, bad.Position.Line, fmt.Errorf("%s", bad.Message)}
+		message := bad.Message
+		if strings.HasSuffix(message, "out of range for int64") {
+			message += ": TOML has no larger integers; write it in quotes, as seed = \"18446744073709551615\""
+		}
+		return nil, &ConfigError{path, bad.Position.Line, fmt.Errorf("%s", message)}
 	} else if err != nil {
 		return nil, &ConfigError{path, 0, err}
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 	"learnedopt/policy"
 )
@@ -139,7 +140,7 @@ func (p *decisions) GradientScale() float64 { return float64(len(p.policies)) }
 
 // Init implements optimizer.Problem.
 func (p *decisions) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	clear(theta)
 }
 
@@ -155,8 +156,8 @@ func (p *decisions) move(b int, theta []float32) (from, to int, err error) {
 
 // LossGrad implements optimizer.Problem.
 func (p *decisions) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	if i := optimizer.NonFinite(theta); i >= 0 {
 		// No policy has such numbers; a loss of NaN says so to the loop.
 		clear(grad)

@@ -94,6 +94,13 @@ func (w *Writer) Close() error {
 	return err
 }
 
+// Start says that a training begins at a step, or goes on from there after an interruption: of what earlier files of the
+// folder hold, TensorBoard then shows only the steps before it (SessionLog with the status START).
+func (w *Writer) Start(step int64) {
+	status := protowire.AppendVarint(protowire.AppendTag(nil, sessionStatus, protowire.VarintType), sessionStart)
+	w.at(step, eventSession, status)
+}
+
 // Scalar writes a value of a tag at a step; it is stored as a float32. Tags with a slash are
 // shown in groups.
 func (w *Writer) Scalar(step int64, tag string, value float64) {
@@ -102,9 +109,12 @@ func (w *Writer) Scalar(step int64, tag string, value float64) {
 }
 
 // Histogram writes the distribution of the finite values in 30 buckets
-// of the same width. If there are no finite values it writes nothing.
+// of the same width, if there are any. If some values are not finite, it writes their number as a scalar, tag/non_finite.
 func (w *Writer) Histogram(step int64, tag string, values []float32) {
 	h := newHistogram(values)
+	if left := len(values) - int(h.num); left > 0 {
+		w.Scalar(step, tag+"/non_finite", float64(left))
+	}
 	if h.num == 0 {
 		return
 	}
@@ -118,6 +128,10 @@ const (
 	eventStep    = 2 // int64
 	eventVersion = 3 // string
 	eventSummary = 5 // Summary
+	eventSession = 7 // SessionLog
+
+	sessionStatus = 1 // enum
+	sessionStart  = 1 // START
 
 	summaryValue = 1 // repeated Value
 
@@ -148,12 +162,16 @@ func (w *Writer) value(tag string) []byte {
 
 // summary writes an event of one value.
 func (w *Writer) summary(step int64, value []byte) {
-	summary := protowire.AppendBytes(protowire.AppendTag(nil, summaryValue, protowire.BytesType), value)
+	w.at(step, eventSummary, protowire.AppendBytes(protowire.AppendTag(nil, summaryValue, protowire.BytesType), value))
+}
+
+// at writes an event with a step and one field of bytes.
+func (w *Writer) at(step int64, field protowire.Number, content []byte) {
 	b := w.stamp()
 	if step != 0 { // proto3 leaves defaults out
 		b = protowire.AppendVarint(protowire.AppendTag(b, eventStep, protowire.VarintType), uint64(step))
 	}
-	w.record(protowire.AppendBytes(protowire.AppendTag(b, eventSummary, protowire.BytesType), summary))
+	w.record(protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), content))
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -50,6 +50,7 @@ func TestGolden(t *testing.T) {
 		w.Scalar(0, "meta_loss/valid", 1.5)
 		w.Scalar(7, "v", -0.25)
 		w.Histogram(1<<40, "same", []float32{2, 2, 2})
+		w.Start(300)
 	})
 	if !bytes.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -61,6 +62,7 @@ type event struct {
 	Time      float64
 	Step      int64
 	Version   string
+	Session   int
 	Tag       string
 	Value     *float64
 	Histogram *struct {
@@ -112,6 +114,8 @@ func parse(data []byte) (events []event, err error) {
 				e.Step = int64(number)
 			case 3:
 				e.Version = string(b)
+			case 7:
+				fields(b, func(_ int, number uint64, _ []byte) { e.Session = int(number) })
 			case 5:
 				fields(b, func(_ int, _ uint64, b []byte) {
 					fields(b, func(field int, _ uint64, b []byte) {
@@ -186,19 +190,22 @@ func example(w *Writer) {
 
 func check(t *testing.T, events []event) {
 	t.Helper()
-	if len(events) != 5 {
+	if len(events) != 7 {
 		t.Fatalf("%d events: %+v", len(events), events)
 	}
 	for i, e := range events {
-		if e.Time != 256.5 || (e.Version == "brain.Event:2") != (i == 0) || e.Step != []int64{0, 3, 4, 5, -7}[i] ||
-			e.Tag != []string{"", "train/loss", "nothing", "u", ""}[i] {
+		if e.Time != 256.5 || (e.Version == "brain.Event:2") != (i == 0) || e.Step != []int64{0, 3, 4, 5, 5, 6, -7}[i] ||
+			e.Tag != []string{"", "train/loss", "nothing", "u/non_finite", "u", "none/non_finite", ""}[i] {
 			t.Errorf("event %d: %+v", i, e)
 		}
 	}
 	if v := events[1].Value; v == nil || *v != float64(float32(0.1)) {
 		t.Errorf("value %v", v)
 	}
-	h := events[3].Histogram
+	if u, none := events[3].Value, events[5].Value; u == nil || *u != 2 || none == nil || *none != 1 {
+		t.Errorf("non-finite values: %v, %v", u, none)
+	}
+	h := events[4].Histogram
 	if h == nil || h.Min != -1 || h.Max != 2 || h.Num != 8 || math.Abs(h.Sum-4) > 1e-6 || math.Abs(h.Squares-(1+0.9025+0.0025+3.8025+4+2.25+0.2025)) > 1e-6 {
 		t.Fatalf("histogram %+v", h)
 	}
@@ -209,7 +216,7 @@ func check(t *testing.T, events []event) {
 	if !slices.Equal(h.Counts, counts) || len(h.Limits) != 30 || math.Abs(h.Limits[0]+0.9) > 1e-12 || h.Limits[29] != 2 {
 		t.Errorf("buckets %v, %v", h.Limits, h.Counts)
 	}
-	if h := events[4].Histogram; h == nil || h.Num != 1 || !slices.Equal(h.Limits, []float64{0.5}) || !slices.Equal(h.Counts, []float64{1}) {
+	if h := events[6].Histogram; h == nil || h.Num != 1 || !slices.Equal(h.Limits, []float64{0.5}) || !slices.Equal(h.Counts, []float64{1}) {
 		t.Errorf("histogram of one value: %+v", h)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // the pretrained optimizer "mlp", once with its network as operations of GoMLX's pure-Go backend and
 // once with the library's own kernels, and by GoMLX's Adam. It reports processor time, because machines are busy.
 func BenchmarkUpdate(b *testing.B) {
-	net := pretrained(b)
+	net := pretrained(b, "mlp")
 	classifier := []shapes.Shape{
 		shapes.Make(dtypes.Float32, 784, 20), shapes.Make(dtypes.Float32, 20), shapes.Make(dtypes.Float32, 20, 10), shapes.Make(dtypes.Float32, 10),
 	}

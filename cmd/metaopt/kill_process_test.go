@@ -4,6 +4,9 @@ package main
 
 import (
 	"bytes"
+	encoding "encoding/binary"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -13,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"learnedopt/internal/lock"
 	"learnedopt/metaopt"
@@ -31,7 +36,7 @@ var killed = [][]string{
 }
 
 // Trainings are killed again and again, at any time from the first millisecond to the last, and resumed until one finishes.
-// Each ends with the same bytes of optimizer, log and result as an undisturbed training.
+// Each ends with the same bytes of optimizer, log and result as an undisturbed training, and TensorBoard shows the same points.
 func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 	program := binary(t)
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // the moment is random on purpose, without a fixed seed
@@ -39,7 +44,7 @@ func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 	for round := 0; n < want; round++ {
 		flags := killed[round%len(killed)]
 		dir := t.TempDir()
-		args := slices.Concat([]string{"meta-train", "-q", "--out", "run"}, tiny, flags)
+		args := slices.Concat([]string{"meta-train", "-q", "--out", "run", "--tensorboard", "events"}, tiny, flags)
 		if i := slices.Index(args, "--steps"); slices.Contains(flags, "--horizons") {
 			args = slices.Delete(args, i, i+2)
 		}
@@ -59,11 +64,16 @@ func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 		if err := os.Rename(run, whole); err != nil {
 			t.Fatal(err)
 		}
+		events := filepath.Join(dir, "events")
+		points := shownPoints(t, events)
+		if err := os.RemoveAll(events); err != nil {
+			t.Fatal(err)
+		}
 		for here := 0; ; here++ {
 			next := args
 			switch {
 			case exists(filepath.Join(run, stateFile)):
-				next = []string{"meta-train", "-q", "--resume", "run"}
+				next = []string{"meta-train", "-q", "--resume", "run", "--tensorboard", "events"}
 			case exists(filepath.Join(run, optimizerFile)):
 				// Killed after its last action, the removal of the state. Its lock may be left.
 				next = nil
@@ -89,11 +99,102 @@ func TestKilledTrainingsGoOnToTheSameRun(t *testing.T) {
 			n++
 		}
 		sameRun(t, run, whole)
+		if got := shownPoints(t, events); !maps.EqualFunc(got, points, slices.Equal) {
+			t.Errorf("TensorBoard shows %d points, %d of the undisturbed run:\n%s", len(got), len(points), difference(got, points))
+		}
 		if t.Failed() {
 			t.Fatalf("%v", args)
 		}
 	}
 	t.Logf("%d trainings killed", n)
+}
+
+// shownPoints returns what TensorBoard shows of the event files below a folder: the values of each folder, tag and step, without
+// times. It reads files in the order of their writing, drops a record that was cut short, and forgets steps from that of a
+// session's start on.
+func shownPoints(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	var files []string
+	written := func(path string) time.Time {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	for _, below := range []string{"", "seed*"} {
+		found, err := filepath.Glob(filepath.Join(dir, below, "events.out.tfevents.*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	slices.SortFunc(files, func(a, b string) int { return written(a).Compare(written(b)) })
+	type point struct {
+		key   string // folder, tag and step
+		step  uint64
+		value string
+	}
+	folders := map[string][]point{}
+	for _, path := range files {
+		folder := filepath.Base(filepath.Dir(path))
+		for rest := readFile(t, path); len(rest) >= 16; {
+			size := encoding.LittleEndian.Uint64([]byte(rest[:8]))
+			if uint64(len(rest)) < 16+size {
+				break
+			}
+			p := point{}
+			start := false
+			for b := []byte(rest[12 : 12+size]); len(b) > 0; {
+				field, kind, n := protowire.ConsumeTag(b)
+				b = b[n:]
+				switch {
+				case field == 2:
+					p.step, _ = protowire.ConsumeVarint(b)
+				case field == 5:
+					summary, _ := protowire.ConsumeBytes(b)
+					p.value = string(summary)
+				case field == 7:
+					start = true
+				}
+				b = b[protowire.ConsumeFieldValue(field, kind, b):]
+			}
+			switch {
+			case start:
+				folders[folder] = slices.DeleteFunc(folders[folder], func(old point) bool { return old.step >= p.step })
+			case p.value != "":
+				value, _ := protowire.ConsumeBytes([]byte(p.value[1:])) // a Summary of one Value, whose first field is its tag
+				tag, _ := protowire.ConsumeString(value[1:])
+				p.key = fmt.Sprint(folder, " ", tag, " ", p.step)
+				folders[folder] = append(folders[folder], p)
+			}
+			rest = rest[16+size:]
+		}
+	}
+	shown := map[string][]string{}
+	for _, points := range folders {
+		for _, p := range points {
+			shown[p.key] = append(shown[p.key], p.value)
+		}
+	}
+	return shown
+}
+
+// difference says where two sets of points differ.
+func difference(got, want map[string][]string) string {
+	var lines []string
+	for key, values := range got {
+		if !slices.Equal(values, want[key]) {
+			lines = append(lines, fmt.Sprintf("%s: %d values, want %d", key, len(values), len(want[key])))
+		}
+	}
+	for key, values := range want {
+		if len(got[key]) == 0 {
+			lines = append(lines, fmt.Sprintf("%s: none, want %d", key, len(values)))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines[:min(len(lines), 20)], "\n")
 }
 
 // killAfter kills a process after a random number of changes in its run folder, and a random moment.

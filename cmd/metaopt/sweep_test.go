@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -186,6 +187,18 @@ gradient-noise = [0, 0.1]
 	write("[axes]\nunits = [0]\n")
 	fail(t, exitUsage, []string{"sweep", "--config", path, "--out", out}, `sweep.toml:2: axis units: "0": it must be`)
 	fail(t, exitFailure, []string{"sweep", "--config", filepath.Join(dir, "none.toml"), "--out", out}, "none.toml")
+
+	// Some editors begin a file with a byte-order mark, and TOML's integers end at 2⁶³ − 1.
+	write("\uFEFFstep = 3\n")
+	fail(t, exitUsage, []string{"sweep", "--config", path, "--out", out}, `sweep.toml:1: no key "step", did you mean "steps"`)
+	write("steps = 3\nseed = 18446744073709551615\n")
+	fail(t, exitUsage, []string{"sweep", "--config", path, "--out", out}, `sweep.toml:2: 18446744073709551615 is out of range`, `write it in quotes, as seed = "18446744073709551615"`)
+	write("\uFEFFseed = \"18446744073709551615\"\n" + `optimizers = ["pretrained:quadratic-uniform"]` + "\ntask = \"quadratic\"\nrules = [\"sgd\"]\nruns = 1\ntune-runs = 1\ngrid = 1\n[axes]\nsteps = [5]\n")
+	seeded := filepath.Join(dir, "seeded")
+	succeed(t, "sweep", "--config", path, "--out", seeded)
+	if m, err := results.ReadManifest(seeded); err != nil || m.Seed != math.MaxUint64 {
+		t.Errorf("%+v, %v", m, err)
+	}
 }
 
 func TestSweepErrors(t *testing.T) {

@@ -40,8 +40,8 @@ func hasEvents(dir string) bool {
 }
 
 // openBoard begins the event file of a training. With several seeds, each seed has its own folder in dir, which TensorBoard
-// shows as a run.
-func (a *app) openBoard(dir string, seed *uint64) *board {
+// shows as a run. Of a training that goes on, next is the first meta-step that is still to be shown.
+func (a *app) openBoard(dir string, seed *uint64, next int) *board {
 	b := &board{app: a}
 	if dir == "" {
 		return b
@@ -55,6 +55,7 @@ func (a *app) openBoard(dir string, seed *uint64) *board {
 		return b
 	}
 	b.w = w
+	w.Start(int64(next))
 	return b
 }
 
@@ -85,9 +86,14 @@ func (b *board) add(e metatrain.Event, net *lstm.Network, rate float64) {
 		b.scalar(e, "meta_gradient_norm/mean", e.GradNorm)
 	case metatrain.EventValidation:
 		b.validation(e, net, rate)
-		if err := b.w.Flush(); err != nil {
-			b.end()
-		}
+		b.flush()
+	}
+}
+
+// flush makes what was added visible. After a failure the file is closed.
+func (b *board) flush() {
+	if b != nil && b.w != nil && b.w.Flush() != nil {
+		b.end()
 	}
 }
 

@@ -52,10 +52,10 @@ func TestTensorBoardShowsATraining(t *testing.T) {
 			t.Errorf("no %s", tag)
 		}
 	}
-	// One record for the version. For each validation: 3 scalars, 6 tensors, the updates, and 7 scalars and 8 gates of its
+	// One record for the version and one for the start. For each validation: 3 scalars, 6 tensors, the updates, and 7 scalars and 8 gates of its
 	// diagnosis. For the second validation also: 7 scalars and 8 gates of the training's diagnosis, and 2 more. For each of
 	// two episodes: 2.
-	if want := 1 + 2*(3+6+1+7+8) + (7 + 8 + 2) + 2*2; records != want {
+	if want := 2 + 2*(3+6+1+7+8) + (7 + 8 + 2) + 2*2; records != want {
 		t.Errorf("%d records, want %d", records, want)
 	}
 	several := filepath.Join(dir, "several")

@@ -109,6 +109,8 @@ func (t *training) OnEvent(event runfolder.Event) {
 		t.started(e)
 	case runfolder.TrainerEvent:
 		t.trainerEvent(e)
+	case runfolder.Saving:
+		t.board.flush()
 	case runfolder.Ended:
 		t.board.end()
 		t.meter.close()
@@ -148,7 +150,7 @@ func (t *training) started(e runfolder.Started) {
 		t.meter = t.count(int64(e.Record.MetaSteps), "meta-training").of("meta-steps")
 	}
 	t.meter.after(e.Elapsed)
-	t.board = t.openBoard(t.Settings().TensorBoard, folder)
+	t.board = t.openBoard(t.Settings().TensorBoard, folder, e.Next)
 }
 
 // trainerEvent shows an event of the trainer.

@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages with few dependencies on other modules. A program that only
 // loads an optimizer gets no other internal packages.
-var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"}
+var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"}
 
 // rules has an entry for every package of the module, except for packages
 // below internal/ that the other packages of the module cannot import.
@@ -45,7 +45,7 @@ var rules = map[string]rule{
 	"optimizer": {},
 	// Wrappers around any rule.
 	"rules": {
-		own: []string{"optimizer", "internal/saved"},
+		own: []string{"optimizer", "internal/saved", "internal/precondition"},
 	},
 	"optimizer/optimizertest": {
 		own: []string{"optimizer", "internal/"},
@@ -74,6 +74,11 @@ var rules = map[string]rule{
 	"implicit": {
 		others: []string{"gonum.org/v1/gonum"},
 	},
+	// Solvers with something learned in them: any rule, but no concrete one.
+	"qp/learned": {
+		own:    []string{"qp", "optimizer", "internal/stream", "internal/fan"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	// Environments, decision processes and policies, for any rule.
 	"policy": {
 		own:    []string{"optimizer", "internal/"},
@@ -99,7 +104,7 @@ var rules = map[string]rule{
 	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"},
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"},
 	},
 	// Comparing rules does not need the code that trains them.
 	"compare": {
@@ -134,7 +139,8 @@ var rules = map[string]rule{
 	},
 	// Experiments with optimization problems as layers; neither flags nor printing.
 	"studies": {
-		own:    []string{"qp", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "report", "internal/"},
+		own: []string{"qp", "qp/learned", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "lstm", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l",
+			"report", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"bench": {
@@ -191,7 +197,7 @@ var rules = map[string]rule{
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
 	"cmd/metaopt": {
-		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
@@ -218,8 +224,8 @@ var rules = map[string]rule{
 	},
 	// Layers that are optimization problems: no optimizer comes with them.
 	"adapters/gorgonia/layers": {
-		own:    []string{"qp", "implicit", "internal/fan"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+		own:    []string{"qp", "implicit", "internal/fan", "internal/operation"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
 	"adapters/gorgonia/examples/internal/compare": {
 		own:    []string{"adapters/gorgonia", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
@@ -241,16 +247,18 @@ var rules = map[string]rule{
 	"internal/gemm/conv": {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/rnn":  {own: []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"}},
 	"internal/gemm/layers": {
-		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
+		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd", "internal/operation"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
-	"internal/simd":    {others: []string{"golang.org/x/sys/cpu"}},
-	"internal/stream":  {},
-	"internal/durable": {},
-	"internal/lock":    {others: []string{"github.com/gofrs/flock"}},
-	"internal/fan":     {},
-	"internal/nearest": {},
-	"internal/saved":   {},
+	"internal/operation":    {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
+	"internal/simd":         {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream":       {},
+	"internal/durable":      {},
+	"internal/lock":         {others: []string{"github.com/gofrs/flock"}},
+	"internal/fan":          {},
+	"internal/nearest":      {},
+	"internal/saved":        {},
+	"internal/precondition": {},
 }
 
 // A tree maps a package's folder to the imports of its files, without tests.

@@ -6,7 +6,7 @@ protobuf (Debian: python3-protobuf) and a CRC-32C of its own.
 
 Its first record, and one of a scalar, were compared with those in the tests of the Python package
 tensorboard_logger, whose files TensorBoard reads: they are the same. The messages are those of tensorflow/core/util/event.proto and
-tensorflow/core/framework/summary.proto, as far as scalars and histograms need them.
+tensorflow/core/framework/summary.proto, as far as scalars, histograms and the start of a session need them (status is an enum there).
 """
 import json
 import struct
@@ -42,8 +42,10 @@ pool.Add(descriptor_pb2.FileDescriptorProto(name="event.proto", package="t", syn
     message("Value", (1, "tag", F.TYPE_STRING, False), (2, "simple_value", F.TYPE_FLOAT, False),
             (5, "histo", "HistogramProto", False)),
     message("Summary", (1, "value", "Value", True)),
+    message("SessionLog", (1, "status", F.TYPE_INT32, False)),
     message("Event", (1, "wall_time", F.TYPE_DOUBLE, False), (2, "step", F.TYPE_INT64, False),
-            (3, "file_version", F.TYPE_STRING, False), (5, "summary", "Summary", False)),
+            (3, "file_version", F.TYPE_STRING, False), (5, "summary", "Summary", False),
+            (7, "session_log", "SessionLog", False)),
 ]))
 Event = GetMessageClass(pool.FindMessageTypeByName("t.Event"))
 
@@ -75,6 +77,8 @@ def golden():
     h.num, h.sum, h.sum_squares = 3, 6, 12
     h.bucket_limit.append(2.5)
     h.bucket.append(3)
+    events.append(Event(wall_time=256.5, step=300))
+    events[-1].session_log.status = 1  # START
     return b"".join(record(e) for e in events)
 
 
@@ -89,7 +93,7 @@ def read(data):
         whole = event.ByteSize()
         event.DiscardUnknownFields()
         assert event.ByteSize() == whole, "fields that are not in the format"
-        line = {"time": event.wall_time, "step": event.step, "version": event.file_version}
+        line = {"time": event.wall_time, "step": event.step, "version": event.file_version, "session": event.session_log.status}
         for v in event.summary.value:
             line["tag"] = v.tag
             if v.HasField("histo"):

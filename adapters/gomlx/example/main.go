@@ -1,5 +1,5 @@
-// Command example trains a classifier of 784-20-10 units in GoMLX's training loop, on its pure-Go backend, with
-// the pretrained optimizer "mlp" and with GoMLX's tuned Adam. It prints the losses of both, and of the
+// Command example trains a classifier of 784-64-10 units in GoMLX's training loop, on its pure-Go backend, with
+// the pretrained optimizer "general" and with GoMLX's tuned Adam. It prints the losses of both, and of the
 // learned optimizer in the library's own loop on the same instances.
 //
 //	go run ./example -task mnist
@@ -34,38 +34,48 @@ import (
 var rates = []float64{0.001, 0.00316, 0.01, 0.0316, 0.1}
 
 func main() {
-	var (
-		task       = flag.String("task", "digits", "digits or mnist")
-		activation = flag.String("activation", "sigmoid", "sigmoid or relu")
-		images     = flag.Int("images", 20000, "training images of digits")
-		steps      = flag.Int("steps", 100, "steps of a run")
-		runs       = flag.Int("runs", 3, "fresh instances that are compared on")
-		tune       = flag.Int("tune", 2, "other instances that Adam is tuned on")
-	)
+	var o options
+	flag.StringVar(&o.task, "task", "digits", "digits or mnist")
+	flag.StringVar(&o.optimizer, "optimizer", "general", "a pretrained optimizer")
+	flag.StringVar(&o.classifier.Activation, "activation", "relu", "sigmoid or relu")
+	flag.StringVar(&o.classifier.WeightInit, "weight-init", "glorot", "glorot, he, lecun, torch, or normal with a standard deviation of 0.01")
+	flag.IntVar(&o.classifier.Units, "units", 64, "hidden units")
+	flag.IntVar(&o.classifier.Batch, "batch", 32, "examples of a minibatch")
+	flag.IntVar(&o.images, "images", 20000, "training images of digits")
+	flag.IntVar(&o.steps, "steps", 100, "steps of a run")
+	flag.IntVar(&o.runs, "runs", 3, "fresh instances that are compared on")
+	flag.IntVar(&o.tune, "tune", 2, "other instances that Adam is tuned on")
 	flag.Parse()
-	if err := run(*task, *activation, *images, *steps, *runs, *tune); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(task, activation string, images, steps, runs, tune int) error {
+type options struct {
+	task, optimizer           string
+	classifier                tasks.ClassifierConfig
+	images, steps, runs, tune int
+}
+
+func run(o options) error {
+	steps, runs, tune := o.steps, o.runs, o.tune
 	if steps < 5 || runs < 1 || tune < 1 {
 		return fmt.Errorf("%d steps, %d runs, %d to tune on; there must be 5 steps and one run of each", steps, runs, tune)
 	}
-	data, err := load(task, images)
+	data, err := load(o.task, o.images)
 	if err != nil {
 		return err
 	}
-	opt, err := metaopt.Pretrained("mlp")
+	opt, err := metaopt.Pretrained(o.optimizer)
 	if err != nil {
 		return err
 	}
-	compared, err := instances(data, activation, 0, runs)
+	compared, err := instances(data, o.classifier, 0, runs)
 	if err != nil {
 		return err
 	}
-	others, err := instances(data, activation, 1000, tune)
+	others, err := instances(data, o.classifier, 1000, tune)
 	if err != nil {
 		return err
 	}
@@ -75,7 +85,9 @@ func run(task, activation string, images, steps, runs, tune int) error {
 	}
 	fmt.Printf("%s: %d steps, averages over %d instances, GoMLX's backend %s\n\n", compared[0].Name(), steps, runs, backend.Name())
 
-	learned, err := inGoMLX(backend, gomlxopt.New(opt.Network), compared, steps)
+	rule := gomlxopt.New(opt.Network)
+	rule.Total = steps
+	learned, err := inGoMLX(backend, rule, compared, steps)
 	if err != nil {
 		return err
 	}
@@ -102,8 +114,8 @@ func run(task, activation string, images, steps, runs, tune int) error {
 	row := func(name, rate string, r result) {
 		fmt.Fprintf(w, "%s\t%s\t%.4f\t%.4f\t%.1f\t\n", name, rate, r.mean, r.final, float64(r.step)/1e6)
 	}
-	row("learned, in GoMLX", "–", learned)
-	row("learned, in the library's loop", "–", own)
+	row(o.optimizer+", in GoMLX", "–", learned)
+	row(o.optimizer+", in the library's loop", "–", own)
 	row("GoMLX's Adam", fmt.Sprint(rate), tuned)
 	if err := w.Flush(); err != nil {
 		return err
@@ -129,9 +141,9 @@ func load(task string, images int) (*tasks.Dataset, error) {
 	return nil, fmt.Errorf("no task %q: there are digits and mnist", task)
 }
 
-func instances(data *tasks.Dataset, activation string, first uint64, n int) (all []*classifier.Problem, err error) {
+func instances(data *tasks.Dataset, c tasks.ClassifierConfig, first uint64, n int) (all []*classifier.Problem, err error) {
 	for i := range uint64(n) {
-		p, err := classifier.New(data, activation, first+i)
+		p, err := classifier.New(data, c, first+i)
 		if err != nil {
 			return nil, err
 		}

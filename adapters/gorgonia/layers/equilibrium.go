@@ -8,6 +8,7 @@ import (
 
 	"learnedopt/implicit"
 	"learnedopt/internal/fan"
+	"learnedopt/internal/operation"
 )
 
 // Equilibrium adds the equilibria of a recurrent cell of n units to the graph, one for each of the N rows x of the input (N×d):
@@ -32,22 +33,22 @@ func Equilibrium(w, u, b, x *gorgonia.Node) (*gorgonia.Node, error) {
 	c.x = make([]float64, c.rows*c.d)
 	c.solve, c.back = fan.New(func(_, i int) { c.errs[i] = c.cell.Solve(c.row(c.z, i), c.x[i*c.d:(i+1)*c.d]) }),
 		fan.New(func(_, i int) { c.errs[i] = c.cell.Adjoint(c.row(c.adjoint, i), c.row(c.z, i)) })
-	forward := &op{name: "equilibrium", shape: tensor.Shape{c.rows, c.n}, do: c.forward}
-	forward.diff = func(in gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	forward := &operation.Op{Name: "equilibrium", Shape: tensor.Shape{c.rows, c.n}, Compute: c.forward}
+	forward.Derive = func(in gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		total := 0
 		var shapes []tensor.Shape
 		for _, node := range in {
 			shapes = append(shapes, node.Shape())
 			total += node.Shape().TotalSize()
 		}
-		back := &op{name: "equilibrium's derivative", shape: tensor.Shape{total}, do: c.backward}
-		packed, err := back.apply(output, grad)
+		back := &operation.Op{Name: "equilibrium's derivative", Shape: tensor.Shape{total}, Compute: c.backward}
+		packed, err := back.Apply(output, grad)
 		if err != nil {
 			return nil, err
 		}
 		return pieces(packed, shapes)
 	}
-	return forward.apply(w, u, b, x)
+	return forward.Apply(w, u, b, x)
 }
 
 // cells are the equilibria of one node.

@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"learnedopt/internal/operation"
 	"learnedopt/qp"
 )
 
@@ -40,23 +41,23 @@ func QuadraticProgram(p Problem, o qp.Options) (Solution, error) {
 		return Solution{}, err
 	}
 	width := l.n + l.p + l.m
-	forward := &op{name: "quadratic program", shape: tensor.Shape{l.rows, width}, do: l.forward}
-	forward.diff = func(in gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	forward := &operation.Op{Name: "quadratic program", Shape: tensor.Shape{l.rows, width}, Compute: l.forward}
+	forward.Derive = func(in gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		total := 0
 		var shapes []tensor.Shape
 		for _, node := range in {
 			shapes = append(shapes, node.Shape())
 			total += node.Shape().TotalSize()
 		}
-		back := &op{name: "quadratic program's derivative", shape: tensor.Shape{total}, do: l.backward}
+		back := &operation.Op{Name: "quadratic program's derivative", Shape: tensor.Shape{total}, Compute: l.backward}
 		// The solution is an input so that the machine computes it first.
-		packed, err := back.apply(output, grad)
+		packed, err := back.Apply(output, grad)
 		if err != nil {
 			return nil, err
 		}
 		return pieces(packed, shapes)
 	}
-	packed, err := forward.apply(inputs...)
+	packed, err := forward.Apply(inputs...)
 	if err != nil {
 		return Solution{}, err
 	}

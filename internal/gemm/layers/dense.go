@@ -8,6 +8,7 @@ import (
 
 	"learnedopt/internal/gemm"
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/operation"
 )
 
 // Dense is a layer of a network as one operation,
@@ -30,12 +31,12 @@ func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 	}
 	batch, features, units := x.Shape()[0], x.Shape()[1], w.Shape()[1]
 	kernel := gemm.Default()
-	o := &op{name: "dense " + a, shape: tensor.Shape{batch, units}}
+	o := &operation.Op{Name: "dense " + a, Shape: tensor.Shape{batch, units}}
 	var z []float32 // what a is applied to, if its derivative needs that
 	if act.OfInput {
 		z = make([]float32, batch*units)
 	}
-	o.do = func(out []float32, in [][]float32) {
+	o.Compute = func(out []float32, in [][]float32) error {
 		for at := 0; at < len(out); at += units {
 			copy(out[at:], in[2])
 		}
@@ -44,50 +45,55 @@ func Dense(x, w, b *gorgonia.Node, a string) (*gorgonia.Node, error) {
 			copy(z, out)
 			act.Apply(out)
 		}
+		return nil
 	}
-	o.diff = func(in gorgonia.Nodes, h, dh *gorgonia.Node) (gorgonia.Nodes, error) {
+	o.Derive = func(in gorgonia.Nodes, h, dh *gorgonia.Node) (gorgonia.Nodes, error) {
 		dz := dh
 		if ok {
 			// The slope has h as its input even if it reads z, so that it runs after the layer.
-			slope := &op{name: "slope " + a, shape: h.Shape(), do: func(out []float32, in [][]float32) {
+			slope := &operation.Op{Name: "slope " + a, Shape: h.Shape(), Compute: func(out []float32, in [][]float32) error {
 				if act.OfInput {
 					act.Slope(out, z, in[1])
 				} else {
 					act.Slope(out, in[0], in[1])
 				}
+				return nil
 			}}
 			var err error
-			if dz, err = slope.apply(h, dh); err != nil {
+			if dz, err = slope.Apply(h, dh); err != nil {
 				return nil, err
 			}
 		}
-		inputs := &op{name: "dense inputs", shape: in[0].Shape(), do: func(out []float32, in [][]float32) {
+		inputs := &operation.Op{Name: "dense inputs", Shape: in[0].Shape(), Compute: func(out []float32, in [][]float32) error {
 			kernel.Mul(gemm.Of(out, batch, features), gemm.Of(in[0], batch, units), gemm.Of(in[1], features, units).T(), false)
+			return nil
 		}}
-		weights := &op{name: "dense weights", shape: in[1].Shape(), do: func(out []float32, in [][]float32) {
+		weights := &operation.Op{Name: "dense weights", Shape: in[1].Shape(), Compute: func(out []float32, in [][]float32) error {
 			kernel.Mul(gemm.Of(out, features, units), gemm.Of(in[0], batch, features).T(), gemm.Of(in[1], batch, units), false)
+			return nil
 		}}
-		biases := &op{name: "dense biases", shape: in[2].Shape(), do: func(out []float32, in [][]float32) {
+		biases := &operation.Op{Name: "dense biases", Shape: in[2].Shape(), Compute: func(out []float32, in [][]float32) error {
 			clear(out)
 			for at := 0; at < len(in[0]); at += units {
 				for j, d := range in[0][at : at+units] {
 					out[j] += d
 				}
 			}
+			return nil
 		}}
-		dx, err := inputs.apply(dz, in[1])
+		dx, err := inputs.Apply(dz, in[1])
 		if err != nil {
 			return nil, err
 		}
-		dw, err := weights.apply(in[0], dz)
+		dw, err := weights.Apply(in[0], dz)
 		if err != nil {
 			return nil, err
 		}
-		db, err := biases.apply(dz)
+		db, err := biases.Apply(dz)
 		if err != nil {
 			return nil, err
 		}
 		return gorgonia.Nodes{dx, dw, db}, nil
 	}
-	return o.apply(x, w, b)
+	return o.Apply(x, w, b)
 }

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/operation"
 )
 
 // CrossEntropy is the mean cross-entropy of B rows of C logits z as one
@@ -26,8 +27,8 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 	}
 	batch, classes := z.Shape()[0], z.Shape()[1]
 	p := make([]float64, classes)
-	loss := &op{name: "cross-entropy", shape: tensor.ScalarShape(), fixed: 1}
-	loss.do = func(out []float32, in [][]float32) {
+	loss := &operation.Op{Name: "cross-entropy", Shape: tensor.ScalarShape(), Fixed: 1}
+	loss.Compute = func(out []float32, in [][]float32) error {
 		sum := 0.0
 		for at := 0; at < len(in[0]); at += classes {
 			row, labels := in[0][at:at+classes], in[1][at:at+classes]
@@ -40,10 +41,11 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 			}
 		}
 		out[0] = float32(sum / float64(batch))
+		return nil
 	}
-	loss.diff = func(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	loss.Derive = func(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		p := make([]float64, classes)
-		slope := &op{name: "cross-entropy logits", shape: z.Shape(), do: func(out []float32, in [][]float32) {
+		slope := &operation.Op{Name: "cross-entropy logits", Shape: z.Shape(), Compute: func(out []float32, in [][]float32) error {
 			scale := float64(in[2][0]) / float64(batch)
 			for at := 0; at < len(out); at += classes {
 				sum, _ := mlp.Exponentials(p, in[0][at:at+classes])
@@ -51,9 +53,10 @@ func CrossEntropy(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 					out[at+j] = float32(scale * (p[j]/sum - float64(label)))
 				}
 			}
+			return nil
 		}}
-		dz, err := slope.apply(in[0], in[1], grad)
+		dz, err := slope.Apply(in[0], in[1], grad)
 		return gorgonia.Nodes{dz, nil}, err
 	}
-	return loss.apply(z, y)
+	return loss.Apply(z, y)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"gorgonia.org/gorgonia"
+
+	"learnedopt/internal/operation"
 )
 
 // An Output is a node whose value is wanted after each run. The value is copied to Into;
@@ -44,7 +46,7 @@ type list struct {
 }
 
 type step struct {
-	op     *op
+	op     *operation.Op
 	from   []source
 	values []gorgonia.Value
 	result gorgonia.Value
@@ -68,12 +70,12 @@ func newList(g *gorgonia.ExprGraph, outputs []Output) *list {
 		if i, ok := at[node]; ok {
 			return source{step: i}, true
 		}
-		o, ok := node.Op().(*op)
+		o, ok := node.Op().(*operation.Op)
 		if !ok {
 			return source{step: -1, leaf: node}, g.From(node.ID()).Len() == 0
 		}
-		s := step{op: o, values: make([]gorgonia.Value, len(o.inputs))}
-		for _, input := range o.inputs {
+		s := step{op: o, values: make([]gorgonia.Value, len(o.Inputs()))}
+		for _, input := range o.Inputs() {
 			from, ok := visit(input)
 			if !ok {
 				return source{}, false

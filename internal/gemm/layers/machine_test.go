@@ -136,7 +136,7 @@ func TestListLeavesOutWhatNobodyWants(t *testing.T) {
 	}
 	count := map[string]int{}
 	for _, s := range machine.(*list).steps {
-		count[s.op.name]++
+		count[s.op.Name]++
 	}
 	for name, want := range map[string]int{"dense inputs": 2, "dense weights": 3, "dense biases": 3, "cross-entropy": 1, "slope tanh": 1} {
 		if count[name] != want {

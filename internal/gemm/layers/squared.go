@@ -5,6 +5,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"learnedopt/internal/operation"
 )
 
 // SquaredError is the mean squared error of B rows of C outputs z as one operation,
@@ -20,24 +22,26 @@ func SquaredError(z, y *gorgonia.Node) (*gorgonia.Node, error) {
 		return nil, fmt.Errorf("layers: squared error: shapes %v and %v, want two of the same matrix", z.Shape(), y.Shape())
 	}
 	batch := float64(z.Shape()[0])
-	loss := &op{name: "squared error", shape: tensor.ScalarShape(), fixed: 1}
-	loss.do = func(out []float32, in [][]float32) {
+	loss := &operation.Op{Name: "squared error", Shape: tensor.ScalarShape(), Fixed: 1}
+	loss.Compute = func(out []float32, in [][]float32) error {
 		sum := 0.0
 		for i, v := range in[0] {
 			r := float64(v) - float64(in[1][i])
 			sum += r * r
 		}
 		out[0] = float32(sum / batch)
+		return nil
 	}
-	loss.diff = func(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-		slope := &op{name: "squared error outputs", shape: z.Shape(), do: func(out []float32, in [][]float32) {
+	loss.Derive = func(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+		slope := &operation.Op{Name: "squared error outputs", Shape: z.Shape(), Compute: func(out []float32, in [][]float32) error {
 			scale := 2 * float64(in[2][0]) / batch
 			for i, v := range in[0] {
 				out[i] = float32(scale * (float64(v) - float64(in[1][i])))
 			}
+			return nil
 		}}
-		dz, err := slope.apply(in[0], in[1], grad)
+		dz, err := slope.Apply(in[0], in[1], grad)
 		return gorgonia.Nodes{dz, nil}, err
 	}
-	return loss.apply(z, y)
+	return loss.Apply(z, y)
 }

@@ -21,37 +21,41 @@ import (
 	"learnedopt/tasks"
 )
 
-// Hidden units and size of a minibatch of every Problem, and how its parameters start: the defaults of tasks.Classifier.
-const (
-	units     = 20
-	batch     = 128
-	initScale = 0.01
-)
-
-// A Problem is one instance: a multilayer perceptron F-20-C, a starting point and a sequence of
-// minibatches of 128. It is a train.Dataset without end.
+// A Problem is one instance: a multilayer perceptron F-U-C, a starting point and a sequence of
+// minibatches. It is a train.Dataset without end.
 type Problem struct {
-	data       *tasks.Dataset
-	activation string
-	family     *tasks.Classifier
-	instance   uint64
-	seed       uint64
-	t          int
+	data     *tasks.Dataset
+	config   tasks.ClassifierConfig
+	family   *tasks.Classifier
+	instance uint64
+	start    []float32
+	seed     uint64
+	t        int
 }
 
 var _ train.Dataset = (*Problem)(nil)
 
-// New returns an instance. The activation is "sigmoid" or "relu".
-func New(data *tasks.Dataset, activation string, instance uint64) (*Problem, error) {
-	if activation != "sigmoid" && activation != "relu" {
-		return nil, fmt.Errorf("classifier: activation %q; it must be sigmoid or relu", activation)
+// New returns an instance of the classifier. Its activation must be "sigmoid" or "relu", and it must have one layer of hidden units.
+func New(data *tasks.Dataset, c tasks.ClassifierConfig, instance uint64) (*Problem, error) {
+	if c.Activation != "sigmoid" && c.Activation != "relu" {
+		return nil, fmt.Errorf("classifier: activation %q; it must be sigmoid or relu", c.Activation)
 	}
-	family, err := tasks.NewClassifier(data, tasks.ClassifierConfig{Activation: activation})
+	if c.Units < 1 || c.Batch < 1 || c.Layers > 1 || c.Channels != "" {
+		return nil, fmt.Errorf("classifier: %d units, minibatches of %d, %d layers, channels %q; only one layer of units is there", c.Units, c.Batch, c.Layers, c.Channels)
+	}
+	family, err := tasks.NewClassifier(data, c)
 	if err != nil {
 		return nil, err
 	}
 	// The first number that Sample draws is the problem's seed.
-	return &Problem{data: data, activation: activation, family: family, instance: instance, seed: instanceRand(instance).Uint64()}, nil
+	p := &Problem{data: data, config: c, family: family, instance: instance, seed: instanceRand(instance).Uint64()}
+	twin, err := p.Twin()
+	if err != nil {
+		return nil, err
+	}
+	p.start = make([]float32, twin.Dim())
+	twin.Init(p.start)
+	return p, nil
 }
 
 func instanceRand(instance uint64) *rand.Rand { return rand.New(rand.NewPCG(instance, 0)) }
@@ -65,10 +69,11 @@ func (p *Problem) Name() string { return p.family.Name() }
 // Reset implements train.Dataset. It goes back to the first minibatch.
 func (p *Problem) Reset() { p.t = 0 }
 
-// Yield implements train.Dataset: images [128,F] and labels [128,1].
+// Yield implements train.Dataset: images [B,F] and labels [B,1].
 func (p *Problem) Yield() (spec any, inputs, labels []*tensors.Tensor, err error) {
 	rng := stream.New(p.seed, "batch", uint64(p.t))
 	p.t++
+	batch := p.config.Batch
 	rows, cols := p.data.Shape()
 	f := rows * cols
 	images, classes := make([]float32, batch*f), make([]int32, batch)
@@ -81,27 +86,26 @@ func (p *Problem) Yield() (spec any, inputs, labels []*tensors.Tensor, err error
 		[]*tensors.Tensor{tensors.FromFlatDataAndDimensions(classes, batch, 1)}, nil
 }
 
-// Model is a train.ModelFn: the logits [128,C].
+// Model is a train.ModelFn: the logits [B,C]. Its variables are named as those of GoMLX's layers.
 func (p *Problem) Model(ctx *context.Context, _ any, inputs []*graph.Node) []*graph.Node {
-	rng := stream.New(p.seed, "init", 0)
+	rest := p.start // W0, b0, W1, b1, row by row
 	ctx = ctx.In("mlp").Checked(false)
 	dense := func(x *graph.Node, layer, out int) *graph.Node {
+		ctx := ctx.Inf("dense_%d", layer)
 		parameter := func(name string, dims ...int) *graph.Node {
 			size := 1
 			for _, d := range dims {
 				size *= d
 			}
-			start := make([]float32, size)
-			for i := range start {
-				start[i] = float32(initScale * rng.NormFloat64())
-			}
-			return ctx.VariableWithValue(fmt.Sprint(name, layer), tensors.FromFlatDataAndDimensions(start, dims...)).ValueGraph(x.Graph())
+			start := rest[:size]
+			rest = rest[size:]
+			return ctx.VariableWithValue(name, tensors.FromFlatDataAndDimensions(start, dims...)).ValueGraph(x.Graph())
 		}
-		w := parameter("W", x.Shape().Dimensions[1], out)
-		return graph.Add(graph.Dot(x, w), graph.InsertAxes(parameter("b", out), 0))
+		w := parameter("weights", x.Shape().Dimensions[1], out)
+		return graph.Add(graph.Dot(x, w), graph.InsertAxes(parameter("biases", out), 0))
 	}
-	h := dense(inputs[0], 0, units)
-	if p.activation == "relu" {
+	h := dense(inputs[0], 0, p.config.Units)
+	if p.config.Activation == "relu" {
 		h = graph.MaxScalar(h, 0.0)
 	} else {
 		h = graph.Sigmoid(h)
