@@ -88,3 +88,40 @@ func TestBaseline(t *testing.T) {
 		t.Errorf("a fit to NaN predicts %v", got)
 	}
 }
+
+// The state after a terminated episode is worth nothing; the states after a truncated one and after the iteration's last step are worth what the baseline
+// says of them.
+func TestWhatFollowsAnEpisode(t *testing.T) {
+	for _, limit := range []int{500, 5} {
+		c := Config{New: func() Environment { return &CartPole{Limit: limit} }, Network: Network{Observations: 4, Actions: 2}, Steps: 60}.WithDefaults()
+		s := newSampler(c)
+		s.baseline.Fit([]float32{0, 0, 0, 0, 1, 1, 1, 1}, []float64{7, 8})
+		before := s.baseline
+		before.features = nil
+		r := &Result{Theta: make([]float32, c.Network.Layout().Len())}
+		s.sample(r, rand.New(rand.NewPCG(3, 3)), 0)
+		ended := map[int]bool{}
+		for _, end := range r.Ended {
+			ended[end-1] = true
+		}
+		if len(ended) < 2 {
+			t.Fatalf("%d episodes ended", len(ended))
+		}
+		for i, next := range s.next {
+			switch {
+			case ended[i] && limit == 500:
+				if next != 0 || !s.ends[i] {
+					t.Errorf("step %d terminates, what follows is worth %v", i, next)
+				}
+			case ended[i] || i == 59:
+				if next == 0 || !s.ends[i] {
+					t.Errorf("step %d is the last, what follows is worth %v", i, next)
+				}
+			default:
+				if want := before.Predict(s.states[4*i+4 : 4*i+8]); next != want || s.ends[i] {
+					t.Errorf("step %d: what follows is worth %v, want %v", i, next, want)
+				}
+			}
+		}
+	}
+}

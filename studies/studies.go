@@ -24,6 +24,7 @@ func All() []Study {
 		{"sudoku", "OptNet's Sudoku: a quadratic program learns the rules from examples", sudokuStudy},
 		{"denoising", "OptNet's denoising: a learned matrix against total variation", denoisingStudy},
 		{"maxent", "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", maxentStudy},
+		{"trpo", "policy gradients on chains and CartPole: TRPO, natural gradient, Adam, a learned rule", trpoStudy},
 	}
 }
 

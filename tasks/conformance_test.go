@@ -21,7 +21,7 @@ func families(t *testing.T) []optimizer.Family {
 		Quadratic{Batch: 7}, Quadratic{Dims: 1, Batch: 1}, QuadraticUniform{Batch: 5},
 		Rosenbrock{Batch: 9}, Rosenbrock{Dims: 5, Batch: 3},
 		Factorization{Dims: 9, Batch: 7}, Sinusoid{Units: 5, Layers: 2, Batch: 11}, Sinusoid{Dims: 3, Layers: NoLayers, Batch: 4, WeightInit: "torch"},
-		Equilibrium{Dims: 4, Batch: 3}, MaxEnt{Dims: 5, Batch: 4}, Denoising{Dims: 6, Batch: 2}, Sudoku{Batch: 2},
+		Equilibrium{Dims: 4, Batch: 3}, MaxEnt{Dims: 5, Batch: 4}, Denoising{Dims: 6, Batch: 2}, Sudoku{Batch: 2}, Chain{Dims: 4, Batch: 3},
 		GraphFamily{Label: "regression", Build: regression},
 		GraphFamily{Label: "scalars", Build: scalarExpression},
 	}
@@ -147,7 +147,7 @@ func checkLengthPanics(t *testing.T, p optimizer.Problem) {
 		mustPanicSaying(t, "tasks: theta ", func() { _, _ = p.LossGrad(wrong, right) })
 		mustPanicSaying(t, "tasks: grad ", func() { _, _ = p.LossGrad(right, wrong) })
 		if c, ok := p.(optimizer.Curvature); ok && c.Metrics() != 0 {
-			const metric = optimizer.Hessian
+			metric := c.Metrics() & -c.Metrics() // one that it offers
 			mustPanicSaying(t, "tasks: dst ", func() { _ = c.CurvatureProduct(wrong, right, right, metric, 0) })
 			mustPanicSaying(t, "tasks: theta ", func() { _ = c.CurvatureProduct(right, wrong, right, metric, 0) })
 			mustPanicSaying(t, "tasks: v ", func() { _ = c.CurvatureProduct(right, right, wrong, metric, 0) })
