@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"learnedopt/internal/cputime"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -124,7 +125,7 @@ type clocks struct {
 	cpu  time.Duration
 }
 
-func readClocks() clocks { return clocks{time.Now(), cpuTime()} }
+func readClocks() clocks { return clocks{time.Now(), cputime.Used()} }
 
 // spans are times between readings.
 type spans struct{ wall, cpu []time.Duration }

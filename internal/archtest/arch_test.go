@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages with few dependencies on other modules. A program that only
 // loads an optimizer gets no other internal packages.
-var light = []string{"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"}
+var light = []string{"internal/cputime", "internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"}
 
 // rules has an entry for every package of the module, except for packages
 // below internal/ that the other packages of the module cannot import.
