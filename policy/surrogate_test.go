@@ -249,6 +249,49 @@ func TestSurrogateSet(t *testing.T) {
 	if x != y || !slices.Equal(g, h) {
 		t.Errorf("losses %v and %v, or the gradients differ", x, y)
 	}
+	// Other steps at the same parameters: a product of the steps before would be wrong.
+	v := narrow(normals(4, a.Dim()))
+	c := policy.NewSurrogate(b.network, b.theta, three().states, b.actions, b.advantages)
+	a.Set(b.theta, three().states, b.actions, b.advantages)
+	for _, p := range []struct {
+		s   *policy.Surrogate
+		dst []float32
+	}{{a.Surrogate, g}, {c, h}} {
+		if err := p.s.CurvatureProduct(p.dst, b.theta, v, optimizer.Fisher, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(g, h) {
+		t.Error("a product after Set is one of the steps before")
+	}
+}
+
+// Gradient, products and divergence are means over the steps: to have all steps twice changes none of them.
+func TestSurrogateIsAMean(t *testing.T) {
+	s := three()
+	twice := policy.NewSurrogate(s.network, s.theta, slices.Repeat(s.states, 2), slices.Repeat(s.actions, 2), slices.Repeat(s.advantages, 2))
+	v, to := narrow(normals(5, s.Dim())), narrow(normals(6, s.Dim()))
+	var results [2][]float64
+	for i, p := range []*policy.Surrogate{s.Surrogate, twice} {
+		g, f := make([]float32, s.Dim()), make([]float32, s.Dim())
+		loss, err := p.LossGrad(s.theta, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.CurvatureProduct(f, s.theta, v, optimizer.Fisher, 0); err != nil {
+			t.Fatal(err)
+		}
+		trial, err := p.Try(s.theta, to, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results[i] = slices.Concat(widen(g), widen(f), []float64{loss, trial.KL, trial.Change})
+	}
+	for i, x := range results[0] {
+		if y := results[1][i]; math.Abs(x-y) > 1e-5*(1+math.Abs(x)) {
+			t.Errorf("number %d is %v, and %v with all steps twice", i, x, y)
+		}
+	}
 }
 
 func TestSurrogatePanics(t *testing.T) {
