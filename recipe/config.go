@@ -338,6 +338,8 @@ func (r Recipe) exclusions() error {
 		return errors.New("recipe: --time and --meta-steps are two limits of one training; set one of them")
 	case len(r.Horizons) > 0 && r.Steps != 0:
 		return errors.New("recipe: --horizons says how long episodes are, as --steps does; set one of them")
+	case r.Patience != 0 && len(r.Horizons) > 0:
+		return errors.New("recipe: --patience would end the training in the first stage of --horizons that needs it; set --stage-patience, the patience of a stage")
 	case r.StagePatience != 0 && len(r.Horizons) == 0:
 		return errors.New("recipe: --stage-patience is the patience of a stage of --horizons; set both, or --patience")
 	case r.Seeds > 1 && r.MetaSteps == 0:
