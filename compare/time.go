@@ -124,6 +124,9 @@ type clocks struct {
 	cpu  time.Duration
 }
 
+// CPUTime returns the CPU time of this process so far, of all its threads; 0 if the system does not tell it.
+func CPUTime() time.Duration { return cpuTime() }
+
 func readClocks() clocks { return clocks{time.Now(), cpuTime()} }
 
 // spans are times between readings.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -12,27 +13,41 @@ type Panel struct {
 	Title  string
 	Series []Series
 	Points []Points
+	// XLabel, if set, gives the panel an axis of steps of its own, with this label. LogX makes that axis logarithmic, as in CurveOptions.
+	XLabel string
+	LogX   bool
 }
 
-// Panels draws panels side by side with the same axes. Curves and points at the same
+// Panels draws panels side by side with the same axes, except for panels with an axis of steps of their own. Curves and points at the same
 // index of the panels' lists belong to the same rule: they share a style and, to
 // the right of the last panel, a label. It is an error if there is no panel, if
 // the panels' lists differ in their names, or if Curves would return one. Horizon, LogX and Points of o are
 // ignored; the points come from the panels.
 func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 	var (
-		series []Series
-		points []Points
+		series, shared []Series // of all panels, of those without an axis of their own
+		points         []Points
 	)
-	for _, panel := range panels {
-		series, points = append(series, panel.Series...), append(points, panel.Points...)
+	panels = slices.Clone(panels)
+	for i := range panels {
+		panel := &panels[i]
 		if !panel.sameNames(panels[0]) {
 			return nil, fmt.Errorf("report: %q: the panels do not have the same curves and points", title)
 		}
-	}
-	for i := range series {
-		if err := series[i].check(); err != nil {
-			return nil, err
+		for i := range panel.Series {
+			if err := panel.Series[i].check(); err != nil {
+				return nil, err
+			}
+		}
+		if panel.XLabel != "" && panel.LogX {
+			var err error
+			if panel.Series, err = afterZero(title, panel.Series); err != nil {
+				return nil, err
+			}
+		}
+		series, points = append(series, panel.Series...), append(points, panel.Points...)
+		if panel.XLabel == "" {
+			shared = append(shared, panel.Series...)
 		}
 	}
 	for _, m := range points {
@@ -45,16 +60,21 @@ func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 		return nil, fmt.Errorf("report: %q: none of the %d panels has a value that can be drawn", title, len(panels))
 	}
 	picture := &Plot{title: title, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
-	xLo, xHi := xRange(series, false)
+	sharedLo, sharedHi := xRange(shared, false)
 	for i, panel := range panels {
 		yLabel := ""
 		if i == 0 {
 			yLabel = or(o.YLabel, "loss f(θ_t)")
 		}
-		p := newPlot(panel.Title, or(o.XLabel, "inner step"), yLabel)
+		xLo, xHi, logX := sharedLo, sharedHi, false
+		if panel.XLabel != "" {
+			xLo, xHi = xRange(panel.Series, panel.LogX)
+			logX = panel.LogX
+		}
+		p := newPlot(panel.Title, or(panel.XLabel, or(o.XLabel, "inner step")), yLabel)
 		p.Title.TextStyle.Font = sans(10.5)
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = xLo, xHi, yLo, yHi
-		labels := addCurves(p, panel.Series, o.LinearY, false)
+		labels := addCurves(p, panel.Series, o.LinearY, logX)
 		labels = append(labels, addPoints(p, panel.Points)...)
 		if i < len(panels)-1 {
 			picture.before = append(picture.before, p)

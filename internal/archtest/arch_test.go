@@ -127,9 +127,10 @@ var rules = map[string]rule{
 		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
 			"checkpoints", "checkpoints/l2l", "internal/"},
 	},
-	// Experiments with optimization problems as layers; neither flags nor printing.
+	// Experiments with optimization problems as layers, and with natural gradients; neither flags nor printing.
 	"studies": {
-		own:    []string{"qp", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "report", "internal/"},
+		own: []string{"qp", "implicit", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "report", "tensorboard", "tasks", "compare",
+			"lstm", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"bench": {
