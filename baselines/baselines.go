@@ -2,9 +2,9 @@
 // optimizers are compared, and the tuning of their learning rates.
 //
 // SGD, Momentum, Nesterov, AdaGrad, RMSProp and Adam compute the updates of torch.optim, in float32 and in the
-// same order of operations. NAdamW, ScheduleFree, Muon and Prodigy are the rules with which people train today; they are
+// same order of operations. NAdamW, ScheduleFree, SOAP, Muon and Prodigy are the rules with which people train today; they are
 // pinned to their authors' code. New also makes the rules of package curvature, for problems that offer it. Every operation is rounded separately, so the bits are
-// the same on every architecture, except those of Muon and of the rules with curvature. Fields in which 0 would be a meaningful setting
+// the same on every architecture, except those of SOAP, Muon and the rules with curvature. Fields in which 0 would be a meaningful setting
 // must be set: the learning rate, momentum and RMSProp's smoothing. Other fields have
 // torch.optim's defaults. Every State implements encoding.BinaryMarshaler and
 // encoding.BinaryUnmarshaler: a run that is saved and resumed continues bit for
@@ -35,7 +35,7 @@ type validator interface {
 }
 
 // modern are the rules that torch.optim does not have in this form.
-var modern = []string{"nadamw", "prodigy", "schedule-free", "muon"}
+var modern = []string{"nadamw", "prodigy", "schedule-free", "soap", "muon"}
 
 // withCurvature are the rules of package curvature.
 var withCurvature = []string{"natural-gradient", "kfac", "trust-region"}
@@ -48,7 +48,7 @@ func Names() []string {
 
 // DefaultLearningRate returns the default learning rate of the named rule. It is torch.optim's: 0.01 for
 // adagrad and rmsprop, 0.001 for the others (for sgd since PyTorch 2). For the rules that torch.optim does
-// not have, it is their authors': 0.001 for nadamw, 1 for prodigy, 0.0025 for schedule-free, 0.02 for muon. For the rules of
+// not have, it is their authors': 0.001 for nadamw, 1 for prodigy, 0.0025 for schedule-free, 0.003 for soap, 0.02 for muon. For the rules of
 // package curvature it is 0.1 for natural-gradient and kfac; trust-region has its radius in place of a learning rate, 0.01.
 // It returns 0 for a name that New does not understand.
 func DefaultLearningRate(name string) float64 {
@@ -61,6 +61,8 @@ func DefaultLearningRate(name string) float64 {
 		return 1
 	case "schedule-free":
 		return 0.0025
+	case "soap":
+		return 0.003
 	case "muon":
 		return 0.02
 	case "natural-gradient", "kfac":
@@ -113,6 +115,8 @@ func New(name string, learningRate float64) (optimizer.Rule, error) {
 		rule = Prodigy{LearningRate: learningRate}
 	case "schedule-free":
 		rule = ScheduleFree{LearningRate: learningRate}
+	case "soap":
+		rule = SOAP{LearningRate: learningRate}
 	case "muon":
 		rule = Muon{LearningRate: learningRate}
 	case "natural-gradient":

@@ -19,7 +19,7 @@ import (
 func TestConform(t *testing.T) {
 	descending := map[string]float64{
 		"sgd": 0.3, "momentum": 0.1, "nesterov": 0.1, "adagrad": 0.5, "rmsprop": 0.02, "adam": 0.05,
-		"nadamw": 0.05, "prodigy": 1, "schedule-free": 0.1, "muon": 0.3,
+		"nadamw": 0.05, "prodigy": 1, "schedule-free": 0.1, "soap": 0.05, "muon": 0.3,
 	}
 	for _, name := range ofGradients() {
 		t.Run(name, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestConform(t *testing.T) {
 			switch name {
 			case "prodigy": // its sums over all coordinates depend on their order
 				suite = optimizertest.ConformInOrder
-			case "muon": // the only rule that looks at the layout
+			case "soap", "muon": // the rules that look at the layout
 				suite = optimizertest.ConformTensors
 			}
 			suite(t, rule)
@@ -63,6 +63,7 @@ func TestDefaults(t *testing.T) {
 		{"nadamw", NAdamW{LearningRate: 0.001}, NAdamW{0.001, [2]float64{0.9, 0.999}, 1e-8, 0, 0.02, 100}},
 		{"prodigy", Prodigy{LearningRate: 1}, Prodigy{1, [2]float64{0.9, 0.999}, 1e-8, 0, 1e-6}},
 		{"schedule-free", ScheduleFree{LearningRate: 0.0025}, ScheduleFree{0.0025, [2]float64{0.9, 0.999}, 1e-8, 0, 0, 0.02, 100}},
+		{"soap", SOAP{LearningRate: 0.003}, SOAP{0.003, [2]float64{0.95, 0.95}, 1e-8, 10, 1024, 0, 0.02, 100}},
 		{"muon", Muon{LearningRate: 0.02}, Muon{0.02, 0.95, 0.2, 0, false, 0.02, 100}},
 	} {
 		named, err := New(c.name, DefaultLearningRate(c.name))
@@ -118,6 +119,13 @@ func TestValidate(t *testing.T) {
 		{Prodigy{}, ""}, {NAdamW{LearningRate: 1, WarmUp: 0.99, Steps: 10}, ""},
 		{NAdamW{}, "nadamw: learning rate 0 would not move; set LearningRate, its authors' default is 0.001"},
 		{ScheduleFree{}, "schedule-free: learning rate 0 would not move; set LearningRate, its authors' default is 0.0025"},
+		{SOAP{}, "soap: learning rate 0 would not move; set LearningRate, its authors' default is 0.003"},
+		{SOAP{LearningRate: 1, Betas: [2]float64{1, 0}}, "soap: beta1 is 1"},
+		{SOAP{LearningRate: 1, Epsilon: -1}, "soap: epsilon is -1"},
+		{SOAP{LearningRate: 1, WeightDecay: 1}, "soap: weight decay is 1"},
+		{SOAP{LearningRate: 1, Frequency: -1}, "soap: frequency -1 and largest side 0"},
+		{SOAP{LearningRate: 1, MaxDim: -2}, "soap: frequency 0 and largest side -2"},
+		{SOAP{LearningRate: 1, Steps: -1}, "soap: -1 steps"},
 		{Muon{}, "muon: learning rate 0 would not move; set LearningRate, its authors' default is 0.02"},
 		{NAdamW{LearningRate: 1, Steps: -1}, "nadamw: -1 steps; want at least 1, or 0 for the length of the run"},
 		{NAdamW{LearningRate: 1, WarmUp: 1}, "nadamw: warm-up is 1"},

@@ -20,6 +20,9 @@ func TestModernSettingsConform(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { optimizertest.ConformInOrder(t, rule) })
 	}
+	t.Run("soap", func(t *testing.T) {
+		optimizertest.ConformTensors(t, SOAP{LearningRate: 0.1, WeightDecay: 0.1, Frequency: 2, MaxDim: 8, Steps: 10})
+	})
 	t.Run("muon", func(t *testing.T) {
 		optimizertest.ConformTensors(t, Muon{LearningRate: 0.1, WeightDecay: 0.1, OutputLayer: true, Steps: 10})
 	})
@@ -47,14 +50,17 @@ func TestLengthOfTheRun(t *testing.T) {
 		{NAdamW{LearningRate: 1}, NAdamW{LearningRate: 1, Steps: 40}},
 		{ScheduleFree{LearningRate: 1}, ScheduleFree{LearningRate: 1, Steps: 40}},
 		{Muon{LearningRate: 1}, Muon{LearningRate: 1, Steps: 40}},
+		{SOAP{LearningRate: 1}, SOAP{LearningRate: 1, Steps: 40}},
 	} {
 		if !c.of.Needs().Total || c.steps.Needs().Total {
 			t.Errorf("%T needs the length: %v, and %v where it has its own", c.of, c.of.Needs().Total, c.steps.Needs().Total)
 		}
-		of, steps, got := c.of.Start(optimizer.Flat(2)), c.steps.Start(optimizer.Flat(2)), [3][]float32{{0, 0}, {0, 0}, {0, 0}}
-		of.Update(got[0], optimizer.Point{Grad: []float32{1, -2}, Total: 40})
-		steps.Update(got[1], optimizer.Point{Grad: []float32{1, -2}, Total: 400})
-		c.of.Start(optimizer.Flat(2)).Update(got[2], optimizer.Point{Grad: []float32{1, -2}, Total: 400})
+		of, steps, other, got := c.of.Start(optimizer.Flat(2)), c.steps.Start(optimizer.Flat(2)), c.of.Start(optimizer.Flat(2)), [3][]float32{{0, 0}, {0, 0}, {0, 0}}
+		for range 2 { // SOAP does not move at first
+			of.Update(got[0], optimizer.Point{Grad: []float32{1, -2}, Total: 40})
+			steps.Update(got[1], optimizer.Point{Grad: []float32{1, -2}, Total: 400})
+			other.Update(got[2], optimizer.Point{Grad: []float32{1, -2}, Total: 400})
+		}
 		if fmt.Sprint(got[0]) != fmt.Sprint(got[1]) || fmt.Sprint(got[0]) == fmt.Sprint(got[2]) || got[0][0] == 0 {
 			t.Errorf("%T: updates %v in a run of 40, %v with Steps = 40, %v in a run of 400", c.of, got[0], got[1], got[2])
 		}
@@ -196,5 +202,67 @@ func TestScalarsResume(t *testing.T) {
 	step(again)
 	if got := fmt.Sprint(dst); got != want {
 		t.Errorf("resumed update %v, want %v", got, want)
+	}
+}
+
+// SOAP takes a matrix for the same whichever axis its outputs have, and keeps P and Q orthogonal; a matrix whose sides are both above MaxDim is moved as a vector.
+func TestSOAPsMatrices(t *testing.T) {
+	const rows, cols = 6, 9
+	n := rows * cols
+	start := func(rule SOAP, tensor optimizer.Tensor) optimizer.State {
+		layout, err := optimizer.NewLayout(tensor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rule.Start(layout)
+	}
+	rule := SOAP{LearningRate: 1, Frequency: 2, Steps: 10}
+	small := rule
+	small.MaxDim = rows - 1
+	a := start(rule, optimizer.Tensor{Shape: []int{rows, cols}, Kind: optimizer.Matrix, OutputAxis: 1})
+	b := start(rule, optimizer.Tensor{Shape: []int{cols, rows}, Kind: optimizer.Matrix, OutputAxis: 1})
+	c := start(small, optimizer.Tensor{Shape: []int{rows, cols}, Kind: optimizer.Matrix})
+	d := small.Start(optimizer.Flat(n))
+	grad, turned := make([]float32, n), make([]float32, n)
+	got := [4][]float32{make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)}
+	rng := stream.New(1606, "baselines/soap", 0)
+	for step := range 9 {
+		for i := range grad {
+			grad[i] = float32(rng.NormFloat64())
+			turned[i%cols*rows+i/cols] = grad[i]
+		}
+		a.Update(got[0], optimizer.Point{Grad: grad})
+		b.Update(got[1], optimizer.Point{Grad: turned})
+		c.Update(got[2], optimizer.Point{Grad: grad})
+		d.Update(got[3], optimizer.Point{Grad: grad})
+		differs := 0.0
+		for i, u := range got[0] {
+			if diff := math.Abs(float64(u - got[1][i%cols*rows+i/cols])); !(diff < 1e-3) {
+				t.Fatalf("step %d: update %v of element %d, and %v of the transposed matrix", step, u, i, got[1][i%cols*rows+i/cols])
+			}
+			differs = max(differs, math.Abs(float64(u-got[3][i])))
+		}
+		if fmt.Sprint(got[2]) != fmt.Sprint(got[3]) {
+			t.Fatalf("step %d: a matrix above MaxDim has other updates than a vector", step)
+		}
+		if (differs > 0.01) != (step > 0) {
+			t.Errorf("step %d: SOAP's updates differ from AdamW's by %v", step, differs)
+		}
+	}
+	for _, sd := range []*side{a.(*soapState).matrices[0].left, a.(*soapState).matrices[0].right} {
+		for i := range sd.basis.Rows {
+			for j := range i + 1 {
+				sum := 0.0
+				for k := range sd.basis.Rows {
+					sum += float64(sd.basis.Data[k*sd.basis.Cols+i]) * float64(sd.basis.Data[k*sd.basis.Cols+j])
+				}
+				if i == j {
+					sum--
+				}
+				if !(math.Abs(sum) < 1e-5) {
+					t.Errorf("columns %d and %d of a basis have the product %v too much", i, j, sum)
+				}
+			}
+		}
 	}
 }

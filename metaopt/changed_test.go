@@ -37,6 +37,7 @@ func configured(t *testing.T) []optimizer.Rule {
 		baselines.RMSProp{LearningRate: 0.1, Alpha: 0.9, Epsilon: 1e-3},
 		baselines.NAdamW{LearningRate: 0.1, Epsilon: 1e-3, WarmUp: 0.1, Steps: 50},
 		baselines.ScheduleFree{LearningRate: 0.1, Epsilon: 1e-3, WarmUp: 0.1, Steps: 50},
+		baselines.SOAP{LearningRate: 0.1, Epsilon: 1e-3, Frequency: 5, MaxDim: 100, Steps: 50},
 		baselines.Muon{LearningRate: 0.1, Momentum: 0.9, AdamRatio: 0.5, Steps: 50},
 		baselines.Prodigy{Epsilon: 1e-3, Distance: 0.1},
 		scaled(rules.Constant(0.5)),

@@ -14,9 +14,12 @@ type Panel struct {
 	Title  string
 	Series []Series
 	Points []Points
+	// XLabel, if set, gives the panel an axis of steps of its own, with this label. LogX makes that axis logarithmic, as in CurveOptions.
+	XLabel string
+	LogX   bool
 }
 
-// Panels draws panels side by side with the same axes. Curves and points at the same
+// Panels draws panels side by side with the same axes, except for panels with an axis of steps of their own. Curves and points at the same
 // index of the panels' lists belong to the same rule: they share a style and, to
 // the right of the last panel, a label. It is an error if there is no panel, if
 // the panels' lists differ in their names, or if Curves would return one. Horizon, LogX and Points of o are
@@ -24,23 +27,30 @@ type Panel struct {
 func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 	var (
 		all    [][]Series
-		series []Series
+		shared []Series // of the panels without an axis of their own
 		points []Points
 	)
 	panels = slices.Clone(panels)
 	for i := range panels {
-		panels[i].Series = slices.Clone(panels[i].Series)
-		all = append(all, panels[i].Series)
-	}
-	for _, panel := range panels {
-		series, points = append(series, panel.Series...), append(points, panel.Points...)
+		panel := &panels[i]
+		panel.Series = slices.Clone(panel.Series)
 		if !panel.sameNames(panels[0]) {
 			return nil, fmt.Errorf("report: %q: the panels do not have the same curves and points", title)
 		}
-	}
-	for i := range series {
-		if err := series[i].check(); err != nil {
-			return nil, err
+		for i := range panel.Series {
+			if err := panel.Series[i].check(); err != nil {
+				return nil, err
+			}
+		}
+		if panel.XLabel != "" && panel.LogX {
+			var err error
+			if panel.Series, err = afterZero(title, panel.Series); err != nil {
+				return nil, err
+			}
+		}
+		all, points = append(all, panel.Series), append(points, panel.Points...)
+		if panel.XLabel == "" {
+			shared = append(shared, panel.Series...)
 		}
 	}
 	for _, m := range points {
@@ -49,7 +59,7 @@ func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 		}
 	}
 	note := smooth(o.Smooth, all...)
-	series = slices.Concat(all...)
+	series := slices.Concat(all...)
 	yLo, yHi, ok := o.yRange(series, points)
 	if !ok {
 		return nil, fmt.Errorf("report: %q: none of the %d panels has a value that can be drawn", title, len(panels))
@@ -58,16 +68,21 @@ func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 		title += "\n" + strings.TrimSpace(note)
 	}
 	picture := &Plot{title: title, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
-	xLo, xHi := xRange(series, false)
+	sharedLo, sharedHi := xRange(shared, false)
 	for i, panel := range panels {
 		yLabel := ""
 		if i == 0 {
 			yLabel = or(o.YLabel, "loss f(θ_t)")
 		}
-		p := newPlot(panel.Title, or(o.XLabel, "inner step"), yLabel)
+		xLo, xHi, logX := sharedLo, sharedHi, false
+		if panel.XLabel != "" {
+			xLo, xHi = xRange(panel.Series, panel.LogX)
+			logX = panel.LogX
+		}
+		p := newPlot(panel.Title, or(panel.XLabel, or(o.XLabel, "inner step")), yLabel)
 		p.Title.TextStyle.Font = sans(10.5)
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = xLo, xHi, yLo, yHi
-		labels := addCurves(p, panel.Series, o.LinearY, false)
+		labels := addCurves(p, panel.Series, o.LinearY, logX)
 		labels = append(labels, addPoints(p, panel.Points)...)
 		if i < len(panels)-1 {
 			picture.before = append(picture.before, p)

@@ -56,7 +56,7 @@ func panels() []Panel {
 			second[i].Mean[j] *= 2
 		}
 	}
-	return []Panel{{"1 layer", mnist(), published}, {"2 layers", second, published}}
+	return []Panel{{Title: "1 layer", Series: mnist(), Points: published}, {Title: "2 layers", Series: second, Points: published}}
 }
 
 func TestPanelsShareAxesAndLabels(t *testing.T) {
@@ -69,6 +69,31 @@ func TestPanelsShareAxesAndLabels(t *testing.T) {
 	}
 	if p.before[0].Y.Min != p.plot.Y.Min || p.before[0].Y.Max != p.plot.Y.Max || p.plot.Y.Max < 4.6 {
 		t.Errorf("the axes are %v…%v and %v…%v", p.before[0].Y.Min, p.before[0].Y.Max, p.plot.Y.Min, p.plot.Y.Max)
+	}
+}
+
+// A panel with a label of its own has its own axis of steps, and the others do not follow it.
+func TestPanelsHaveTheirOwnAxis(t *testing.T) {
+	all := panels()
+	last := &all[1]
+	last.XLabel, last.LogX, last.Points = "seconds", true, nil
+	all[0].Points = nil
+	for i := range last.Series {
+		s := &last.Series[i]
+		s.X = make([]float64, len(s.Mean))
+		for j := range s.X {
+			s.X[j] = 10 * float64(j)
+		}
+	}
+	p, err := Panels("two axes", all, CurveOptions{})
+	svg := string(encode(t, p, err, SVG))
+	for text, want := range map[string]int{"seconds": 1, "inner step": 1} {
+		if got := strings.Count(svg, text); got != want {
+			t.Errorf("%q is there %d times, want %d", text, got, want)
+		}
+	}
+	if end := float64(len(all[0].Series[0].Mean) - 1); p.before[0].X.Max != end || p.plot.X.Max != 10*end || p.plot.X.Min != 10 {
+		t.Errorf("the axes end at %v and go from %v to %v, want %v, and 10 to %v", p.before[0].X.Max, p.plot.X.Min, p.plot.X.Max, end, 10*end)
 	}
 }
 

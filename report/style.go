@@ -35,7 +35,7 @@ var (
 
 // handDesigned are the rules that have a fixed style in every picture and on the pages of package htmlreport. Two places are
 // free, so that the rules of today have other colours than nesterov and adam, with which they are compared.
-var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region"}
+var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region", "soap"}
 
 // lineStyles returns the style of every curve. The style of a learned rule follows from its place among the learned rules, the
 // style of a hand-designed rule from its name. Other rules, and further rules of the same name, get styles that are still free.

@@ -15,16 +15,19 @@ import (
 // A Study is an experiment by its name.
 type Study struct {
 	Name, Title string
-	run         func(context.Context, *bench) error
+	// Sized says that Steps, Runs, Data and Rows of a Config have an effect, and that its Rules have none.
+	Sized bool
+	run   func(context.Context, *bench) error
 }
 
 // All returns the studies.
 func All() []Study {
 	return []Study{
-		{"sudoku", "OptNet's Sudoku: a quadratic program learns the rules from examples", sudokuStudy},
-		{"denoising", "OptNet's denoising: a learned matrix against total variation", denoisingStudy},
-		{"maxent", "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", maxentStudy},
-		{"trpo", "policy gradients on chains and CartPole: TRPO, natural gradient, Adam, a learned rule", trpoStudy},
+		{Name: "sudoku", Title: "OptNet's Sudoku: a quadratic program learns the rules from examples", run: sudokuStudy},
+		{Name: "denoising", Title: "OptNet's denoising: a learned matrix against total variation", run: denoisingStudy},
+		{Name: "maxent", Title: "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", run: maxentStudy},
+		{Name: "trpo", Title: "policy gradients on chains and CartPole: TRPO, natural gradient, Adam, a learned rule", run: trpoStudy},
+		{Name: "natural-gradient", Title: "natural gradients on MNIST: exact, sampled, empirical, K-FAC, and why those of a tutorial blew up", Sized: true, run: naturalGradientStudy},
 	}
 }
 
@@ -43,6 +46,13 @@ type Config struct {
 	DataDir string
 	// Rules are learned optimizers.
 	Rules []Rule
+	// Steps of a training and instances; 0 means the study's own numbers. Data is the task whose data are taken; "" means "mnist".
+	Steps, Runs int
+	Data        string
+	// Rows are the names of the rows to make, RowNames unless set.
+	Rows []string
+	// Dir is a folder for event files of TensorBoard, of each row of the first instance in a folder of its own; "" means none.
+	Dir string
 }
 
 // A Table has a header and rows of text.
@@ -52,10 +62,11 @@ type Table struct {
 	Rows   [][]string `json:"rows"`
 }
 
-// A Picture has curves.
+// A Picture has curves, or panels with curves.
 type Picture struct {
 	Name, Title, X, Y string
 	Series            []report.Series
+	Panels            []report.Panel
 	// Top, if positive, makes the axis of Y linear, up to this value. Otherwise it is logarithmic.
 	Top float64
 }
@@ -65,6 +76,8 @@ type Result struct {
 	Study    Study
 	Tables   []Table
 	Pictures []Picture
+	// Files are what the study has written into the Config's Dir.
+	Files []string
 }
 
 // bench is a study under way.
@@ -122,7 +135,7 @@ func (r *Result) Save(dir string) ([]string, error) {
 		return nil, fmt.Errorf("studies: %w", err)
 	}
 	for _, p := range r.Pictures {
-		plot, err := report.Curves(p.Title, p.Series, report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top})
+		plot, err := p.plot()
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +147,19 @@ func (r *Result) Save(dir string) ([]string, error) {
 			files = append(files, name)
 		}
 	}
-	return files, nil
+	return append(files, r.Files...), nil
+}
+
+// panelWidth is the width of a panel, in pixels.
+const panelWidth = 560
+
+func (p Picture) plot() (*report.Plot, error) {
+	o := report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top}
+	if p.Panels == nil {
+		return report.Curves(p.Title, p.Series, o)
+	}
+	o.Width = panelWidth * float64(len(p.Panels))
+	return report.Panels(p.Title, p.Panels, o)
 }
 
 // pick returns the full value, or the quick one.

@@ -21,7 +21,7 @@ import (
 type reproduceFlags struct {
 	optimizers     []string
 	runs, tuneRuns int
-	grid           int
+	grid, steps    int
 	seed           uint64
 	dataDir, data  string
 	rows           []string
@@ -56,8 +56,9 @@ was, and with another optimizer the hand-designed rules are not tuned again. Of 
 targets each gets the optimizers that were meta-trained on its kind of task, or else
 a pretrained one.
 
-The studies, ` + strings.Join(studyNames(), ", ") + `, read only
---optimizer, --seed, --data-dir, --out and --quick.`,
+Studies, ` + strings.Join(studyNames(), ", ") + `, read only --seed, --data-dir,
+--out, --quick, and --optimizer; ` + strings.Join(sizedNames(), ", ") + ` reads --steps, --runs, --data and --rows
+in place of --optimizer.`,
 		Example: `  metaopt reproduce mnist --optimizer optimizer.mopt
   metaopt reproduce quadratics --quick
   metaopt reproduce ` + reproduce.Table + ` --rows mnist-100,relu-100 --out results`,
@@ -70,12 +71,17 @@ The studies, ` + strings.Join(studyNames(), ", ") + `, read only
 				return listFigures(a.stdout)
 			}
 			if slices.Contains(studyNames(), args[0]) {
-				for _, flag := range []string{"runs", "tune-runs", "grid", "data", "rows", "fresh"} {
-					if set(flag) {
-						return usagef("--%s is not for the study %s", flag, args[0])
-					}
+				if err := f.checkStudy(args[0], set); err != nil {
+					return err
 				}
-				return f.study(cmd.Context(), a, args[0])
+				runs := 0 // the study's own number
+				if set("runs") {
+					runs = f.runs
+				}
+				return f.study(cmd.Context(), a, args[0], runs)
+			}
+			if set("steps") {
+				return usagef("--steps is for the study %s", oneOf(sizedNames()))
 			}
 			if set("rows") && args[0] != reproduce.Table {
 				return usagef("--rows is for metaopt reproduce %s", reproduce.Table)
@@ -102,12 +108,14 @@ The studies, ` + strings.Join(studyNames(), ", ") + `, read only
 	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.Var(textFlag{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
 	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
-	fs.StringSliceVar(&f.rows, "rows", nil, reproduce.Table+": `NAMES` of rows, all unless set: "+strings.Join(reproduce.RowNames(), ", "))
+	fs.Var(countFlag{&f.steps, 1}, "steps", strings.Join(sizedNames(), ", ")+": steps of each run (two epochs unless set)")
+	fs.StringSliceVar(&f.rows, "rows", nil, reproduce.Table+": `NAMES` of rows, all unless set: "+strings.Join(reproduce.RowNames(), ", ")+
+		"; natural-gradient: "+strings.Join(studies.RowNames(), ", "))
 	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
 	fs.BoolVar(&f.quick, "quick", false, "a glance: fewer runs, and a coarse grid of learning rates")
 	fs.BoolVar(&f.fresh, "fresh", false, "compute everything again, whatever the cache holds")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
-	complete(cmd, "rows", reproduce.RowNames()...)
+	complete(cmd, "rows", slices.Concat(reproduce.RowNames(), studies.RowNames())...)
 	complete(cmd, "data", reproduce.DefaultData, "fashion-mnist", "digits")
 	return cmd
 }

@@ -39,7 +39,7 @@ const learnedDashes = [[], [14, 3], [14, 3, 3, 3], [5, 2]];
 const otherDashes = [[7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [9, 2, 2, 2, 2, 2], [14, 4], [1, 3]];
 
 // handDesigned are the rules that have the same colours on every page; see report/style.go.
-const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region"];
+const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region", "soap"];
 
 // ruleStyles gives rules their colours and dashes: hand-designed ones that are known by their names, others by their place among their
 // kind, so that a rule that comes later changes no other.

@@ -137,10 +137,10 @@ var rules = map[string]rule{
 		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
 			"checkpoints", "checkpoints/l2l", "internal/"},
 	},
-	// Experiments with optimization problems as layers, and with policies; neither flags nor printing.
+	// Experiments with optimization problems as layers, with policies, and with natural gradients; neither flags nor printing.
 	"studies": {
 		own: []string{"policy", "tasks", "implicit", "qp", "qp/learned", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "lstm", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l",
-			"report", "internal/"},
+			"report", "tensorboard", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	"bench": {
