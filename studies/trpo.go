@@ -33,21 +33,21 @@ type contender struct {
 // contenders returns the rules of the study. All have as many values to choose from.
 func (b *bench) contenders(learned []Rule) []contender {
 	all := []contender{
-		{"trpo", false, "δ", halfDecades(-7, 8), func(x float64) optimizer.Rule { return curvature.TrustRegion{Radius: x} }},
-		{"natural gradient", false, "α", halfDecades(-5, 8), func(x float64) optimizer.Rule {
+		{"trpo", false, "δ", halfDecades(-7, 6), func(x float64) optimizer.Rule { return curvature.TrustRegion{Radius: x} }},
+		{"natural gradient", false, "α", halfDecades(-5, 6), func(x float64) optimizer.Rule {
 			// The damping and iterations of TRPO, whose steps differ in size only.
 			return curvature.NaturalGradient{LearningRate: x, Damping: 0.1, Fixed: true, Iterations: 10, Tolerance: 1e-9}
 		}},
-		{"adam", false, "α", halfDecades(-6, 8), func(x float64) optimizer.Rule { return baselines.Adam{LearningRate: x} }},
+		{"adam", false, "α", halfDecades(-6, 6), func(x float64) optimizer.Rule { return baselines.Adam{LearningRate: x} }},
 	}
 	for _, r := range learned {
-		all = append(all, contender{r.Name, true, "factor", halfDecades(-4, 8), func(x float64) optimizer.Rule {
+		all = append(all, contender{r.Name, true, "factor", halfDecades(-2, 6), func(x float64) optimizer.Rule {
 			return rules.Scaled{Rule: r.Rule, By: rules.Constant(x)}
 		}})
 	}
 	if b.Quick {
 		for i := range all {
-			all[i].values = all[i].values[3:5]
+			all[i].values = all[i].values[2:4]
 		}
 	}
 	return all
