@@ -1,13 +1,16 @@
 package studies
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"learnedopt/baselines"
 	"learnedopt/curvature"
+	"learnedopt/internal/fan"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/metatrain"
@@ -30,15 +33,15 @@ type contender struct {
 // contenders returns the rules of the study. All have as many values to choose from.
 func (b *bench) contenders(learned []Rule) []contender {
 	all := []contender{
-		{"trpo", false, "δ", []float64{0.0003, 0.001, 0.003, 0.01, 0.03, 0.1}, func(x float64) optimizer.Rule { return curvature.TrustRegion{Radius: x} }},
-		{"natural gradient", false, "α", []float64{0.003, 0.01, 0.03, 0.1, 0.3, 1}, func(x float64) optimizer.Rule {
+		{"trpo", false, "δ", halfDecades(-7, 6), func(x float64) optimizer.Rule { return curvature.TrustRegion{Radius: x} }},
+		{"natural gradient", false, "α", halfDecades(-5, 6), func(x float64) optimizer.Rule {
 			// The damping and iterations of TRPO, whose steps differ in size only.
 			return curvature.NaturalGradient{LearningRate: x, Damping: 0.1, Fixed: true, Iterations: 10, Tolerance: 1e-9}
 		}},
-		{"adam", false, "α", []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3}, func(x float64) optimizer.Rule { return baselines.Adam{LearningRate: x} }},
+		{"adam", false, "α", halfDecades(-6, 6), func(x float64) optimizer.Rule { return baselines.Adam{LearningRate: x} }},
 	}
 	for _, r := range learned {
-		all = append(all, contender{r.Name, true, "factor", []float64{0.1, 0.3, 1, 3, 10, 30}, func(x float64) optimizer.Rule {
+		all = append(all, contender{r.Name, true, "factor", halfDecades(-2, 6), func(x float64) optimizer.Rule {
 			return rules.Scaled{Rule: r.Rule, By: rules.Constant(x)}
 		}})
 	}
@@ -52,17 +55,16 @@ func (b *bench) contenders(learned []Rule) []contender {
 
 // tune returns the value with the largest mean score over some runs that are not among those compared.
 func (c contender) tune(runs int, score func(rule optimizer.Rule, run int) (float64, error)) (float64, error) {
+	scores, errs := make([]float64, len(c.values)*runs), make([]error, len(c.values)*runs)
+	fan.New(func(_, i int) {
+		scores[i], errs[i] = score(c.rule(c.values[i/runs]), i%runs)
+	}).Run(len(scores), fan.Workers())
+	if err := cmp.Or(errs...); err != nil {
+		return 0, fmt.Errorf("%s: %w", c.name, err)
+	}
 	best, top := c.values[0], math.Inf(-1)
-	for _, x := range c.values {
-		sum := 0.0
-		for run := range runs {
-			s, err := score(c.rule(x), run)
-			if err != nil {
-				return 0, fmt.Errorf("%s with %s = %v: %w", c.name, c.what, x, err)
-			}
-			sum += s
-		}
-		if sum > top {
+	for i, x := range c.values {
+		if sum := mean(scores[i*runs : (i+1)*runs]); sum > top {
 			best, top = x, sum
 		}
 	}
@@ -129,7 +131,10 @@ func (b *bench) chains(ctx context.Context, all []contender) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c.values = b.wider(c)
+		if !b.Quick { // exact gradients allow larger steps
+			top := int(math.Floor(2*math.Log10(c.values[len(c.values)-1]) + 0.5))
+			c.values = append(slices.Clone(c.values), halfDecades(top+1, 4)...)
+		}
 		x, err := c.tune(b.pick(2, 1), func(rule optimizer.Rule, index int) (float64, error) {
 			losses, err := run(rule, "chains tuning", index)
 			return -mean(losses), err
@@ -148,23 +153,21 @@ func (b *bench) chains(ctx context.Context, all []contender) error {
 			}
 		}
 		b.note(fmt.Sprintf("chains, %s, %s = %v: mean loss %.3f", c.name, c.what, x, mean(sum)))
-		t.Rows = append(t.Rows, []string{c.name, fmt.Sprintf("%s = %v", c.what, x), fmt.Sprintf("%.3f", mean(sum)), fmt.Sprintf("%.4f", sum[steps])})
+		t.Rows = append(t.Rows, []string{c.name, fmt.Sprintf("%s = %v", c.what, x), fmt.Sprintf("%.3f", mean(sum)), fmt.Sprintf("%.4f", max(sum[steps], 0))}) // rounding makes an optimum negative
 		picture.Series = append(picture.Series, report.Series{Name: c.name, Mean: sum, Learned: c.learned})
 	}
 	b.Tables, b.Pictures = append(b.Tables, t), append(b.Pictures, picture)
 	return nil
 }
 
-// wider returns values for exact gradients, which allow larger steps.
-func (b *bench) wider(c contender) []float64 {
-	if b.Quick {
-		return c.values
+// halfDecades returns n numbers 1 or 3 times a power of ten, the first of them 10^(from/2).
+func halfDecades(from, n int) []float64 {
+	var all []float64
+	for k := from; k < from+n; k++ {
+		x, _ := strconv.ParseFloat(fmt.Sprintf("%de%d", 1+2*(k&1), k>>1), 64)
+		all = append(all, x)
 	}
-	values := slices.Clone(c.values)
-	for _, x := range c.values[len(c.values)-4:] {
-		values = append(values, 100*x)
-	}
-	return values
+	return all
 }
 
 // The goal of CartPole-v1: a mean return of 475 of 500.
@@ -188,8 +191,8 @@ func (b *bench) cartPole(ctx context.Context, all []contender) error {
 		return r, nil
 	}
 	t := Table{Title: fmt.Sprintf("CartPole, policy 4-32-2 tanh, %d iterations of %d environment steps, %d seeds", iterations, steps, seeds),
-		Header: []string{"by", "tuned", "mean return", "last 10 iterations", fmt.Sprintf("environment steps to %d", balanced), fmt.Sprintf("steps to 100 episodes with mean %d", balanced)}}
-	picture := Picture{Name: "cartpole", Title: fmt.Sprintf("CartPole: mean of %d seeds and their range, 20 episodes each", seeds), X: fmt.Sprintf("iteration (%d environment steps each)", steps), Y: "mean return", Top: 520}
+		Header: []string{"by", "tuned", "mean return", "last 10 iterations", "worst seed there", fmt.Sprintf("environment steps to %d", balanced), fmt.Sprintf("steps to 100 episodes with mean %d", balanced)}}
+	picture := Picture{Name: "cartpole", Title: fmt.Sprintf("CartPole: mean return of %d seeds", seeds), X: fmt.Sprintf("iteration (%d environment steps each)", steps), Y: "mean return", Top: 520}
 	for _, c := range all {
 		x, err := c.tune(b.pick(2, 1), func(rule optimizer.Rule, index int) (float64, error) {
 			r, err := run(rule, firstTuning+index, b.pick(5, 2))
@@ -202,23 +205,24 @@ func (b *bench) cartPole(ctx context.Context, all []contender) error {
 			return err
 		}
 		b.note(fmt.Sprintf("CartPole, %s is tuned to %s = %v", c.name, c.what, x))
-		curve := report.Series{Name: c.name, Learned: c.learned, Mean: make([]float64, iterations+1), Lo: slices.Repeat([]float64{math.Inf(1)}, iterations+1), Hi: make([]float64, iterations+1)}
+		curve := report.Series{Name: c.name, Learned: c.learned, Mean: make([]float64, iterations+1)}
 		var evaluated, strict []float64
-		last := 0.0
-		for k := range seeds {
-			r, err := run(c.rule(x), first+k, b.pick(20, 2))
-			if err != nil {
-				return err
-			}
+		last, least := 0.0, math.Inf(1)
+		results, errs := make([]*policy.Result, seeds), make([]error, seeds)
+		fan.New(func(_, k int) { results[k], errs[k] = run(c.rule(x), first+k, b.pick(20, 2)) }).Run(seeds, fan.Workers())
+		if err := cmp.Or(errs...); err != nil {
+			return err
+		}
+		for _, r := range results {
 			for i, v := range r.Evaluations {
 				curve.Mean[i] += v / float64(seeds)
-				curve.Lo[i], curve.Hi[i] = min(curve.Lo[i], v), max(curve.Hi[i], v)
 			}
-			last += mean(r.Evaluations[max(0, iterations-9):]) / float64(seeds)
+			end := mean(r.Evaluations[max(0, iterations-9):])
+			last, least = last+end/float64(seeds), min(least, end)
 			evaluated = append(evaluated, float64(steps*reached(r.Evaluations, balanced)))
 			strict = append(strict, float64(solved(r, 100, balanced)))
 		}
-		t.Rows = append(t.Rows, []string{c.name, fmt.Sprintf("%s = %v", c.what, x), fmt.Sprintf("%.0f", mean(curve.Mean)), fmt.Sprintf("%.0f", last), stepsTo(evaluated), stepsTo(strict)})
+		t.Rows = append(t.Rows, []string{c.name, fmt.Sprintf("%s = %v", c.what, x), fmt.Sprintf("%.0f", mean(curve.Mean)), fmt.Sprintf("%.0f", last), fmt.Sprintf("%.0f", least), stepsTo(evaluated), stepsTo(strict)})
 		picture.Series = append(picture.Series, curve)
 		b.note(fmt.Sprintf("CartPole, %s: mean return %.0f", c.name, mean(curve.Mean)))
 	}
