@@ -23,6 +23,7 @@ func All() []Study {
 	return []Study{
 		{"sudoku", "OptNet's Sudoku: a quadratic program learns the rules from examples", sudokuStudy},
 		{"denoising", "OptNet's denoising: a learned matrix against total variation", denoisingStudy},
+		{"inner-solver", "a learned optimizer as a layer's inner solver, against interior point and ADMM", innerSolverStudy},
 		{"maxent", "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", maxentStudy},
 	}
 }
@@ -42,6 +43,8 @@ type Config struct {
 	DataDir string
 	// Rules are learned optimizers.
 	Rules []Rule
+	// Sizes are the numbers of variables of inner-solver; nil means 64, 200 and 729.
+	Sizes []int
 }
 
 // A Table has a header and rows of text.
@@ -57,6 +60,8 @@ type Picture struct {
 	Series            []report.Series
 	// Top, if positive, makes the axis of Y linear, up to this value. Otherwise it is logarithmic.
 	Top float64
+	// LogX makes the other axis logarithmic.
+	LogX bool
 }
 
 // A Result is what a study found.
@@ -121,7 +126,7 @@ func (r *Result) Save(dir string) ([]string, error) {
 		return nil, fmt.Errorf("studies: %w", err)
 	}
 	for _, p := range r.Pictures {
-		plot, err := report.Curves(p.Title, p.Series, report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top})
+		plot, err := report.Curves(p.Title, p.Series, report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top, LogX: p.LogX})
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func (f *reproduceFlags) study(ctx context.Context, a *app, name string) error {
 	if err != nil {
 		return err
 	}
-	c := studies.Config{Seed: f.seed, Quick: f.quick, DataDir: dir}
+	c := studies.Config{Seed: f.seed, Quick: f.quick, DataDir: dir, Sizes: f.sizes}
 	optimizers, err := loadAll(f.optimizers)
 	if err != nil {
 		return err

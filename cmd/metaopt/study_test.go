@@ -22,6 +22,8 @@ func TestReproduceStudy(t *testing.T) {
 		}
 	}
 	fail(t, exitUsage, []string{"reproduce", "maxent", "--runs", "3"}, "--runs")
+	fail(t, exitUsage, []string{"reproduce", "maxent", "--sizes", "64"}, "--sizes")
+	fail(t, exitUsage, []string{"reproduce", "mnist", "--sizes", "64"}, "--sizes")
 	if list := succeed(t, "reproduce").stdout; !strings.Contains(list, "sudoku") {
 		t.Errorf("the list lacks sudoku:\n%s", list)
 	}
