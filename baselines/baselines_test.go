@@ -154,8 +154,8 @@ func TestValidate(t *testing.T) {
 		}
 		func() {
 			defer func() {
-				if got := recover(); got != errInvalid {
-					t.Errorf("%#v: Start panics with %v, want %q", c.rule, got, errInvalid)
+				if got := recover(); got != err.Error() {
+					t.Errorf("%#v: Start panics with %v, want %q", c.rule, got, err)
 				}
 			}()
 			c.rule.Start(optimizer.Flat(1))

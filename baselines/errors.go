@@ -9,9 +9,7 @@ import (
 
 // Panic texts for callers' mistakes.
 const (
-	errLength    = "baselines: slice length differs from the number of coordinates"
 	errDimension = "baselines: number of coordinates is not positive"
-	errInvalid   = "baselines: invalid rule; Validate says what is wrong"
 	errTotal     = "baselines: number of steps of the run is unknown; set the rule's Steps or Point.Total"
 	errGrid      = "baselines: number of learning rates a decade is not positive"
 )

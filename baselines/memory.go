@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -28,9 +29,7 @@ func newMemory(rule validator, name string, layout optimizer.Layout, vectors int
 	if n <= 0 {
 		panic(errDimension)
 	}
-	if rule.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(rule)
 	m := memory{rule: name, n: n, vectors: make([][]float32, vectors)}
 	for i := range m.vectors {
 		m.vectors[i] = make([]float32, n)
@@ -40,9 +39,8 @@ func newMemory(rule validator, name string, layout optimizer.Layout, vectors int
 
 // step checks the lengths and counts an update.
 func (m *memory) step(dst, grad []float32) {
-	if len(dst) != m.n || len(grad) != m.n {
-		panic(errLength)
-	}
+	precondition.Length("baselines", "dst", dst, m.n)
+	precondition.Length("baselines", "Point.Grad", grad, m.n)
 	m.steps++
 }
 
@@ -51,9 +49,7 @@ func (m *memory) decayed(lambda float64, p optimizer.Point) []float32 {
 	if lambda == 0 {
 		return nil
 	}
-	if len(p.Theta) != m.n {
-		panic(errLength)
-	}
+	precondition.Length("baselines", "Point.Theta", p.Theta, m.n)
 	return p.Theta
 }
 

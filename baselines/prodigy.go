@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -72,9 +73,7 @@ type prodigyState struct {
 // Update implements optimizer.State.
 func (s *prodigyState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	r, grad, theta := &s.rule, p.Grad, p.Theta
-	if len(theta) != s.n {
-		panic(errLength)
-	}
+	precondition.Length("baselines", "Point.Theta", theta, s.n)
 	s.step(dst, grad)
 	start, sums, m, v := s.vectors[0], s.vectors[1], s.vectors[2], s.vectors[3]
 	if s.steps == 1 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -125,9 +126,8 @@ func (s *scheduleFreeState) Update(dst []float32, p optimizer.Point) (optimizer.
 
 // Average implements Averager. It writes x = y − (1−β₁)(z−x).
 func (s *scheduleFreeState) Average(dst, theta []float32) {
-	if len(dst) != s.n || len(theta) != s.n {
-		panic(errLength)
-	}
+	precondition.Length("baselines", "dst", dst, s.n)
+	precondition.Length("baselines", "theta", theta, s.n)
 	lead := float32(1 - s.rule.Betas[0])
 	for i, e := range s.vectors[0] {
 		dst[i] = theta[i] - float32(lead*e)

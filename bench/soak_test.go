@@ -234,7 +234,7 @@ func soakSweep(ctx context.Context, opt *metaopt.Optimizer) error {
 	}
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- htmlreport.Serve(serving, listener, dir, "127.0.0.1", "soak") }()
+	go func() { served <- htmlreport.Serve(serving, listener, dir, []string{"127.0.0.1"}, "soak") }()
 	response, err := http.Get("http://" + listener.Addr().String() + "/")
 	if err == nil {
 		err = response.Body.Close()

@@ -104,13 +104,21 @@ func stalled(progress []float64, tolerance float64) bool {
 	return i > k && now < 0 && (now-progress[i-k])/now < float64(k)*tolerance
 }
 
-// dot is the scalar product in float64.
-func dot(a, b []float32) (sum float64) {
+// dot is the scalar product in float64, in four sums that do not wait for each other.
+func dot(a, b []float32) float64 {
 	b = b[:len(a)]
-	for i, x := range a {
-		sum += float64(x) * float64(b[i])
+	var s0, s1, s2, s3 float64
+	for len(a) >= 4 && len(b) >= 4 {
+		s0 += float64(a[0]) * float64(b[0])
+		s1 += float64(a[1]) * float64(b[1])
+		s2 += float64(a[2]) * float64(b[2])
+		s3 += float64(a[3]) * float64(b[3])
+		a, b = a[4:], b[4:]
 	}
-	return sum
+	for i, x := range a {
+		s0 += float64(x) * float64(b[i])
+	}
+	return (s0 + s1) + (s2 + s3)
 }
 
 // axpy adds k·x to y.

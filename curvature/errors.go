@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
 // Panic texts for callers' mistakes.
 const (
 	errDimension = "curvature: a rule cannot start without coordinates"
-	errInvalid   = "curvature: Start of an invalid rule; see Validate"
-	errLength    = "curvature: wrong length of a gradient, of the parameters or of dst"
 	errTotal     = "curvature: kfac: the length of the run is unknown; set Point.Total, or leave out Cosine"
 	errSizes     = "curvature: a matrix of another size"
 )
@@ -86,4 +85,11 @@ func or[T float64 | int | optimizer.Metric](value, fallback T) T {
 		return fallback
 	}
 	return value
+}
+
+// lengths panics unless an update and its point have n coordinates.
+func lengths(dst []float32, p optimizer.Point, n int) {
+	precondition.Length("curvature", "dst", dst, n)
+	precondition.Length("curvature", "Point.Grad", p.Grad, n)
+	precondition.Length("curvature", "Point.Theta", p.Theta, n)
 }

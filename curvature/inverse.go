@@ -84,15 +84,27 @@ func (v *inverter) invert(dst, a []float32, n int, damping float64) bool {
 		rows := min(block, n-i)
 		v.kernel.Mul(part(dst, i, 0, rows, i+rows), part(m, i, i, n-i, rows).T(), part(m, i, 0, n-i, i+rows), false)
 	}
+	mirror(dst, n)
 	for i := range n {
-		for j := range i {
-			dst[j*n+i] = dst[i*n+j]
-		}
 		if x := dst[i*n+i]; !(x > 0) || math.IsInf(float64(x), 0) {
 			return false
 		}
 	}
 	return true
+}
+
+// mirror copies the lower half of a matrix to the upper one, by squares that fit into the first-level cache.
+func mirror(x []float32, n int) {
+	const side = 32
+	for top := 0; top < n; top += side {
+		for left := 0; left <= top; left += side {
+			for i := top; i < min(top+side, n); i++ {
+				for j := left; j < min(left+side, i); j++ {
+					x[j*n+i] = x[i*n+j]
+				}
+			}
+		}
+	}
 }
 
 // factorDiagonal factors the diagonal block at k in float64, writes it back, and writes its inverse into m.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -93,9 +94,7 @@ func (r NaturalGradient) Start(layout optimizer.Layout) optimizer.State {
 	if n <= 0 {
 		panic(errDimension)
 	}
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	r = r.WithDefaults()
 	return &naturalState{rule: r, solver: newSolver(n), to: make([]float32, n), damping: r.Damping}
 }
@@ -112,9 +111,7 @@ var _ optimizer.State = (*naturalState)(nil)
 // Update implements optimizer.State. An error is one of a product or a trial, or a *optimizer.DivergedError of a non-finite product.
 func (s *naturalState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	n := len(s.to)
-	if len(dst) != n || len(p.Grad) != n || len(p.Theta) != n {
-		panic(errLength)
-	}
+	lengths(dst, p, n)
 	r := &s.rule
 	step := p.Step
 	if r.OwnBatch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -70,9 +71,7 @@ func (r TrustRegion) Start(layout optimizer.Layout) optimizer.State {
 	if n <= 0 {
 		panic(errDimension)
 	}
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	return &trustState{rule: r.WithDefaults(), solver: newSolver(n), to: make([]float32, n)}
 }
 
@@ -87,9 +86,7 @@ var _ optimizer.State = (*trustState)(nil)
 // Update implements optimizer.State. An error is one of a product or a trial, or a *optimizer.DivergedError of a non-finite product.
 func (s *trustState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	n := len(s.to)
-	if len(dst) != n || len(p.Grad) != n || len(p.Theta) != n {
-		panic(errLength)
-	}
+	lengths(dst, p, n)
 	r := &s.rule
 	clear(s.solver.x)
 	sol, err := s.solver.solve(metricTimes(p, r.Metric, p.Step), p.Grad, r.Damping, r.Iterations, 0)

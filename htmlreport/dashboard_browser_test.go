@@ -28,7 +28,7 @@ func running(t *testing.T, dir, address string) (at string, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, socket, dir, "127.0.0.1", "v1.2.3") }()
+	go func() { done <- Serve(ctx, socket, dir, []string{"127.0.0.1"}, "v1.2.3") }()
 	stop = func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -34,7 +34,7 @@ func FuzzLines(f *testing.F) {
 			sweep.compare(i)
 		}
 		sweep.order()
-		s := &Source{Kind: "sweep", Summary: append(sweep.sweep.findings(), runFindings(&log.run, nil)...), Run: &log.run, Sweep: &sweep.sweep, Problems: log.problems.list}
+		s := &Source{Kind: "sweep", Summary: append(sweep.sweep.findings(), runFindings(&log.run, nil, "")...), Run: &log.run, Sweep: &sweep.sweep, Problems: log.problems.list}
 		page, err := json.Marshal(Page{Sources: []*Source{s}})
 		if err != nil {
 			t.Fatal(err)

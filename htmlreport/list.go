@@ -2,11 +2,11 @@ package htmlreport
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -21,10 +21,60 @@ const (
 
 // An Entry is a folder with a run or a sweep.
 type Entry struct {
-	Path     string `json:"path"`
-	Kind     string `json:"kind"`
-	Finished bool   `json:"finished"` // whether a run has its result
-	Changed  int64  `json:"changed"`  // Unix time, seconds
+	Path    string `json:"path"`
+	Kind    string `json:"kind"`
+	State   string `json:"state"`   // running, stopped or finished
+	Changed int64  `json:"changed"` // Unix time, seconds
+	// Task is what a run trains on. Progress says how far it is: the meta-step of the last validation, or the cells
+	// with results. Loss is a run's best validation loss. Verdict is that of the first finding that has one.
+	Task     string `json:"task,omitempty"`
+	Progress string `json:"progress,omitempty"`
+	Loss     Num    `json:"loss"`
+	Verdict  string `json:"verdict,omitempty"`
+
+	size int64 // of its files, in bytes
+}
+
+// equal reports whether a page would show the same.
+func (e Entry) equal(f Entry) bool {
+	if !e.Loss.finite() && !f.Loss.finite() {
+		e.Loss, f.Loss = 0, 0 // NaN differs from itself
+	}
+	return e == f
+}
+
+// same reports whether the files of two entries are the same, as far as sizes and times tell.
+func (e *Entry) same(of *Entry) bool {
+	return of != nil && e.Kind == of.Kind && e.Changed == of.Changed && e.size == of.size
+}
+
+// describe fills in what the files say.
+func (e *Entry) describe(root string) {
+	r := newReader(folder{root, e.Path}, e.Path)
+	for r.poll() {
+	}
+	s := r.source()
+	e.State = s.State
+	for _, f := range s.Summary {
+		if e.Verdict = f.Verdict; e.Verdict != "" {
+			break
+		}
+	}
+	e.Loss = nan
+	switch {
+	case s.Run != nil && len(s.Run.Trainings) > 0:
+		last := s.Run.Trainings[len(s.Run.Trainings)-1]
+		e.Task, e.Progress = last.Task, fmt.Sprintf("meta-step %d", last.MetaStep)
+		for _, t := range s.Run.Trainings {
+			if t.Valid.finite() && !(e.Loss <= t.Valid) {
+				e.Loss = t.Valid
+			}
+		}
+	case s.Sweep != nil && s.Sweep.Planned > 0:
+		e.Progress = fmt.Sprintf("%d of %d cells", len(s.Sweep.Cells), s.Sweep.Planned)
+	case s.Sweep != nil:
+		e.Progress = fmt.Sprintf("%d cells", len(s.Sweep.Cells))
+	}
 }
 
 // list streams the list of folders; it sends the whole list again whenever it has changed.
@@ -38,7 +88,17 @@ func (d *dashboard) list(w http.ResponseWriter, req *http.Request) {
 			return "", nil
 		}
 		now := find(d.root)
-		if polls > 1 && reflect.DeepEqual(now, last) {
+		for i := range now {
+			e := &now[i]
+			k := slices.IndexFunc(last, func(old Entry) bool { return old.Path == e.Path })
+			held := folder{d.root, e.Path}.held()
+			if k >= 0 && e.same(&last[k]) && held == (last[k].State == stateRunning) { // a process can end without a change of its files
+				*e = last[k]
+				continue
+			}
+			e.describe(d.root)
+		}
+		if polls > 1 && slices.EqualFunc(now, last, Entry.equal) {
 			return "", nil
 		}
 		last = now
@@ -83,7 +143,7 @@ func find(dir string) []Entry {
 		if kind == "sweep" {
 			f.Kind = kind
 		}
-		f.Finished = f.Finished || e.Name() == resultFile
+		f.size += info.Size()
 		f.Changed = max(f.Changed, info.ModTime().Unix())
 		return nil
 	})

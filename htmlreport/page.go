@@ -31,6 +31,8 @@ type Page struct {
 	// stream of the list of folders. Both are empty for a file.
 	Live string `json:"live,omitempty"`
 	List string `json:"list,omitempty"`
+	// Home is the address of the list of folders, relative to a page of the dashboard that shows one folder; empty elsewhere.
+	Home string `json:"home,omitempty"`
 }
 
 // front returns the parts that all pages share: the scripts, the style, and the policy that names them. The policy ends before
@@ -86,7 +88,12 @@ func Write(w io.Writer, p Page) error {
 		return fmt.Errorf("htmlreport: %w", err)
 	}
 	f := front()
-	var b bytes.Buffer
+	var b, still bytes.Buffer
+	if p.Live != "" || p.List != "" {
+		still.WriteString("<p>This page shows what is going on, with a script that it brings along. Allow scripts to see it; metaopt report makes a file that needs none.</p>")
+	} else if err := writeStatic(&still, p); err != nil {
+		return err
+	}
 	fmt.Fprintf(&b, `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -100,7 +107,10 @@ func Write(w io.Writer, p Page) error {
 <style>%s</style>
 </head>
 <body>
-<noscript><p>This page draws its data with a script that it brings along. Allow scripts to see it.</p></noscript>
+<noscript>
+<header><h1>%s</h1></header>
+%s
+</noscript>
 <div id="app"></div>
 <script type="application/json" id="data">%s</script>
 <!-- uPlot 1.6.32
@@ -109,7 +119,7 @@ func Write(w io.Writer, p Page) error {
 <script>%s</script>
 </body>
 </html>
-`, html.EscapeString(policy(p.Live != "" || p.List != "")), html.EscapeString(p.Title), f.style, data, f.licence, f.library, f.own)
+`, html.EscapeString(policy(p.Live != "" || p.List != "")), html.EscapeString(p.Title), f.style, html.EscapeString(p.Title), still.Bytes(), data, f.licence, f.library, f.own)
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("htmlreport: %w", err)
 	}

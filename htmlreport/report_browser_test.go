@@ -2,6 +2,7 @@ package htmlreport
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,9 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"learnedopt/compare"
+	"learnedopt/metatrain"
 )
 
 // inked counts the pixels of the first chart that are close to a colour such as "213,94,0".
@@ -260,4 +264,47 @@ func TestThePolicyIsAWall(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = slices.DeleteFunc(p.faults, func(f string) bool { return strings.HasPrefix(f, "request for http://127.0.0.1:9/") }) // announced, and then blocked
+}
+
+// Losses below 0 are there from the start: the axis is logarithmic only where all losses are positive, or where the reader wants it.
+func TestNegativeLossesInABrowser(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	log := startLine(1)
+	for k := range 20 {
+		log += line(t, metatrain.Event{Kind: metatrain.EventEpisode, MetaStep: 5*k + 5, Episode: k, MeanLoss: compare.Number(2 - 0.3*float64(k)), GradNorm: 1})
+	}
+	write(t, filepath.Join(dir, logFile), log)
+	p := openReport(t, dir)
+	const figure = `[...document.querySelectorAll("figure")].find((f) => f.querySelector("figcaption").textContent === "Losses of episodes and validations")`
+	const box = figure + `.querySelector("input")`
+	p.want("!"+box+".checked", "the axis is linear")
+	p.want(figure+`.querySelector(".plot").getAttribute("aria-label").includes("episodes ends at -3.7")`, "the last loss is there")
+	p.shoot("negative")
+	p.run(do(box + ".click()"))
+	p.want(box+".checked", "the reader may want the other axis")
+}
+
+// Noisy curves are drawn as averages before their faint points, and the reader can have the points instead. Values stay those of the points.
+func TestNoisyCurvesInABrowser(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	log := startLine(1)
+	for k := range 201 {
+		loss := (0.3 + 2*math.Exp(-float64(k)/20)) * (1 + 0.4*math.Sin(float64(k*k)))
+		log += line(t, metatrain.Event{Kind: metatrain.EventEpisode, MetaStep: 5*k + 5, Episode: k, MeanLoss: compare.Number(loss), GradNorm: 1})
+	}
+	write(t, filepath.Join(dir, logFile), log)
+	p := openReport(t, dir)
+	const figure = `[...document.querySelectorAll("figure")].find((f) => f.querySelector("figcaption").textContent === "Losses of episodes and validations")`
+	const picture = figure + `.querySelector("canvas").toDataURL()`
+	p.want(figure+`.querySelector(".readout").textContent.includes("means of 11 points; faint: each point")`, "it says what the lines are")
+	before := eval[string](p, picture)
+	p.shoot("noisy")
+	const box = `[...` + figure + `.querySelectorAll("label")].find((l) => l.textContent === "averages").parentElement.querySelector("input")`
+	p.run(do(box + ".click()"))
+	p.want(`!`+figure+`.querySelector(".readout").textContent.includes("means")`, "the lines are the points")
+	if eval[string](p, picture) == before {
+		t.Error("the picture is the same without averages")
+	}
+	p.run(do(figure + `.querySelector(".values").open = true`))
+	p.until(`Number(` + figure + `.querySelector("tbody tr td:last-child")?.textContent) === 2.3`)
 }

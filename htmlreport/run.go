@@ -127,10 +127,11 @@ func (l *runLog) add(data []byte) {
 		return
 	}
 	if len(l.run.Trainings) == 0 { // the log lacks its first line
-		l.run.Trainings = append(l.run.Trainings, Training{Seed: line.Seed.String(), Valid: nan, Start: nan})
+		l.run.Trainings = append(l.run.Trainings, Training{Seed: clean(line.Seed.String(), maxName), Valid: nan, Start: nan})
 	}
 	switch t := len(l.run.Trainings) - 1; line.Event {
 	case "episode":
+		l.run.Trainings[t].MetaStep = max(l.run.Trainings[t].MetaStep, line.MetaStep)
 		l.episode(Episode{t, line.MetaStep, value(line.Mean), value(line.Final), value(line.Norm), line.Clipped})
 	case "validation":
 		l.validation(t, line)
@@ -220,7 +221,7 @@ func (l *runLog) validation(t int, line logLine) {
 	if v.Best {
 		training.Best, training.Valid = v.MetaStep, v.Loss
 	}
-	training.MetaStep = line.MetaStep
+	training.MetaStep = max(training.MetaStep, line.MetaStep)
 	if d := line.Valid.Diverged; d > 0 {
 		l.problems.add(fmt.Sprintf("validation at meta-step %d, seed %s", line.MetaStep, training.Seed), fmt.Sprintf("%d runs diverged", d))
 	}

@@ -142,7 +142,7 @@ func TestDivergencesInASummary(t *testing.T) {
 
 func TestARunWithoutAnEnd(t *testing.T) {
 	s := readRun(t, startLine(3)+events(t, 0, 12)+`{"event":"episode","meta_st`)
-	wantTexts(t, s, "[] Seed 3: no end in the log yet; at meta-step 50; best validation loss")
+	wantTexts(t, s, "[] Seed 3: stopped without an end in the log, so it was killed or its machine went down; metaopt meta-train --resume goes on with it; at meta-step 60; best validation loss")
 	if len(s.Problems) != 0 {
 		t.Errorf("a line that is being written is a problem: %v", s.Problems)
 	}

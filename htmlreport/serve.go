@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,17 +27,18 @@ const (
 type dashboard struct {
 	root    string
 	version string
-	host    string // the host that it listens on, as the user wrote it
+	hosts   []string // the host that it listens on, as the user wrote it, and others by which it may be called
 	every   time.Duration
 	streams chan struct{}
 }
 
 // Serve answers requests for the folders at and below dir on a listener until ctx ends, and then returns nil. It writes
-// no files. host is the name or address that the user asked to listen on. Serve refuses requests for names other than host,
-// localhost and plain addresses: a foreign page could otherwise reach the server by a name of its own that it points to this
-// machine. version is the version of the program.
-func Serve(ctx context.Context, listener net.Listener, dir, host, version string) error {
-	d := newDashboard(dir, host, version)
+// no files. hosts are the name or address that the user asked to listen on, and names by which proxies ask for it. Serve refuses
+// requests for names other than these, localhost and plain addresses: a foreign page could otherwise reach the server by a
+// name of its own that it points to this machine. Pages name each other relative to their own addresses, so a proxy may serve them
+// below a prefix. version is the version of the program.
+func Serve(ctx context.Context, listener net.Listener, dir string, hosts []string, version string) error {
+	d := newDashboard(dir, hosts, version)
 	server := &http.Server{
 		Handler: d.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
@@ -62,8 +64,12 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-func newDashboard(dir, host, version string) *dashboard {
-	return &dashboard{root: dir, version: version, host: strings.ToLower(host), every: pollEvery, streams: make(chan struct{}, maxStreams)}
+func newDashboard(dir string, hosts []string, version string) *dashboard {
+	d := &dashboard{root: dir, version: version, every: pollEvery, streams: make(chan struct{}, maxStreams)}
+	for _, host := range hosts {
+		d.hosts = append(d.hosts, strings.ToLower(host))
+	}
+	return d
 }
 
 func (d *dashboard) handler() http.Handler {
@@ -81,7 +87,7 @@ func (d *dashboard) handler() http.Handler {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cache-Control", "no-store")
 		if !d.knownHost(req.Host) {
-			http.Error(w, "this server does not answer to that name; use its address", http.StatusMisdirectedRequest)
+			http.Error(w, "this server does not answer to that name; use its address, or start it with --allow-host NAME", http.StatusMisdirectedRequest)
 			return
 		}
 		mux.ServeHTTP(w, req)
@@ -94,16 +100,16 @@ func (d *dashboard) knownHost(host string) bool {
 		host = name
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	return host == "localhost" || host == d.host && host != "" || net.ParseIP(host) != nil
+	return host == "localhost" || host != "" && slices.Contains(d.hosts, host) || net.ParseIP(host) != nil
 }
 
 // front serves the page of root itself if it is a run or a sweep, else the list of the folders below it.
 func (d *dashboard) front(w http.ResponseWriter, req *http.Request) {
 	if (folder{d.root, "."}).kind() != "" {
-		d.page(w, req, Page{Title: filepath.Base(d.root), Live: "/events/"})
+		d.page(w, req, Page{Title: filepath.Base(d.root), Live: "events/"})
 		return
 	}
-	d.page(w, req, Page{Title: "Runs and sweeps", List: "/list"})
+	d.page(w, req, Page{Title: "Runs and sweeps", List: "list"})
 }
 
 func (d *dashboard) page(w http.ResponseWriter, req *http.Request, p Page) {
@@ -130,9 +136,17 @@ func (d *dashboard) requestedFolder(w http.ResponseWriter, req *http.Request) (f
 }
 
 func (d *dashboard) view(w http.ResponseWriter, req *http.Request) {
-	if dir, ok := d.requestedFolder(w, req); ok {
-		d.page(w, req, Page{Title: d.nameOf(dir), Live: (&url.URL{Path: "/events/" + dir.rel}).EscapedPath()})
+	dir, ok := d.requestedFolder(w, req)
+	if !ok {
+		return
 	}
+	if dir.kind() == "" {
+		http.Error(w, "no run and no sweep in "+dir.rel, http.StatusNotFound)
+		return
+	}
+	// The address of this page has as many slashes below the server's prefix as there are folders to leave.
+	up := strings.Repeat("../", strings.Count(req.URL.EscapedPath(), "/")-1)
+	d.page(w, req, Page{Title: d.nameOf(dir), Live: up + strings.TrimPrefix((&url.URL{Path: "/events/" + dir.rel}).EscapedPath(), "/"), Home: up})
 }
 
 func (d *dashboard) nameOf(dir folder) string {

@@ -18,7 +18,7 @@ import (
 // serve starts a server with a dashboard that polls often.
 func serve(t *testing.T, dir string) (*dashboard, *httptest.Server) {
 	t.Helper()
-	d := newDashboard(dir, "127.0.0.1", "v1.2.3")
+	d := newDashboard(dir, []string{"127.0.0.1"}, "v1.2.3")
 	d.every = 5 * time.Millisecond
 	s := httptest.NewServer(d.handler())
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
@@ -56,8 +56,8 @@ func TestForeignNamesAreRefused(t *testing.T) {
 			t.Errorf("Host %q: %d, want %d: %s", host, resp.StatusCode, want, body)
 		}
 	}
-	named := newDashboard(t.TempDir(), "My-Machine", "v")
-	if !named.knownHost("my-machine:80") || named.knownHost("other:80") || newDashboard("", "", "v").knownHost("") {
+	named := newDashboard(t.TempDir(), []string{"My-Machine"}, "v")
+	if !named.knownHost("my-machine:80") || named.knownHost("other:80") || newDashboard("", []string{""}, "v").knownHost("") {
 		t.Error("the name that the user listens on is the only other one")
 	}
 }
@@ -297,19 +297,22 @@ func TestFoldersAreListed(t *testing.T) {
 		}
 		text := ""
 		for _, e := range entries {
-			text += e.Path + " " + e.Kind
-			if e.Finished {
-				text += " finished"
+			text += e.Path + " " + e.Kind + " " + e.State
+			if e.Progress != "" {
+				text += " " + e.Progress
+			}
+			if e.Verdict != "" {
+				text += " " + e.Verdict
 			}
 			text += ", "
 		}
 		return text
 	}
-	if got := read(); got != "a sweep, b/run run finished, " {
+	if got := read(); got != "a sweep stopped 0 cells, b/run run finished meta-step 200 won, " {
 		t.Error(got)
 	}
 	write(t, filepath.Join(root, "c", logFile), startLine(0))
-	if got := read(); got != "a sweep, b/run run finished, c run, " {
+	if got := read(); got != "a sweep stopped 0 cells, b/run run finished meta-step 200 won, c run stopped meta-step 0, " {
 		t.Error(got)
 	}
 }
@@ -347,7 +350,7 @@ func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, socket, dir, "127.0.0.1", "v") }()
+	go func() { done <- Serve(ctx, socket, dir, []string{"127.0.0.1"}, "v") }()
 	hear(t, "http://"+socket.Addr().String()+"/events/").expect("reset")
 	// A client that never finishes its header is disconnected.
 	slow, err := net.Dial("tcp", socket.Addr().String())

@@ -9,8 +9,10 @@ import (
 // A Source holds what a page shows of one folder.
 type Source struct {
 	// Kind is "run" or "sweep", or empty if the folder has no file of either.
-	Kind     string    `json:"kind"`
-	Name     string    `json:"name"`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// State is running, stopped or finished, empty without a Kind.
+	State    string    `json:"state,omitempty"`
 	Summary  []Finding `json:"summary"`
 	Run      *Run      `json:"run,omitempty"`
 	Sweep    *Sweep    `json:"sweep,omitempty"`
@@ -33,6 +35,7 @@ type reader struct {
 	resultError, sweepError  error
 	logError, cellsError     error
 	longLines, longCellLines int
+	held                     bool // whether a process holds the folder
 
 	epoch      int          // rises when a page must drop what it shows and load everything again
 	version    int          // rises with every change
@@ -50,6 +53,10 @@ func newReader(dir folder, name string) *reader {
 
 // poll reads the changes in the folder. more says that there is more to read without waiting.
 func (r *reader) poll() (more bool) {
+	if held := r.dir.held(); held != r.held {
+		r.held = held
+		r.version++
+	}
 	r.pollManifest()
 	more = r.pollLog()
 	if r.pollCells() {
@@ -146,24 +153,26 @@ func (r *reader) pollCells() bool {
 	return n.more && err == nil
 }
 
+// sweeps reports whether the folder holds a sweep.
+func (r *reader) sweeps() bool { return r.cellsTail.info != nil || r.sweepDoc.info != nil }
+
 // source returns the folder as it was at the last poll. It shares memory with the reader.
 func (r *reader) source() *Source {
 	s := &Source{Name: r.name, Summary: []Finding{}, Problems: []Problem{}}
 	all := problems{}
-	sweeps := r.cellsTail.info != nil || r.sweepDoc.info != nil
 	switch {
-	case sweeps:
-		s.Kind, s.Sweep = "sweep", &r.sweep.sweep
+	case r.sweeps():
+		s.Kind, s.State, s.Sweep = "sweep", r.state(), &r.sweep.sweep
 		s.Summary = append(s.Summary, s.Sweep.findings()...)
 		all.join(r.sweep.problems)
 	case r.logTail.info != nil || r.resultDoc.info != nil:
 		run := r.log.run
-		s.Kind, s.Run = "run", &run
+		s.Kind, s.State, s.Run = "run", r.state(), &run
 		if r.result != nil {
 			run.Comparison, run.Command = r.result.comparison, r.result.command
 			all.join(r.result.problems)
 		}
-		s.Summary = append(s.Summary, runFindings(&run, r.result)...)
+		s.Summary = append(s.Summary, runFindings(&run, r.result, s.State)...)
 		all.join(r.log.problems)
 	}
 	r.unreadable(&all)

@@ -69,8 +69,8 @@ func timeFinding(p compare.Paired, rules []Rule) (f Finding, ok bool) {
 		clean(p.Name, maxName), own.Seconds()/other.Seconds(), clean(p.Against, maxName), 100*own.Share())}, true
 }
 
-// runFindings returns the findings of a run: the results of its comparison and the state of its trainings.
-func runFindings(run *Run, r *result) []Finding {
+// runFindings returns the findings of a run in a state: the results of its comparison and how its trainings went.
+func runFindings(run *Run, r *result, state string) []Finding {
 	var out []Finding
 	if r != nil {
 		out = append(out, r.findings...)
@@ -88,8 +88,19 @@ func runFindings(run *Run, r *result) []Finding {
 	}
 	for _, t := range run.Trainings {
 		text := fmt.Sprintf("Seed %s: ", t.Seed)
+		if t.Seed == "" {
+			text = "A training whose start is not in the log: "
+		}
 		if t.Reason == "" {
-			text += fmt.Sprintf("no end in the log yet; at meta-step %d", t.MetaStep)
+			switch state {
+			case stateRunning:
+				text += "running"
+			case stateFinished:
+				text += "no end in the log"
+			default:
+				text += "stopped without an end in the log, so it was killed or its machine went down; metaopt meta-train --resume goes on with it"
+			}
+			text += fmt.Sprintf("; at meta-step %d", t.MetaStep)
 		} else {
 			text += fmt.Sprintf("%d meta-steps, ended by %s", t.MetaStep, t.Reason)
 		}

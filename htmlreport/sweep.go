@@ -214,3 +214,11 @@ func compareValues(a, b string) int {
 	}
 	return strings.Compare(a, b)
 }
+
+// complete reports whether every rule has its result in every cell of the grid.
+func (l *sweepLog) complete() bool {
+	if l.manifest.Manifest == nil || len(l.sweep.Cells) < len(l.manifest.Cells) {
+		return false
+	}
+	return !slices.ContainsFunc(l.sweep.Cells, func(c Cell) bool { return len(c.records) < len(l.manifest.Rules) })
+}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"learnedopt/internal/gemm"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/simd"
 )
 
@@ -51,9 +52,7 @@ func (s *sums) cosine() float64 {
 // into s.next. It changes nothing else.
 func (s *state[T]) observe(grad, theta []T, total int) {
 	c := s.c
-	if len(theta) != s.n {
-		panic(errLength)
-	}
+	precondition.Length("lstm", "Point.Theta", theta, s.n)
 	workers := min(s.workers(), (s.blocks()+sumGrain-1)/sumGrain)
 	s.reserve(workers)
 	s.grad, s.theta = grad, theta

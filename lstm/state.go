@@ -5,6 +5,7 @@ import (
 
 	"learnedopt/internal/fan"
 	"learnedopt/internal/gemm"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/simd"
 	"learnedopt/optimizer"
 )
@@ -162,9 +163,8 @@ func (s *state[T]) place(p *part, row, i int) int {
 
 // update makes a step. theta may be nil if the network has no eyes.
 func (s *state[T]) update(dst, grad, theta []T, total int) {
-	if len(dst) != s.n || len(grad) != s.n {
-		panic(errLength)
-	}
+	precondition.Length("lstm", "dst", dst, s.n)
+	precondition.Length("lstm", "Point.Grad", grad, s.n)
 	s.glance(grad, theta, total)
 	s.advance(dst, grad)
 }

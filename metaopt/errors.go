@@ -7,8 +7,7 @@ import (
 // Panic texts for callers' mistakes.
 const (
 	errGuard     = "metaopt: no rule to guard, or a guard that is not valid"
-	errLength    = "metaopt: slice length is not the number of coordinates"
-	errGroups    = "metaopt: the groups of gradients must match the groups of parameters in number and lengths, and the lengths must add up to the number of coordinates"
+	errGroups    = "metaopt: parameters of %s elements, gradients of %s; they must agree slice by slice and have %d elements together"
 	errPrecision = "metaopt: a guarded run keeps to the precision of its first step"
 	errRule      = "metaopt: no rule to start a run with"
 )

@@ -33,9 +33,7 @@ var _ optimizer.State = (*guardState)(nil)
 // Update implements optimizer.State. It returns a divergence only at the first step, where there is no point to go back
 // to, and after the handover.
 func (s *guardState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
-	if n := s.layout.Len(); len(dst) != n || len(p.Grad) != n || len(p.Theta) != n {
-		panic(errLength)
-	}
+	lengths(dst, p, s.layout.Len())
 	diverged := optimizer.CheckLoss(s.steps, p.Loss)
 	if diverged == nil {
 		diverged = optimizer.Check(s.steps, "gradient", p.Grad)

@@ -26,9 +26,7 @@ var _ optimizer.State = (*klState)(nil)
 // Update implements optimizer.State.
 func (s *klState) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	n := s.layout.Len()
-	if len(dst) != n || len(p.Grad) != n || len(p.Theta) != n {
-		panic(errLength)
-	}
+	lengths(dst, p, n)
 	if move, err := s.active.Update(dst, p); err != nil || move != 0 {
 		return move, err
 	}

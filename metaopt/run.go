@@ -3,6 +3,7 @@ package metaopt
 import (
 	"fmt"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -97,8 +98,10 @@ func (r *Run) SetTotal(total int) { r.total = total }
 // step counts.
 func (r *Run) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	n := r.layout.Len()
-	if len(dst) != n || len(p.Grad) != n || p.Theta != nil && len(p.Theta) != n || p.Theta == nil && r.needs.Theta {
-		panic(errLength)
+	precondition.Length("metaopt", "dst", dst, n)
+	precondition.Length("metaopt", "Point.Grad", p.Grad, n)
+	if p.Theta != nil || r.needs.Theta {
+		precondition.Length("metaopt", "Point.Theta", p.Theta, n)
 	}
 	r.lossSet = false
 	if p.Total == 0 {

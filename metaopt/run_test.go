@@ -410,15 +410,15 @@ func TestRunPanics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, f := range map[string]func(){
-		"slice length":          func() { _ = run.Step(three, one) },
-		"is not the number":     func() { _ = run.Step64(wide[:2], wide[:2]) },
-		"must match the groups": func() { _ = run.StepGroups([][]float32{one, one, one}, [][]float32{three}) },
-		"add up":                func() { _ = run.StepGroups([][]float32{one, one}, [][]float32{one, one}) },
-		"groups of gradients":   func() { _ = run.StepGroups([][]float32{one, three[:2]}, [][]float32{three[:2], one}) },
-		"the number of coord":   func() { _, _ = run.Update(three, optimizer.Point{Grad: one}) },
-		"length is not":         func() { _, _ = run.Update(three, optimizer.Point{Grad: three, Theta: one}) },
-		"no rule":               func() { startRun(nil, 3) },
-		"precision":             func() { guarded.SetLoss(1); _ = guarded.Step64(wide, wide) },
+		"parameters of 3 elements, gradients of 1;":                                           func() { _ = run.Step(three, one) },
+		"parameters of 2 elements, gradients of 2; they must agree slice by slice and have 3": func() { _ = run.Step64(wide[:2], wide[:2]) },
+		"parameters of 1 + 1 + 1 elements, gradients of 3":                                    func() { _ = run.StepGroups([][]float32{one, one, one}, [][]float32{three}) },
+		"parameters of 1 + 1 elements, gradients of 1 + 1":                                    func() { _ = run.StepGroups([][]float32{one, one}, [][]float32{one, one}) },
+		"parameters of 1 + 2 elements, gradients of 2 + 1":                                    func() { _ = run.StepGroups([][]float32{one, three[:2]}, [][]float32{three[:2], one}) },
+		"Point.Grad has 1 elements; want 3":                                                   func() { _, _ = run.Update(three, optimizer.Point{Grad: one}) },
+		"Point.Theta has 1 elements; want 3":                                                  func() { _, _ = run.Update(three, optimizer.Point{Grad: three, Theta: one}) },
+		"no rule":                                                                             func() { startRun(nil, 3) },
+		"precision":                                                                           func() { guarded.SetLoss(1); _ = guarded.Step64(wide, wide) },
 	} {
 		func() {
 			defer func() {

@@ -1,6 +1,10 @@
 package metaopt
 
 import (
+	"fmt"
+	"strings"
+
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -84,18 +88,41 @@ func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []floa
 	return nil
 }
 
+// sizes writes the lengths of some slices, of many only the first.
+func sizes[F float32 | float64](groups [][]F) string {
+	var text strings.Builder
+	for k, x := range groups {
+		switch {
+		case k == 8:
+			fmt.Fprintf(&text, " and %d more slices", len(groups)-k)
+			return text.String()
+		case k > 0:
+			text.WriteString(" + ")
+		}
+		fmt.Fprint(&text, len(x))
+	}
+	if len(groups) == 0 {
+		return "no"
+	}
+	return text.String()
+}
+
+// lengths panics unless an update and its point have n coordinates.
+func lengths(dst []float32, p optimizer.Point, n int) {
+	precondition.Length("metaopt", "dst", dst, n)
+	precondition.Length("metaopt", "Point.Grad", p.Grad, n)
+	precondition.Length("metaopt", "Point.Theta", p.Theta, n)
+}
+
 // checkGroups panics unless theta and grad have the same lengths, n in total.
 func checkGroups[F float32 | float64](n int, theta, grad [][]F) {
-	ok := len(theta) == len(grad)
+	ok, want := len(theta) == len(grad), n
 	for k := 0; ok && k < len(theta); k++ {
 		ok = len(theta[k]) == len(grad[k])
 		n -= len(theta[k])
 	}
 	if !ok || n != 0 {
-		if len(theta) == 1 && len(grad) == 1 {
-			panic(errLength)
-		}
-		panic(errGroups)
+		panic(fmt.Sprintf(errGroups, sizes(theta), sizes(grad), want))
 	}
 }
 

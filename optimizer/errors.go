@@ -4,10 +4,9 @@ import "fmt"
 
 // Panic texts for callers' mistakes.
 const (
-	errSteps       = "optimizer: negative number of steps"
-	errRuns        = "optimizer: negative number of runs"
-	errDraws       = "optimizer: Sampled: the number of labels must be 1 to 255"
-	errCoordinates = "optimizer: a layout or a part of it without a coordinate"
+	errSteps = "optimizer: negative number of steps"
+	errRuns  = "optimizer: negative number of runs"
+	errDraws = "optimizer: Sampled: the number of labels must be 1 to 255"
 )
 
 // A DivergedError says where the first non-finite value of a run appeared.

@@ -156,7 +156,7 @@ func NewLayout(tensors ...Tensor) (Layout, error) {
 // Flat returns the layout of n parameters whose tensors are unknown: one vector. It panics if n is not positive.
 func Flat(n int) Layout {
 	if n <= 0 {
-		panic(errCoordinates)
+		panic(fmt.Sprintf("optimizer: a layout of %d coordinates; want at least 1", n))
 	}
 	return Layout{[]Tensor{{Shape: []int{n}}}, n}
 }
@@ -170,7 +170,7 @@ func Slices[F float32 | float64](theta [][]F) Layout {
 		l.n += len(x)
 	}
 	if l.n == 0 {
-		panic(errCoordinates)
+		panic(fmt.Sprintf("optimizer: a layout of %d slices without an element", len(theta)))
 	}
 	return l
 }
@@ -210,7 +210,7 @@ func (l Layout) Definition() any {
 // vector with the same name. It panics unless 0 ≤ from < to ≤ n.
 func (l Layout) Part(from, to int) Layout {
 	if from < 0 || from >= to || to > l.n {
-		panic(errCoordinates)
+		panic(fmt.Sprintf("optimizer: the coordinates from %d to %d of a layout of %d", from, to-1, l.n))
 	}
 	part := Layout{n: to - from}
 	for _, t := range l.tensors {

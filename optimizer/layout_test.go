@@ -1,6 +1,7 @@
 package optimizer_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -69,7 +70,7 @@ func TestLayoutPart(t *testing.T) {
 		t.Errorf("the whole is %+v", whole)
 	}
 	for _, c := range [][2]int{{-1, 3}, {3, 3}, {0, 116}} {
-		mustPanic(t, "optimizer: a layout or a part of it without a coordinate", func() { l.Part(c[0], c[1]) })
+		mustPanic(t, fmt.Sprintf("optimizer: the coordinates from %d to %d of a layout of 115", c[0], c[1]-1), func() { l.Part(c[0], c[1]) })
 	}
 }
 
@@ -119,8 +120,8 @@ func TestLayoutErrors(t *testing.T) {
 			t.Errorf("error %v, want one that says %q", err, word)
 		}
 	}
-	mustPanic(t, "optimizer: a layout or a part of it without a coordinate", func() { optimizer.Flat(0) })
-	mustPanic(t, "optimizer: a layout or a part of it without a coordinate", func() { optimizer.Slices([][]float32{{}, {}}) })
+	mustPanic(t, "optimizer: a layout of 0 coordinates; want at least 1", func() { optimizer.Flat(0) })
+	mustPanic(t, "optimizer: a layout of 2 slices without an element", func() { optimizer.Slices([][]float32{{}, {}}) })
 }
 
 // laid is a bowl that knows its tensors.

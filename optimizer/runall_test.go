@@ -223,9 +223,14 @@ func TestRunAllErrors(t *testing.T) {
 		"cancelled before": {func(_ *noisyFamily, _ *optimizer.Job, cancel func()) { cancel() }, context.Canceled, ""},
 		"cancelled within": {func(f *noisyFamily, _ *optimizer.Job, cancel func()) {
 			var calls atomic.Int64
+			cancelled := make(chan struct{})
 			f.onLoss = func() {
-				if calls.Add(1) == 40 {
+				switch n := calls.Add(1); {
+				case n == 40:
 					cancel()
+					close(cancelled)
+				case n > 40:
+					<-cancelled // on a busy machine this goroutine may be ahead by all runs
 				}
 			}
 		}, context.Canceled, ""},

@@ -1,6 +1,10 @@
 package policy
 
-import "gonum.org/v1/gonum/mat"
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+)
 
 // A Baseline predicts returns from observations o by ridge regression on 1, the o_i and the products o_i o_j, with each o_i bounded to ±10. Its
 // zero value predicts 0.
@@ -61,7 +65,10 @@ func (b *Baseline) Fit(observations []float32, returns []float64) {
 		cholesky mat.Cholesky
 		weights  mat.VecDense
 	)
-	if cholesky.Factorize(square) && cholesky.SolveVecTo(&weights, right) == nil {
+	if !cholesky.Factorize(square) || cholesky.SolveVecTo(&weights, right) != nil {
+		return
+	}
+	if sum := mat.Sum(&weights); !math.IsNaN(sum) && !math.IsInf(sum, 0) {
 		b.weights = weights.RawVector().Data
 	}
 }

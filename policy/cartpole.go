@@ -3,6 +3,8 @@ package policy
 import (
 	"math"
 	"math/rand/v2"
+
+	"learnedopt/internal/precondition"
 )
 
 // The constants of CartPole in SI units: Barto, Sutton and Anderson 1983, Neuronlike adaptive elements that can solve difficult learning control
@@ -37,7 +39,7 @@ var _ Environment = (*CartPole)(nil)
 
 // Reset implements Environment. Each number of the state is uniform on [−0.05, 0.05).
 func (c *CartPole) Reset(observation []float32, rng *rand.Rand) {
-	check(len(observation), len(c.State), errVector)
+	precondition.Length("policy", "observation", observation, len(c.State))
 	for i := range c.State {
 		c.State[i] = 0.1*rng.Float64() - 0.05
 	}
@@ -53,7 +55,7 @@ func (c *CartPole) observe(observation []float32) {
 
 // Step implements Environment.
 func (c *CartPole) Step(observation []float32, action int) (reward float64, status Status) {
-	check(len(observation), len(c.State), errVector)
+	precondition.Length("policy", "observation", observation, len(c.State))
 	if action != 0 && action != 1 {
 		panic(errAction)
 	}

@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
+
+	"learnedopt/internal/precondition"
 )
 
 // An MDP is a finite Markov decision process with S states and A actions.
@@ -94,7 +96,7 @@ func (t *Tabular) Dim() int { return len(t.pi) }
 
 // Move sets the point. Parameters must be finite; an error says that the equations have no solution in finite numbers.
 func (t *Tabular) Move(theta []float64) error {
-	check(len(theta), len(t.pi), errTheta)
+	precondition.Length("policy", "theta", theta, len(t.pi))
 	logSoftmax(t.logs, theta, t.m.Actions)
 	for i, l := range t.logs {
 		t.pi[i] = math.Exp(l)
@@ -159,7 +161,7 @@ func (t *Tabular) Visitation(s int) float64 { return (1 - t.m.Discount) * t.visi
 //
 //	∂J/∂θ_sa = d(s) π(a|s) A(s, a)
 func (t *Tabular) Gradient(dst []float64) {
-	check(len(dst), len(t.pi), errGrad)
+	precondition.Length("policy", "dst", dst, len(t.pi))
 	for i, p := range t.pi {
 		dst[i] = t.visits.AtVec(i/t.m.Actions) * p * t.advantage[i]
 	}
@@ -171,8 +173,8 @@ func (t *Tabular) Gradient(dst []float64) {
 //
 // F has no entries for a state that is never visited. dst may be v.
 func (t *Tabular) Fisher(dst, v []float64) {
-	check(len(dst), len(t.pi), errVector)
-	check(len(v), len(t.pi), errVector)
+	precondition.Length("policy", "dst", dst, len(t.pi))
+	precondition.Length("policy", "v", v, len(t.pi))
 	a := t.m.Actions
 	for s := range t.m.States {
 		p, x, y := t.pi[s*a:s*a+a], v[s*a:s*a+a], dst[s*a:s*a+a]
@@ -189,7 +191,7 @@ func (t *Tabular) Fisher(dst, v []float64) {
 
 // Divergence returns Σ_s d̄(s) KL(π(·|s) ‖ π'(·|s)) in nats, with π' of the parameters to and d̄ of the point.
 func (t *Tabular) Divergence(to []float64) float64 {
-	check(len(to), len(t.pi), errTheta)
+	precondition.Length("policy", "to", to, len(t.pi))
 	logSoftmax(t.to, to, t.m.Actions)
 	sum := 0.0
 	for i, p := range t.pi {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -48,7 +49,7 @@ func (n Network) Layout() optimizer.Layout {
 // one; biases are 0.
 func (n Network) Init(theta []float32, rng *rand.Rand) {
 	layout := n.Layout()
-	check(len(theta), layout.Len(), errTheta)
+	precondition.Length("policy", "theta", theta, layout.Len())
 	clear(theta)
 	tensors := layout.Tensors()
 	for l, t := range tensors {
@@ -110,7 +111,7 @@ func NewSurrogate(n Network, theta, states []float32, actions []int, advantages 
 // Set replaces the steps by as many others, as NewSurrogate does.
 func (s *Surrogate) Set(theta, states []float32, actions []int, advantages []float64) {
 	n := s.network
-	check(len(theta), len(s.at.Theta()), errTheta)
+	precondition.Length("policy", "theta", theta, len(s.at.Theta()))
 	if rows := len(s.labels) / n.Actions; len(actions) != rows || len(states) != rows*n.Observations || len(advantages) != rows {
 		panic(errBatch)
 	}
@@ -134,7 +135,7 @@ func (s *Surrogate) Layout() optimizer.Layout { return s.network.Layout() }
 
 // Init implements optimizer.Problem: the parameters that sampled.
 func (s *Surrogate) Init(theta []float32) {
-	check(len(theta), s.Dim(), errTheta)
+	precondition.Length("policy", "theta", theta, s.Dim())
 	copy(theta, s.start)
 }
 
@@ -150,8 +151,8 @@ func (s *Surrogate) loss(logs []float64, theta []float32) float64 {
 
 // LossGrad implements optimizer.Problem.
 func (s *Surrogate) LossGrad(theta, grad []float32) (float64, error) {
-	check(len(theta), s.Dim(), errTheta)
-	check(len(grad), s.Dim(), errGrad)
+	precondition.Length("policy", "theta", theta, s.Dim())
+	precondition.Length("policy", "grad", grad, s.Dim())
 	loss, n := s.loss(s.logs, theta), s.network.Actions
 	// The cross-entropy with labels y has the derivative π − y in the logits; here it is wÂ(π − e_a), w the ratio of probabilities.
 	for i, a := range s.actions {
@@ -176,9 +177,9 @@ func (s *Surrogate) Metrics() optimizer.Metric { return optimizer.Fisher }
 
 // CurvatureProduct implements optimizer.Curvature.
 func (s *Surrogate) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
-	check(len(theta), s.Dim(), errTheta)
-	check(len(dst), s.Dim(), errVector)
-	check(len(v), s.Dim(), errVector)
+	precondition.Length("policy", "theta", theta, s.Dim())
+	precondition.Length("policy", "dst", dst, s.Dim())
+	precondition.Length("policy", "v", v, s.Dim())
 	if metric != optimizer.Fisher {
 		panic(errMetric)
 	}
@@ -198,8 +199,8 @@ func (s *Surrogate) CanTry() bool { return true }
 
 // Try implements optimizer.Trier.
 func (s *Surrogate) Try(theta, to []float32, step int) (optimizer.Trial, error) {
-	check(len(theta), s.Dim(), errTheta)
-	check(len(to), s.Dim(), errTheta)
+	precondition.Length("policy", "theta", theta, s.Dim())
+	precondition.Length("policy", "to", to, s.Dim())
 	if step < 0 {
 		panic(errStep)
 	}

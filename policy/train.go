@@ -42,9 +42,9 @@ type Iteration struct {
 	Returns []float64
 	// Evaluation is the mean return of the evaluation after the update.
 	Evaluation float64
-	// Before and After are the parameters before and after the update, and Surrogate its problem. They are valid during the call.
-	Before, After []float32
-	Surrogate     *Surrogate
+	// Before and After are the parameters before and after the update, and States the N×F observations that it was made on. They are valid
+	// during the call.
+	Before, After, States []float32
 	// Trial is the surrogate's change and the divergence that the update made.
 	Trial optimizer.Trial
 }
@@ -163,7 +163,7 @@ func Train(ctx context.Context, c Config) (*Result, error) {
 			return nil, err
 		}
 		c.OnIteration(Iteration{Index: i + 1, Steps: (i + 1) * c.Steps, Returns: r.Returns[first:], Evaluation: r.Evaluations[i+1],
-			Before: before, After: r.Theta, Surrogate: surrogate, Trial: trial})
+			Before: before, After: r.Theta, States: s.states, Trial: trial})
 	}
 	return r, nil
 }

@@ -85,7 +85,7 @@ type trajectory struct {
 // (the order of sums, tanh and sigmoid within 7 ulp), and training feeds it back: an
 // update changes the next gradient, and log-and-sign inputs amplify changes of gradients near
 // zero. Measured with pretrained:mlp, ‖θ − θ_Go‖/‖θ_Go‖ grows from 5e-7 after one step to 4e-5 after 100, and
-// the relative difference of losses is at most 2e-4. The tolerances are at least four times
+// the relative difference of losses is at most 2e-4; with ReLU, on another CPU, 2.4e-6 after one step and 2e-4 after 100. The tolerances are at least four times
 // as large. Another constant (p 10.01 for 10) or another order of gates is far outside.
 //
 // Inputs momenta contain the sign of an average. Where rounding decides it, the update of this coordinate is another one,
@@ -103,7 +103,7 @@ func trainsAnMLP(t *testing.T, python pythontest.Interpreter, name string, activ
 	if err != nil {
 		t.Fatal(err)
 	}
-	tolerances, ofLosses := map[string]float64{"1": 2e-6, "10": 1e-5, "25": 2e-5, "50": 5e-5, "100": 3e-4}, 1e-3
+	tolerances, ofLosses := map[string]float64{"1": 1e-5, "10": 2e-5, "25": 5e-5, "50": 2e-4, "100": 1e-3}, 1e-3
 	if cfg := opt.Network.Config(); cfg.Inputs&lstm.Momenta != 0 {
 		tolerances, ofLosses = map[string]float64{"1": 2e-6, "10": 3e-2, "25": 3e-2, "50": 3e-2, "100": 3e-2}, 2e-2
 		if cfg.Orthogonal {

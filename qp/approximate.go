@@ -100,7 +100,7 @@ func (s *approximate) gradient(dst *Gradient, up Upstream) error {
 	}
 	s.delta, s.soft = leastDelta, 0
 	if !s.factor(s.w) {
-		return errSingular
+		return ErrSingular
 	}
 	for i, v := range s.w {
 		if v == small {

@@ -2,8 +2,8 @@ package qp
 
 import "errors"
 
-// errSingular says that there is no derivative because the solution is not unique.
-var errSingular = errors.New("qp: the system of the derivative is singular to working precision: the solution is not unique, or its active constraints depend on each other; make Q positive definite, or solve with a Smoothing")
+// ErrSingular says that there is no derivative because the solution is not unique.
+var ErrSingular = errors.New("qp: the system of the derivative is singular to working precision: the solution is not unique, or its active constraints depend on each other; make Q positive definite, or solve with a Smoothing")
 
 // An Upstream holds the derivatives of a loss ℓ with respect to a solution. Empty slices mean 0.
 type Upstream struct {
@@ -35,7 +35,7 @@ func (d *Gradient) resize(form, n, p, m int) {
 // ∂ℓ/∂G = −(λ w_zᵀ + w_λ zᵀ) (Amos and Kolter 2017, equation 8). The optimal value adds the derivatives of the Lagrangian. With a
 // Smoothing no row is active or inactive: −s/λ stands in the last block, for all rows.
 //
-// It returns a *WeaklyActiveError where the solution has no derivative, unless Options.Weak says otherwise, and panics if
+// It returns a *WeaklyActiveError where the solution has no derivative, unless Options.Weak says otherwise, ErrSingular where it is not unique, and panics if
 // the last Solve did not return nil.
 func (s *InteriorPoint) Gradient(dst *Gradient, up Upstream) error {
 	if !s.solution {
@@ -46,7 +46,7 @@ func (s *InteriorPoint) Gradient(dst *Gradient, up Upstream) error {
 		return &WeaklyActiveError{append([]int(nil), s.weak...)}
 	}
 	if !s.factored && !s.split(false) {
-		return errSingular
+		return ErrSingular
 	}
 	s.adjoint = grow(s.adjoint, s.n+s.p+s.m)
 	return s.differentiate(dst, up, s.work.w, s.adjoint, &point{s.z, s.nu, s.lambda, s.form})
@@ -87,7 +87,7 @@ func (s *scaled) differentiate(dst *Gradient, up Upstream, w, adjoint []float64,
 		rhs[i] *= unit(i)
 	}
 	if got := s.solve(adjoint, rhs, w); !(got <= 1e-6) {
-		return errSingular
+		return ErrSingular
 	}
 	// Multiply objective's factor back: scaled = c·M·K·M with the objective's c.
 	for i := range adjoint {

@@ -25,7 +25,8 @@ type Series struct {
 	// Learned draws the curve thick, and over the others.
 	Learned bool
 
-	slim bool // whether the series is in a small panel
+	slim bool      // whether the series is in a small panel
+	raw  []float64 // the points of which Mean has averages, nil if it has none
 }
 
 // slimmed returns a line's style, thinner if the series is in a small panel.
@@ -53,6 +54,9 @@ type CurveOptions struct {
 	YMin, YMax float64
 	// Points are values from other sources, drawn together with the curves.
 	Points []Points
+	// Smooth is the number of points that the curves are averaged over; each point is then drawn faintly behind them, and the
+	// axis of steps names the number. 0 means that of Window, and 1 no averages.
+	Smooth int
 }
 
 const (
@@ -90,11 +94,13 @@ func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
 			return nil, err
 		}
 	}
+	series = slices.Clone(series)
+	note := smooth(o.Smooth, series)
 	yLo, yHi, ok := o.yRange(series, o.Points)
 	if !ok {
 		return nil, fmt.Errorf("report: %q: none of the %d series has a value that can be drawn", title, len(series))
 	}
-	p := newPlot(title, or(o.XLabel, "inner step"), or(o.YLabel, "loss f(θ_t)"))
+	p := newPlot(title, or(o.XLabel, "inner step")+note, or(o.YLabel, "loss f(θ_t)"))
 	p.Y.Min, p.Y.Max = yLo, yHi
 	p.X.Min, p.X.Max = xRange(series, o.LogX)
 	picture := &Plot{plot: p, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
@@ -123,6 +129,13 @@ func addCurves(p *plot.Plot, series []Series, linear, logX bool) (labels []label
 		styles[i] = series[i].slimmed(styles[i])
 	}
 	p.Add(grid{})
+	for i, s := range series {
+		if s.raw != nil {
+			s.Mean = s.raw
+			pieces, _ := s.pieces(drawable)
+			p.Add(curve{pieces: pieces, style: s.slimmed(draw.LineStyle{Width: 0.6, Color: shade(styles[i].Color, 90)})})
+		}
+	}
 	for _, pass := range []struct{ learned, bands bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
 		for i := range series {
 			if s := &series[i]; s.Learned != pass.learned {

@@ -36,7 +36,6 @@ const (
 // in length, if the panels' lists differ in their names, if the number of labels differs from the number of rows
 // or columns, or if Curves would return one. Points are not drawn.
 func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
-	var series []Series
 	rows = slices.Clone(rows)
 	for k, row := range rows {
 		row = slices.Clone(row)
@@ -66,13 +65,21 @@ func Multiples(title string, rows [][]Panel, o MultipleOptions) (*Plot, error) {
 				}
 				row[j].Series = panel.Series
 			}
-			series = append(series, panel.Series...)
 		}
 	}
+	var all [][]Series
+	for _, row := range rows {
+		for _, panel := range row {
+			all = append(all, panel.Series)
+		}
+	}
+	note := smooth(0, all...)
+	series := slices.Concat(all...)
 	yLo, yHi, ok := yRange(series, false)
 	if !ok {
 		return nil, fmt.Errorf("report: %q: no panel has a value that can be drawn", title)
 	}
+	o.XLabel = or(o.XLabel, "inner step") + note
 	m := &multiples{title: title, rows: rows, MultipleOptions: o, legend: legendOf(rows[0][0].Series)}
 	m.axes = make([][]*plot.Plot, len(rows))
 	for i, row := range rows {

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -21,9 +23,15 @@ type Panel struct {
 // ignored; the points come from the panels.
 func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 	var (
+		all    [][]Series
 		series []Series
 		points []Points
 	)
+	panels = slices.Clone(panels)
+	for i := range panels {
+		panels[i].Series = slices.Clone(panels[i].Series)
+		all = append(all, panels[i].Series)
+	}
 	for _, panel := range panels {
 		series, points = append(series, panel.Series...), append(points, panel.Points...)
 		if !panel.sameNames(panels[0]) {
@@ -40,9 +48,14 @@ func Panels(title string, panels []Panel, o CurveOptions) (*Plot, error) {
 			return nil, err
 		}
 	}
+	note := smooth(o.Smooth, all...)
+	series = slices.Concat(all...)
 	yLo, yHi, ok := o.yRange(series, points)
 	if !ok {
 		return nil, fmt.Errorf("report: %q: none of the %d panels has a value that can be drawn", title, len(panels))
+	}
+	if note != "" {
+		title += "\n" + strings.TrimSpace(note)
 	}
 	picture := &Plot{title: title, width: orSize(o.Width, defaultWidth), height: orSize(o.Height, defaultHeight)}
 	xLo, xHi := xRange(series, false)

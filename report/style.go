@@ -19,10 +19,10 @@ var (
 )
 
 // The colours of Okabe and Ito (2008), which can be told apart with any colour vision. Grey
-// and brown replace the yellow, which is hard to see on white paper. Learned rules and other rules have
+// and brown replace the yellow, which is hard to see on white paper, and dark purple and dark green follow for a fourth and fifth learned rule. Learned rules and other rules have
 // disjoint lists.
 var (
-	learnedColours = []color.NRGBA{{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 0, 0, 255}}
+	learnedColours = []color.NRGBA{{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 0, 0, 255}, {120, 28, 129, 255}, {0, 92, 62, 255}}
 	otherColours   = []color.NRGBA{{0, 158, 115, 255}, {86, 180, 233, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {110, 110, 110, 255}, {110, 60, 15, 255}}
 )
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -33,9 +34,7 @@ func (r ClipNorm) Needs() optimizer.Needs { return r.Rule.Needs() }
 
 // Start implements optimizer.Rule. It panics if r is not valid.
 func (r ClipNorm) Start(layout optimizer.Layout) optimizer.State {
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	limit := r.Max
 	return wrap(r.Rule, &change{name: "clipnorm", gradient: func(dst, grad []float32) {
 		sum := 0.0
@@ -74,9 +73,7 @@ func (r ClipValue) Needs() optimizer.Needs { return r.Rule.Needs() }
 
 // Start implements optimizer.Rule. It panics if r is not valid.
 func (r ClipValue) Start(layout optimizer.Layout) optimizer.State {
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	limit := float32(r.Max)
 	return wrap(r.Rule, &change{name: "clipval", gradient: func(dst, grad []float32) {
 		for i, g := range grad {

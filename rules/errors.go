@@ -9,10 +9,8 @@ import (
 
 // Panic texts for callers' mistakes.
 const (
-	errInvalid = "rules: invalid rule; Validate says what is wrong"
-	errLength  = "rules: slice length is not the number of coordinates"
-	errGuard   = "rules: a rule that moves the parameters itself inside Groups; put the guard over the groups"
-	errGroups  = "rules: the groups do not add up to the number of coordinates"
+	errGuard  = "rules: a rule that moves the parameters itself inside Groups; put the guard over the groups"
+	errGroups = "rules: the groups have %d coordinates together, beside those of a group that takes the rest; the layout has %d"
 )
 
 // ErrState is wrapped by every error of a state's UnmarshalBinary.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -66,13 +67,12 @@ func (g Groups) Needs() optimizer.Needs {
 // Start implements optimizer.Rule. It panics if g is not valid, or if its sizes do not add up to the number of
 // coordinates. Each rule starts on its part of the layout. If two groups share a tensor, each sees its part as a vector.
 func (g Groups) Start(layout optimizer.Layout) optimizer.State {
-	if g.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(g)
 	left := layout.Len()
 	for _, group := range g {
 		left -= group.N
 	}
+	total := layout.Len() - left
 	s, at := &groupState{n: layout.Len()}, 0
 	for _, group := range g {
 		size := group.N
@@ -80,7 +80,7 @@ func (g Groups) Start(layout optimizer.Layout) optimizer.State {
 			size, left = left, 0
 		}
 		if size <= 0 || at+size > s.n {
-			panic(errGroups)
+			panic(fmt.Sprintf(errGroups, total, layout.Len()))
 		}
 		own := part{rule: group.Rule, layout: layout.Part(at, at+size)}
 		own.state = group.Rule.Start(own.layout)
@@ -91,7 +91,7 @@ func (g Groups) Start(layout optimizer.Layout) optimizer.State {
 		at += size
 	}
 	if left != 0 {
-		panic(errGroups)
+		panic(fmt.Sprintf(errGroups, total, layout.Len()))
 	}
 	return s
 }

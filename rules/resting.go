@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -44,9 +45,7 @@ func (r Resting) Needs() optimizer.Needs { return r.Rule.Needs() }
 
 // Start implements optimizer.Rule. It panics if r is not valid.
 func (r Resting) Start(layout optimizer.Layout) optimizer.State {
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	r = r.WithDefaults()
 	return &restingState{rule: r.Rule, decay: float32(r.Decay), layout: layout, inner: r.Rule.Start(layout),
 		share: make([]float32, layout.Len()), before: make([]float32, layout.Len())}

@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -34,9 +35,7 @@ func (r Scaled) Needs() optimizer.Needs { return r.Rule.Needs() }
 
 // Start implements optimizer.Rule. It panics if r is not valid.
 func (r Scaled) Start(layout optimizer.Layout) optimizer.State {
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	by := or(r.By)
 	return wrap(r.Rule, &change{name: "scaled", update: func(t int, dst, _ []float32) {
 		s := float32(by.At(t))
@@ -85,9 +84,7 @@ func (r WeightDecay) Needs() optimizer.Needs {
 
 // Start implements optimizer.Rule. It panics if r is not valid.
 func (r WeightDecay) Start(layout optimizer.Layout) optimizer.State {
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	by := or(r.By)
 	return wrap(r.Rule, &change{name: "decay", point: true, update: func(t int, dst, theta []float32) {
 		decay := float32(r.Decay * by.At(t))

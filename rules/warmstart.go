@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -46,9 +47,7 @@ func (r WarmStart) Needs() optimizer.Needs {
 
 // Start implements optimizer.Rule. It panics if r is not valid.
 func (r WarmStart) Start(layout optimizer.Layout) optimizer.State {
-	if r.Validate() != nil {
-		panic(errInvalid)
-	}
+	precondition.Valid(r)
 	s := &warmState{rule: r, layout: layout, first: r.First.Start(layout), then: r.Then.Start(layout)}
 	switch {
 	case r.Steps == 0:

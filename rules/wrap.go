@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
 	"learnedopt/optimizer"
 )
@@ -42,7 +43,7 @@ func (s *state) Unwrap() optimizer.State { return s.inner }
 func (s *state) Update(dst []float32, p optimizer.Point) (optimizer.Move, error) {
 	lengths(s.layout.Len(), dst, p.Grad)
 	if s.change.point {
-		lengths(s.layout.Len(), p.Theta, dst)
+		precondition.Length("rules", "Point.Theta", p.Theta, s.layout.Len())
 	}
 	if s.change.gradient != nil {
 		s.change.gradient(dst, p.Grad)
@@ -60,10 +61,10 @@ func (s *state) Update(dst []float32, p optimizer.Point) (optimizer.Move, error)
 	return move, nil
 }
 
-func lengths(n int, a, b []float32) {
-	if len(a) != n || len(b) != n {
-		panic(errLength)
-	}
+// lengths panics unless an update has n coordinates.
+func lengths(n int, dst, grad []float32) {
+	precondition.Length("rules", "dst", dst, n)
+	precondition.Length("rules", "Point.Grad", grad, n)
 }
 
 const version = 2

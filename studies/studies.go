@@ -25,6 +25,7 @@ func All() []Study {
 		{"denoising", "OptNet's denoising: a learned matrix against total variation", denoisingStudy},
 		{"inner-solver", "a learned optimizer as a layer's inner solver, against interior point and ADMM", innerSolverStudy},
 		{"maxent", "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", maxentStudy},
+		{"trpo", "policy gradients on chains and CartPole: TRPO, natural gradient, Adam, a learned rule", trpoStudy},
 	}
 }
 

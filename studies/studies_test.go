@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/policy"
 	"learnedopt/report"
 )
 
@@ -115,6 +116,53 @@ func TestInnerSolver(t *testing.T) {
 	}
 	if _, err := Run(context.Background(), "inner-solver", Config{Sizes: []int{3}}, nil); err == nil {
 		t.Error("no error for three variables")
+	}
+}
+
+// TestTRPO expects all rules, curves within the bounds of returns, and chains on which TRPO and natural gradients improve.
+func TestTRPO(t *testing.T) {
+	r := quick(t, "trpo")
+	chains, cart := r.Tables[0].Rows, r.Tables[1].Rows
+	names := []string{"trpo", "natural gradient", "adam", "learned on chains"}
+	if len(chains) != len(names) || len(cart) != len(names) {
+		t.Fatalf("%d and %d rows, want %d", len(chains), len(cart), len(names))
+	}
+	for i, name := range names {
+		if chains[i][0] != name || cart[i][0] != name || r.Pictures[1].Series[i].Name != name {
+			t.Errorf("row %d: %v and %v, want %s", i, chains[i], cart[i], name)
+		}
+		if loss := number(t, chains[i][3]); !(loss > 0) || i < 2 && !(loss < 1) {
+			t.Errorf("%s: the loss on chains is %v at last", name, loss)
+		}
+		if mean := number(t, cart[i][2]); !(mean > 8 && mean < 500) { // the shortest fall takes 8 steps
+			t.Errorf("%s: mean return %v", name, mean)
+		}
+		for k, v := range r.Pictures[1].Series[i].Mean {
+			if s := r.Pictures[1].Series[i]; !(s.Lo[k] <= v && v <= s.Hi[k] && s.Hi[k] <= 500) {
+				t.Errorf("%s, iteration %d: %v in [%v, %v]", name, k, v, s.Lo[k], s.Hi[k])
+			}
+		}
+	}
+}
+
+func TestStepsToAGoal(t *testing.T) {
+	r := &policy.Result{Returns: []float64{500, 100, 450, 500, 480}, Ended: []int{10, 20, 30, 40, 50}}
+	if got := solved(r, 2, 475); got != 40 {
+		t.Errorf("two episodes with mean 475 after %d steps", got)
+	}
+	if got := solved(r, 1, 475); got != 10 {
+		t.Errorf("one after %d", got)
+	}
+	if got := solved(r, 6, 1); got != -1 {
+		t.Errorf("six episodes of five after %d", got)
+	}
+	if got := reached(r.Returns, 501); got != -1 {
+		t.Errorf("501 is reached at %d", got)
+	}
+	for want, all := range map[string][]float64{"0 of 2": {-1, -2}, "2 of 3: median 7, most 7": {-1, 7, 5}, "3 of 3: median 5, most 7": {1, 7, 5}} {
+		if got := stepsTo(all); got != want {
+			t.Errorf("%v: %q, want %q", all, got, want)
+		}
 	}
 }
 

@@ -74,7 +74,8 @@ func (l *Layer) load(theta []float32, puzzles []Puzzle) {
 			l.b[i] += l.a[i*l.Width+j] * z
 		}
 	}
-	l.batch.Options.Weak = qp.AsInactive
+	// Parameters and gradients are float32.
+	l.batch.Options = qp.Options{Weak: qp.AsInactive, Tolerance: 1e-9}
 	if len(l.probs) < len(puzzles) {
 		shared := qp.Problem{Q: make([]float64, l.Width), G: make([]float64, l.Width*l.Width), H: make([]float64, l.Width)}
 		for j := range l.Width {

@@ -46,6 +46,9 @@ func (s *Solver) Solve(given []uint8) ([]float64, error) {
 	return s.out.Z, err
 }
 
+// Iterations returns the number of factorisations of the last Solve.
+func (s *Solver) Iterations() int { return s.out.Iterations }
+
 // Ceiling returns the score of puzzles of size 2 in the published network with the true rules in place of the learned ones, and how far
 // the number farthest from 0 and 1 is.
 func Ceiling(puzzles []Puzzle, epsilon float64) (score Score, fraction float64, err error) {

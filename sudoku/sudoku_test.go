@@ -130,6 +130,74 @@ func TestCeiling(t *testing.T) {
 	}
 }
 
+// TestHull expects the true rules from examples alone, and refuses too few.
+func TestHull(t *testing.T) {
+	training, test := Split(rand.New(rand.NewPCG(15, 16)), 400, 30)
+	l := NewLayer()
+	theta := make([]float32, l.Layout().Len())
+	if err := l.Hull(theta, training[:10]); err == nil {
+		t.Error("no error for 10 puzzles")
+	}
+	if err := l.Hull(theta, training); err != nil {
+		t.Fatal(err)
+	}
+	if got := rulesAngle(l, theta); got > 1e-6 {
+		t.Errorf("largest angle to the rules %g", got)
+	}
+	score, err := l.Evaluate(theta, test)
+	if err != nil || score.Boards != 1 {
+		t.Errorf("score %+v, error %v, want all boards", score, err)
+	}
+}
+
+func rulesAngle(l *Layer, theta []float32) float64 {
+	rules, _ := Rules(2)
+	learned := make([]float64, l.Rows*l.Width)
+	for i := range learned {
+		learned[i] = float64(theta[i])
+	}
+	angles := Angles(rules, learned, l.Width)
+	return angles[len(angles)-1]
+}
+
+// TestOrthonormalize expects the same outputs from orthonormal rows.
+func TestOrthonormalize(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 18))
+	l := NewLayer()
+	theta := make([]float32, l.Layout().Len())
+	l.Init(r, theta)
+	puzzles, _ := Split(r, 4, 0)
+	before, err := l.Evaluate(theta, puzzles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := append([]float32(nil), theta...)
+	l.Orthonormalize(theta)
+	after, err := l.Evaluate(theta, puzzles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// float32 rounds the rows.
+	if slices.Equal(first, theta) || math.Abs(after.Loss-before.Loss) > 1e-4*before.Loss {
+		t.Errorf("loss %g after, %g before", after.Loss, before.Loss)
+	}
+	for i := range l.Rows {
+		for k := range i + 1 {
+			sum := 0.0
+			for j := range l.Width {
+				sum += float64(theta[i*l.Width+j]) * float64(theta[k*l.Width+j])
+			}
+			want := 0.0
+			if i == k {
+				want = 1
+			}
+			if math.Abs(sum-want) > 1e-6 {
+				t.Fatalf("rows %d and %d: product %g", i, k, sum)
+			}
+		}
+	}
+}
+
 // TestLayerGradient compares with central differences. The loss is computed in float64 from float32 parameters, of which a step of 2⁻¹² is exact.
 func TestLayerGradient(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))

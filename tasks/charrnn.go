@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"learnedopt/internal/gemm/rnn"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -96,7 +97,7 @@ func (f *CharRNN) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 // EvaluateSplit returns the mean cross-entropy and the accuracy of the network θ over a split, cut into windows of 32 predictions each, without the last
 // characters that fill no window.
 func (f *CharRNN) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
-	checkLengths(len(theta), f.layout.Len(), errTheta)
+	precondition.Length("tasks", "theta", theta, f.layout.Len())
 	all := (f.text.Len(split) - 1) / window
 	chunk := min(all, evaluateWindows)
 	net, correct := rnn.New(f.shape, chunk), 0
@@ -146,7 +147,7 @@ func (p *charRNN) Layout() optimizer.Layout { return p.family.layout }
 
 // Init implements optimizer.Problem.
 func (p *charRNN) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	rng, o := stream.New(p.seed, "init", 0), p.family.config
 	if o.WeightInit == "torch" {
 		uniform(theta, 1/math.Sqrt(float64(o.Units)), rng)
@@ -178,8 +179,8 @@ func (p *charRNN) feed(t int) {
 
 // LossGrad implements optimizer.Problem.
 func (p *charRNN) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	p.feed(p.step)
 	p.moved = -1
 	p.step++

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"learnedopt/internal/gemm/conv"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -242,7 +243,7 @@ func (p *classifier) Dim() int { return p.family.layout.Len() }
 
 // Init implements optimizer.Problem.
 func (p *classifier) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	p.family.config.start(theta, p.family.layout.Tensors(), stream.New(p.seed, "init", 0))
 }
 

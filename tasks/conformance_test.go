@@ -21,7 +21,7 @@ func families(t *testing.T) []optimizer.Family {
 		Quadratic{Batch: 7}, Quadratic{Dims: 1, Batch: 1}, QuadraticUniform{Batch: 5},
 		Rosenbrock{Batch: 9}, Rosenbrock{Dims: 5, Batch: 3},
 		Factorization{Dims: 9, Batch: 7}, Sinusoid{Units: 5, Layers: 2, Batch: 11}, Sinusoid{Dims: 3, Layers: NoLayers, Batch: 4, WeightInit: "torch"},
-		Equilibrium{Dims: 4, Batch: 3}, MaxEnt{Dims: 5, Batch: 4}, Denoising{Dims: 6, Batch: 2}, Sudoku{Batch: 2},
+		Equilibrium{Dims: 4, Batch: 3}, MaxEnt{Dims: 5, Batch: 4}, Denoising{Dims: 6, Batch: 2}, Sudoku{Batch: 2}, Chain{Dims: 4, Batch: 3},
 		GraphFamily{Label: "regression", Build: regression},
 		GraphFamily{Label: "scalars", Build: scalarExpression},
 	}
@@ -143,19 +143,19 @@ func checkLengthPanics(t *testing.T, p optimizer.Problem) {
 	n := p.Dim()
 	right := make([]float32, n)
 	for _, wrong := range [][]float32{nil, make([]float32, n-1), make([]float32, n+1)} {
-		mustPanic(t, errTheta, func() { p.Init(wrong) })
-		mustPanic(t, errTheta, func() { _, _ = p.LossGrad(wrong, right) })
-		mustPanic(t, errGrad, func() { _, _ = p.LossGrad(right, wrong) })
+		mustPanicSaying(t, "tasks: theta ", func() { p.Init(wrong) })
+		mustPanicSaying(t, "tasks: theta ", func() { _, _ = p.LossGrad(wrong, right) })
+		mustPanicSaying(t, "tasks: grad ", func() { _, _ = p.LossGrad(right, wrong) })
 		if c, ok := p.(optimizer.Curvature); ok && c.Metrics() != 0 {
-			const metric = optimizer.Hessian
-			mustPanic(t, errVector, func() { _ = c.CurvatureProduct(wrong, right, right, metric, 0) })
-			mustPanic(t, errTheta, func() { _ = c.CurvatureProduct(right, wrong, right, metric, 0) })
-			mustPanic(t, errVector, func() { _ = c.CurvatureProduct(right, right, wrong, metric, 0) })
+			metric := c.Metrics() & -c.Metrics() // one that it offers
+			mustPanicSaying(t, "tasks: dst ", func() { _ = c.CurvatureProduct(wrong, right, right, metric, 0) })
+			mustPanicSaying(t, "tasks: theta ", func() { _ = c.CurvatureProduct(right, wrong, right, metric, 0) })
+			mustPanicSaying(t, "tasks: v ", func() { _ = c.CurvatureProduct(right, right, wrong, metric, 0) })
 			mustPanic(t, errStep, func() { _ = c.CurvatureProduct(right, right, right, metric, -1) })
 			mustPanic(t, errMetric, func() { _ = c.CurvatureProduct(right, right, right, 0, 0) })
 		}
 		if s, ok := p.(scored); ok {
-			mustPanic(t, errTheta, func() { _, _, _ = s.EvaluateSplit(wrong, Test) })
+			mustPanicSaying(t, "tasks: theta ", func() { _, _, _ = s.EvaluateSplit(wrong, Test) })
 		}
 	}
 }

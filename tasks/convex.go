@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -58,14 +59,14 @@ func (p *convex) Dim() int { return len(p.a) }
 
 // Init implements optimizer.Problem.
 func (p *convex) Init(x []float32) {
-	checkLengths(len(x), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", x, p.Dim())
 	clear(x)
 }
 
 // LossGrad implements optimizer.Problem.
 func (p *convex) LossGrad(x, grad []float32) (float64, error) {
-	checkLengths(len(x), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", x, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	n, sum := float32(p.Dim()), 0.0
 	for i, a := range p.a {
 		d := x[i] - a

@@ -8,6 +8,7 @@ import (
 
 	"learnedopt/internal/gemm/conv"
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -161,8 +162,8 @@ func (c *convolution) Seek(t int) {
 
 // LossGrad returns the loss, writes the gradient and moves on to the next step, as optimizer.Problem says.
 func (c *convolution) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), len(c.conv.Theta()), errTheta)
-	checkLengths(len(grad), len(theta), errGrad)
+	precondition.Length("tasks", "theta", theta, len(c.conv.Theta()))
+	precondition.Length("tasks", "grad", grad, len(theta))
 	if err := c.net.feed(c.step); err != nil {
 		return 0, fmt.Errorf("tasks: data of step %d: %w", c.step, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -16,9 +17,9 @@ func checkProduct(p interface {
 	optimizer.Problem
 	optimizer.Curvature
 }, dst, theta, v []float32, metric optimizer.Metric, step int) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(v), p.Dim(), errVector)
-	checkLengths(len(dst), p.Dim(), errVector)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "v", v, p.Dim())
+	precondition.Length("tasks", "dst", dst, p.Dim())
 	checkMetric(metric, p.Metrics(), step)
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"learnedopt/internal/gemm"
+	"learnedopt/internal/precondition"
 )
 
 // A Split is one of the three disjoint parts of a data set.
@@ -167,7 +168,7 @@ func (d *Dataset) Target(s Split, i int) float32 {
 // table's in the order of its columns.
 func (d *Dataset) Image(dst []float32, s Split, i int) {
 	f := d.Features()
-	checkLengths(len(dst), f, errVector)
+	precondition.Length("tasks", "dst", dst, f)
 	part := d.part(s)
 	if i < 0 || i >= d.Len(s) {
 		panic(errIndex)

@@ -40,7 +40,7 @@ func TestDatasetDeliversUnitPixels(t *testing.T) {
 	mustPanic(t, errIndex, func() { d.Image(x, Valid, 0) })
 	mustPanic(t, errIndex, func() { d.Label(Test, -1) })
 	mustPanic(t, errSplit, func() { d.Len(3) })
-	mustPanic(t, errVector, func() { d.Image(x[:2], Train, 0) })
+	mustPanic(t, "tasks: dst has 2 elements; want 3, one for each coordinate", func() { d.Image(x[:2], Train, 0) })
 }
 
 func TestNewDatasetRejects(t *testing.T) {

@@ -5,6 +5,7 @@
 //	Rosenbrock                    the curved valley, many starting points at a time
 //	Factorization                 completion of a matrix from known elements, with sparse gradients
 //	Sinusoid                      a small network fitted to a smooth random function, without noise
+//	Chain                         policies of small Markov decision chains, with exact gradients
 //	Classifier                    a small network on images (MNIST, Fashion-MNIST, CIFAR-10, Digits, a folder
 //	                              of IDX files), or on the rows of a CSV file, also as a regression
 //	CharRNN                       a recurrent network that predicts the next character of a text

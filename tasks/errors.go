@@ -2,9 +2,6 @@ package tasks
 
 // Panics after a caller's mistake.
 const (
-	errTheta    = "tasks: wrong length of theta"
-	errGrad     = "tasks: wrong length of grad"
-	errVector   = "tasks: wrong length of a vector"
 	errStep     = "tasks: negative step"
 	errMetric   = "tasks: a curvature product is of one metric that the problem offers"
 	errTrier    = "tasks: Try of a problem that cannot try points"

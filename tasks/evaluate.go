@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"learnedopt/internal/gemm"
+	"learnedopt/internal/precondition"
 )
 
 var _ scored = (*Classifier)(nil)
@@ -19,7 +20,7 @@ const (
 // the network θ over a whole split, as in scored. Of equal logits the lowest class counts as the prediction. A
 // regression has the mean squared error, and NaN for the accuracy that it does not have. It does not use the graph, so it may run at the same time as the graph.
 func (f *Classifier) EvaluateSplit(theta []float32, split Split) (loss, accuracy float64, err error) {
-	checkLengths(len(theta), f.layout.Len(), errTheta)
+	precondition.Length("tasks", "theta", theta, f.layout.Len())
 	n := f.data.Len(split)
 	if n == 0 {
 		return 0, 0, fmt.Errorf("tasks: data set %s has no examples in its %v split", f.data.name, split)

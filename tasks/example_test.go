@@ -51,7 +51,7 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// quadratic dims=2 batch=64 has 128 coordinates
-	// tasks: no task "quadratics", did you mean "quadratic"? The tasks are quadratic, quadratic-uniform, rosenbrock, factorization, sinusoid, equilibrium, maxent, denoising, sudoku, mnist, fashion-mnist, digits, cifar10, cifar10-grey, images, table, regression, char-rnn
+	// tasks: no task "quadratics", did you mean "quadratic"? The tasks are quadratic, quadratic-uniform, rosenbrock, factorization, sinusoid, equilibrium, maxent, denoising, sudoku, chain, mnist, fashion-mnist, digits, cifar10, cifar10-grey, images, table, regression, char-rnn
 }
 
 func ExampleQuadratic() {

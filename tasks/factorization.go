@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -114,7 +115,7 @@ func (p *factorization) Layout() optimizer.Layout { return p.layout }
 
 // Init implements optimizer.Problem.
 func (p *factorization) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	rng := stream.New(p.seed, "init", 0)
 	for i := range theta {
 		theta[i] = float32(0.3 * rng.NormFloat64())
@@ -143,8 +144,8 @@ func (p *factorization) feed(t int) {
 
 // LossGrad implements optimizer.Problem.
 func (p *factorization) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	p.feed(p.step)
 	p.step++
 	clear(grad)

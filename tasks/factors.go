@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -34,7 +35,7 @@ func checkFactors(p interface {
 	optimizer.Problem
 	optimizer.Factorer
 }, theta []float32, metric optimizer.Metric, step int) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	if !p.CanFactor() {
 		panic(errFactorer)
 	}

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"learnedopt/internal/gemm/layers"
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -180,7 +181,7 @@ func (p *Graph) Dim() int { return len(p.theta) }
 
 // Init implements optimizer.Problem.
 func (p *Graph) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	p.start(theta)
 }
 
@@ -194,8 +195,8 @@ func (p *Graph) Seek(t int) {
 
 // LossGrad implements optimizer.Problem.
 func (p *Graph) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	if p.machine == nil {
 		panic(errClosed)
 	}

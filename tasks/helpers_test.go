@@ -75,6 +75,18 @@ func mustPanic(t testing.TB, want any, f func()) {
 	f()
 }
 
+// mustPanicSaying fails unless f panics with a text that says something.
+func mustPanicSaying(t testing.TB, says string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if text, _ := recover().(string); !strings.Contains(text, says) {
+			t.Errorf("panicked with %q, want a text that says %q", text, says)
+		}
+	}()
+	f()
+}
+
 // noise returns a data set of MNIST's shape with random pixels, mostly 0 as in MNIST, and random
 // labels. It takes as much time as MNIST and needs no files.
 func noise(t testing.TB, train, other int) *Dataset {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -82,7 +83,7 @@ func (p *joint) Dim() int { return p.dim }
 
 // Init implements optimizer.Problem.
 func (p *joint) Init(theta []float32) {
-	checkLengths(len(theta), p.dim, errTheta)
+	precondition.Length("tasks", "theta", theta, p.dim)
 	for _, part := range p.parts {
 		n := part.Dim()
 		part.Init(theta[:n:n])
@@ -92,8 +93,8 @@ func (p *joint) Init(theta []float32) {
 
 // LossGrad implements optimizer.Problem.
 func (p *joint) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.dim, errTheta)
-	checkLengths(len(grad), p.dim, errGrad)
+	precondition.Length("tasks", "theta", theta, p.dim)
+	precondition.Length("tasks", "grad", grad, p.dim)
 	sum := 0.0
 	for _, part := range p.parts {
 		n := part.Dim()

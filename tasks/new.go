@@ -42,6 +42,7 @@ var catalog = []task{
 	{name: "maxent", kind: entropies, small: func(o Options) smallFamily { return MaxEnt{o.Dims, o.Batch} }},
 	{name: "denoising", kind: signals, small: func(o Options) smallFamily { return Denoising{o.Dims, o.Batch} }},
 	{name: "sudoku", kind: puzzles, small: func(o Options) smallFamily { return Sudoku{o.Batch} }},
+	{name: "chain", kind: chains, small: func(o Options) smallFamily { return Chain{o.Dims, o.Batch} }},
 	{name: "mnist", kind: images28, images: imagesIn, files: true},
 	{name: "fashion-mnist", kind: images28, images: imagesIn, files: true},
 	{name: "digits", kind: images28, images: func(string, string) (*Dataset, error) { return Digits() }},

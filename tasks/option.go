@@ -68,7 +68,7 @@ var table = []Option{
 	{"activation", anyOf(Activations()) + ", or a list", 3, append(of(networks, "sigmoid"), of(sinusoids, "tanh")...),
 		oneOf(Activations(), func(o *Options) *string { return &o.Activation })},
 	{"batch", "size of a minibatch, or functions optimized side by side, or a list", 5,
-		append(of(everything&^layerTasks, "128"), defaultOf{layerTasks &^ signals, "32"}, defaultOf{signals, "8"}),
+		append(of(everything&^(layerTasks|chains), "128"), defaultOf{layerTasks&^signals | chains, "32"}, defaultOf{signals, "8"}),
 		wholeNumber(func(o *Options) *int { return &o.Batch })},
 	{"init-scale", "standard deviation of the initial weights, or a list", 0, of(networks|textTasks|sinusoids, "0.01"),
 		positive(func(o *Options) *float64 { return &o.InitScale })},
@@ -83,7 +83,7 @@ var table = []Option{
 	{"label-noise", "probability that an example's label is replaced by another class, or a list", 0, of(classifiers, "0"),
 		atLeast(0, func(o *Options) *float64 { return &o.LabelNoise })},
 	{"dims", "dimensions of a function, or a list", 4,
-		slices.Concat(of(quadratics|equilibria, "10"), of(rosenbrocks, "2"), of(factorizations, "100"), of(sinusoids, "1"), of(signals, "20"), of(entropies, "6")),
+		slices.Concat(of(quadratics|equilibria, "10"), of(rosenbrocks, "2"), of(factorizations, "100"), of(sinusoids, "1"), of(signals, "20"), of(entropies, "6"), of(chains, "8")),
 		wholeNumber(func(o *Options) *int { return &o.Dims })},
 	{"condition", "condition number of the Hessians, or a list", 0, of(quadratics, asDrawn),
 		atLeast(1, func(o *Options) *float64 { return &o.Condition })},
@@ -162,7 +162,7 @@ func (o Option) Usage() string {
 }
 
 // A kindOfTask is a set of kinds of tasks, one a bit. Tasks of one kind read the same options.
-type kindOfTask uint16
+type kindOfTask uint32
 
 const (
 	images28 kindOfTask = 1 << iota // classifiers of images of 28×28
@@ -180,6 +180,7 @@ const (
 	signals
 	entropies
 	puzzles
+	chains
 	// perceptrons are the networks without convolutional layers, in addition to one of the kinds above: see lists.kinds.
 	perceptrons
 
@@ -187,7 +188,7 @@ const (
 	classifiers = imageTasks | tables
 	networks    = classifiers | regressions
 	layerTasks  = equilibria | entropies | signals | puzzles
-	everything  = networks | textTasks | quadratics | rosenbrocks | factorizations | sinusoids | layerTasks
+	everything  = networks | textTasks | quadratics | rosenbrocks | factorizations | sinusoids | layerTasks | chains
 )
 
 // taskKinds names sets of kinds in help. A set goes before its parts.
@@ -195,7 +196,7 @@ var taskKinds = []struct {
 	bits kindOfTask
 	name string
 }{{classifiers, "classifiers"}, {imageTasks, "images"}, {tables, "tables"}, {regressions, "regression"}, {textTasks, charRNNName}, {quadratics, "quadratics"}, {rosenbrocks, "Rosenbrock"}, {factorizations, "factorization"}, {sinusoids, "sinusoid"},
-	{equilibria, "equilibrium"}, {signals, "denoising"}, {entropies, "maxent"}, {puzzles, "sudoku"}}
+	{equilibria, "equilibrium"}, {signals, "denoising"}, {entropies, "maxent"}, {puzzles, "sudoku"}, {chains, "chain"}}
 
 // A defaultOf says that tasks of some kinds read an option, and what its default is there.
 type defaultOf struct {

@@ -85,7 +85,7 @@ func TestUsage(t *testing.T) {
 		"channels":    "images: channels of convolutional layers in place of hidden layers, as 8-16, or a list (no convolution unless set)",
 		"activation":  "classifiers, regression, sinusoid: sigmoid, relu, tanh, elu, gelu, silu or leaky-relu, or a list (sigmoid, tanh unless set)",
 		"batch":       "size of a minibatch, or functions optimized side by side, or a list (128, 32, 8 unless set)",
-		"dims":        "quadratics, Rosenbrock, factorization, sinusoid, equilibrium, denoising, maxent: dimensions of a function, or a list (10, 2, 100, 1, 20, 6 unless set)",
+		"dims":        "quadratics, Rosenbrock, factorization, sinusoid, equilibrium, denoising, maxent, chain: dimensions of a function, or a list (10, 2, 100, 1, 20, 6, 8 unless set)",
 		"condition":   "quadratics: condition number of the Hessians, or a list (as drawn unless set)",
 		"image-size":  "images: side in pixels that images are averaged down to, or a list (the data's own unless set)",
 		"label-noise": "classifiers: probability that an example's label is replaced by another class, or a list (0 unless set)",

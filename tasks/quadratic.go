@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -169,14 +170,14 @@ func (q *quadratic) GradientScale() float64 { return q.scale }
 
 // Init implements optimizer.Problem.
 func (q *quadratic) Init(theta []float32) {
-	checkLengths(len(theta), q.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, q.Dim())
 	copy(theta, q.start)
 }
 
 // LossGrad implements optimizer.Problem.
 func (q *quadratic) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), q.Dim(), errTheta)
-	checkLengths(len(grad), q.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, q.Dim())
+	precondition.Length("tasks", "grad", grad, q.Dim())
 	return q.normal(grad, theta, q.y), nil
 }
 
@@ -250,10 +251,4 @@ func (o Options) validateQuadratic(task string) error {
 		return err
 	}
 	return validateCondition(task, o.Condition, o.Dims)
-}
-
-func checkLengths(got, want int, text string) {
-	if got != want {
-		panic(text)
-	}
 }

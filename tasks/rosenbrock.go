@@ -3,6 +3,7 @@ package tasks
 import (
 	"math/rand/v2"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -67,15 +68,15 @@ func (p *rosenbrock) GradientScale() float64 { return float64(p.batch) }
 
 // Init implements optimizer.Problem.
 func (p *rosenbrock) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	copy(theta, p.start)
 }
 
 // LossGrad implements optimizer.Problem. It computes in float64, because x_{i+1} − x_i² cancels
 // near the valley.
 func (p *rosenbrock) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	loss := 0.0
 	for b := 0; b < len(theta); b += p.dims {
 		x, g := theta[b:b+p.dims], grad[b:b+p.dims]

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -118,7 +119,7 @@ func (r *rescaled) Dim() int { return len(r.c) }
 
 // Init implements optimizer.Problem.
 func (r *rescaled) Init(theta []float32) {
-	checkLengths(len(theta), r.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, r.Dim())
 	r.problem.Init(theta)
 	for i, c := range r.c {
 		theta[i] /= c
@@ -127,7 +128,7 @@ func (r *rescaled) Init(theta []float32) {
 
 // LossGrad implements optimizer.Problem.
 func (r *rescaled) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(grad), r.Dim(), errGrad)
+	precondition.Length("tasks", "grad", grad, r.Dim())
 	loss, err := r.problem.LossGrad(r.at(theta), grad)
 	r.scale(grad)
 	return loss, err
@@ -160,7 +161,7 @@ func (r *rescaled) Close() error { return closeProblem(r.problem) }
 
 // at returns c∘θ.
 func (r *rescaled) at(theta []float32) []float32 {
-	checkLengths(len(theta), r.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, r.Dim())
 	copy(r.x, theta)
 	r.scale(r.x)
 	return r.x

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/optimizer"
 )
@@ -135,14 +136,14 @@ func (p *sinusoid) Layout() optimizer.Layout { return p.layout }
 
 // Init implements optimizer.Problem.
 func (p *sinusoid) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	p.options.start(theta, p.layout.Tensors(), stream.New(p.seed, "init", 0))
 }
 
 // LossGrad implements optimizer.Problem.
 func (p *sinusoid) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	p.moveTo(theta)
 	p.net.Gradient(grad)
 	return p.net.Loss(), nil

@@ -7,6 +7,7 @@ import (
 
 	"learnedopt/denoising"
 	"learnedopt/implicit"
+	"learnedopt/internal/precondition"
 	"learnedopt/internal/stream"
 	"learnedopt/lagrange"
 	"learnedopt/optimizer"
@@ -36,14 +37,14 @@ func (p *solved) Seek(t int) { p.step = t }
 
 // Init implements optimizer.Problem.
 func (p *solved) Init(theta []float32) {
-	checkLengths(len(theta), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
 	copy(theta, p.start)
 }
 
 // LossGrad implements optimizer.Problem.
 func (p *solved) LossGrad(theta, grad []float32) (float64, error) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(grad), p.Dim(), errGrad)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "grad", grad, p.Dim())
 	t := p.step
 	p.step++
 	for i, v := range theta {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"learnedopt/internal/gemm/mlp"
+	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
 )
 
@@ -109,8 +110,8 @@ func divergenceTerm(p, q, d float64) float64 {
 
 // checkTry panics unless p can take these arguments of Try.
 func checkTry(p optimizer.Problem, theta, to []float32, step int) {
-	checkLengths(len(theta), p.Dim(), errTheta)
-	checkLengths(len(to), p.Dim(), errTheta)
+	precondition.Length("tasks", "theta", theta, p.Dim())
+	precondition.Length("tasks", "to", to, p.Dim())
 	if step < 0 {
 		panic(errStep)
 	}

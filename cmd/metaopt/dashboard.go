@@ -17,6 +17,7 @@ import (
 type dashboardFlags struct {
 	listen string
 	remote bool
+	hosts  []string
 }
 
 func newDashboard(a *app) *cobra.Command {
@@ -41,6 +42,7 @@ Ctrl-C ends it.`,
 	fs := cmd.Flags()
 	fs.Var(textFlag{&f.listen, "HOST:PORT"}, "listen", "address to listen on; port 0 is any that is free")
 	fs.BoolVar(&f.remote, "allow-remote", false, "let --listen name an address that other machines reach")
+	fs.StringSliceVar(&f.hosts, "allow-host", nil, "`NAMES` of hosts, besides that of --listen, that requests may be for: a proxy's")
 	complete(cmd, "listen", "127.0.0.1:0", "127.0.0.1:8080", "[::1]:8080")
 	return cmd
 }
@@ -66,7 +68,7 @@ func (f *dashboardFlags) run(ctx context.Context, a *app, dir string) error {
 	defer listener.Close()
 	fmt.Fprintf(a.stdout, "http://%s/\n", listener.Addr())
 	a.note("showing %s; Ctrl-C ends", dir)
-	return htmlreport.Serve(ctx, listener, dir, host, metaopt.Version())
+	return htmlreport.Serve(ctx, listener, dir, append([]string{host}, f.hosts...), metaopt.Version())
 }
 
 // host returns the host of --listen. It is an error if other machines could reach it and --allow-remote is not set.

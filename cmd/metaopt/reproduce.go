@@ -48,7 +48,7 @@ func newReproduce(a *app) *cobra.Command {
 	f := reproduceFlags{runs: defaultRuns, tuneRuns: defaultTuneRuns, grid: defaultGrid}
 	cmd := &cobra.Command{
 		Use:   "reproduce FIGURE",
-		Short: "Reproduce the figures of a paper, the table of results, or a study of layers",
+		Short: "Reproduce the figures of a paper, the table of results, or a study",
 		Long: `Reproduce a figure of Andrychowicz et al. 2016 (arXiv:1606.04474): tune the hand-designed
 rules, run them and the learned optimizers on fresh instances, draw the curves with 95%
 intervals and the paper's values beside them, and print both. Without a figure, list them.
@@ -60,7 +60,7 @@ was, and with another optimizer the hand-designed rules are not tuned again. Of 
 targets each gets the optimizers that were meta-trained on its kind of task, or else
 a pretrained one.
 
-Studies of optimization problems as layers, ` + strings.Join(studyNames(), ", ") + `, read only
+The studies, ` + strings.Join(studyNames(), ", ") + `, read only
 --optimizer, --seed, --data-dir, --out and --quick; inner-solver also --sizes.`,
 		Example: `  metaopt reproduce mnist --optimizer optimizer.mopt
   metaopt reproduce quadratics --quick

@@ -33,7 +33,7 @@ func (f *reproduceFlags) study(ctx context.Context, a *app, name string) error {
 	if err != nil {
 		return err
 	}
-	for i, name := range distinctNames(f.optimizers, optimizers, []string{"adam", "nesterov"}) {
+	for i, name := range distinctNames(f.optimizers, optimizers, []string{"adam", "nesterov", "trpo"}) {
 		c.Rules = append(c.Rules, studies.Rule{Name: name, Rule: optimizers[i].Rule()})
 	}
 	result, err := studies.Run(ctx, name, c, func(text string) { a.note("%s", text) })

@@ -11,7 +11,7 @@ function swatch(style) {
 
 // newChart makes a chart of {title, x, y, logY, logX, hint}: labels, which axes begin logarithmic, whether it says how it is used.
 function newChart(options) {
-  const state = {series: [], hidden: new Set(), logY: !!options.logY, logX: !!options.logX, plot: null, shape: ""};
+  const state = {series: [], hidden: new Set(), logY: !!options.logY, logX: !!options.logX, window: 0, average: true, plot: null, shape: ""};
   const caption = el("figcaption", {id: newId("chart")}, options.title);
   const area = el("div", {class: "plot", tabindex: "0", role: "img", on: {keydown: key}});
   const readout = el("p", {class: "readout", "aria-live": "off"});
@@ -19,15 +19,20 @@ function newChart(options) {
   const legend = el("div", {class: "legend", role: "group", "aria-label": "Curves of " + options.title});
   const logYBox = switchBox("log " + options.y, state.logY, (on) => {
     state.logY = on;
+    state.chosen = true;
     rebuild();
   });
   const logXBox = switchBox("log " + options.x, state.logX, (on) => {
     state.logX = on;
     rebuild();
   });
+  const averageBox = switchBox("averages", state.average, (on) => {
+    state.average = on;
+    rebuild();
+  });
   const values = el("details", {class: "values", on: {toggle: fillValues}}, el("summary", {}, "Values as a table"));
   const figure = el("figure", {"aria-labelledby": caption.id},
-    caption, el("div", {class: "controls"}, logYBox, logXBox), legend, area, readout, spoken, values);
+    caption, el("div", {class: "controls"}, logYBox, logXBox, averageBox), legend, area, readout, spoken, values);
   figure.hidden = true;
 
   const buttons = new Map();
@@ -51,9 +56,9 @@ function newChart(options) {
     else state.hidden.add(name);
     buttons.get(name).button.setAttribute("aria-pressed", String(show));
     if (!state.plot) return;
-    const k = 1 + 3 * state.series.findIndex((s) => s.name === name);
+    const k = 1 + perSeries * state.series.findIndex((s) => s.name === name);
     state.plot.batch(() => {
-      for (const i of [k, k + 1, k + 2]) state.plot.setSeries(i, {show});
+      for (let i = k; i < k + perSeries; i++) state.plot.setSeries(i, {show});
     });
   }
 
@@ -63,14 +68,15 @@ function newChart(options) {
     const on = data && index != null && data[0][index] !== undefined;
     const parts = [];
     state.series.forEach((s, i) => {
-      const v = on ? data[1 + 3 * i][index] : undefined;
+      const column = 1 + perSeries * i, v = on ? data[column + (averages() && !s.points ? 3 : 0)][index] : undefined;
       const text = on && finite(v) ? digits(v) : "";
       const b = buttons.get(s.name);
       if (b) b.value.textContent = text;
       if (text && !state.hidden.has(s.name)) parts.push(s.name + " " + text);
     });
     const at = on ? `${options.x} ${tick(data[0][index])}` : "";
-    readout.textContent = on ? at : options.hint ? "Point at the curves, or focus them and use the arrow keys; drag to zoom, double-click to go back." : "";
+    const average = averages() ? `Lines: means of ${state.window} points; faint: each point. ` : "";
+    readout.textContent = on ? at : average + (options.hint ? "Point at the curves, or focus them and use the arrow keys; drag to zoom, double-click to go back." : "");
     return at + ": " + parts.join(", ");
   }
 
@@ -105,7 +111,8 @@ function newChart(options) {
       const colour = s.style.colours[dark], show = !state.hidden.has(s.name), i = series.length;
       series.push({label: s.name, show, stroke: colour, width: s.style.width, dash: s.style.dash, spanGaps: false, pxAlign: 0, points: {show: s.points === true, size: 5, fill: colour}});
       for (let k = 0; k < 2; k++) series.push({show, stroke: null, width: 0, pxAlign: 0, points: {show: false}});
-      marks.push(7, 0, 0);
+      series.push({show, stroke: colour + (dark ? "70" : "60"), width: 1, spanGaps: false, pxAlign: 0, points: {show: false}});
+      marks.push(7, 0, 0, 0);
       bands.push({series: [i + 2, i + 1], fill: colour + (dark ? "30" : "24")});
     }
     const padded = (log) => (u, min, max) => {
@@ -127,9 +134,14 @@ function newChart(options) {
         y: {distr: state.logY ? 3 : 1, range: padded(state.logY)}},
       axes: [{...axis(options.x, state.logX), size: 30, space: 55}, {...axis(options.y, state.logY), size: 58, space: 32}],
       hooks: {setCursor: [(u) => move(u.cursor.idx)]},
-    }, align(state.series, state.logX, state.logY), area);
+    }, align(state.series, state.logX, state.logY, averages()), area);
     state.width = width;
     move(null);
+  }
+
+  // averages is the number of points that lines are averages of, 0 if they are the points.
+  function averages() {
+    return state.average ? state.window : 0;
   }
 
   function rebuild() {
@@ -151,14 +163,17 @@ function newChart(options) {
   function update(series) {
     series = series.filter((s) => s.y.some(finite));
     figure.hidden = !series.length;
-    if (!canLog(series)) state.logY = logYBox.firstChild.checked = false;
+    // A logarithmic axis hides values that are not positive, so it is not the default where there are any.
+    if (!canLog(series) || !state.chosen && hasNonPositive(series)) state.logY = logYBox.firstChild.checked = false;
     logYBox.firstChild.disabled = !canLog(series);
     const shape = JSON.stringify(series.map((s) => [s.name, s.style.colours, s.points]));
     const same = state.plot && shape === state.shape;
     state.series = series;
     state.shape = shape;
+    state.window = windowOf(series);
+    averageBox.hidden = !state.window;
     if (!same) return rebuild();
-    state.plot.setData(align(series, state.logX, state.logY));
+    state.plot.setData(align(series, state.logX, state.logY, averages()));
     area.setAttribute("aria-label", describe(options.title, options.x, options.y, series));
     fillValues();
   }

@@ -15,10 +15,11 @@ function newSource(kind) {
   const settings = el("details", {}, el("summary", {}, "All settings"));
   const facts = el("div"), files = el("div");
   origin.append(facts, files, settings);
+  wrong.hidden = !view;
   const root = el("article", {"aria-labelledby": id}, heading, el("section", {}, el("h3", {}, "Summary"), summary), view && view.el, wrong, view && origin);
 
   function update(s) {
-    fill(heading, s.name, " ", el("span", {class: "kind"}, s.kind || "no run and no sweep here yet"));
+    fill(heading, s.name, " ", el("span", {class: "kind"}, s.kind ? `${s.kind}, ${s.state}` : "no run and no sweep here yet"));
     fill(summary, s.summary.map((f) => el("li", {}, f.verdict && [badge(f.verdict), " "], f.text)));
     if (view) view.update(s.run || s.sweep);
     fine.hidden = s.problems.length > 0;
@@ -73,10 +74,10 @@ function show(sources) {
 function showList(entries) {
   fill(main, el("section", {}, el("h2", {}, "Folders"), entries.length
     ? (() => {
-      const t = sortTable("Runs and sweeps, as they are found", [{name: "folder"}, {name: "kind"}, {name: "state"}, {name: "changed"}]);
+      const t = sortTable("Runs and sweeps, as they are found", [{name: "folder"}, {name: "kind"}, {name: "state"}, {name: "task"}, {name: "progress"}, {name: "best validation loss", numeric: true}, {name: "result"}, {name: "changed"}]);
       t.update(entries.map((e) => [
-        {value: e.path, show: el("a", {href: "/view/" + e.path.split("/").map(encodeURIComponent).join("/")}, e.path)},
-        e.kind, e.kind === "run" ? (e.finished ? "finished" : "no result yet") : "–",
+        {value: e.path, show: el("a", {href: "view/" + e.path.split("/").map(encodeURIComponent).join("/")}, e.path)},
+        e.kind, e.state, e.task || "–", e.progress || "–", {value: e.loss, show: digits(e.loss)}, e.verdict ? {value: e.verdict, show: badge(e.verdict)} : "–",
         {value: e.changed, show: new Date(e.changed * 1000).toLocaleString()}]));
       return t.el;
     })()
@@ -144,7 +145,7 @@ app.append(
   el("a", {class: "skip", href: "#main"}, "Skip to the results"),
   el("header", {}, el("h1", {}, page.title), el("div", {class: "controls"}, theme.control())),
   status, headline, nav, main,
-  el("footer", {}, `Made by metaopt ${page.version}. `, (page.live || page.list) && page.live !== "/events/" && page.live ? el("a", {href: "/"}, "All folders") : null));
+  el("footer", {}, `Made by metaopt ${page.version}. `, page.home ? el("a", {href: page.home}, "All folders") : null));
 status.hidden = !page.live && !page.list;
 headline.hidden = nav.hidden = true;
 if (page.list) listen(page.list);

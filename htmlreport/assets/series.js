@@ -2,9 +2,47 @@
 
 // A series is {name, style: {colours, dash, width}, x, y, lo, hi, points, note}.
 
-// align returns uPlot's data: x, then y, lo and hi of each series. Where a series has no point at an x
+// perSeries is the number of columns that align makes of a series.
+const perSeries = 4;
+
+// windowOf returns the number of points that curves should be averaged over to be read, 0 if none of them is noisy: the same rule as
+// Window of package report.
+function windowOf(series) {
+  const noisy = series.some((s) => {
+    if (s.points || s.y.length < 40) return false;
+    const changes = [];
+    let turns = 0, before = 0;
+    for (let i = 1; i < s.y.length; i++) {
+      const d = s.y[i] - s.y[i - 1], size = (Math.abs(s.y[i]) + Math.abs(s.y[i - 1])) / 2;
+      if (!finite(s.y[i]) || !finite(s.y[i - 1]) || size === 0) {
+        before = 0;
+        continue;
+      }
+      changes.push(Math.abs(d) / size);
+      if (d * before < 0) turns++;
+      before = d;
+    }
+    changes.sort((a, b) => a - b);
+    return changes.length >= 20 && changes[Math.floor(changes.length / 2)] > 0.08 && turns > 0.4 * changes.length;
+  });
+  if (!noisy) return 0;
+  return Math.min(Math.max(Math.floor(Math.max(...series.map((s) => s.y.length)) / 20), 5), 101) | 1;
+}
+
+// movingAverage returns the means of window neighbouring values: as many before as after each, so fewer near the start, and fewer after it at the
+// end. Where one of them is not finite there is no mean.
+function movingAverage(y, window) {
+  return y.map((_, i) => {
+    const reach = Math.min((window - 1) / 2, i);
+    const near = y.slice(i - reach, i + reach + 1);
+    return near.every(finite) ? near.reduce((a, b) => a + b, 0) / near.length : null;
+  });
+}
+
+// align returns uPlot's data: x, then y, lo, hi and the faint points of each series. With a window, y, lo and hi are averages, and the faint
+// points are what they are averages of. Where a series has no point at an x
 // the value is undefined, over which lines go on; where it has one that cannot be drawn it is null, a gap.
-function align(series, logX, logY) {
+function align(series, logX, logY, window) {
   const drawable = (v) => finite(v) && (!logY || v > 0);
   const at = new Map();
   for (const s of series) for (const x of s.x) if (finite(x) && (!logX || x > 0)) at.set(x, 0);
@@ -13,7 +51,9 @@ function align(series, logX, logY) {
   const data = [xs];
   for (const s of series) {
     const band = s.lo && s.hi;
-    const columns = [s.y, band ? s.lo : [], band ? s.hi : []].map((values) => {
+    const averaged = window > 0 && !s.points;
+    const mean = (values) => (averaged ? movingAverage(values, window) : values);
+    const columns = [mean(s.y), band ? mean(s.lo) : [], band ? mean(s.hi) : [], averaged ? s.y : []].map((values) => {
       const column = new Array(xs.length);
       values.forEach((v, i) => {
         const k = at.get(s.x[i]);
@@ -27,6 +67,8 @@ function align(series, logX, logY) {
 }
 
 const canLog = (series) => series.some((s) => s.y.some((v) => finite(v) && v > 0));
+
+const hasNonPositive = (series) => series.some((s) => s.y.some((v) => finite(v) && v <= 0));
 
 // logSplits are the ticks of a logarithmic axis: the rounder the longer the axis is.
 function logSplits(min, max) {

@@ -33,10 +33,10 @@ const theme = {
 const cssValue = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // The colours of Okabe and Ito, as in the other pictures, each for light and dark paper.
-const learnedColours = [["#d55e00", "#ff8a3d"], ["#0072b2", "#58b4f0"], ["#000000", "#f2f2f2"]];
+const learnedColours = [["#d55e00", "#ff8a3d"], ["#0072b2", "#58b4f0"], ["#000000", "#f2f2f2"], ["#781c81", "#d78be0"], ["#005c3e", "#7fe3c0"]];
 const otherColours = [["#009e73", "#2fd0a2"], ["#3a9bd1", "#8fd0f5"], ["#b5558b", "#e59cc6"], ["#b87900", "#f0b840"], ["#6e6e6e", "#b0b0b0"], ["#6e3c0f", "#c9956a"]];
 const learnedDashes = [[], [14, 3], [14, 3, 3, 3], [5, 2]];
-const otherDashes = [[7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [14, 4], [1, 3]];
+const otherDashes = [[7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [9, 2, 2, 2, 2, 2], [14, 4], [1, 3]];
 
 // handDesigned are the rules that have the same colours on every page; see report/style.go.
 const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region"];

@@ -37,7 +37,7 @@ type rule struct {
 
 // light are the internal packages with few dependencies on other modules. A program that only
 // loads an optimizer gets no other internal packages.
-var light = []string{"internal/cputime", "internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"}
+var light = []string{"internal/cputime", "internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"}
 
 // rules has an entry for every package of the module, except for packages
 // below internal/ that the other packages of the module cannot import.
@@ -45,7 +45,7 @@ var rules = map[string]rule{
 	"optimizer": {},
 	// Wrappers around any rule.
 	"rules": {
-		own: []string{"optimizer", "internal/saved"},
+		own: []string{"optimizer", "internal/saved", "internal/precondition"},
 	},
 	"optimizer/optimizertest": {
 		own: []string{"optimizer", "internal/"},
@@ -104,7 +104,7 @@ var rules = map[string]rule{
 	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
-			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm"},
+			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"},
 	},
 	// Comparing rules does not need the code that trains them.
 	"compare": {
@@ -137,9 +137,9 @@ var rules = map[string]rule{
 		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
 			"checkpoints", "checkpoints/l2l", "internal/"},
 	},
-	// Experiments with optimization problems as layers; neither flags nor printing.
+	// Experiments with optimization problems as layers, and with policies; neither flags nor printing.
 	"studies": {
-		own: []string{"qp", "qp/learned", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "lstm", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l",
+		own: []string{"policy", "tasks", "implicit", "qp", "qp/learned", "lagrange", "sudoku", "denoising", "baselines", "curvature", "rules", "optimizer", "lstm", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l",
 			"report", "internal/"},
 		others: []string{"gonum.org/v1/gonum"},
 	},
@@ -171,8 +171,9 @@ var rules = map[string]rule{
 	},
 	// Pages are made from files, which are read by the types that wrote them.
 	"htmlreport": {
-		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"},
+		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "internal/lock", "report"},
 			light...),
+		others: []string{"github.com/gofrs/flock", "gonum.org/v1/"},
 	},
 	// The records of a sweep, for programs that read them without the sweep's tasks.
 	"sweep/results": {
@@ -250,14 +251,15 @@ var rules = map[string]rule{
 		own:    []string{"internal/gemm", "internal/gemm/mlp", "internal/simd", "internal/operation"},
 		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
 	},
-	"internal/operation": {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
-	"internal/simd":      {others: []string{"golang.org/x/sys/cpu"}},
-	"internal/stream":    {},
-	"internal/durable":   {},
-	"internal/lock":      {others: []string{"github.com/gofrs/flock"}},
-	"internal/fan":       {},
-	"internal/nearest":   {},
-	"internal/saved":     {},
+	"internal/operation":    {others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"}},
+	"internal/simd":         {others: []string{"golang.org/x/sys/cpu"}},
+	"internal/stream":       {},
+	"internal/durable":      {},
+	"internal/lock":         {others: []string{"github.com/gofrs/flock"}},
+	"internal/fan":          {},
+	"internal/nearest":      {},
+	"internal/saved":        {},
+	"internal/precondition": {},
 }
 
 // A tree maps a package's folder to the imports of its files, without tests.

@@ -174,6 +174,11 @@ func read(path string) *Holder {
 		return nil
 	}
 	defer f.Close()
+	return Read(f)
+}
+
+// Read returns the holder in a lock file, nil if there is none.
+func Read(f io.Reader) *Holder {
 	var h Holder
 	data, err := io.ReadAll(io.LimitReader(f, 4096)) // anybody may have written the file
 	if err != nil || json.Unmarshal(data, &h) != nil || h.PID == 0 {
@@ -181,3 +186,23 @@ func read(path string) *Holder {
 	}
 	return &h
 }
+
+// Alive reports whether the holder may still run. It is false if it ran on this machine and no process has its number any more.
+func (h Holder) Alive() bool {
+	if host, err := os.Hostname(); err != nil || host != h.Host {
+		return true
+	}
+	if h.PID < 0 {
+		return false
+	}
+	p, err := os.FindProcess(h.PID)
+	if err != nil {
+		return false
+	}
+	defer p.Release()
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, os.ErrPermission)
+}
+
+// Files are the names that a lock's file has in a folder.
+func Files() []string { return []string{FileName, FileName + heldExtension} }

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -71,10 +72,7 @@ func (c *cells) forward(out []float32, in [][]float32) error {
 	if err := c.first(); err != nil {
 		return err
 	}
-	for i, v := range c.z {
-		out[i] = float32(v)
-	}
-	return nil
+	return narrow(out, c.z...)
 }
 
 // row is row i of a matrix of n columns.
@@ -101,13 +99,16 @@ func (c *cells) backward(out []float32, in [][]float32) error {
 	du, rest := rest[:c.n*c.d], rest[c.n*c.d:]
 	db, dx := rest[:c.n], rest[c.n:]
 	for k := range c.n {
-		outer(dw[k*c.n:(k+1)*c.n], c.adjoint, c.z, k, c.n, c.n)
-		outer(du[k*c.d:(k+1)*c.d], c.adjoint, c.x, k, c.n, c.d)
+		if err := errors.Join(outer(dw[k*c.n:(k+1)*c.n], c.adjoint, c.z, k, c.n, c.n), outer(du[k*c.d:(k+1)*c.d], c.adjoint, c.x, k, c.n, c.d)); err != nil {
+			return err
+		}
 		sum := 0.0
 		for i := range c.rows {
 			sum += c.adjoint[i*c.n+k]
 		}
-		db[k] = float32(sum)
+		if err := narrow(db[k:], sum); err != nil {
+			return err
+		}
 	}
 	for i := range c.rows {
 		for j := range c.d {
@@ -115,19 +116,24 @@ func (c *cells) backward(out []float32, in [][]float32) error {
 			for k := range c.n {
 				sum += c.cell.U[k*c.d+j] * c.adjoint[i*c.n+k]
 			}
-			dx[i*c.d+j] = float32(sum)
+			if err := narrow(dx[i*c.d+j:], sum); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // outer writes Σ_i a_ik v_ij into dst_j.
-func outer(dst []float32, a, v []float64, k, n, width int) {
+func outer(dst []float32, a, v []float64, k, n, width int) error {
 	for j := range dst {
 		sum := 0.0
 		for i := 0; i*n < len(a); i++ {
 			sum += a[i*n+k] * v[i*width+j]
 		}
-		dst[j] = float32(sum)
+		if err := narrow(dst[j:], sum); err != nil {
+			return err
+		}
 	}
+	return nil
 }

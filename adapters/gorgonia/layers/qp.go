@@ -175,10 +175,10 @@ func (l *programs) forward(out []float32, in [][]float32) error {
 	for i := range l.solutions {
 		s := &l.solutions[i]
 		for _, x := range [...][]float64{s.Z, s.Nu, s.Lambda} {
-			for _, v := range x {
-				out[at] = float32(v)
-				at++
+			if err := narrow(out[at:], x...); err != nil {
+				return fmt.Errorf("row %d of the batch: %w", i, err)
 			}
+			at += len(x)
 		}
 	}
 	return nil
@@ -214,10 +214,11 @@ func (l *programs) backward(out []float32, in [][]float32) error {
 	for _, input := range l.inputs {
 		if input.batched {
 			for i := range l.gradients {
-				for _, v := range input.grad(&l.gradients[i]) {
-					out[at] = float32(v)
-					at++
+				d := input.grad(&l.gradients[i])
+				if err := narrow(out[at:], d...); err != nil {
+					return fmt.Errorf("row %d of the batch: %w", i, err)
 				}
+				at += len(d)
 			}
 			continue
 		}
@@ -226,7 +227,9 @@ func (l *programs) backward(out []float32, in [][]float32) error {
 			for i := range l.gradients {
 				sum += input.grad(&l.gradients[i])[j]
 			}
-			out[at] = float32(sum)
+			if err := narrow(out[at:], sum); err != nil {
+				return err
+			}
 			at++
 		}
 	}
