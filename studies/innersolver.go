@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -78,6 +79,8 @@ type racer struct {
 	run     func(p *qp.Problem, clock *stopwatch, each func(*qp.Solution) bool) error
 }
 
+const interiorPoint = "interior point"
+
 // racers are the solvers of the study for programs of n variables.
 func (b *bench) racers(t *trained, n int) []racer {
 	steps := b.pick(600, 60)
@@ -101,7 +104,7 @@ func (b *bench) racers(t *trained, n int) []racer {
 	var interior qp.InteriorPoint
 	var out qp.Solution
 	return []racer{
-		{"interior point", false, func(p *qp.Problem, clock *stopwatch, each func(*qp.Solution) bool) error {
+		{interiorPoint, false, func(p *qp.Problem, clock *stopwatch, each func(*qp.Solution) bool) error {
 			// One solve for each level, each from the start.
 			for _, level := range levels {
 				if n > 1000 && level != levels[1] && level != levels[len(levels)-1] {
@@ -170,9 +173,9 @@ func (b *bench) race(ctx context.Context, t *trained, n int) ([]race, error) {
 				return nil, err
 			}
 			b.note(fmt.Sprintf("n = %d, program %d of %d: %s", n, k+1, count, racer.name))
-			if k == 0 && n <= 400 {
+			if k == 0 && n <= 1000 {
 				// Once for the memory.
-				if err := racer.run(p, &stopwatch{}, func(*qp.Solution) bool { return true }); err != nil {
+				if err := racer.run(p, &stopwatch{}, func(*qp.Solution) bool { return false }); err != nil {
 					return nil, fmt.Errorf("%s, n = %d: %w", racer.name, n, err)
 				}
 			}
@@ -210,6 +213,7 @@ func follow(ctx context.Context, racer racer, p *qp.Problem) (path []racePoint, 
 	marks = make(map[int]*qp.Solution)
 	reached := 0
 	var clock stopwatch
+	runtime.GC() // or what was made before would be collected in this time
 	clock.reset()
 	err = racer.run(p, &clock, func(s *qp.Solution) bool {
 		clock.pause()
@@ -258,10 +262,6 @@ func summary(racer racer, paths [][]racePoint) race {
 		for _, path := range paths {
 			mean.seconds += path[i].seconds / count
 			mean.residual += path[i].residual / count
-		}
-		// The interior point's solves take no longer for a residual that the one before reached.
-		if last := len(r.points) - 1; last >= 0 && mean.seconds <= r.points[last].seconds {
-			continue
 		}
 		r.points = append(r.points, mean)
 	}

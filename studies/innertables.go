@@ -8,13 +8,23 @@ import (
 	"learnedopt/report"
 )
 
-// racePicture draws residuals against CPU time.
+// racePicture draws residuals against CPU time. The interior point's are those that it was asked for: what it returns is nearer to the solution.
 func racePicture(n int, races []race) Picture {
 	p := Picture{Name: fmt.Sprintf("residual-%d", n), Title: fmt.Sprintf("Quadratic programs of %d variables", n), X: "CPU time, ms", Y: "KKT residual", LogX: true}
 	for _, r := range races {
 		s := report.Series{Name: r.name, Learned: r.learned}
-		for _, point := range r.points {
-			s.X, s.Mean = append(s.X, 1000*point.seconds), append(s.Mean, math.Pow(10, point.residual))
+		points := r.points
+		if r.name == interiorPoint {
+			points = nil
+			for k, level := range levels {
+				points = append(points, racePoint{seconds: r.time[k], residual: math.Log10(level)})
+			}
+		}
+		last := 0.0
+		for _, point := range points {
+			// A lower level may take no longer.
+			last = max(1000*point.seconds, last*(1+1e-9))
+			s.X, s.Mean = append(s.X, last), append(s.Mean, math.Pow(10, point.residual))
 		}
 		p.Series = append(p.Series, s)
 	}
