@@ -138,7 +138,7 @@ func TestTuneFlagsTheEdge(t *testing.T) {
 // results; another seed gives others.
 func TestTuneAll(t *testing.T) {
 	cfg := TuneConfig{Family: parabolas{scale: 1}, Seed: 5}
-	const runs = (9*21 + 1) * 10 // prodigy is not tuned
+	const runs = (10*21 + 1) * 10 // prodigy is not tuned
 	last := 0
 	cfg.Progress = func(done, total int) {
 		if last++; done != last || total != runs {

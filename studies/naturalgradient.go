@@ -189,10 +189,11 @@ func (b *bench) course(ctx context.Context, t *trained, rule optimizer.Rule, fam
 		board.scalar(at, "test/accuracy", accuracy)
 		return err
 	}
-	clock := newStopwatch()
+	var clock stopwatch
+	clock.reset()
 	seen := watched{rule, func(step int, at optimizer.Point, update []float32) error {
-		clock.stop()
-		defer clock.start()
+		clock.pause()
+		defer clock.resume()
 		if step == steps/epochs {
 			if err := score(at.Theta, 0); err != nil {
 				return err
@@ -202,11 +203,11 @@ func (b *bench) course(ctx context.Context, t *trained, rule optimizer.Rule, fam
 		return nil
 	}}
 	var seconds []float64
-	out, err := optimizer.RunTimed(ctx, seen, p, steps, clock.read, func(_, computed, _ float64) { seconds = append(seconds, computed) })
+	out, err := optimizer.RunTimed(ctx, seen, p, steps, clock.seconds, func(_, computed, _ float64) { seconds = append(seconds, computed) })
 	if err != nil {
 		return err
 	}
-	seconds = append(seconds, clock.read())
+	seconds = append(seconds, clock.seconds())
 	if out.Diverged != nil {
 		t.diverged++
 	} else if err := score(out.Theta, 1); err != nil {

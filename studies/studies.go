@@ -15,9 +15,9 @@ import (
 // A Study is an experiment by its name.
 type Study struct {
 	Name, Title string
-	// Sized says that Steps, Runs, Data and Rows of a Config have an effect, and that its Rules have none.
-	Sized bool
-	run   func(context.Context, *bench) error
+	// Trains says that Steps, Runs, Data and Rows of a Config have an effect, and that its Rules have none.
+	Trains bool
+	run    func(context.Context, *bench) error
 }
 
 // All returns the studies.
@@ -25,9 +25,10 @@ func All() []Study {
 	return []Study{
 		{Name: "sudoku", Title: "OptNet's Sudoku: a quadratic program learns the rules from examples", run: sudokuStudy},
 		{Name: "denoising", Title: "OptNet's denoising: a learned matrix against total variation", run: denoisingStudy},
+		{Name: "inner-solver", Title: "a learned optimizer as a layer's inner solver, against interior point and ADMM", run: innerSolverStudy},
 		{Name: "maxent", Title: "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", run: maxentStudy},
 		{Name: "trpo", Title: "policy gradients on chains and CartPole: TRPO, natural gradient, Adam, a learned rule", run: trpoStudy},
-		{Name: "natural-gradient", Title: "natural gradients on MNIST: exact, sampled, empirical, K-FAC, and why those of a tutorial blew up", Sized: true, run: naturalGradientStudy},
+		{Name: "natural-gradient", Title: "natural gradients on MNIST: exact, sampled, empirical, K-FAC, and why those of a tutorial blew up", Trains: true, run: naturalGradientStudy},
 	}
 }
 
@@ -53,6 +54,8 @@ type Config struct {
 	Rows []string
 	// Dir is a folder for event files of TensorBoard, of each row of the first instance in a folder of its own; "" means none.
 	Dir string
+	// Sizes are the numbers of variables of inner-solver; nil means 64, 200 and 729.
+	Sizes []int
 }
 
 // A Table has a header and rows of text.
@@ -69,6 +72,8 @@ type Picture struct {
 	Panels            []report.Panel
 	// Top, if positive, makes the axis of Y linear, up to this value. Otherwise it is logarithmic.
 	Top float64
+	// LogX makes the other axis logarithmic.
+	LogX bool
 }
 
 // A Result is what a study found.
@@ -154,7 +159,7 @@ func (r *Result) Save(dir string) ([]string, error) {
 const panelWidth = 560
 
 func (p Picture) plot() (*report.Plot, error) {
-	o := report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top}
+	o := report.CurveOptions{XLabel: p.X, YLabel: p.Y, LinearY: p.Top > 0, YMax: p.Top, LogX: p.LogX}
 	if p.Panels == nil {
 		return report.Curves(p.Title, p.Series, o)
 	}

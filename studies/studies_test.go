@@ -88,6 +88,37 @@ func TestSudoku(t *testing.T) {
 	}
 }
 
+// TestInnerSolver expects every solver's row for each size, and of those without learning that they get to the solution, with the interior point's gradient
+// there. What 20 meta-steps taught means nothing.
+func TestInnerSolver(t *testing.T) {
+	r := quick(t, "inner-solver")
+	if len(r.Tables) != 3 || len(r.Pictures) != 3 {
+		t.Fatalf("%d tables and %d pictures, want times, crossover and Sudoku, and a picture for each of two sizes and Sudoku", len(r.Tables), len(r.Pictures))
+	}
+	rows := r.Tables[0].Rows
+	if len(rows) != 2*5 {
+		t.Fatalf("%d rows, want five solvers at two sizes", len(rows))
+	}
+	for _, row := range rows {
+		if row[1] != "interior point" && row[1] != "ADMM" {
+			continue
+		}
+		cell := row[2+slices.Index(levels, 1e-6)]
+		time, rest, found := strings.Cut(cell, " (")
+		if !found || !(number(t, time) > 0) || !(number(t, strings.TrimSuffix(rest, ")")) < 1e-3) {
+			t.Errorf("%s, n = %s: %q at a residual of 1e-6, want a time and a gradient within 1e-3", row[1], row[0], cell)
+		}
+	}
+	for _, row := range r.Tables[2].Rows {
+		if last := row[len(row)-1]; (row[0] == "interior point" || row[0] == "ADMM") && last != "100.0 %" {
+			t.Errorf("Sudoku: %s gets %s right", row[0], last)
+		}
+	}
+	if _, err := Run(context.Background(), "inner-solver", Config{Sizes: []int{3}}, nil); err == nil {
+		t.Error("no error for three variables")
+	}
+}
+
 // TestTRPO expects all rules, curves within the bounds of returns, and chains on which TRPO and natural gradients improve.
 func TestTRPO(t *testing.T) {
 	r := quick(t, "trpo")

@@ -3,9 +3,7 @@ package studies
 import (
 	"fmt"
 	"path/filepath"
-	"time"
 
-	"learnedopt/internal/cputime"
 	"learnedopt/optimizer"
 	"learnedopt/tensorboard"
 )
@@ -41,31 +39,6 @@ func (s *watchedState) Update(dst []float32, p optimizer.Point) (optimizer.Move,
 	}
 	return move, err
 }
-
-// A stopwatch reads the CPU time of this process in seconds, or wall time where the system does not tell it, without the time for which it was stopped.
-type stopwatch struct {
-	begun   time.Time
-	cpu     bool
-	stopped float64 // when it was stopped
-	left    float64 // the time before its beginning, and for which it was stopped
-}
-
-func newStopwatch() *stopwatch {
-	w := &stopwatch{begun: time.Now(), cpu: cputime.Used() > 0}
-	w.left = w.now()
-	return w
-}
-
-func (w *stopwatch) now() float64 {
-	if w.cpu {
-		return cputime.Used().Seconds()
-	}
-	return time.Since(w.begun).Seconds()
-}
-
-func (w *stopwatch) read() float64 { return w.now() - w.left }
-func (w *stopwatch) stop()         { w.stopped = w.now() }
-func (w *stopwatch) start()        { w.left += w.now() - w.stopped }
 
 // An events writes an event file of TensorBoard with what the tutorial's has, or nothing if it has no writer.
 type events struct{ w *tensorboard.Writer }

@@ -25,6 +25,7 @@ type reproduceFlags struct {
 	seed           uint64
 	dataDir, data  string
 	rows           []string
+	sizes          []int
 	out            string
 	quick, fresh   bool
 	quiet          bool
@@ -32,6 +33,9 @@ type reproduceFlags struct {
 
 // listName is the argument that lists the targets. No argument does the same.
 const listName = "list"
+
+// sizedStudy is the study that reads --sizes.
+const sizedStudy = "inner-solver"
 
 // The reduced values under --quick.
 const (
@@ -57,8 +61,8 @@ targets each gets the optimizers that were meta-trained on its kind of task, or 
 a pretrained one.
 
 Studies, ` + strings.Join(studyNames(), ", ") + `, read only --seed, --data-dir,
---out, --quick, and --optimizer; ` + strings.Join(sizedNames(), ", ") + ` reads --steps, --runs, --data and --rows
-in place of --optimizer.`,
+--out, --quick, and --optimizer; ` + strings.Join(trainingNames(), ", ") + ` reads --steps, --runs, --data and --rows
+in place of --optimizer, and ` + sizedStudy + ` also reads --sizes.`,
 		Example: `  metaopt reproduce mnist --optimizer optimizer.mopt
   metaopt reproduce quadratics --quick
   metaopt reproduce ` + reproduce.Table + ` --rows mnist-100,relu-100 --out results`,
@@ -81,7 +85,10 @@ in place of --optimizer.`,
 				return f.study(cmd.Context(), a, args[0], runs)
 			}
 			if set("steps") {
-				return usagef("--steps is for the study %s", oneOf(sizedNames()))
+				return usagef("--steps is for the study %s", oneOf(trainingNames()))
+			}
+			if set("sizes") {
+				return usagef("--sizes is for metaopt reproduce %s", sizedStudy)
 			}
 			if set("rows") && args[0] != reproduce.Table {
 				return usagef("--rows is for metaopt reproduce %s", reproduce.Table)
@@ -108,9 +115,10 @@ in place of --optimizer.`,
 	fs.Var(seedFlag{&f.seed}, "seed", "seed of all instances")
 	fs.Var(textFlag{&f.data, "NAME"}, "data", "data set in place of MNIST: fashion-mnist, digits")
 	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
-	fs.Var(countFlag{&f.steps, 1}, "steps", strings.Join(sizedNames(), ", ")+": steps of each run (two epochs unless set)")
+	fs.Var(countFlag{&f.steps, 1}, "steps", strings.Join(trainingNames(), ", ")+": steps of each run (two epochs unless set)")
 	fs.StringSliceVar(&f.rows, "rows", nil, reproduce.Table+": `NAMES` of rows, all unless set: "+strings.Join(reproduce.RowNames(), ", ")+
 		"; natural-gradient: "+strings.Join(studies.RowNames(), ", "))
+	fs.IntSliceVar(&f.sizes, "sizes", nil, sizedStudy+": `NUMBERS` of variables, 8 to 4000 (64,200,729 unless set)")
 	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder to write to (runs/reproduce unless set)")
 	fs.BoolVar(&f.quick, "quick", false, "a glance: fewer runs, and a coarse grid of learning rates")
 	fs.BoolVar(&f.fresh, "fresh", false, "compute everything again, whatever the cache holds")

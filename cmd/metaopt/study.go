@@ -24,11 +24,11 @@ func studyNames() []string {
 	return names
 }
 
-// sizedNames returns the names of the studies that --runs, --steps, --data and --rows are for.
-func sizedNames() []string {
+// trainingNames returns the names of the studies that --runs, --steps, --data and --rows are for.
+func trainingNames() []string {
 	var names []string
 	for _, s := range studies.All() {
-		if s.Sized {
+		if s.Trains {
 			names = append(names, s.Name)
 		}
 	}
@@ -38,7 +38,10 @@ func sizedNames() []string {
 // checkStudy returns an error about flags that are not for a study.
 func (f *reproduceFlags) checkStudy(name string, set func(flag string) bool) error {
 	wrong := []string{"tune-runs", "grid", "fresh"}
-	if sized := slices.Contains(sizedNames(), name); sized {
+	if name != sizedStudy {
+		wrong = append(wrong, "sizes")
+	}
+	if slices.Contains(trainingNames(), name) {
 		wrong = append(wrong, "optimizer")
 	} else {
 		wrong = append(wrong, "runs", "steps", "data", "rows")
@@ -63,7 +66,7 @@ func (f *reproduceFlags) study(ctx context.Context, a *app, name string, runs in
 		return err
 	}
 	out := filepath.Join(cmp.Or(f.out, reproduce.DefaultOut()), name)
-	c := studies.Config{Seed: f.seed, Quick: f.quick, DataDir: dir, Steps: f.steps, Runs: runs, Data: f.data, Rows: f.rows, Dir: out}
+	c := studies.Config{Seed: f.seed, Quick: f.quick, DataDir: dir, Steps: f.steps, Runs: runs, Data: f.data, Rows: f.rows, Dir: out, Sizes: f.sizes}
 	optimizers, err := loadAll(f.optimizers)
 	if err != nil {
 		return err

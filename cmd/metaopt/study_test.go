@@ -27,6 +27,8 @@ func TestReproduceStudy(t *testing.T) {
 	fail(t, exitUsage, []string{"reproduce", "natural-gradient", "--grid", "1"}, "--grid")
 	fail(t, exitUsage, []string{"reproduce", "natural-gradient", "--optimizer", "pretrained:mlp"}, "--optimizer")
 	fail(t, exitUsage, []string{"reproduce", "natural-gradient", "--rows", "kfak"}, "did you mean", "kfac")
+	fail(t, exitUsage, []string{"reproduce", "maxent", "--sizes", "64"}, "--sizes")
+	fail(t, exitUsage, []string{"reproduce", "mnist", "--sizes", "64"}, "--sizes")
 	if list := succeed(t, "reproduce").stdout; !strings.Contains(list, "sudoku") {
 		t.Errorf("the list lacks sudoku:\n%s", list)
 	}
