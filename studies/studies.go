@@ -22,6 +22,7 @@ type Study struct {
 func All() []Study {
 	return []Study{
 		{"sudoku", "OptNet's Sudoku: a quadratic program learns the rules from examples", sudokuStudy},
+		{"sudoku9", "Sudoku of 9×9: the true rules as a quadratic program, by difficulty", largeStudy},
 		{"denoising", "OptNet's denoising: a learned matrix against total variation", denoisingStudy},
 		{"maxent", "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", maxentStudy},
 	}
