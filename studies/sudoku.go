@@ -54,7 +54,7 @@ type model struct {
 func (b *bench) sudokus(ctx context.Context, title, file string, training, test []sudoku.Puzzle) error {
 	s := &split{bench: b, training: training, test: test, table: Table{Title: fmt.Sprintf("4×4, %s: %d training puzzles, %d test puzzles", title, len(training), len(test)),
 		Header: []string{"by", "boards", "cells", "boards in training", "angle to the rules", "steps × batch", "time"}},
-		picture: Picture{Name: "error-" + file, Title: "4×4 Sudoku, " + title + ": boards not solved", X: "puzzles seen", Y: "share of test boards"}}
+		picture: Picture{Name: "error-" + file, Title: "4×4 Sudoku, " + title + ": boards not solved", X: "puzzles seen", Y: "share of test boards", Top: 1}}
 	score, _, err := sudoku.Ceiling(test, 0.1)
 	if err != nil {
 		return err
@@ -83,7 +83,8 @@ func (b *bench) sudokus(ctx context.Context, title, file string, training, test 
 	sharp := sudoku.NewLayer()
 	sharp.Epsilon = 0.01
 	sharp.Orthonormalize(theta)
-	if _, err := s.train(ctx, of("then with ε = 0.01", adam(sharpRate, steps), steps, sharp, theta)); err != nil {
+	more := b.pick(400, 10)
+	if _, err := s.train(ctx, of("then with ε = 0.01", adam(sharpRate, more), more, sharp, theta)); err != nil {
 		return err
 	}
 	for _, rule := range b.Rules {
