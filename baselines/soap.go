@@ -101,8 +101,8 @@ type side struct{ moment, basis gemm.Matrix }
 
 // Start implements optimizer.Rule. It panics if the rule is not valid.
 func (r SOAP) Start(layout optimizer.Layout) optimizer.State {
-	r = r.WithDefaults()
-	s := &soapState{memory: newMemory(r, "soap", layout, 2), rule: r}
+	s := &soapState{memory: newMemory(r, "soap", layout, 2), rule: r.WithDefaults()}
+	r = s.rule
 	largest, longest := 0, 0
 	add := func(n int) *side {
 		if n > r.MaxDim {

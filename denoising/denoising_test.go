@@ -65,8 +65,14 @@ func TestTautString(t *testing.T) {
 
 // TestGradient compares with central differences of the loss, whose parameters are float32: a step of 2⁻⁸ is exact next to them.
 func TestGradient(t *testing.T) {
+	for _, mapped := range []bool{false, true} {
+		testGradient(t, &Layer{N: 6, Map: mapped})
+	}
+}
+
+func testGradient(t *testing.T, l *Layer) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(3, 4))
-	l := &Layer{N: 6}
 	theta := make([]float32, l.Layout().Len())
 	l.Differences(theta, 8)
 	for i := range theta {
@@ -90,7 +96,48 @@ func TestGradient(t *testing.T) {
 		}
 		theta[i] = keep
 		if want := (v[0] - v[1]) / (2 * step); math.Abs(float64(grad[i])-want) > 1e-3*(1+math.Abs(want)) {
-			t.Errorf("∂loss/∂D_%d = %g, differences %g", i, grad[i], want)
+			t.Errorf("map %v: ∂loss/∂θ_%d = %g, differences %g", l.Map, i, grad[i], want)
+		}
+	}
+}
+
+// TestFit compares the fitted layer with the best of a few maps nearby, and with total variation.
+func TestFit(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const n = 6
+	signals := make([]Signal, 60)
+	for i := range signals {
+		signals[i] = Draw(r, n)
+	}
+	l := &Layer{N: n, Map: true}
+	theta, grad := make([]float32, l.Layout().Len()), make([]float32, l.Layout().Len())
+	loss := func() float64 {
+		v, err := l.LossGrad(theta, grad, signals)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	l.Differences(theta, 15)
+	before := loss()
+	if err := l.Fit(theta, 15, signals); err != nil {
+		t.Fatal(err)
+	}
+	after := loss()
+	if !(after < 0.95*before) {
+		t.Errorf("error %g after the fit, %g before", after, before)
+	}
+	// The gradient of the penalized error is 0: that of the error is −(2·10/n)(V − I), and −(2·10/n) c.
+	for i := range n {
+		for j := range n {
+			k := (n-1+i)*n + j
+			change := float64(theta[k])
+			if i == j {
+				change--
+			}
+			if want := -20. / n * change; math.Abs(float64(grad[k])-want) > 1e-3*(1+math.Abs(want)) {
+				t.Errorf("∂loss/∂V_%d,%d = %g, want %g", i, j, grad[k], want)
+			}
 		}
 	}
 }

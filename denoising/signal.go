@@ -7,13 +7,16 @@ type Signal struct {
 	Clean, Noisy []float64
 }
 
-// Draw returns a signal of n numbers as in the paper: up to ten pieces of heights between 10 and 100, measured with normal noise of
-// standard deviation 10.
+// Draw returns a signal of n numbers as in the paper's code: one to nine pieces, each number of them as likely as another, with heights uniform
+// between 10 and 100, measured with normal noise of standard deviation 10. n is at least 1; short signals have fewer pieces.
 func Draw(r *rand.Rand, n int) Signal {
 	s := Signal{make([]float64, n), make([]float64, n)}
 	jump := make([]bool, n)
-	for range 1 + r.IntN(9) {
-		jump[r.IntN(n)] = true
+	for left := min(r.IntN(9), n-1); left > 0; {
+		if i := 1 + r.IntN(n-1); !jump[i] {
+			jump[i] = true
+			left--
+		}
 	}
 	height := 0.0
 	for i := range n {

@@ -24,6 +24,7 @@ type Study struct {
 func All() []Study {
 	return []Study{
 		{Name: "sudoku", Title: "OptNet's Sudoku: a quadratic program learns the rules from examples", run: sudokuStudy},
+		{Name: "sudoku9", Title: "Sudoku of 9×9: the true rules as a quadratic program, by difficulty", run: largeStudy},
 		{Name: "denoising", Title: "OptNet's denoising: a learned matrix against total variation", run: denoisingStudy},
 		{Name: "inner-solver", Title: "a learned optimizer as a layer's inner solver, against interior point and ADMM", run: innerSolverStudy},
 		{Name: "maxent", Title: "maximum entropy by the method of multipliers: Jaynes' die, a Gaussian", run: maxentStudy},

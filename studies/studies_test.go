@@ -66,12 +66,18 @@ func TestMaxent(t *testing.T) {
 	}
 }
 
-// TestDenoising expects the learned matrix to stay where it started, within the noise of 40 steps on new signals.
+// TestDenoising expects errors for validation that fall: what is trained is no worse than its start.
 func TestDenoising(t *testing.T) {
 	rows := quick(t, "denoising").Tables[0].Rows
-	nothing, variation, learned := number(t, rows[0][1]), number(t, rows[1][1]), number(t, rows[2][1])
-	if !(variation < nothing/2 && learned < 1.05*variation && learned != variation) {
-		t.Errorf("training errors %v, want the second below half the first, and the last near it", rows)
+	var errors []float64
+	for _, row := range rows {
+		errors = append(errors, number(t, row[1]))
+	}
+	if len(errors) != 5 {
+		t.Fatalf("%d rows, want nothing, total variation, a map, a learned D and both", len(errors))
+	}
+	if nothing, variation, fitted, learned, both := errors[0], errors[1], errors[2], errors[3], errors[4]; !(variation < nothing/2 && learned <= variation && both <= fitted) {
+		t.Errorf("errors %v", errors)
 	}
 }
 
@@ -83,8 +89,16 @@ func TestSudoku(t *testing.T) {
 	if got := r.Tables[0].Rows[0][1]; got != "100.0 %" {
 		t.Errorf("the true rules solve %s", got)
 	}
-	if n := len(r.Tables[0].Rows); n != 4 {
-		t.Errorf("%d rows, want the rules, a layer and two networks", n)
+	// 100 training puzzles have too few grids for their hull.
+	if n := len(r.Tables[0].Rows); n != 5 && n != 6 {
+		t.Errorf("%d rows, want the rules, perhaps a hull, two layers and two networks", n)
+	}
+}
+
+func TestLargeSudoku(t *testing.T) {
+	rows := quick(t, "sudoku9").Tables[0].Rows
+	if len(rows) != 5 || rows[0][2] != "100.0 %" {
+		t.Errorf("rows %v, want five classes, the first solved", rows)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -153,75 +155,100 @@ func FuzzQuadraticProgram(f *testing.F) {
 	f.Add([]byte{1, 2, 1, 2, 0, 0, 0, 16, 16, 0, 16, 32, 48, 64, 0, 16, 32, 16, 0, 16, 0, 240, 0, 0, 240, 0, 0, 0})
 	f.Add([]byte{0, 1, 0, 2, 0, 0, 1, 0, 16, 0, 16, 0, 16, 240, 0, 0, 240}) // infeasible
 	f.Add([]byte{2, 1, 1, 1, 3, 1, 0, 255, 255, 255})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b := bytes(data)
-		rows, n, p, m, form, options := 1+b.next()%3, 1+b.next()%4, b.next()%3, b.next()%5, b.next()%4, b.next()
-		g := gorgonia.NewGraph()
-		var problem Problem
-		shared := func(bit int, shape ...int) []int {
-			if form>>1&1 == 1 && bit%2 == 0 {
-				return append([]int{rows}, shape...)
-			}
-			return shape
+	f.Fuzz(quadraticProgram)
+}
+
+func quadraticProgram(t *testing.T, data []byte) {
+	b := bytes(data)
+	rows, n, p, m, form, options := 1+b.next()%3, 1+b.next()%4, b.next()%3, b.next()%5, b.next()%4, b.next()
+	g := gorgonia.NewGraph()
+	var problem Problem
+	shared := func(bit int, shape ...int) []int {
+		if form>>1&1 == 1 && bit%2 == 0 {
+			return append([]int{rows}, shape...)
 		}
-		problem.Linear = b.node(g, "q", rows, n)
-		switch form {
-		case 1:
-			problem.Q = b.node(g, "Q", n)
-		case 2, 3:
-			problem.Q = b.node(g, "Q", shared(0, n, n)...)
+		return shape
+	}
+	problem.Linear = b.node(g, "q", rows, n)
+	switch form {
+	case 1:
+		problem.Q = b.node(g, "Q", n)
+	case 2, 3:
+		problem.Q = b.node(g, "Q", shared(0, n, n)...)
+	}
+	if p > 0 {
+		problem.A, problem.B = b.node(g, "A", shared(1, p, n)...), b.node(g, "b", shared(0, p)...)
+	}
+	if m > 0 {
+		problem.G, problem.H = b.node(g, "G", shared(0, m, n)...), b.node(g, "h", shared(1, m)...)
+	}
+	o := qp.Options{Weak: qp.Weak(options % 2)}
+	if options > 200 {
+		o.Smoothing = 1e-3
+	}
+	s, err := QuadraticProgram(problem, o)
+	if err != nil {
+		if !strings.HasPrefix(err.Error(), "layers: ") {
+			t.Fatalf("error %v", err)
 		}
-		if p > 0 {
-			problem.A, problem.B = b.node(g, "A", shared(1, p, n)...), b.node(g, "b", shared(0, p)...)
+		return
+	}
+	results := gorgonia.Nodes{s.Z}
+	for _, r := range (gorgonia.Nodes{s.Nu, s.Lambda}) {
+		if r != nil {
+			results = append(results, r)
 		}
-		if m > 0 {
-			problem.G, problem.H = b.node(g, "G", shared(0, m, n)...), b.node(g, "h", shared(1, m)...)
+	}
+	var inputs gorgonia.Nodes
+	for _, in := range (gorgonia.Nodes{problem.Q, problem.Linear, problem.A, problem.B, problem.G, problem.H}) {
+		if in != nil {
+			inputs = append(inputs, in)
 		}
-		o := qp.Options{Weak: qp.Weak(options % 2)}
-		if options > 200 {
-			o.Smoothing = 1e-3
-		}
-		s, err := QuadraticProgram(problem, o)
-		if err != nil {
-			if !strings.HasPrefix(err.Error(), "layers: ") {
-				t.Fatalf("error %v", err)
-			}
-			return
-		}
-		results := gorgonia.Nodes{s.Z}
-		for _, r := range (gorgonia.Nodes{s.Nu, s.Lambda}) {
-			if r != nil {
-				results = append(results, r)
-			}
-		}
-		var inputs gorgonia.Nodes
-		for _, in := range (gorgonia.Nodes{problem.Q, problem.Linear, problem.A, problem.B, problem.G, problem.H}) {
-			if in != nil {
-				inputs = append(inputs, in)
-			}
-		}
-		evaluate(t, g, results, inputs, &b)
-	})
+	}
+	evaluate(t, g, results, inputs, &b)
 }
 
 // FuzzEquilibrium builds and runs equilibria of any shapes and numbers.
 func FuzzEquilibrium(f *testing.F) {
 	f.Add([]byte{1, 1, 1, 0, 4, 2, 1, 3, 0, 16, 8, 4, 2, 0, 1, 2, 0, 16, 32, 48, 64})
 	f.Add([]byte{2, 0, 0, 0, 255, 0, 254, 0, 1, 0, 3})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b := bytes(data)
-		rows, n, d := 1+b.next()%3, 1+b.next()%4, 1+b.next()%3
-		g := gorgonia.NewGraph()
-		inputs := gorgonia.Nodes{b.node(g, "W", n, n), b.node(g, "U", n, d), b.node(g, "b", n), b.node(g, "x", rows, d)}
-		z, err := Equilibrium(inputs[0], inputs[1], inputs[2], inputs[3])
-		if err != nil {
-			if !strings.HasPrefix(err.Error(), "layers: ") {
-				t.Fatalf("error %v", err)
-			}
-			return
+	f.Fuzz(equilibrium)
+}
+
+func equilibrium(t *testing.T, data []byte) {
+	b := bytes(data)
+	rows, n, d := 1+b.next()%3, 1+b.next()%4, 1+b.next()%3
+	g := gorgonia.NewGraph()
+	inputs := gorgonia.Nodes{b.node(g, "W", n, n), b.node(g, "U", n, d), b.node(g, "b", n), b.node(g, "x", rows, d)}
+	z, err := Equilibrium(inputs[0], inputs[1], inputs[2], inputs[3])
+	if err != nil {
+		if !strings.HasPrefix(err.Error(), "layers: ") {
+			t.Fatalf("error %v", err)
 		}
-		evaluate(t, g, gorgonia.Nodes{z}, inputs, &b)
-	})
+		return
+	}
+	evaluate(t, g, gorgonia.Nodes{z}, inputs, &b)
+}
+
+// TestRandomBytes does what the fuzz targets do, with bytes of a generator: METAOPT_ALL sets 5,000 of each.
+func TestRandomBytes(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	count := 200
+	if os.Getenv("METAOPT_ALL") != "" {
+		count = 5000
+	}
+	for range count {
+		data := make([]byte, 5+r.IntN(150))
+		for i := range data {
+			data[i] = byte(r.Uint32())
+			if r.IntN(20) > 0 {
+				// Most nodes and numbers are ordinary.
+				data[i] %= 200
+			}
+		}
+		quadraticProgram(t, data)
+		equilibrium(t, data)
+	}
 }
 
 // TestOverflow gives a program whose solution is beyond float32.
