@@ -37,7 +37,7 @@ func denoisingStudy(ctx context.Context, b *bench) error {
 		if err := mapped.Fit(start, factor*best, d.training); err != nil {
 			return err
 		}
-		v, err := mean(mapped, start, d.validation)
+		v, err := squareError(mapped, start, d.validation)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func denoisingStudy(ctx context.Context, b *bench) error {
 	d.table = Table{Title: fmt.Sprintf("mean square error on %d test signals of %d numbers, noise of variance 100", len(d.test), n), Header: []string{"by", "validation", "test", "the best of"}}
 	d.row("nothing", d.exact(0, d.validation), d.exact(0, d.test), "")
 	d.row(fmt.Sprintf("total variation, λ = %.1f (taut string)", best), d.exact(best, d.validation), d.exact(best, d.test), "")
-	test, err := mean(mapped, fitted, d.test)
+	test, err := squareError(mapped, fitted, d.test)
 	if err != nil {
 		return err
 	}
@@ -76,8 +76,8 @@ func denoisingStudy(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// mean returns the mean square error of a layer.
-func mean(layer *denoising.Layer, theta []float32, signals []denoising.Signal) (float64, error) {
+// squareError returns the mean square error of a layer.
+func squareError(layer *denoising.Layer, theta []float32, signals []denoising.Signal) (float64, error) {
 	sum, n := 0.0, layer.N
 	for from := 0; from < len(signals); from += 50 {
 		part := signals[from:min(from+50, len(signals))]
@@ -133,7 +133,7 @@ func (d *denoisers) train(ctx context.Context, name string, rule optimizer.Rule,
 		if step%interval != 0 && step != steps {
 			return nil
 		}
-		v, err := mean(layer, theta, d.validation)
+		v, err := squareError(layer, theta, d.validation)
 		at, errors = append(at, float64(step)), append(errors, v)
 		if v < least {
 			least, bestStep = v, step
@@ -145,7 +145,7 @@ func (d *denoisers) train(ctx context.Context, name string, rule optimizer.Rule,
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	test, err := mean(layer, best, d.test)
+	test, err := squareError(layer, best, d.test)
 	if err != nil {
 		return err
 	}
