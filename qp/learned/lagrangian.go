@@ -46,7 +46,7 @@ const (
 )
 
 // Solve implements qp.Solver. The error is an *qp.InputError, a *qp.NotConvexError for a diagonal Q, a *qp.NotConvergedError, an
-// *optimizer.NeedError or an *optimizer.DivergedError. With the last but one and the last but two dst holds the last point.
+// *optimizer.NeedError or an *optimizer.DivergedError. With a *qp.NotConvergedError dst holds the last point.
 func (s *Lagrangian) Solve(dst *qp.Solution, p *qp.Problem) error {
 	s.solution = false
 	tolerance, acceptable, limit := s.Options.Tolerance, s.Options.Acceptable, s.Options.MaxIterations
