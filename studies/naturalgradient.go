@@ -283,7 +283,11 @@ func (b *bench) gradientTables(done []*trained, task string, steps, runs int) {
 			level = last(curves[t])
 		}
 	}
-	main := Table{Title: fmt.Sprintf("%s: %d steps, %d instances; CPU time of one core", task, steps, runs),
+	instances := "1 instance"
+	if runs > 1 {
+		instances = fmt.Sprintf("%d instances", runs)
+	}
+	main := Table{Title: fmt.Sprintf("%s: %d steps, %s; CPU time of one core", task, steps, instances),
 		Header: []string{"by", "learning rate", "test accuracy, half-way", "test accuracy", "mean loss", fmt.Sprintf("last %d losses", smoothing), "steps to adam's last", "ms a step"}}
 	blown := Table{Title: fmt.Sprintf("the tutorial's rule, %d steps: test accuracy, and what went through Adam", steps/epochs),
 		Header: []string{"by", "test accuracy", "the tutorial's", "at ±10", "at ±10, output weights", "largest before"}}

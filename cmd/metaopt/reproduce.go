@@ -60,9 +60,11 @@ was, and with another optimizer the hand-designed rules are not tuned again. Of 
 targets each gets the optimizers that were meta-trained on its kind of task, or else
 a pretrained one.
 
-Studies, ` + strings.Join(studyNames(), ", ") + `, read only --seed, --data-dir,
---out, --quick, and --optimizer; ` + strings.Join(trainingNames(), ", ") + ` reads --steps, --runs, --data and --rows
-in place of --optimizer, and ` + sizedStudy + ` also reads --sizes.`,
+The studies are
+` + strings.Join(studyNames(), ", ") + `.
+They read only --seed, --data-dir, --out, --quick and --optimizer; ` + strings.Join(trainingNames(), ", ") + `
+reads --steps, --runs, --data and --rows in place of --optimizer, and
+` + sizedStudy + ` also reads --sizes.`,
 		Example: `  metaopt reproduce mnist --optimizer optimizer.mopt
   metaopt reproduce quadratics --quick
   metaopt reproduce ` + reproduce.Table + ` --rows mnist-100,relu-100 --out results`,
