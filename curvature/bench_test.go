@@ -61,7 +61,7 @@ func BenchmarkStep(b *testing.B) {
 				}
 			}
 			var state optimizer.State
-			measured := func() {}
+			var measured func()
 			switch {
 			case bench.rule != nil:
 				state = bench.rule.Start(optimizer.LayoutOf(p))

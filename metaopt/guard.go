@@ -35,7 +35,7 @@ import (
 // After Prémont-Schwarz et al. 2022 (LGL2O), who let two rules compete on the losses of
 // both, and Heaton et al. 2023 (Safe-L2O), who compare a residual with its running mean.
 type Guard struct {
-	// Fallback is the rule that takes over; nil means Adam with learning rate 0.001, torch.optim's default.
+	// Fallback is the rule that takes over; nil means Adam with learning rate 0.003 (docs/guard.md says why).
 	Fallback optimizer.Rule
 	// Window is W, in steps. Noisier losses need a longer window. 0 means 10.
 	Window int
@@ -70,7 +70,7 @@ type Handover struct {
 // WithDefaults returns g with every zero field but Stall set to its default.
 func (g Guard) WithDefaults() Guard {
 	if g.Fallback == nil {
-		g.Fallback = baselines.Adam{LearningRate: 0.001}
+		g.Fallback = baselines.Adam{LearningRate: 0.003}
 	}
 	if g.Window == 0 {
 		g.Window = 10

@@ -35,7 +35,7 @@ import (
 type KLGuard struct {
 	// Radius is δ, in nats. It must be set; 0.01 is usual in reinforcement learning.
 	Radius float64
-	// Fallback is the rule that takes over; nil means Adam with learning rate 0.001.
+	// Fallback is the rule that takes over; nil means Adam with learning rate 0.003.
 	Fallback optimizer.Rule
 	// Patience is P; 0 means 10.
 	Patience int
@@ -61,7 +61,7 @@ const (
 // WithDefaults returns g with a nil Fallback and a zero Patience set to their defaults.
 func (g KLGuard) WithDefaults() KLGuard {
 	if g.Fallback == nil {
-		g.Fallback = baselines.Adam{LearningRate: 0.001}
+		g.Fallback = baselines.Adam{LearningRate: 0.003}
 	}
 	if g.Patience == 0 {
 		g.Patience = 10

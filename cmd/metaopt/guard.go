@@ -15,7 +15,7 @@ import (
 )
 
 // defaultFallback is the fallback if --guard has no value.
-const defaultFallback = "adam:0.001"
+const defaultFallback = "adam:0.003"
 
 // guardFlags are the flags for guarded variants of the learned rules.
 type guardFlags struct {
