@@ -292,9 +292,9 @@ func (b *bench) gradientTables(done []*trained, task string, steps, runs int) {
 	blown := Table{Title: fmt.Sprintf("the tutorial's rule, %d steps: test accuracy, and what went through Adam", steps/epochs),
 		Header: []string{"by", "test accuracy", "the tutorial's", "at ±10", "at ±10, output weights", "largest before"}}
 	bySteps, bySeconds := report.Panel{Title: "against steps", XLabel: "step"}, report.Panel{Title: "against CPU time", XLabel: "seconds of one core", LogX: true}
-	tutorial := Picture{Name: "tutorial", Title: "The tutorial's rule: mean loss of 50 steps", X: "step", Y: "loss"}
+	tutorial := Picture{Name: "tutorial", Title: fmt.Sprintf("The tutorial's rule: mean loss of %d steps", smoothing|1), X: "step", Y: "loss"}
 	for _, t := range done {
-		series := report.Series{Name: t.row.text, Mean: curves[t], Learned: t.row.curved} // thick
+		series := report.Series{Name: t.row.text, Mean: report.MovingAverage(t.losses, smoothing|1), Learned: t.row.curved} // thick
 		if t.row.document > 0 {
 			blown.Rows = append(blown.Rows, t.blownRow())
 			tutorial.Series = append(tutorial.Series, series)
@@ -307,7 +307,7 @@ func (b *bench) gradientTables(done []*trained, task string, steps, runs int) {
 	}
 	if main.Rows != nil {
 		b.Tables = append(b.Tables, main)
-		b.Pictures = append(b.Pictures, Picture{Name: "loss", Title: "784-128-10 with ReLU: mean loss of 50 steps", Y: "loss", Panels: []report.Panel{bySteps, bySeconds}})
+		b.Pictures = append(b.Pictures, Picture{Name: "loss", Title: fmt.Sprintf("784-128-10 with ReLU: mean loss of %d steps", smoothing|1), Y: "loss", Panels: []report.Panel{bySteps, bySeconds}})
 	}
 	if blown.Rows != nil {
 		b.Tables, b.Pictures = append(b.Tables, blown), append(b.Pictures, tutorial)

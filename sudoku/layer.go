@@ -75,7 +75,7 @@ func (l *Layer) load(theta []float32, puzzles []Puzzle) {
 		}
 	}
 	// Parameters and gradients are float32.
-	l.batch.Options = qp.Options{Weak: qp.AsInactive, Tolerance: 1e-9}
+	l.batch.Options = qp.Options{Weak: qp.AsInactive, Tolerance: 1e-9, Acceptable: 1e-6}
 	if len(l.probs) < len(puzzles) {
 		shared := qp.Problem{Q: make([]float64, l.Width), G: make([]float64, l.Width*l.Width), H: make([]float64, l.Width)}
 		for j := range l.Width {
