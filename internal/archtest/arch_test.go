@@ -106,6 +106,10 @@ var rules = map[string]rule{
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
 			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"},
 	},
+	// The library for C: what a loader imports, and the formats that others write.
+	"clib": {
+		own: append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "checkpoints/exchange"}, light...),
+	},
 	// Comparing rules does not need the code that trains them.
 	"compare": {
 		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
