@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	coordinates = 21
-	steps       = 12
+	dim   = 21
+	steps = 12
 )
 
 // gradient is the one of testdata/test.c.
@@ -42,7 +42,7 @@ func expected[F float32 | float64](t *testing.T, o *metaopt.Optimizer, step func
 	t.Helper()
 	run := o.Start(layoutOfTest(t))
 	run.SetTotal(steps)
-	theta, grad := make([]F, coordinates), make([]F, coordinates)
+	theta, grad := make([]F, dim), make([]F, dim)
 	for i := range theta {
 		theta[i] = 0.25
 	}

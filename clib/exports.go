@@ -73,8 +73,8 @@ func elements[T any](p *T, n C.size_t) ([]T, error) {
 	return unsafe.Slice(p, int(n)), nil
 }
 
-// slices returns the coordinates of a run, which lie where count pointers say.
-func slices[T any, F any](r *run, pointers *T, count C.size_t) ([][]F, error) {
+// coordinates returns the coordinates of a run, which lie where count pointers say.
+func coordinates[T any, F any](r *run, pointers *T, count C.size_t) ([][]F, error) {
 	lengths := r.lengths
 	if count == 1 && len(lengths) != 1 {
 		lengths = []int{r.Len()}
@@ -259,11 +259,11 @@ func metaopt_step_f64(handle C.uint64_t, theta *C.metaopt_floats64, grad *C.meta
 }
 
 func stepAt[T, G any, F float32 | float64](r *run, theta *T, grad *G, count C.size_t, step func(r *metaopt.Run, theta, grad [][]F) error) error {
-	t, err := slices[T, F](r, theta, count)
+	t, err := coordinates[T, F](r, theta, count)
 	if err != nil {
 		return err
 	}
-	g, err := slices[G, F](r, grad, count)
+	g, err := coordinates[G, F](r, grad, count)
 	if err != nil {
 		return err
 	}
@@ -274,17 +274,17 @@ func stepAt[T, G any, F float32 | float64](r *run, theta *T, grad *G, count C.si
 func metaopt_update_f32(handle C.uint64_t, update *C.metaopt_floats32, theta, grad *C.metaopt_constants32, count C.size_t, text **C.char) C.int {
 	return answer(text, func() error {
 		return use(uint64(handle), func(r *run) error {
-			u, err := slices[C.metaopt_floats32, float32](r, update, count)
+			u, err := coordinates[C.metaopt_floats32, float32](r, update, count)
 			if err != nil {
 				return err
 			}
-			g, err := slices[C.metaopt_constants32, float32](r, grad, count)
+			g, err := coordinates[C.metaopt_constants32, float32](r, grad, count)
 			if err != nil {
 				return err
 			}
 			var t [][]float32
 			if theta != nil {
-				if t, err = slices[C.metaopt_constants32, float32](r, theta, count); err != nil {
+				if t, err = coordinates[C.metaopt_constants32, float32](r, theta, count); err != nil {
 					return err
 				}
 			}

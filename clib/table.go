@@ -45,11 +45,11 @@ func (t *table) remove(handle uint64) error {
 func of[T any](t *table, handle uint64, what string) (value T, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	any, ok := t.values[handle]
+	entry, ok := t.values[handle]
 	if !ok {
 		return value, invalidf("there is no %s with the handle %d; it was released, or never given out", what, handle)
 	}
-	if value, ok = any.(T); !ok {
+	if value, ok = entry.(T); !ok {
 		return value, invalidf("the handle %d is not of a %s", handle, what)
 	}
 	return value, nil
