@@ -510,14 +510,14 @@ class LearnedOptimizer(torch.optim.Optimizer):
         return torch.stack([torch.dot(a, b) for a, b in pairs])
 
     def weights_like(self, g):
-        """Returns the network's maps in g's type and on its device: matrices [outputs, inputs] and biases, in the order of the file.
+        """Returns the network's maps in g's type and on its device: matrices [outputs, inputs] and biases, in the order of computation.
 
         The gates of LSTM layers are in the order i, f, o, g, so that one call computes the three sigmoids.
         """
         key = g.dtype, g.device
         if key not in self.weights:
             maps = {}
-            for name in [name[:-2] for name in self.tensors if name.endswith("/w")]:
+            for name in ["dense"] * bool(self.config["dense"]) + [f"lstm{k}" for k in range(1, self.config["layers"] + 1)] + ["readout"]:
                 m, b = (np.array(self.tensors[name + end]) for end in ("/w", "/b"))
                 if name.startswith("lstm"):
                     m, b = (np.concatenate([gates[k] for gates in [np.split(x, 4, -1)] for k in (0, 1, 3, 2)], -1) for x in (m, b))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"learnedopt/adapters/onnx"
 	"learnedopt/checkpoints/exchange"
 	"learnedopt/internal/durable"
 )
@@ -17,12 +18,14 @@ func newExport(a *app) *cobra.Command {
 	for _, f := range exchange.Formats() {
 		formats = append(formats, string(f))
 	}
+	formats = append(formats, onnxFormat)
 	cmd := &cobra.Command{
 		Use:   "export FILE.mopt --format NAME",
-		Short: "Write an optimizer in a format that Python programs read",
+		Short: "Write an optimizer in a format that other programs read",
 		Long: `Write an optimizer as NumPy's npz, as safetensors or as the msgpack of flax: its
 tensors by name, and its configuration and provenance. metaopt import reads all of
-them back, bit for bit. docs/python.md shows both sides.
+them back, bit for bit. docs/python.md shows both sides. With onnx, one step of
+the optimizer becomes a model for ONNX runtimes (docs/c.md).
 
 pretrained:NAME in place of a file is an optimizer that ships with the program.`,
 		Example: `  metaopt export optimizer.mopt --format npz
@@ -50,12 +53,21 @@ pretrained:NAME in place of a file is an optimizer that ships with the program.`
 			if err != nil {
 				return err
 			}
-			data, err := exchange.Marshal(f, exchange.Format(format))
+			var data []byte
+			if format == onnxFormat {
+				data, err = onnx.Marshal(o)
+			} else {
+				data, err = exchange.Marshal(f, exchange.Format(format))
+			}
 			if err != nil {
 				return err
 			}
 			if err := durable.Replace(out, data); err != nil {
 				return err
+			}
+			if format == onnxFormat {
+				fmt.Fprintf(a.stdout, "Written to %s: one step, gradient, state and step to update and next_state\n", out)
+				return nil
 			}
 			fmt.Fprintf(a.stdout, "Written to %s: %d tensors, configuration and provenance\n", out, len(f.Tensors))
 			return nil
@@ -66,6 +78,9 @@ pretrained:NAME in place of a file is an optimizer that ships with the program.`
 	complete(cmd, "format", formats...)
 	return cmd
 }
+
+// onnxFormat is the format of a model, which metaopt import does not read.
+const onnxFormat = "onnx"
 
 // exported returns the default path of an exported optimizer: beside its file, or in the working folder if it ships with the
 // program.

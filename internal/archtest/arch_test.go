@@ -188,6 +188,11 @@ var rules = map[string]rule{
 		own:    []string{"sweep/results", "versus", "rules", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
+	// Models for other runtimes, in protobuf's wire format.
+	"adapters/onnx": {
+		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
+		others: []string{"google.golang.org/protobuf/encoding/protowire"},
+	},
 	// Only gonum, which its user has anyway.
 	"adapters/gonum": {
 		own:    []string{"optimizer"},
@@ -203,7 +208,7 @@ var rules = map[string]rule{
 	},
 	"cmd/metaopt": {
 		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
-			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
+			"checkpoints/exchange", "adapters/onnx", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},

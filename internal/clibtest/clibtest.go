@@ -13,18 +13,27 @@ import (
 // says what to install.
 func Compiler(t testing.TB) string {
 	t.Helper()
+	cc, missing := Find()
+	if missing != "" {
+		t.Skip(missing)
+	}
+	return cc
+}
+
+// Find returns the C compiler that cgo uses, or what is missing.
+func Find() (cc, missing string) {
 	out, err := exec.Command("go", "env", "CGO_ENABLED", "CC").Output()
 	if err != nil {
-		t.Fatalf("go env: %v", err)
+		return "", "go env: " + err.Error()
 	}
 	enabled, cc, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if enabled != "1" || runtime.GOOS != "linux" {
-		t.Skipf("CGO_ENABLED is %s on %s: the library for C is tested on Linux with cgo", enabled, runtime.GOOS)
+		return "", "the library for C is tested on Linux with cgo: CGO_ENABLED is " + enabled + " on " + runtime.GOOS
 	}
 	if _, err := exec.LookPath(cc); err != nil {
-		t.Skipf("%v: install gcc and libc6-dev to run this", err)
+		return "", err.Error() + ": install gcc and libc6-dev to run this"
 	}
-	return cc
+	return cc, ""
 }
 
 // Build returns the path of a library that it builds from the package in folder. It skips the test as Compiler does.
