@@ -7,7 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"learnedopt/baselines"
+	"learnedopt/compare"
+	"learnedopt/lstm"
+	"learnedopt/metatrain"
 	"learnedopt/optimizer"
+	"learnedopt/runfolder"
 	"learnedopt/tasks"
 )
 
@@ -62,4 +67,39 @@ func TestOwnOptionsAreNoFlagsOfACommand(t *testing.T) {
 			t.Errorf("number %s: %v", key, err)
 		}
 	}
+}
+
+// A training and a comparison of a program's own are shown as the command's own are.
+func TestFolderOfATrainingOfOnesOwn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "mine")
+	o, err := runfolder.Train(t.Context(), dir, metatrain.TrainConfig{
+		Family: tasks.Quadratic{Dims: 2, Batch: 2}, Network: lstm.Config{Hidden: 3, Layers: 1, Scale: 0.1}, Steps: 20, MetaSteps: 4, ValidEvery: 2, ValidRuns: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "report", dir, "-o", filepath.Join(t.TempDir(), "early.html"))
+	c, err := compare.Evaluate(t.Context(), compare.EvalConfig{Family: tasks.Quadratic{Dims: 2, Batch: 2}, Steps: 20, Runs: 6, Contenders: []compare.Contender{
+		{Name: "mine", Kind: compare.Learned, Rule: o.Rule()}, {Name: "by hand", Kind: compare.Baseline, Rule: baselines.Adam{LearningRate: 0.1}, LearningRate: 0.1},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runfolder.WriteComparison(dir, c); err != nil {
+		t.Fatal(err)
+	}
+	alone := filepath.Join(t.TempDir(), "alone")
+	if err := runfolder.WriteComparison(alone, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{dir, alone} {
+		succeed(t, "report", folder, "-o", filepath.Join(folder, "report.html"))
+		page := readFile(t, filepath.Join(folder, "report.html"))
+		for _, want := range []string{"by hand", "quadratic dims=2 batch=2"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page does not have %q", folder, want)
+			}
+		}
+	}
+	fail(t, exitFailure, []string{"meta-train", "--resume", dir}, "is finished")
 }
