@@ -165,6 +165,20 @@ func TestSubnormals(t *testing.T) {
 			t.Errorf("%s: CellAdjoint gives %g, want %g", k.Path, dc[0], want)
 		}
 		after("CellAdjoint")
+		minus := append([]float32(nil), small...)
+		for i := range minus {
+			minus[i] = -3e-40
+		}
+		k.ELU(minus, 1)
+		if minus[0] != -want {
+			t.Errorf("%s: ELU gives %g, want %g", k.Path, minus[0], -want)
+		}
+		after("ELU")
+		k.ELUAdjoint(out, small, one, 1)
+		if out[0] != want {
+			t.Errorf("%s: ELUAdjoint gives %g, want %g", k.Path, out[0], want)
+		}
+		after("ELUAdjoint")
 		k.LogAndSign(out, small, 80, 1)
 		if out[Lanes] != want {
 			t.Errorf("%s: LogAndSign gives %g, want %g", k.Path, out[Lanes], want)
