@@ -26,10 +26,13 @@ func ulps(got float32, want float64) float64 {
 }
 
 // TestActivations sends the bit patterns of float32 through the gates
-// of every path's Cell. It takes every strideth pattern, or all of them if METAOPT_LONG is
+// of every path's Cell. It takes every strideth pattern, fewer with -short, or all of them if METAOPT_LONG is
 // set (a quarter of an hour).
 func TestActivations(t *testing.T) {
 	stride := uint64(1999)
+	if testing.Short() {
+		stride = 4999
+	}
 	if os.Getenv("METAOPT_LONG") != "" {
 		stride = 1
 	}
