@@ -72,6 +72,7 @@ func (a *app) benchOutput(r *bench.Report, path string) error {
 		{"the same on one core", ms(r.MetaStepOneCore.Quadratic)},
 		{"meta-step, MLP 784-20-10 (15,910 coordinates, 20 steps)", ms(r.MetaStep.MNIST)},
 		{"the same on one core", ms(r.MetaStepOneCore.MNIST)},
+		{"the same with second derivatives, on all cores", ms(r.SecondDerivatives.MNIST)},
 		{"loss and gradient of the MLP, batch 128", ms(r.LossGrad.MNIST)},
 		{"update of 1,000,000 coordinates", fmt.Sprintf("%s, %.3g million a second", ms(1e6/r.UpdateRate), r.UpdateRate/1e6)},
 		{"its state", megabytes(r.Memory.Update)},
