@@ -1,7 +1,6 @@
 package gorgoniaopt_test
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -20,15 +19,15 @@ type classifier struct {
 	activation             string
 	loss                   gorgoniaopt.Loss
 
-	x, y         []float64
-	nodes        gorgonia.Nodes // W, b, V, c
-	inputs       *gorgonia.Node
-	output       *gorgonia.Node
-	targets      *gorgonia.Node
-	cost         *gorgonia.Node
-	machine      gorgonia.VM
-	costValue    gorgonia.Value
-	probabilites *gorgonia.Node
+	x, y          []float64
+	nodes         gorgonia.Nodes // W, b, V, c
+	inputs        *gorgonia.Node
+	output        *gorgonia.Node
+	targets       *gorgonia.Node
+	cost          *gorgonia.Node
+	machine       gorgonia.VM
+	costValue     gorgonia.Value
+	probabilities *gorgonia.Node
 }
 
 // newClassifier builds a graph with the mean of its loss as the cost. The biases are a vector and a 1 × n matrix: Gorgonia's programs have both.
@@ -75,7 +74,7 @@ func newClassifier(t testing.TB, of tensor.Dtype, activation string, loss gorgon
 		h = gorgonia.Must(gorgonia.Softplus(h))
 	}
 	c.output = gorgonia.Must(gorgonia.BroadcastAdd(gorgonia.Must(gorgonia.Mul(h, v)), d, nil, []byte{0}))
-	c.cost, c.probabilites = meanLoss(c.output, c.targets, loss)
+	c.cost, c.probabilities = meanLoss(c.output, c.targets, loss)
 	return c
 }
 
@@ -186,6 +185,7 @@ func (c *classifier) along(theta, v []float64) (z, dz []float64) {
 				ds += c.x[i*c.in+k] * dw[k*c.hidden+j]
 			}
 			sigmoid := 1 / (1 + math.Exp(-s))
+			h[j], dh[j] = s, ds
 			switch c.activation {
 			case "relu":
 				h[j], dh[j] = max(s, 0), 0
@@ -193,7 +193,6 @@ func (c *classifier) along(theta, v []float64) (z, dz []float64) {
 					dh[j] = ds
 				}
 			case "leaky":
-				h[j], dh[j] = s, ds
 				if s < 0 {
 					h[j], dh[j] = 0.25*s, 0.25*ds
 				}
@@ -510,5 +509,3 @@ func TestProductsLeaveTheGraphAlone(t *testing.T) {
 		c.nodes[0].Value().Data().([]float64)[3] = 2
 	}
 }
-
-var _ = fmt.Sprint

@@ -60,6 +60,9 @@ func (r *replica) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 		}
 		var err error
 		if made, err = r.apply(n, children); err != nil {
+			if errors.Is(err, ErrModel) {
+				return nil, err
+			}
 			return nil, fmt.Errorf("%w: copying %v: %w", ErrModel, op, err)
 		}
 	}
@@ -73,6 +76,9 @@ func (r *replica) apply(n *gorgonia.Node, children gorgonia.Nodes) (*gorgonia.No
 	if r.source != nil {
 		if of, ok := r.source.derivatives[n]; ok {
 			return gorgonia.ApplyOp(&derivative{op, of}, children...)
+		}
+		if err := twice(op, len(children)); err != nil {
+			return nil, err
 		}
 	}
 	switch {
@@ -100,7 +106,7 @@ const outerProduct = "a ⊗ b"
 func backpropagate(output, cotangent *gorgonia.Node, wrt gorgonia.Nodes) (grads gorgonia.Nodes, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
+			err = fmt.Errorf("gorgonia: %v", p)
 		}
 		if err == nil {
 			return

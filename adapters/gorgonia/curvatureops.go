@@ -17,9 +17,8 @@ import (
 
 // tangents says how an operation's tangent is computed, by the name of its type.
 var tangents = map[string]func(d *derivative, inputs gorgonia.Nodes, along *gorgonia.Node) (*gorgonia.Node, error){
-	"gorgonia.im2colOp":    linearTangent, // of convolutions
-	"*gorgonia.avgPoolOp":  linearTangent,
-	"*gorgonia.upsampleOp": linearTangent,
+	"gorgonia.im2colOp":   linearTangent, // of convolutions
+	"*gorgonia.avgPoolOp": linearTangent,
 	"*gorgonia.maxPoolOp": func(d *derivative, inputs gorgonia.Nodes, along *gorgonia.Node) (*gorgonia.Node, error) {
 		return gorgonia.ApplyOp(&selection{pool: d.of}, inputs[0], along)
 	},
@@ -63,6 +62,25 @@ func (d *derivative) SymDiff(inputs gorgonia.Nodes, _, grad *gorgonia.Node) (gor
 	nodes := make(gorgonia.Nodes, len(inputs))
 	nodes[len(inputs)-1] = tangent
 	return nodes, err
+}
+
+// twice returns an *OpError if the derivative of an operation is one that Gorgonia cannot differentiate: it then has the methods of the
+// operation itself, for another number of inputs.
+func twice(op gorgonia.Op, inputs int) (err error) {
+	differentiable, ok := op.(gorgonia.SDOp)
+	if !ok {
+		return nil
+	}
+	refused := &OpError{Op: op, Why: "Gorgonia cannot differentiate this derivative"}
+	defer func() {
+		if recover() != nil {
+			err = refused
+		}
+	}()
+	if len(differentiable.DiffWRT(inputs)) != inputs {
+		return refused
+	}
+	return nil
 }
 
 func typeName(op gorgonia.Op) string { return fmt.Sprintf("%T", op) }

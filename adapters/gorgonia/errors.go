@@ -88,14 +88,14 @@ func (e *OpError) Unwrap() []error {
 	return []error{ErrModel, e.Err}
 }
 
-// A DerivativeError says that the derivatives of a graph's derivatives are wrong: ⟨u, Jv⟩ and ⟨Jᵀu, v⟩ should be the same number. It
-// wraps ErrModel.
+// A DerivativeError says that Gorgonia's derivatives of a graph are wrong: ⟨u, Jv⟩ and ⟨Jᵀu, v⟩ should be the same number. The gradients
+// themselves may be wrong: those of AveragePool2D in Gorgonia v0.9.18 are. It wraps ErrModel.
 type DerivativeError struct{ Forward, Backward float64 }
 
 // Error implements error.
 func (e *DerivativeError) Error() string {
-	return fmt.Sprintf("%v: no curvature of this graph: Gorgonia's derivatives of its derivatives are wrong (uᵀ(Jv) = %.6g, (Jᵀu)ᵀv = %.6g); "+
-		"use a rule that reads gradients alone", ErrModel, e.Forward, e.Backward)
+	return fmt.Sprintf("%v: no curvature of this graph: Gorgonia's derivatives contradict each other (uᵀ(Jv) = %.6g, (Jᵀu)ᵀv = %.6g); "+
+		"find the operation whose derivative is wrong, by leaving out others", ErrModel, e.Forward, e.Backward)
 }
 
 // Unwrap returns ErrModel.

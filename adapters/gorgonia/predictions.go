@@ -73,6 +73,12 @@ func (p *Predictions) check() error {
 			return fmt.Errorf("%w: Predictions.%s is %v; want all of them float32, or all float64", ErrModel, n.name, t)
 		}
 	}
+	if op := p.Output.Op(); op != nil && p.Loss == CrossEntropy && typeName(op) == "*gorgonia.softmaxOp" {
+		return fmt.Errorf("%w: Predictions.Output is %v; name the logits, which are its input", ErrModel, op)
+	}
+	if op := p.Output.Op(); op != nil && p.Loss == CrossEntropy && typeName(op) == "*gorgonia.softmaxOp" {
+		return fmt.Errorf("%w: Predictions.Output is %v; name the logits, which are its input", ErrModel, op)
+	}
 	shape := p.Output.Shape()
 	if len(shape) != 1 && len(shape) != 2 {
 		return fmt.Errorf("%w: Predictions.Output has shape %v; want (examples, outputs), or (examples)", ErrModel, shape)
