@@ -242,8 +242,8 @@ var rules = map[string]rule{
 	},
 	// Only Gorgonia, which its user has anyway.
 	"adapters/gorgonia": {
-		own:    []string{"optimizer", "internal/saved"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
+		own:    []string{"optimizer", "internal/saved", "internal/stream", "internal/divergence", "internal/precondition"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
 	},
 	// Layers that are optimization problems: no optimizer comes with them.
 	"adapters/gorgonia/layers": {
@@ -279,6 +279,7 @@ var rules = map[string]rule{
 	"internal/durable":      {},
 	"internal/lock":         {others: []string{"github.com/gofrs/flock"}},
 	"internal/fan":          {},
+	"internal/divergence":   {},
 	"internal/nearest":      {},
 	"internal/saved":        {},
 	"internal/precondition": {},
