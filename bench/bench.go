@@ -25,7 +25,11 @@ type Report struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
 	} `json:"meta_step_s"`
-	// MetaStepOneCore is the same with GOMAXPROCS 1.
+	// SecondDerivatives is the time of the MLP's meta-step with exact second derivatives.
+	SecondDerivatives struct {
+		MNIST float64 `json:"mnist"`
+	} `json:"second_derivatives_s"`
+	// MetaStepOneCore is MetaStep with GOMAXPROCS 1.
 	MetaStepOneCore struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
@@ -86,8 +90,9 @@ func Run(ctx context.Context, each time.Duration, report func(what string, done,
 		{"network's part of a meta-step", func() error { b.network(r, net); return nil }},
 		{"update of a million coordinates", func() error { b.update(r, net); return nil }},
 		{"loss and gradient of an MLP", func() (err error) { r.LossGrad.MNIST, err = b.lossGrad(digits); return err }},
-		{"meta-step on quadratics", func() (err error) { r.MetaStep.Quadratic, err = b.metaStep(quadratic); return err }},
-		{"meta-step on an MLP", func() (err error) { r.MetaStep.MNIST, err = b.metaStep(digits); return err }},
+		{"meta-step on quadratics", func() (err error) { r.MetaStep.Quadratic, err = b.metaStep(quadratic, false); return err }},
+		{"meta-step on an MLP", func() (err error) { r.MetaStep.MNIST, err = b.metaStep(digits, false); return err }},
+		{"meta-step with second derivatives", func() (err error) { r.SecondDerivatives.MNIST, err = b.metaStep(digits, true); return err }},
 		{"meta-steps with one core", func() error { return b.oneCore(r, quadratic, digits) }},
 		{"memory of a window of 100 steps", func() (err error) { r.Memory.Unroll100, err = b.memory(digits); return err }},
 	}
@@ -126,8 +131,10 @@ func (b *bench) median(op func() error) (float64, error) {
 	return times[len(times)/2], nil
 }
 
-func (b *bench) metaStep(family optimizer.Family) (float64, error) {
-	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{Family: family, Unroll: unroll, MetaSteps: 1})
+func (b *bench) metaStep(family optimizer.Family, second bool) (float64, error) {
+	trainer, err := metatrain.NewTrainer(metatrain.TrainConfig{
+		Family: family, Unroll: unroll, MetaSteps: 1, Estimator: metatrain.TruncatedBackprop{SecondDerivatives: second},
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -137,10 +144,10 @@ func (b *bench) metaStep(family optimizer.Family) (float64, error) {
 
 func (b *bench) oneCore(r *Report, quadratic, digits optimizer.Family) (err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	if r.MetaStepOneCore.Quadratic, err = b.metaStep(quadratic); err != nil {
+	if r.MetaStepOneCore.Quadratic, err = b.metaStep(quadratic, false); err != nil {
 		return err
 	}
-	r.MetaStepOneCore.MNIST, err = b.metaStep(digits)
+	r.MetaStepOneCore.MNIST, err = b.metaStep(digits, false)
 	return err
 }
 

@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 	}
 	var said []string
 	r, err := Run(t.Context(), time.Millisecond, func(what string, done, total int) {
-		if done != len(said) || total != 8 {
+		if done != len(said) || total != 9 {
 			t.Errorf("%s: %d of %d", what, done, total)
 		}
 		said = append(said, what)
@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]float64{
-		"quadratic": r.MetaStep.Quadratic, "mnist": r.MetaStep.MNIST, "loss and gradient": r.LossGrad.MNIST,
+		"quadratic": r.MetaStep.Quadratic, "mnist": r.MetaStep.MNIST, "second derivatives": r.SecondDerivatives.MNIST, "loss and gradient": r.LossGrad.MNIST,
 		"one core": r.MetaStepOneCore.MNIST, "update": r.UpdateRate, "peak": r.FMAPeak, "forward": r.Forward, "lstm": r.LSTM,
 	} {
 		if !(v > 0) || math.IsInf(v, 0) {
@@ -60,7 +60,7 @@ func TestRun(t *testing.T) {
 	if m := float64(r.Memory.Unroll100); m < 4*coordinates*(100+160) || m > 120e6 {
 		t.Errorf("a window of 100 steps takes %v bytes", m)
 	}
-	if len(said) != 8 || r.SIMD == "" || r.Cores < 1 {
+	if len(said) != 9 || r.SIMD == "" || r.Cores < 1 {
 		t.Errorf("said %q, kernels %q, %d cores", said, r.SIMD, r.Cores)
 	}
 }

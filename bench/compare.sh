@@ -38,6 +38,7 @@ def pick(reports, path, better):  # the better of the two rounds, and of PyTorch
 print(f"{ours[0]['cores']} cores, kernels {ours[0]['simd']}, PyTorch {torch[0]['torch']} with 1 and with 2 threads (the better one counts)\n")
 print("| what | PyTorch | ours | ratio |\n|---|---|---|---|")
 for what, path in [("MNIST meta-step (15,910 coordinates, unroll 20)", "meta_step_s.mnist"),
+                   ("the same with second derivatives", "second_derivatives_s.mnist"),
                    ("quadratic meta-step (1,280 coordinates, unroll 20)", "meta_step_s.quadratic"),
                    ("loss and gradient of the MLP, batch 128", "loss_grad_s.mnist")]:
     a, b = pick(torch, path, min), pick(ours, path, min)

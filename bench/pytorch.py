@@ -4,7 +4,7 @@
     pytorch.py [--threads N]      needs PyTorch (Debian: python3-torch, libopenblas0-pthread)
 
 The coordinatewise LSTM (2 layers of 20, log-and-sign inputs), 20 inner steps of first-order truncated
-backprop, Adam on its parameters. Quadratics: 128 of 10 dimensions. MLP: 784-20-10 sigmoid, batches of
+backprop and the same with second derivatives (create_graph), Adam on its parameters. Quadratics: 128 of 10 dimensions. MLP: 784-20-10 sigmoid, batches of
 128 drawn from 24,000 random images; only their size matters to the time. Run by compare.sh.
 """
 import argparse
@@ -71,8 +71,8 @@ def median(op, seconds):
     return sorted(times[1:])[len(times) // 2 - 1]
 
 
-def meta_step(opt, problem, unroll=20):
-    """Returns a function that takes the next window of an endless run."""
+def meta_step(opt, problem, unroll=20, second=False):
+    """Returns a function that takes the next window of an endless run, with second derivatives if second."""
     meta = torch.optim.Adam(opt.parameters(), lr=1e-3)
     here = {"theta": (torch.randn(problem.n) * .01).requires_grad_(), "state": opt.start(problem.n)}
 
@@ -80,8 +80,8 @@ def meta_step(opt, problem, unroll=20):
         theta, state, total = here["theta"], here["state"], 0.
         for _ in range(unroll):
             f = problem.loss(theta)
-            g, = torch.autograd.grad(f, theta, retain_graph=True)
-            u, state = opt(g.detach(), state)
+            g, = torch.autograd.grad(f, theta, retain_graph=True, create_graph=second)
+            u, state = opt(g if second else g.detach(), state)
             theta, total = theta + u, total + f
         meta.zero_grad()
         (total + problem.loss(theta)).backward()
@@ -105,6 +105,7 @@ def main():
         return
     out = {"torch": torch.__version__, "threads": a.threads}
     out["meta_step_s"] = {"quadratic": median(meta_step(opt, quadratic), a.each), "mnist": median(meta_step(opt, mlp), a.each)}
+    out["second_derivatives_s"] = {"mnist": median(meta_step(opt, mlp, second=True), a.each)}
 
     theta = (torch.randn(mlp.n) * .01).requires_grad_()
     out["loss_grad_s"] = {"mnist": median(lambda: torch.autograd.grad(mlp.loss(theta), theta), a.each)}

@@ -336,12 +336,7 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 	}
 	if d := c.dense; d.out > 0 {
 		dz, out := rec[d.recOut:][:d.out*lanes], rec[c.afterDense().recIn:]
-		for i := range dz {
-			dz[i] = dx[i]
-			if out[i] < 0 { // ELU's slope for x < 0 is e^x, which is 1 + out
-				dz[i] *= 1 + out[i]
-			}
-		}
+		c.k.ELUAdjoint(dz, dx, out, d.out)
 		if a.dgrad != nil {
 			c.k.MatMul(dx, a.trans[0], dz, nil, d.in, d.in, d.out, false)
 		}

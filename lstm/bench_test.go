@@ -8,9 +8,11 @@ import (
 	"learnedopt/optimizer"
 )
 
-// blind and seeing are networks of the same width: the first reads each coordinate alone, the second has all eyes.
+// blind, dense and seeing are networks of the same width: the first reads each coordinate alone, the second has a dense layer
+// before the first one's LSTM layer, the third has all eyes.
 var (
 	blind  = Config{Inputs: RNNProp, Readout: Tanh, Hidden: 20, Layers: 1}
+	dense  = Config{Inputs: RNNProp, Readout: Tanh, Hidden: 20, Layers: 1, Dense: 20}
 	seeing = Config{
 		Inputs: Momenta, Readout: Mix, Hidden: 20, Layers: 1,
 		Context: ShapeContext | NormContext | FeedbackContext | TimeContext, FanIn: true,
@@ -21,7 +23,7 @@ var (
 var benchmarked = []struct {
 	name string
 	cfg  Config
-}{{"default", Config{}}, {"blind", blind}, {"seeing", seeing}}
+}{{"default", Config{}}, {"blind", blind}, {"dense", dense}, {"seeing", seeing}}
 
 // perceptron returns the layout of a 784-h-10 net.
 func perceptron(h int) optimizer.Layout {

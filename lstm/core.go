@@ -57,11 +57,7 @@ func (c *core[T]) forward(rec, prev []T, from *places, next []T, to *places, g [
 	if d := c.dense; d.out > 0 {
 		out := rec[c.afterDense().recIn:][:d.out*lanes]
 		c.affine(out, rec, d, now)
-		for i, e := range out {
-			if e < 0 {
-				out[i] = T(math.Expm1(float64(e)))
-			}
-		}
+		c.k.ELU(out, d.out)
 	}
 	for i, l := range c.layers {
 		if from == &c.state {

@@ -5,6 +5,7 @@ import (
 
 	"learnedopt/internal/precondition"
 	"learnedopt/internal/saved"
+	"learnedopt/lstm"
 	"learnedopt/optimizer"
 )
 
@@ -174,6 +175,33 @@ func (r *Run) ResumeChanged(data []byte) error {
 // definition returns the rule's settings and the layout, as text.
 func (r *Run) definition() (rule, layout string) {
 	return saved.Define("rule", r.rule), saved.Define("layout", r.layout)
+}
+
+// Values returns the number of steps and the floats of a learned rule's state (lstm.State.Values), for programs that keep states in
+// a form of their own. MarshalBinary is for all others. For any other rule, and under a guard, it returns no floats.
+func (r *Run) Values() (steps int, values []float32) {
+	if s, ok := r.state.(*lstm.State); ok {
+		return r.steps, s.Values()
+	}
+	return r.steps, nil
+}
+
+// SetValues sets what Values returns. Errors wrap ErrState and leave the run unchanged. They say that the rule is not a learned one
+// without a guard, that the number of values is wrong, that steps is negative, or that a value is non-finite.
+func (r *Run) SetValues(steps int, values []float32) error {
+	s, ok := r.state.(*lstm.State)
+	if !ok {
+		return fmt.Errorf("%w: the values of a rule that is not a learned one alone; use UnmarshalBinary", ErrState)
+	}
+	if steps < 0 || len(values) != s.Size() {
+		return fmt.Errorf("%w: %d values after %d steps, want %d", ErrState, len(values), steps, s.Size())
+	}
+	if i := optimizer.NonFinite(values); i >= 0 {
+		return fmt.Errorf("%w: value %d is %v", ErrState, i, values[i])
+	}
+	s.SetValues(steps, values)
+	r.steps = steps
+	return nil
 }
 
 func (r *Run) resume(in *saved.Reader) error {

@@ -2,6 +2,7 @@ package metaopt
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"learnedopt/internal/precondition"
@@ -31,7 +32,7 @@ func (r *Run) Step64(theta, grad []float64) error {
 }
 
 // StepGroups is Step for parameters in several slices, for example one slice for each layer. The n coordinates are
-// the elements of theta[0], then of theta[1], and so on; a DivergedError counts them in this order. The slices of grad
+// the elements of theta[0], then of theta[1], and so on; a DivergedError counts them in this order and names the slice. The slices of grad
 // have the same lengths as the slices of theta, and the lengths add up to n; empty slices are allowed. A non-finite
 // value in one group leaves all groups unchanged. Call it with the same groups at each step.
 func (r *Run) StepGroups(theta, grad [][]float32) error { return step(r, theta, grad, &r.kept32, nil) }
@@ -44,6 +45,27 @@ func (r *Run) StepGroups64(theta, grad [][]float64) error {
 // step takes a step on any groups. flat is theta if theta is one slice of float32, otherwise nil. kept points to
 // the run's copy of θ* in this precision.
 func step[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []float32) error {
+	err := stepAll(r, theta, grad, kept, flat)
+	if err != nil { // no allocation in other steps
+		if d := divergence(err); d != nil {
+			d.In(groupsOf(r.layout, theta))
+		}
+	}
+	return err
+}
+
+// groupsOf returns the layout of the slices theta: that of the run, with its names, if they are its tensors or if there is one slice
+// only.
+func groupsOf[F float32 | float64](layout optimizer.Layout, theta [][]F) optimizer.Layout {
+	tensors := layout.Tensors()
+	if len(theta) == 1 || slices.EqualFunc(theta, tensors, func(x []F, t optimizer.Tensor) bool { return len(x) == t.Len() }) {
+		return layout
+	}
+	return optimizer.Slices(theta)
+}
+
+// stepAll is step with errors that do not know the groups.
+func stepAll[F float32 | float64](r *Run, theta, grad [][]F, kept *[]F, flat []float32) error {
 	checkGroups(r.layout.Len(), theta, grad)
 	if r.needs.Loss && !r.lossSet {
 		return errNoLoss

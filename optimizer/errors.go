@@ -21,6 +21,25 @@ type DivergedError struct {
 	Coordinate int
 	// Value is the non-finite value.
 	Value float64
+
+	// Group is the index of the slice or tensor that holds the coordinate, of Groups ones, and Element the coordinate's index
+	// in it. Name is the tensor's name, "" if it has none. In sets them; Groups is 0 before.
+	Group, Groups, Element int
+	Name                   string
+}
+
+// In sets Group, Groups, Element and Name by the layout of the parameters, and returns e.
+func (e *DivergedError) In(l Layout) *DivergedError {
+	if e.Coordinate < 0 || e.Coordinate >= l.Len() {
+		return e
+	}
+	e.Groups = len(l.tensors)
+	for k, t := range l.tensors {
+		if i := e.Coordinate - t.From; i >= 0 && i < t.Len() {
+			e.Group, e.Element, e.Name = k, i, t.Name
+		}
+	}
+	return e
 }
 
 // Error implements error.
@@ -28,6 +47,13 @@ func (e *DivergedError) Error() string {
 	where := ""
 	if e.Coordinate >= 0 {
 		where = fmt.Sprintf(" at coordinate %d", e.Coordinate)
+	}
+	if e.Groups > 1 {
+		name := e.Name
+		if name == "" {
+			name = fmt.Sprintf("slice %d of %d, counted from 0", e.Group, e.Groups)
+		}
+		where += fmt.Sprintf(", element %d of %s", e.Element, name)
 	}
 	remedy := "take smaller steps or start nearer"
 	if e.What == "loss" || e.What == "gradient" {

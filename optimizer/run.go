@@ -64,7 +64,8 @@ func run[T any](ctx context.Context, rule Rule, problem Problem, steps int, now 
 		began, computed T
 	)
 	problem.Init(out.Theta)
-	state := rule.Start(LayoutOf(problem))
+	layout := LayoutOf(problem)
+	state := rule.Start(layout)
 	for t := 0; ; t++ {
 		if err := ctx.Err(); err != nil {
 			return out, err
@@ -92,6 +93,7 @@ func run[T any](ctx context.Context, rule Rule, problem Problem, steps int, now 
 			}
 		}
 		if errors.As(err, &out.Diverged) {
+			out.Diverged.In(layout)
 			return out, nil
 		}
 		if err != nil {

@@ -200,7 +200,7 @@ func TestRunParameterOverflow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := optimizer.DivergedError{Step: 1, What: "parameter", Coordinate: 1, Value: math.Inf(1)}
+	want := optimizer.DivergedError{Step: 1, What: "parameter", Coordinate: 1, Value: math.Inf(1), Groups: 1, Element: 1}
 	if out.Diverged == nil || *out.Diverged != want {
 		t.Fatalf("diverged %+v, want %+v", out.Diverged, want)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"learnedopt/checkpoints"
 	"learnedopt/checkpoints/exchange"
+	"learnedopt/internal/clibtest"
 	"learnedopt/internal/pythontest"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
@@ -23,7 +24,7 @@ const corpus = "../metaopt/testdata/corpus"
 
 func torch(t testing.TB) pythontest.Interpreter {
 	t.Helper()
-	return pythontest.Find(t, "torch, msgpack, numpy", "python3-torch, python3-msgpack and python3-numpy (and libopenblas0-pthread, for speed)")
+	return pythontest.Find(t, "torch, numpy", "python3-torch and python3-numpy (and libopenblas0-pthread, for speed)")
 }
 
 // TestTorchUpdates gives PyTorch the gradients of the corpus and expects the updates of the
@@ -42,13 +43,27 @@ func TestTorchUpdates(t *testing.T) {
 	if err := json.Unmarshal(data, &want); err != nil {
 		t.Fatal(err)
 	}
-	var got map[string]map[string][][]float64
-	if err := json.Unmarshal([]byte(python.Run(t, "testdata/updates.py", ".", corpus)), &got); err != nil {
-		t.Fatal(err)
+	check := func(t *testing.T, tolerances map[string]float64, args ...string) {
+		var got map[string]map[string][][]float64
+		if err := json.Unmarshal([]byte(python.Run(t, append([]string{"testdata/updates.py", ".", corpus}, args...)...)), &got); err != nil {
+			t.Fatal(err)
+		}
+		compareUpdates(t, want.Updates, got, tolerances)
 	}
-	for dtype, tight := range map[string]float64{"torch.float64": 1e-9, "torch.float32": 1e-5, "torch.float64 turned": 1e-9, "torch.float32 turned": 1e-5} {
+	t.Run("pure", func(t *testing.T) {
+		check(t, map[string]float64{"torch.float64": 1e-9, "torch.float32": 1e-5, "torch.float64 turned": 1e-9, "torch.float32 turned": 1e-5})
+	})
+	t.Run("library", func(t *testing.T) {
+		check(t, map[string]float64{"torch.float32": 1e-5, "torch.float32 turned": 1e-5}, clibtest.Build(t, "../clib"))
+	})
+}
+
+// compareUpdates expects updates, by type of numbers and file, within the tolerances by type.
+func compareUpdates(t *testing.T, want map[string][][]float64, got map[string]map[string][][]float64, tolerances map[string]float64) {
+	t.Helper()
+	for dtype, tight := range tolerances {
 		worst := 0.0
-		for name, updates := range want.Updates {
+		for name, updates := range want {
 			rows, tolerance := got[dtype][name], tight
 			if name == "orthogonal" && tight == 1e-5 {
 				tolerance = 1e-3
@@ -262,6 +277,26 @@ func TestTorchBehaviour(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"testdata/behaviour.py", ".", filepath.Join(corpus, "all.mopt"), filepath.Join(corpus, "logsign.mopt"), wrong, filepath.Join(corpus, "orthogonal.mopt"), later}
+	all, err := checkpoints.Load(filepath.Join(corpus, "all.mopt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range exchange.Formats() {
+		data, err := exchange.Marshal(all, format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "all"+format.Extension())
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
+	}
+	if _, missing := clibtest.Find(); missing != "" {
+		t.Log("without the library for C: " + missing)
+	} else {
+		args = append(args, clibtest.Build(t, "../clib"))
+	}
 	out := python.Run(t, args...)
 	if out != "ok\n" {
 		t.Error(out)

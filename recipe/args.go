@@ -17,7 +17,7 @@ var program = []string{"metaopt", "meta-train"}
 // the table in defaults.go does not ask for it.
 func (r Recipe) Args() (args []string) {
 	r = r.WithDefaults()
-	for _, o := range options {
+	for _, o := range options() {
 		text := o.text(&r)
 		if d := rowOf(o.Name); d != nil && !d.explicit && text == d.of(1, r.Task.Classifies()) && text == r.defaultOf(o.Name) {
 			continue

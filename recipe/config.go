@@ -276,7 +276,7 @@ func (u unsampled) Sample(*rand.Rand) (optimizer.Problem, error) {
 // Validate returns an error if r has a value that an option cannot have, options that exclude each other, or options that
 // do not apply. It reads no files.
 func (r Recipe) Validate() error {
-	for _, o := range options {
+	for _, o := range options() {
 		if text := o.text(&r); text != "" {
 			scratch := Recipe{}
 			if err := o.set(&scratch, text); err != nil {

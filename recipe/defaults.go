@@ -102,7 +102,7 @@ func (r Recipe) WithDefaults() Recipe {
 	if r.Defaults == 0 {
 		r.Defaults = Latest
 	}
-	for _, o := range options { // an option's default depends only on options before it
+	for _, o := range options() { // an option's default depends only on options before it
 		if o.text(&r) != "" {
 			continue
 		}
@@ -165,7 +165,7 @@ func (r Recipe) defaultOf(name string) string {
 		}
 	case "decay-steps":
 		if *r.MetaLRDecay != 1 && r.MetaSteps > 0 {
-			return options[metaStepsIndex].text(&r)
+			return strconv.Itoa(r.MetaSteps)
 		}
 	case "perturbation", "pairs":
 		return only(!backprop, value)
@@ -187,9 +187,6 @@ const longWarmUp = 500
 
 // end is the meta-step at which the schedule of the meta learning rate ends, or 0 if only time limits the training.
 func (r Recipe) end() int { return cmp.Or(r.DecaySteps, r.MetaSteps) }
-
-// metaStepsIndex is the index of the option meta-steps in options.
-var metaStepsIndex = slices.IndexFunc(options, func(o Option) bool { return o.Name == "meta-steps" })
 
 func only(applies bool, value string) string {
 	if applies {

@@ -20,11 +20,17 @@ type Option struct {
 	kind
 }
 
-// options are all options, in the order of help and of Args. An option is named in only four places: its row here, its
+// options returns all options, in the order of help and of Args: the task, its options, and those of the training. The first two
+// are those that package tasks has by now.
+func options() []Option {
+	return slices.Concat([]Option{
+		{"task", "task to train on: " + anyOf(tasks.Names()) + "; or several classifiers joined by commas, of which each instance draws one", taskName()},
+	}, ofTasks(), ofTraining)
+}
+
+// ofTraining are the options that do not belong to tasks. An option is named in only four places: its row here, its
 // field of Recipe, its default in defaults.go, and its use in config.go.
-var options = slices.Concat([]Option{
-	{"task", "task to train on: " + anyOf(tasks.Names()) + "; or several classifiers joined by commas, of which each instance draws one", taskName()},
-}, ofTasks(), []Option{
+var ofTraining = []Option{
 	{"time", "limit of training time, as 90s or 10m", span(func(r *Recipe) *Duration { return &r.Time })},
 	{"meta-steps", "limit of meta-steps, in place of --time", whole(1, func(r *Recipe) *int { return &r.MetaSteps })},
 
@@ -87,7 +93,7 @@ var options = slices.Concat([]Option{
 	{"seeds", "train from so many seeds, --seed and those that follow, and keep the best network", whole(1, func(r *Recipe) *int { return &r.Seeds })},
 	{"seed", "seed of everything random", seed(func(r *Recipe) *uint64 { return &r.Seed })},
 	{"name", "name that the optimizer carries in tables (learned unless set)", words("NAME", nil, func(r *Recipe) *string { return &r.Name })},
-})
+}
 
 // taskName is the kind of the option task.
 func taskName() kind {
@@ -151,7 +157,7 @@ func version() kind {
 }
 
 // Options returns all options, in the order of help.
-func Options() []Option { return slices.Clone(options) }
+func Options() []Option { return options() }
 
 // Usage returns the option's help text, in one line. If the option's default for classifiers differs from Default in the
 // given version of the defaults, the text includes it.
@@ -189,11 +195,12 @@ func (o Option) Text(r Recipe) string { return o.text(&r) }
 
 // Lookup returns the option of a name, such as "input-gain". If there is none, the error says the nearest name.
 func Lookup(name string) (Option, error) {
-	if i := slices.IndexFunc(options, func(o Option) bool { return o.Name == name }); i >= 0 {
-		return options[i], nil
+	all := options()
+	if i := slices.IndexFunc(all, func(o Option) bool { return o.Name == name }); i >= 0 {
+		return all[i], nil
 	}
 	var names []string
-	for _, o := range options {
+	for _, o := range all {
 		names = append(names, o.Name)
 	}
 	return Option{}, fmt.Errorf("recipe: no option %q%s `metaopt meta-train --help` shows the options", name, nearest.DidYouMean(name, names))

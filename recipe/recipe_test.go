@@ -41,7 +41,7 @@ func TestOptionsAndFieldsAreTheSame(t *testing.T) {
 	for i := range reflect.TypeFor[Recipe]().NumField() {
 		keys[keyOf(reflect.TypeFor[Recipe]().Field(i))] = false
 	}
-	for _, o := range options {
+	for _, o := range options() {
 		text, ok := samples[o.Name]
 		if !ok {
 			t.Fatalf("no sample of --%s", o.Name)
@@ -79,8 +79,8 @@ func TestOptionsAndFieldsAreTheSame(t *testing.T) {
 			t.Errorf("no option sets the key %q", key)
 		}
 	}
-	if len(options) != len(samples) {
-		t.Errorf("%d options, %d samples", len(options), len(samples))
+	if len(options()) != len(samples) {
+		t.Errorf("%d options, %d samples", len(options()), len(samples))
 	}
 }
 
@@ -89,7 +89,7 @@ func draw(t *testing.T, rng *rand.Rand) Recipe {
 	t.Helper()
 	for {
 		var r Recipe
-		for _, o := range options {
+		for _, o := range options() {
 			if rng.IntN(5) > 0 || o.Name == "condition" {
 				continue
 			}
@@ -297,7 +297,7 @@ func TestEveryOptionMatters(t *testing.T) {
 	}
 	digits := []string{"units", "layers", "activation", "init-scale", "weight-init", "image-size", "channels", "label-noise"}
 	ofTables := []string{"target", "columns"}
-	for _, o := range options {
+	for _, o := range options() {
 		r := base
 		switch {
 		case slices.Contains([]string{"name", "seeds", "init", "time"}, o.Name): // not used by the trainer

@@ -1,7 +1,10 @@
 package runfolder
 
 import (
+	"context"
+	"errors"
 	"runtime"
+	"strings"
 
 	"learnedopt/baselines"
 	"learnedopt/compare"
@@ -184,6 +187,51 @@ func (out Outcome) LastLoss() compare.Number { return out.lastLoss }
 // three validations and none was a new best.
 func (out Outcome) Stalled() bool {
 	return out.Reason == "patience" || out.stale >= 3 && 2*out.BestMetaStep <= out.validated
+}
+
+// observe takes up an event of the trainer.
+func (out *Outcome) observe(e metatrain.Event) {
+	switch e.Kind {
+	case metatrain.EventDiverged:
+		out.Skipped++
+	case metatrain.EventValidation:
+		if out.validated < 0 {
+			out.StartLoss = e.Valid.Loss()
+		}
+		out.validated = e.MetaStep
+		out.diagnostics = e.Diagnostics
+		out.stale++
+		if e.Best {
+			out.stale = 0
+			out.BestMetaStep, out.ValidLoss = e.MetaStep, e.Valid.Loss()
+		}
+		out.lastLoss = e.Valid.Loss()
+	}
+}
+
+// ended takes up how a training ended, with the error of Train.
+func (out *Outcome) ended(ctx context.Context, cfg metatrain.TrainConfig, t *metatrain.Trainer, err error) {
+	out.Seconds, out.MetaSteps = t.Elapsed().Seconds(), t.MetaSteps()
+	var diverged *metatrain.MetaDivergedError
+	switch {
+	case err == nil && cfg.MetaSteps > 0 && out.MetaSteps >= cfg.MetaSteps:
+		out.Reason = "meta-steps"
+	case err == nil && cfg.Time > 0 && out.Seconds >= cfg.Time.Seconds():
+		out.Reason = "time"
+	case err == nil && len(cfg.Horizons) > 0:
+		out.Reason = "curriculum"
+	case err == nil:
+		out.Reason = "patience"
+	case ctx.Err() != nil:
+		out.Reason = "interrupted"
+	case errors.As(err, &diverged):
+		out.Reason = "diverged"
+	default:
+		out.Reason = "error"
+	}
+	if err != nil && ctx.Err() == nil {
+		out.Error = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
 }
 
 // A Result is the content of result.json.

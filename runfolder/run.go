@@ -129,7 +129,7 @@ func (r *Run) tell(e Event) {
 // train runs the trainer and fills in the outcome. It returns the best network so far also together with an error, or nil if
 // there is none.
 func (r *Run) train(ctx context.Context) (*metaopt.Optimizer, error) {
-	limit, next := r.cfg.Time, 0
+	next := 0
 	if r.outcome.validated >= 0 {
 		next = r.trainer.MetaSteps() + 1
 	}
@@ -137,27 +137,7 @@ func (r *Run) train(ctx context.Context) (*metaopt.Optimizer, error) {
 	o, err := r.trainer.Train(ctx)
 	r.tell(Ended{})
 	out := &r.outcome
-	out.Seconds, out.MetaSteps = r.trainer.Elapsed().Seconds(), r.trainer.MetaSteps()
-	var diverged *metatrain.MetaDivergedError
-	switch {
-	case err == nil && r.record.MetaSteps > 0 && out.MetaSteps >= r.record.MetaSteps:
-		out.Reason = "meta-steps"
-	case err == nil && limit > 0 && out.Seconds >= limit.Seconds():
-		out.Reason = "time"
-	case err == nil && len(r.record.Horizons) > 0:
-		out.Reason = "curriculum"
-	case err == nil:
-		out.Reason = "patience"
-	case ctx.Err() != nil:
-		out.Reason = "interrupted"
-	case errors.As(err, &diverged):
-		out.Reason = "diverged"
-	default:
-		out.Reason = "error"
-	}
-	if err != nil && ctx.Err() == nil {
-		out.Error = strings.ReplaceAll(err.Error(), "\n", "; ")
-	}
+	out.ended(ctx, r.cfg, r.trainer, err)
 	if o == nil {
 		return nil, err
 	}
@@ -196,25 +176,11 @@ func (r *Run) onEvent(e metatrain.Event) {
 		e.Replay = r.keepForReplay(e)
 	}
 	r.log.add(e)
-	out := &r.outcome
-	switch e.Kind {
-	case metatrain.EventDiverged:
-		out.Skipped++
-	case metatrain.EventValidation:
-		if out.validated < 0 {
-			out.StartLoss = e.Valid.Loss()
-		}
-		out.validated = e.MetaStep
+	r.outcome.observe(e)
+	if e.Kind == metatrain.EventValidation {
 		r.validatedSince = true
-		out.diagnostics = e.Diagnostics
-		out.stale++
-		if e.Best {
-			out.stale = 0
-			out.BestMetaStep, out.ValidLoss = e.MetaStep, e.Valid.Loss()
-		}
-		out.lastLoss = e.Valid.Loss()
 	}
-	r.tell(TrainerEvent{Event: e, Outcome: *out, Network: r.trainer.Network(), MetaLearningRate: r.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0))})
+	r.tell(TrainerEvent{Event: e, Outcome: r.outcome, Network: r.trainer.Network(), MetaLearningRate: r.cfg.MetaLearningRateAt(max(e.MetaStep-1, 0))})
 }
 
 // Network returns the network with the present parameters.

@@ -168,6 +168,9 @@ func New(name string, o Options) (optimizer.Family, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.validateNumbers(); err != nil {
+		return nil, err
+	}
 	if err := t.reads(o.lists(), o.DataDir); err != nil {
 		return nil, err
 	}

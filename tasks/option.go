@@ -49,6 +49,9 @@ type Options struct {
 	// DataDir is the folder of data sets in files; "" means the folder that the function DataDir
 	// returns. It depends on the machine, so it is not part of a family's name.
 	DataDir string
+
+	// numbers are the values of Number as "length=1 mass=2.5", in the order of keys.
+	numbers string
 }
 
 // table is the one table of the options of tasks. Flags with their help and completion, axes of
@@ -155,14 +158,14 @@ func (o Option) Usage() string {
 		}
 	}
 	usage := fmt.Sprintf("%s (%s unless set)", o.help, strings.Join(defaults, ", "))
-	if all&losses != 0 || all == everything {
+	if all&losses != 0 || all&everything == everything {
 		return usage
 	}
 	return strings.Join(readers, ", ") + ": " + usage
 }
 
 // A kindOfTask is a set of kinds of tasks, one a bit. Tasks of one kind read the same options.
-type kindOfTask uint32
+type kindOfTask uint64
 
 const (
 	images28 kindOfTask = 1 << iota // classifiers of images of 28×28
@@ -192,11 +195,14 @@ const (
 )
 
 // taskKinds names sets of kinds in help. A set goes before its parts.
-var taskKinds = []struct {
+var taskKinds = []nameOfKind{{classifiers, "classifiers"}, {imageTasks, "images"}, {tables, "tables"}, {regressions, "regression"}, {textTasks, charRNNName}, {quadratics, "quadratics"}, {rosenbrocks, "Rosenbrock"}, {factorizations, "factorization"}, {sinusoids, "sinusoid"},
+	{equilibria, "equilibrium"}, {signals, "denoising"}, {entropies, "maxent"}, {puzzles, "sudoku"}, {chains, "chain"}}
+
+// A nameOfKind is what help calls a set of kinds.
+type nameOfKind struct {
 	bits kindOfTask
 	name string
-}{{classifiers, "classifiers"}, {imageTasks, "images"}, {tables, "tables"}, {regressions, "regression"}, {textTasks, charRNNName}, {quadratics, "quadratics"}, {rosenbrocks, "Rosenbrock"}, {factorizations, "factorization"}, {sinusoids, "sinusoid"},
-	{equilibria, "equilibrium"}, {signals, "denoising"}, {entropies, "maxent"}, {puzzles, "sudoku"}, {chains, "chain"}}
+}
 
 // A defaultOf says that tasks of some kinds read an option, and what its default is there.
 type defaultOf struct {
@@ -364,17 +370,23 @@ func unescape(text string) string {
 }
 
 // naming holds the indices of the table's rows in the order of canonical names.
-var naming = func() []int {
+var naming = orderOfNames()
+
+func orderOfNames() []int {
 	var rows []int
 	for i := range table {
 		rows = append(rows, i)
 	}
-	last := len(table) + 1
-	slices.SortStableFunc(rows, func(i, j int) int {
-		return cmp.Compare(cmp.Or(table[i].place, last), cmp.Or(table[j].place, last))
-	})
+	place := func(o Option) int {
+		last := len(table) + 1
+		if o.defaults[0].of == losses {
+			last++ // Perturbed adds them to a family's name, also to that of a Definition with Numbers
+		}
+		return cmp.Or(o.place, last)
+	}
+	slices.SortStableFunc(rows, func(i, j int) int { return cmp.Compare(place(table[i]), place(table[j])) })
 	return rows
-}()
+}
 
 // channelsRow is the index of the option channels in the table.
 var channelsRow = slices.IndexFunc(table, func(o Option) bool { return o.Key == channelsKey })

@@ -82,6 +82,23 @@ func decode(name string, shape []int, of dtype, data []byte) (t checkpoints.Tens
 	return t, ""
 }
 
+// stranger says what tensors without our metadata are, if they are known: the weights of other people's optimizers.
+func stranger(tensors []checkpoints.Tensor) string {
+	has := func(a, b int) bool {
+		for _, t := range tensors {
+			if len(t.Shape) == 2 && (t.Shape[0] == a && t.Shape[1] == b || t.Shape[0] == b && t.Shape[1] == a) {
+				return true
+			}
+		}
+		return false
+	}
+	if has(39, 32) && has(32, 2) {
+		return "the weights of a small_fc_lopt optimizer, a perceptron of 39 inputs, 32 units and 2 outputs, as PyLO and learned_optimization have; " +
+			"this program's networks are others, and cannot be made of them"
+	}
+	return ""
+}
+
 // unsafeName reports whether a name would be dangerous as a path in an archive that someone
 // unpacks into a folder.
 func unsafeName(name string) bool {

@@ -104,7 +104,7 @@ func Detect(head []byte) (format Format, ok bool) {
 		return "", false
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte(zipEnd)):
 		return NPZ, true
-	case len(head) >= Peek && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
+	case len(head) >= Peek && (head[8] == '{' || isSpace(head[8])) && binary.LittleEndian.Uint64(head) <= maxHeader:
 		return SafeTensors, true
 	case len(head) > 0 && (head[0] > 0x80 && head[0] < 0x90 || head[0] == 0xde || head[0] == 0xdf):
 		return FlaxMsgpack, true

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"math"
@@ -123,6 +124,40 @@ func TestBytesOfOthers(t *testing.T) {
 		slices.SortFunc(got.Tensors, func(a, b checkpoints.Tensor) int { return strings.Compare(a.Name, b.Name) })
 		if d := cmp.Diff(want, got.Tensors); d != "" {
 			t.Errorf("%s:\n%s", name, d)
+		}
+	}
+}
+
+// Headers of arrays are read as any writer may write them.
+func TestHeadersOfOthers(t *testing.T) {
+	for text, want := range map[string]checkpoints.Tensor{
+		"{'shape': (1,), 'fortran_order': False, 'descr': '<f4'}\n":         {Name: "w", Shape: []int{1}, Data: []float32{1}},
+		`{"descr":"<f4","fortran_order":False,"shape":(1,)}`:                {Name: "w", Shape: []int{1}, Data: []float32{1}},
+		"{'descr' : '<f4' ,\n'fortran_order' : False , 'shape' : ( 1L, ) }": {Name: "w", Shape: []int{1}, Data: []float32{1}},
+		"{'descr': '<f4', 'fortran_order': True, 'shape': (), }\n":          {Name: "w", Data: []float32{1}},
+		"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2)}\n":        {Name: "w", Shape: []int{2, 2}, Bytes: []byte{0, 128, 0, 63}},
+	} {
+		f, err := read(archive(t, zip.Store, entry{"w.npy", header(text)}, metadataEntry(t)), NPZ)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if d := cmp.Diff([]checkpoints.Tensor{want}, f.Tensors); d != "" {
+			t.Errorf("%q:\n%s", text, d)
+		}
+	}
+	// Element (i, j, k) of an array of 2 × 3 × 4 in Fortran order.
+	in := make([]int, 24)
+	for i := range 2 {
+		for j := range 3 {
+			for k := range 4 {
+				in[i+2*(j+3*k)] = 100*i + 10*j + k
+			}
+		}
+	}
+	for at, x := range rowMajor(in, []int{2, 3, 4}) {
+		if want := 100*(at/12) + 10*(at/4%3) + at%4; x != want {
+			t.Errorf("element %d is %d, want %d", at, x, want)
 		}
 	}
 }

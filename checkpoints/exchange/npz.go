@@ -102,6 +102,8 @@ func readNPZ(data []byte) (*checkpoints.File, error) {
 		place := "entry " + strconv.Quote(entry.Name)
 		name, ok := strings.CutSuffix(entry.Name, ".npy")
 		switch {
+		case strings.HasSuffix(entry.Name, "data.pkl"):
+			return nil, failf(NPZ, place, "a file of torch.save, which is a program; in Python, save its tensors with numpy.savez or safetensors")
 		case !ok || unsafeName(name):
 			return nil, failf(NPZ, place, "not the name of an array; remove the entry")
 		case seen[name]:
@@ -132,6 +134,9 @@ func readNPZ(data []byte) (*checkpoints.File, error) {
 			}
 			var t checkpoints.Tensor
 			t, wrong = decode(name, a.shape, dtypes()[k], a.data)
+			if a.fortran && wrong == "" {
+				t.Data, t.Data64, t.Bytes = rowMajor(t.Data, t.Shape), rowMajor(t.Data64, t.Shape), rowMajor(t.Bytes, t.Shape)
+			}
 			f.Tensors = append(f.Tensors, t)
 		}
 		if wrong != "" {
@@ -139,6 +144,9 @@ func readNPZ(data []byte) (*checkpoints.File, error) {
 		}
 	}
 	if !seen[metadataName] {
+		if what := stranger(f.Tensors); what != "" {
+			return nil, failf(NPZ, "", "%s", what)
+		}
 		return nil, failf(NPZ, "", "no entry %s.npy with the configuration; metaopt export writes it, keep it with the tensors", metadataName)
 	}
 	return f, nil
@@ -164,13 +172,77 @@ func unpack(entry *zip.File) ([]byte, error) {
 
 // A npy is the content of a .npy file.
 type npy struct {
-	descr string
-	shape []int
-	data  []byte
+	descr   string
+	fortran bool // the first index runs fastest
+	shape   []int
+	data    []byte
 }
 
-// npyDict matches the header as NumPy writes it, with sorted keys.
-var npyDict = regexp.MustCompile(`^\{'descr': '([<>|=]?[a-zA-Z][0-9]*)', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,100})\), ?\} *\n$`)
+// npyItem matches a key of the header and its value, as any writer may write them. Python 2 writes 5L for 5.
+var npyItem = regexp.MustCompile(`^\s*['"](\w+)['"]\s*:\s*(?:['"]([<>|=]?[a-zA-Z][0-9]*)['"]|(True|False)|\(([0-9L,\s]{0,100})\))\s*(,|$)`)
+
+// parseHeader reads the dictionary of a header into a; it is false unless the dictionary has exactly the three keys of a plain
+// array.
+func (a *npy) parseHeader(text string) (dims string, ok bool) {
+	text, begins := strings.CutPrefix(strings.TrimSpace(text), "{")
+	text, ends := strings.CutSuffix(text, "}")
+	if !begins || !ends {
+		return "", false
+	}
+	seen := map[string]bool{}
+	for strings.TrimSpace(text) != "" {
+		m := npyItem.FindStringSubmatchIndex(text)
+		if m == nil {
+			return "", false
+		}
+		part := func(k int) (string, bool) {
+			if m[2*k] < 0 {
+				return "", false
+			}
+			return text[m[2*k]:m[2*k+1]], true
+		}
+		key, _ := part(1)
+		var fits bool
+		switch key {
+		case "descr":
+			a.descr, fits = part(2)
+		case "fortran_order":
+			var order string
+			order, fits = part(3)
+			a.fortran = order == "True"
+		case "shape":
+			dims, fits = part(4)
+		}
+		if !fits || seen[key] {
+			return "", false
+		}
+		seen[key] = true
+		text = text[m[1]:]
+	}
+	return dims, len(seen) == 3
+}
+
+// rowMajor returns the elements of an array in row-major order, of x, which has them in Fortran's. nil stays nil.
+func rowMajor[E any](x []E, shape []int) []E {
+	if x == nil {
+		return nil
+	}
+	out, index := make([]E, len(x)), make([]int, len(shape))
+	for i := range out {
+		at := 0
+		for k := len(shape) - 1; k >= 0; k-- {
+			at = at*shape[k] + index[k]
+		}
+		out[i] = x[at]
+		for k := len(shape) - 1; k >= 0; k-- {
+			if index[k]++; index[k] < shape[k] {
+				break
+			}
+			index[k] = 0
+		}
+	}
+	return out
+}
 
 // parseNPY reads a .npy file of version 1 to 3; the data of a alias the input. wrong
 // is the fault of the file, "" if it has none.
@@ -189,23 +261,19 @@ func parseNPY(file []byte) (a npy, wrong string) {
 	if size > maxNPYHeader || int(size) > len(file)-at {
 		return a, fmt.Sprintf("a header of %d bytes; %d are there, at most %d are allowed", size, len(file)-at, maxNPYHeader)
 	}
-	m := npyDict.FindSubmatch(file[at:][:size])
-	switch {
-	case m == nil:
+	shape, ok := a.parseHeader(string(file[at:][:size]))
+	if !ok {
 		return a, "not the header of a plain numeric array"
-	case string(m[2]) == "True":
-		return a, "in Fortran order; save it after np.ascontiguousarray"
 	}
-	a.descr = string(m[1])
-	dims := strings.Split(string(m[3]), ",")
+	dims := strings.Split(shape, ",")
 	for i, text := range dims {
 		text = strings.TrimSpace(text)
 		if text == "" && i == len(dims)-1 { // the shapes () and (5,)
 			break
 		}
-		d, err := strconv.Atoi(text)
+		d, err := strconv.Atoi(strings.TrimSuffix(text, "L"))
 		if err != nil {
-			return a, fmt.Sprintf("shape (%s)", m[3])
+			return a, fmt.Sprintf("shape (%s)", shape)
 		}
 		a.shape = append(a.shape, d)
 	}

@@ -62,6 +62,8 @@ func marshalSafeTensors(f *checkpoints.File) ([]byte, error) {
 	return b, nil
 }
 
+func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }
+
 // A span is a tensor in a header; its bytes are data[begin:end].
 type span struct {
 	name       string
@@ -78,6 +80,9 @@ func readSafeTensors(data []byte) (*checkpoints.File, error) {
 	data = data[8:]
 	if n > maxHeader || n > uint64(len(data)) {
 		return nil, failf(SafeTensors, "byte 0", "a header of %d bytes; %d are there, at most %d are allowed", n, len(data), maxHeader)
+	}
+	if n > 0 && isSpace(data[0]) {
+		return nil, failf(SafeTensors, "header", "white space before it, which the format forbids; load the file where it was written, and save it with the package safetensors")
 	}
 	header, err := parseJSON(data[:n])
 	if err != nil {
@@ -128,6 +133,9 @@ func readSafeTensors(data []byte) (*checkpoints.File, error) {
 	}
 	texts, _ := entries[metadataName].(map[string]any)
 	text, ok := texts[metadataKey].(string)
+	if what := stranger(f.Tensors); !ok && what != "" {
+		return nil, failf(SafeTensors, "", "%s", what)
+	}
 	if !ok {
 		return nil, failf(SafeTensors, metadataName, "no string %q with the configuration; metaopt export writes it, pass it on as metadata=", metadataKey)
 	}

@@ -39,22 +39,21 @@ func sample() map[string]map[string]Array {
 	}
 }
 
+// dill.l2l and python2.l2l are spelled out as dill writes them; Python's own pickle has written the others (testdata/make.py).
 func TestReadSamples(t *testing.T) {
 	want := sample()
-	got, err := Load(filepath.Join("testdata", "dill.l2l"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("dill (-want +read):\n%s", d)
-	}
-	want["one"] = map[string]Array{"x": {[]int{1}, []float32{1}}}
-	got, err = Load(filepath.Join("testdata", "plain.l2l"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("plain (-want +read):\n%s", d)
+	for _, name := range []string{"dill", "python2", "plain", "protocol2", "protocol4", "protocol5"} {
+		if name == "plain" {
+			want["one"] = map[string]Array{"x": {[]int{1}, []float32{1}}}
+		}
+		got, err := Load(filepath.Join("testdata", name+".l2l"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +read):\n%s", name, d)
+		}
 	}
 }
 
@@ -160,22 +159,32 @@ func TestReadRejects(t *testing.T) {
 		want string
 		data string
 	}{
-		{"not a pickle of protocol 3", ""},
-		{"not a pickle of protocol 3", "\x80"},
-		{"not a pickle of protocol 3", "\x80\x04}."},
-		{"not a pickle of protocol 3", "}."},
+		{"not a pickle of protocol 2 to 5", ""},
+		{"not a pickle of protocol 2 to 5", "\x80"},
+		{"not a pickle of protocol 2 to 5", "\x80\x06}."}, {"not a pickle of protocol 2 to 5", "\x80\x01}."},
+		{"not a pickle of protocol 2 to 5", "}."},
 		{"1 bytes are wanted, 0 are left", p},
 		{"ends with 0 values", p + "."},
 		{"ends with 2 values", p + "}}."},
 		{"1 bytes after the pickle", p + "}.."},
 		{"the pickle is None, want a dict of modules", p + "N."},
 		{"the pickle is a mark", p + "(."},
-		{"not one that these files need", p + "i"},    // INST
-		{"not one that these files need", p + "o"},    // OBJ
-		{"not one that these files need", p + "P"},    // PERSID
-		{"not one that these files need", p + "\x81"}, // NEWOBJ
-		{"not one that these files need", p + "\x82"}, // EXT1
-		{"not one that these files need", p + "\x93"}, // STACK_GLOBAL
+		{"not one that these files need", p + "i"},       // INST
+		{"not one that these files need", p + "o"},       // OBJ
+		{"not one that these files need", p + "P"},       // PERSID
+		{"not one that these files need", p + "\x81"},    // NEWOBJ
+		{"not one that these files need", p + "\x82"},    // EXT1
+		{"2 values are wanted, 0 are there", p + "\x93"}, // STACK_GLOBAL
+		{`the name "os.system" is not one`, p + "\x8c\x02os\x8c\x06system\x93."},
+		{"a name made of None and a string", p + "N\x8c\x06system\x93."},
+		{"1 values are wanted, 0 are there", p + "\x94."}, // MEMOIZE
+		{"8 bytes are wanted", p + "\x95\x00"},            // FRAME
+		{"18446744073709551615 bytes are wanted", p + "\x8e\xff\xff\xff\xff\xff\xff\xff\xff."},
+		{"a call of _codecs.encode that is not", p + "c_codecs\nencode\n" + x + "X\x04\x00\x00\x00utf8\x86R."},
+		{"the character 'Ā' is not a byte", p + "c_codecs\nencode\nX\x02\x00\x00\x00\xc4\x80X\x06\x00\x00\x00latin1\x86R."},
+		{"a call of numpy.core.numeric._frombuffer that is not", p + "cnumpy.core.numeric\n_frombuffer\n(" + raw + dtype + "K\x01\x85X\x01\x00\x00\x00FtR."},
+		{"dtype is None", p + "cnumpy.core.numeric\n_frombuffer\n(" + raw + "NK\x01\x85X\x01\x00\x00\x00CtR."},
+		{"a key is a string, want a string in UTF-8", p + "}U\x01\xff}s."},
 		{`the name "os.system" is not one`, p + "cos\nsystem\nX\x02\x00\x00\x00id\x85R."},
 		{`the name "builtins.dict" is not one`, p + "cbuiltins\ndict\n)R."},
 		{`the name "builtins.eval" is not one`, p + "cbuiltins\neval\n)R."},
@@ -220,7 +229,8 @@ func TestReadRejects(t *testing.T) {
 		{"dtype is a dtype", state("K\x01)" + dt + "\x89" + raw)},
 		{"dtype is None", state("K\x01)N\x89" + raw)},
 		{"in Fortran order", state("K\x01)" + dtype + "\x88" + raw)},
-		{"data is a string", state("K\x01)" + dtype + "\x89" + x)},
+		{"shape [] has 1 bytes, want 4", state("K\x01)" + dtype + "\x89" + x)},
+		{"data is None", state("K\x01)" + dtype + "\x89N")},
 		{"shape [2] has 4 bytes, want 8", state("K\x01K\x02\x85" + dtype + "\x89" + raw)},
 		{"shape [] has 8 bytes, want 4", state("K\x01)" + dtype + "\x89C\x0800000000")},
 		{"element 0 is NaN", state("K\x01)" + dtype + "\x89C\x04\x00\x00\xc0\x7f")},
@@ -321,7 +331,7 @@ func TestReadIsBounded(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, name := range []string{"dill.l2l", "plain.l2l"} {
+	for _, name := range []string{"dill.l2l", "plain.l2l", "python2.l2l", "protocol2.l2l", "protocol4.l2l", "protocol5.l2l"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)

@@ -10,36 +10,45 @@ import (
 	"learnedopt/checkpoints"
 )
 
-// The instructions of pickle protocol 3 that these files hold, with their names in
+// The instructions of pickle protocols 2 to 5 that these files hold, with their names in
 // Python's pickletools.
 const (
-	opMark          = '('
-	opStop          = '.'
-	opBinInt        = 'J'
-	opBinInt1       = 'K'
-	opBinInt2       = 'M'
-	opNone          = 'N'
-	opReduce        = 'R'
-	opBinUnicode    = 'X'
-	opBinBytes      = 'B'
-	opShortBinBytes = 'C'
-	opBuild         = 'b'
-	opGlobal        = 'c'
-	opBinGet        = 'h'
-	opLongBinGet    = 'j'
-	opBinPut        = 'q'
-	opLongBinPut    = 'r'
-	opSetItem       = 's'
-	opSetItems      = 'u'
-	opTuple         = 't'
-	opEmptyDict     = '}'
-	opEmptyTuple    = ')'
-	opProto         = 0x80
-	opTuple1        = 0x85
-	opTuple2        = 0x86
-	opTuple3        = 0x87
-	opNewTrue       = 0x88
-	opNewFalse      = 0x89
+	opMark            = '('
+	opStop            = '.'
+	opBinInt          = 'J'
+	opBinInt1         = 'K'
+	opBinInt2         = 'M'
+	opNone            = 'N'
+	opReduce          = 'R'
+	opBinUnicode      = 'X'
+	opBinString       = 'T' // Python 2 writes its strings, and the bytes of arrays, so
+	opShortBinString  = 'U'
+	opShortBinUnicode = 0x8c
+	opBinUnicode8     = 0x8d
+	opBinBytes8       = 0x8e
+	opByteArray8      = 0x96
+	opStackGlobal     = 0x93
+	opMemoize         = 0x94
+	opFrame           = 0x95
+	opBinBytes        = 'B'
+	opShortBinBytes   = 'C'
+	opBuild           = 'b'
+	opGlobal          = 'c'
+	opBinGet          = 'h'
+	opLongBinGet      = 'j'
+	opBinPut          = 'q'
+	opLongBinPut      = 'r'
+	opSetItem         = 's'
+	opSetItems        = 'u'
+	opTuple           = 't'
+	opEmptyDict       = '}'
+	opEmptyTuple      = ')'
+	opProto           = 0x80
+	opTuple1          = 0x85
+	opTuple2          = 0x86
+	opTuple3          = 0x87
+	opNewTrue         = 0x88
+	opNewFalse        = 0x89
 )
 
 // A machine is the pickle machine without everything that could run code. It has a
@@ -55,8 +64,8 @@ type machine struct {
 
 // run runs a whole pickle and returns its value.
 func (m *machine) run() (value, error) {
-	if len(m.data) < 2 || m.data[0] != opProto || m.data[1] != 3 {
-		return nil, m.failf("not a pickle of protocol 3")
+	if len(m.data) < 2 || m.data[0] != opProto || m.data[1] < 2 || m.data[1] > 5 {
+		return nil, m.failf("not a pickle of protocol 2 to 5")
 	}
 	m.pos = 2
 	for steps := 0; ; steps++ {
@@ -98,18 +107,39 @@ func (m *machine) step(op byte) error {
 	case opBinInt, opBinInt1, opBinInt2:
 		n, err := m.number(map[byte]int{opBinInt: 4, opBinInt1: 1, opBinInt2: 2}[op])
 		return m.push(int32(n), err)
-	case opBinUnicode:
-		b, err := m.counted(4)
+	case opBinUnicode, opShortBinUnicode, opBinUnicode8:
+		b, err := m.counted(map[byte]int{opBinUnicode: 4, opShortBinUnicode: 1, opBinUnicode8: 8}[op])
 		if err == nil && !utf8.Valid(b) {
 			err = m.failf("a string is not UTF-8")
 		}
 		return m.push(string(b), err)
-	case opBinBytes:
-		b, err := m.counted(4)
+	case opBinString, opShortBinString:
+		b, err := m.counted(map[byte]int{opBinString: 4, opShortBinString: 1}[op])
+		return m.push(string(b), err)
+	case opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
+		b, err := m.counted(map[byte]int{opBinBytes: 4, opShortBinBytes: 1, opBinBytes8: 8, opByteArray8: 8}[op])
 		return m.push(b, err)
-	case opShortBinBytes:
-		b, err := m.counted(1)
-		return m.push(b, err)
+	case opFrame: // says how many bytes follow; nothing here needs to know
+		_, err := m.take(8)
+		return err
+	case opMemoize:
+		top, err := m.pop(1)
+		if err != nil {
+			return err
+		}
+		m.memo[uint32(len(m.memo))] = top[0]
+		return m.push(top[0], nil)
+	case opStackGlobal:
+		pair, err := m.pop(2)
+		if err != nil {
+			return err
+		}
+		in, ok1 := pair[0].(string)
+		name, ok2 := pair[1].(string)
+		if !ok1 || !ok2 {
+			return m.failf("a name made of %s and %s", describe(pair[0]), describe(pair[1]))
+		}
+		return m.push(m.known(in + "." + name))
 	case opGlobal:
 		return m.push(m.name())
 	case opEmptyDict:
@@ -227,8 +257,8 @@ func (m *machine) setItems(op byte) error {
 	}
 	for i := 0; i < len(items); i += 2 {
 		key, ok := items[i].(string)
-		if !ok {
-			return m.failf("a key is %s, want a string", describe(items[i]))
+		if !ok || !utf8.ValidString(key) {
+			return m.failf("a key is %s, want a string in UTF-8", describe(items[i]))
 		}
 		if _, ok := d.items[key]; ok {
 			return m.failf("the key %q comes twice", key)
@@ -246,49 +276,60 @@ func (m *machine) name() (value, error) {
 	if len(lines) < 3 {
 		return nil, m.failf("a name is too long or cut off")
 	}
-	full := string(lines[0]) + "." + string(lines[1])
+	g, err := m.known(string(lines[0]) + "." + string(lines[1]))
+	m.pos += len(lines[0]) + len(lines[1]) + 2
+	return g, err
+}
+
+// known returns the global of a full name.
+func (m *machine) known(full string) (value, error) {
 	g, ok := globals[full]
 	if !ok {
-		return nil, m.failf("the name %q is not one that these files need", full)
+		return nil, m.failf("the name %.80q is not one that these files need", full)
 	}
-	m.pos += len(lines[0]) + len(lines[1]) + 2
 	return g, nil
 }
 
 // number reads a little-endian number of 1, 2 or 4 bytes.
 func (m *machine) number(size int) (uint32, error) {
+	n, err := m.wide(size)
+	return uint32(n), err
+}
+
+// wide reads a little-endian number of at most 8 bytes.
+func (m *machine) wide(size int) (uint64, error) {
 	b, err := m.take(size)
 	if err != nil {
 		return 0, err
 	}
-	var wide [4]byte
+	var wide [8]byte
 	copy(wide[:], b)
-	return binary.LittleEndian.Uint32(wide[:]), nil
+	return binary.LittleEndian.Uint64(wide[:]), nil
 }
 
 // counted reads a number n of the given size and then n bytes; the bytes alias
 // the input.
 func (m *machine) counted(size int) ([]byte, error) {
-	n, err := m.number(size)
+	n, err := m.wide(size)
 	if err != nil {
 		return nil, err
 	}
-	if int64(n) > int64(len(m.data)-m.pos) {
-		return nil, m.truncated(int64(n))
+	if n > uint64(len(m.data)-m.pos) {
+		return nil, m.truncated(n)
 	}
 	return m.take(int(n))
 }
 
 func (m *machine) take(n int) ([]byte, error) {
 	if n > len(m.data)-m.pos {
-		return nil, m.truncated(int64(n))
+		return nil, m.truncated(uint64(n))
 	}
 	b := m.data[m.pos : m.pos+n : m.pos+n]
 	m.pos += n
 	return b, nil
 }
 
-func (m *machine) truncated(n int64) error {
+func (m *machine) truncated(n uint64) error {
 	return &checkpoints.FormatError{
 		Offset: int64(m.at), Err: io.ErrUnexpectedEOF,
 		Reason: fmt.Sprintf("%d bytes are wanted, %d are left", n, len(m.data)-m.pos),

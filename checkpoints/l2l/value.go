@@ -42,6 +42,10 @@ const (
 	// names.
 	reconstruct global = "numpy.core.multiarray._reconstruct"
 
+	// Protocol 5 fills an array in one call. Protocol 2 of Python 3 writes bytes as a call.
+	fromBuffer global = "numpy.core.numeric._frombuffer"
+	encode     global = "_codecs.encode"
+
 	dictType global = "builtins.dict" // the result of _load_type('dict')
 )
 
@@ -50,6 +54,7 @@ var globals = map[string]global{
 	string(importModule): importModule, string(ndarray): ndarray, string(numpyDtype): numpyDtype,
 	string(reconstruct):                   reconstruct,
 	"numpy._core.multiarray._reconstruct": reconstruct,
+	string(fromBuffer):                    fromBuffer, "numpy._core.numeric._frombuffer": fromBuffer, string(encode): encode,
 }
 
 // reconstructModules are the modules from which dill fetches _reconstruct, by
@@ -93,6 +98,8 @@ func describe(v value) string {
 //	_get_attr(module, '_reconstruct')           the name _reconstruct
 //	_reconstruct(ndarray, (0,), b'b')           an array, to be filled by BUILD
 //	dtype('f4', False, True)                    float32, its order set by BUILD
+//	_frombuffer(bytes, dtype, shape, 'C')       an array
+//	encode('…', 'latin1')                       bytes
 func (m *machine) call(f global, args tuple) (value, error) {
 	is := func(want ...value) bool {
 		if len(args) != len(want) {
@@ -125,15 +132,38 @@ func (m *machine) call(f global, args tuple) (value, error) {
 			}
 		}
 	case reconstruct:
-		if is(ndarray, tuple{int32(0)}, []byte("b")) {
+		if is(ndarray, tuple{int32(0)}, []byte("b")) || is(ndarray, tuple{int32(0)}, "b") {
 			return &array{}, nil
 		}
 	case numpyDtype:
 		if is("f4", int32(0), int32(1)) || is("f4", false, true) {
 			return &dtype{}, nil
 		}
+	case fromBuffer:
+		if len(args) == 4 && args[3] == value("C") {
+			a := &array{}
+			return a, m.fill(a, tuple{int32(1), args[2], args[1], false, args[0]})
+		}
+	case encode:
+		if len(args) == 2 && args[1] == value("latin1") {
+			if text, ok := args[0].(string); ok {
+				return m.latin1(text)
+			}
+		}
 	}
 	return nil, m.failf("a call of %s that is not known", f)
+}
+
+// latin1 returns the characters of a text as bytes.
+func (m *machine) latin1(text string) (value, error) {
+	b := make([]byte, 0, len(text))
+	for _, r := range text {
+		if r > 255 {
+			return nil, m.failf("the character %q is not a byte", r)
+		}
+		b = append(b, byte(r))
+	}
+	return b, nil
 }
 
 func one[T any](args tuple) (x T, ok bool) {
@@ -200,6 +230,9 @@ func (m *machine) fill(a *array, state value) error {
 		return m.failf("an array in Fortran order")
 	}
 	raw, ok := s[4].([]byte)
+	if text, old := s[4].(string); old {
+		raw, ok = []byte(text), true
+	}
 	if !ok {
 		return m.failf("an array's data is %s, want a byte string", describe(s[4]))
 	}

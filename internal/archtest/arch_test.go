@@ -106,6 +106,10 @@ var rules = map[string]rule{
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
 			"internal/simd", "internal/stream", "internal/fan", "internal/nearest", "internal/saved", "internal/durable", "internal/gemm", "internal/precondition"},
 	},
+	// The library for C: what a loader imports, and the formats that others write.
+	"clib": {
+		own: append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "checkpoints/exchange"}, light...),
+	},
 	// Comparing rules does not need the code that trains them.
 	"compare": {
 		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
@@ -184,6 +188,11 @@ var rules = map[string]rule{
 		own:    []string{"sweep/results", "versus", "rules", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "checkpoints", "checkpoints/l2l", "internal/"},
 		others: []string{"github.com/BurntSushi/toml"},
 	},
+	// Models for other runtimes, in protobuf's wire format.
+	"adapters/onnx": {
+		own:    append([]string{"metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l"}, light...),
+		others: []string{"google.golang.org/protobuf/encoding/protowire"},
+	},
 	// Only gonum, which its user has anyway.
 	"adapters/gonum": {
 		own:    []string{"optimizer"},
@@ -197,8 +206,21 @@ var rules = map[string]rule{
 	"examples/programs": {
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
-	"cmd/metaopt": {
+	// The whole command as a function, for programs with tasks of their own.
+	"command": {
 		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+			"checkpoints/exchange", "adapters/onnx", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
+		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
+			"golang.org/x/sys"},
+	},
+	"cmd/metaopt": {
+		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
+		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
+			"golang.org/x/sys"},
+	},
+	"examples/owntask": {
+		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},

@@ -26,10 +26,13 @@ func ulps(got float32, want float64) float64 {
 }
 
 // TestActivations sends the bit patterns of float32 through the gates
-// of every path's Cell. It takes every strideth pattern, or all of them if METAOPT_LONG is
+// of every path's Cell. It takes every strideth pattern, fewer with -short, or all of them if METAOPT_LONG is
 // set (a quarter of an hour).
 func TestActivations(t *testing.T) {
 	stride := uint64(1999)
+	if testing.Short() {
+		stride = 4999
+	}
 	if os.Getenv("METAOPT_LONG") != "" {
 		stride = 1
 	}
@@ -165,6 +168,20 @@ func TestSubnormals(t *testing.T) {
 			t.Errorf("%s: CellAdjoint gives %g, want %g", k.Path, dc[0], want)
 		}
 		after("CellAdjoint")
+		minus := append([]float32(nil), small...)
+		for i := range minus {
+			minus[i] = -3e-40
+		}
+		k.ELU(minus, 1)
+		if minus[0] != -want {
+			t.Errorf("%s: ELU gives %g, want %g", k.Path, minus[0], -want)
+		}
+		after("ELU")
+		k.ELUAdjoint(out, small, one, 1)
+		if out[0] != want {
+			t.Errorf("%s: ELUAdjoint gives %g, want %g", k.Path, out[0], want)
+		}
+		after("ELUAdjoint")
 		k.LogAndSign(out, small, 80, 1)
 		if out[Lanes] != want {
 			t.Errorf("%s: LogAndSign gives %g, want %g", k.Path, out[Lanes], want)

@@ -55,6 +55,25 @@ func BenchmarkCell(b *testing.B) {
 	})
 }
 
+func BenchmarkELU(b *testing.B) {
+	n := tuned * Lanes
+	x, dx := ramp(n), ramp(n)
+	b.Run("ELU", func(b *testing.B) {
+		eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+			for b.Loop() {
+				k.ELU(x, tuned)
+			}
+		})
+	})
+	b.Run("ELUAdjoint", func(b *testing.B) {
+		eachPath(b, func(b *testing.B, k *Kernels[float32]) {
+			for b.Loop() {
+				k.ELUAdjoint(dx, dx, x, tuned)
+			}
+		})
+	})
+}
+
 // BenchmarkCellAdjoint copies z and dc before each call, because they would otherwise become
 // subnormal numbers. The copies are 12 KiB and a third of the time.
 func BenchmarkCellAdjoint(b *testing.B) {

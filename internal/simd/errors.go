@@ -5,6 +5,7 @@ package simd
 const (
 	errMatMul = "simd: MatMul: slice too short or negative size"
 	errCell   = "simd: Cell: slice too short or negative size"
+	errELU    = "simd: ELU, ELUAdjoint: slice too short or negative size"
 	errOuter  = "simd: Outer: slice too short or negative size"
 	errDrain  = "simd: Drain: slice too short"
 	errInputs = "simd: LogAndSign, RNNProp: slice too short"
@@ -25,6 +26,12 @@ func checkCell[T Float](z, p, q, r, s, u []T, hidden int) {
 	n := hidden * Lanes
 	if hidden < 0 || len(z) < 4*n || len(p) < n || len(q) < n || len(r) < n || len(s) < n || len(u) < n {
 		panic(errCell)
+	}
+}
+
+func checkELU[T Float](x, y, z []T, rows int) {
+	if n := rows * Lanes; rows < 0 || len(x) < n || len(y) < n || len(z) < n {
+		panic(errELU)
 	}
 }
 

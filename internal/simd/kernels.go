@@ -8,7 +8,7 @@
 //
 // Every kernel has a pure-Go form, which is compiled on every platform. It is the
 // definition of the kernel, and it runs in float32 and in float64. On amd64
-// there are two more forms in generated assembly; generate.go says how they are made.
+// there are two more forms in generated assembly, on arm64 one; generate.go says how they are made.
 package simd
 
 // Lanes is the number of coordinates in a block.
@@ -22,7 +22,7 @@ type Float interface{ float32 | float64 }
 // writes 0 in place of subnormal numbers, which are below 1.2e-38. Saturated gates
 // produce them, and an operation on one would cost as much as a hundred others.
 type Kernels[T Float] struct {
-	// Path names the implementation: "avx512", "avx2" or "go".
+	// Path names the implementation: "avx512", "avx2", "neon" or "go".
 	Path string
 
 	// MatMul multiplies a weight matrix and a matrix of lanes:
@@ -48,6 +48,16 @@ type Kernels[T Float] struct {
 	// overwritten with the adjoint of the pre-activations. dh is the adjoint
 	// of h. dc holds the adjoint of c and is overwritten with the adjoint of cPrev.
 	CellAdjoint func(z, cPrev, tc, dh, dc []T, hidden int)
+
+	// ELU applies the exponential linear unit to some rows of lanes (Clevert et al. 2016):
+	//
+	//	x[i] = e^x[i] - 1   where x[i] < 0
+	ELU func(x []T, rows int)
+
+	// ELUAdjoint is the adjoint of ELU. out is what ELU wrote and dx the adjoint of it; dz may be dx:
+	//
+	//	dz[i] = dx[i]·(1 + min(out[i], 0))
+	ELUAdjoint func(dz, dx, out []T, rows int)
 
 	// Outer sums the weight gradient over a whole unroll of a block, in Parts
 	// partial sums for each weight:

@@ -172,6 +172,8 @@ func TestNoAllocations(t *testing.T) {
 			k.MatMul(c, a, b, nil, 7, 7, 5, false)
 			k.Cell(a, b, c, d, e, f, 3)
 			k.CellAdjoint(a, b, c, d, e, 3)
+			k.ELU(a, 3)
+			k.ELUAdjoint(a, b, c, 3)
 			k.Outer(c, a, b, 3, 5, 2, 9*Lanes)
 			k.Drain(s, c)
 			k.LogAndSign(a, b, 5, 148)

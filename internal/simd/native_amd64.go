@@ -27,6 +27,16 @@ func native() []*Kernels[float32] {
 					cellAdjointAVX512(first(z), first(cPrev), first(tc), first(dh), first(dc), hidden)
 				}
 			},
+			ELU: func(x []float32, rows int) {
+				if checkELU(x, x, x, rows); rows > 0 {
+					eluAVX512(first(x), rows)
+				}
+			},
+			ELUAdjoint: func(dz, dx, out []float32, rows int) {
+				if checkELU(dz, dx, out, rows); rows > 0 {
+					eluAdjointAVX512(first(dz), first(dx), first(out), rows)
+				}
+			},
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
 				checkOuter(dw, x, z, k, m, steps, stride, 16)
 				outerAVX512(first(dw), first(x), first(z), k, m, steps, stride)
@@ -85,6 +95,16 @@ func native() []*Kernels[float32] {
 					cellAdjointAVX2(first(z), first(cPrev), first(tc), first(dh), first(dc), hidden)
 				}
 			},
+			ELU: func(x []float32, rows int) {
+				if checkELU(x, x, x, rows); rows > 0 {
+					eluAVX2(first(x), rows)
+				}
+			},
+			ELUAdjoint: func(dz, dx, out []float32, rows int) {
+				if checkELU(dz, dx, out, rows); rows > 0 {
+					eluAdjointAVX2(first(dz), first(dx), first(out), rows)
+				}
+			},
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
 				checkOuter(dw, x, z, k, m, steps, stride, 8)
 				outerAVX2(first(dw), first(x), first(z), k, m, steps, stride)
@@ -128,6 +148,3 @@ func native() []*Kernels[float32] {
 	}
 	return all
 }
-
-// first returns the address of a slice's first element, nil if the slice is nil.
-func first(x []float32) *float32 { return unsafe.SliceData(x) }

@@ -7,6 +7,8 @@ func Reference[T Float]() *Kernels[T] {
 		MatMul:      matMul[T],
 		Cell:        cell[T],
 		CellAdjoint: cellAdjoint[T],
+		ELU:         elu[T],
+		ELUAdjoint:  eluAdjoint[T],
 		Outer:       outer[T],
 		Parts:       1,
 		Drain:       drain[T],

@@ -28,7 +28,8 @@ func TestSelect(t *testing.T) {
 
 func TestPeak(t *testing.T) {
 	for _, k := range available() {
-		if r := Peak(k, 1, time.Millisecond); !(r > 0.01 && r < 1e5) {
+		// An emulated CPU on a busy machine has no least rate.
+		if r := Peak(k, 1, time.Millisecond); !(r > 0 && r < 1e5) {
 			t.Errorf("%s: peak of %g GFLOP/s", k.Path, r)
 		}
 	}

@@ -1,21 +1,27 @@
 """What LearnedOptimizer does beside computing updates. Prints "ok"; an assertion that fails says which.
 
-    behaviour.py FOLDER-OF-TORCH_OPTIMIZER FILE.mopt OTHER.mopt NOT-AN-OPTIMIZER.mopt EYES.mopt LATER.mopt
+    behaviour.py FOLDER-OF-TORCH_OPTIMIZER FILE.mopt OTHER.mopt NOT-AN-OPTIMIZER.mopt EYES.mopt LATER.mopt EXPORTED... [LIBRARY]
 
-EYES.mopt is a network with eyes; LATER.mopt has something in its configuration that the module does not know.
+EYES.mopt is a network with eyes; LATER.mopt has something in its configuration that the module does not know. EXPORTED are
+FILE.mopt in other formats. LIBRARY, whose name ends in .so, is the library for C.
 """
 import copy
 import io
+import math
+import os
 import pickle
 import sys
+import warnings
 
+os.environ["METAOPT_LIBRARY"] = ""  # only where it is named
 sys.path.insert(0, sys.argv[1])
 import torch
 
 from torch_optimizer import LearnedOptimizer
 
 torch.set_num_threads(1)
-path, other, wrong, eyes, later = sys.argv[2:]
+path, other, wrong, eyes, later, *exported = sys.argv[2:]
+library = exported.pop() if exported[-1].endswith(".so") else None
 
 
 def raises(kind, text, f):
@@ -132,7 +138,7 @@ def pair():
 
 def run(optimizer, steps, w, b):
     for k in range(steps):
-        w.grad, b.grad = torch.cos(w.detach() + 5 * k + torch.arange(3)), torch.sin(b.detach() - k)
+        w.grad, b.grad = torch.cos(w.detach() + 5 * k + 1.7 * torch.arange(6.0).view(2, 3)), torch.sin(b.detach() - k)  # of full rank: orthogonalizing is ill-posed else
         optimizer.step()
 
 
@@ -170,5 +176,138 @@ assert c not in o.state and torch.equal(c, torch.zeros(2)) and not torch.equal(v
 raises(TypeError, "float16", lambda: LearnedOptimizer([torch.ones(3, dtype=torch.float16, requires_grad=True)], path))
 sparse = parameter()
 sparse.grad = torch.sparse_coo_tensor([[0]], [1.0], (3,))
-raises(RuntimeError, "sparse", LearnedOptimizer([sparse], path).step)
+raises(RuntimeError, "sparse=False", LearnedOptimizer([sparse], path).step)
+
+# Names, and the other formats, are the same optimizer.
+
+
+def after(path, **options):
+    p = parameter(6)
+    optimizer = LearnedOptimizer([p], path, **options)
+    for _ in range(3):
+        optimizer.step()
+    return p.detach()
+
+
+assert len(exported) == 3
+for file in exported:
+    assert torch.equal(after(file), after(path)), file
+shipped = sys.argv[1] + "/../metaopt/pretrained/general.mopt"
+assert torch.equal(after("general"), after(shipped)) and torch.equal(after("pretrained:general"), after(shipped))
+raises(FileNotFoundError, "'adam'; by name there are general, mlp", lambda: after("adam"))
+raises(FileNotFoundError, "no file 'no/such.mopt'", lambda: after("no/such.mopt"))
+raises(ValueError, __file__ + ": it is no .mopt, npz, safetensors or msgpack file", lambda: after(__file__))
+
+# What an optimizer does not know or cannot mean is refused.
+for option in "momentum", "betas", "weight_decays":
+    raises(ValueError, f"has {option}; a learned optimizer knows lr, weight_decay and layout", lambda: LearnedOptimizer([{"params": [parameter()], option: 0.9}], path))
+for option in "lr", "weight_decay":
+    for value in -1.0, math.nan, math.inf, "1", None:
+        raises(ValueError, f"{option} is {value!r}; want a finite number", lambda: LearnedOptimizer([parameter()], path, **{option: value}))
+        raises(ValueError, f"{option} is {value!r}", lambda: LearnedOptimizer([{"params": [parameter()], option: value}], path))
+raises(ValueError, "does not have the shapes", lambda: LearnedOptimizer([{"params": [parameter()], "layout": [{"shape": [4]}]}], path))
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    after(path, lr=1e-3), after(path, lr=1e-3), after(path, lr=0.0), after(path, lr=0.1)
+assert len(said) == 1 and "crawl" in str(said[0].message) and said[0].filename == __file__, said
+optimizer = LearnedOptimizer([parameter()], path)
+raises(TypeError, "not a Tensor: call loss.backward() and then step()", lambda: optimizer.step(torch.ones(())))
+
+# Weight decay is decoupled, as in AdamW and in rules.WeightDecay.
+decayed, plain = parameter(), parameter()
+LearnedOptimizer([decayed], path, weight_decay=0.25, lr=0.5).step()
+LearnedOptimizer([plain], path, lr=0.5).step()
+assert torch.allclose(decayed, plain - 0.125 * torch.arange(1.0, 4), rtol=0, atol=5e-7)
+state = LearnedOptimizer([parameter()], path).state_dict()
+del state["param_groups"][0]["weight_decay"]  # of a version that did not have it
+optimizer = LearnedOptimizer([parameter()], path)
+optimizer.load_state_dict(state)
+optimizer.step()
+
+# Overflow changes nothing.
+p, q = parameter(), parameter()
+with torch.no_grad():
+    q.mul_(3e38 / 3)
+optimizer = LearnedOptimizer([{"params": [p]}, {"params": [q], "weight_decay": 8.0}], path)
+before = p.detach().clone(), q.detach().clone()
+raises(FloatingPointError, "a parameter would not be finite", optimizer.step)
+assert torch.equal(p, before[0]) and torch.equal(q, before[1])
+
+# Schedulers that would also move a momentum are told not to.
+for scheduled in (
+    lambda o: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=10, cycle_momentum=False),
+    lambda o: torch.optim.lr_scheduler.CyclicLR(o, base_lr=0.1, max_lr=1.0, cycle_momentum=False),
+    lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10),
+):
+    optimizer = LearnedOptimizer([parameter()], path)
+    scheduler = scheduled(optimizer)
+    optimizer.step(), scheduler.step(), optimizer.step()
+
+# A state does not share memory with the optimizer that it was loaded into.
+p = parameter()
+optimizer = LearnedOptimizer([p], path)
+optimizer.step()
+state = optimizer.state_dict()
+before = copy.deepcopy(state)
+twin = LearnedOptimizer([parameter()], path)
+twin.load_state_dict(state)
+twin.step()
+assert torch.equal(state["state"][0]["h1"], before["state"][0]["h1"])
+
+# The library for C makes the same steps to rounding, and states go from one to the other.
+
+
+def trained(file, kinds):
+    w, b = pair()
+    optimizer = None
+    for k, kind in enumerate(kinds):
+        new = LearnedOptimizer([w, b], file, total=12, library=kind)
+        if optimizer:
+            new.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        optimizer = new
+        w.grad, b.grad = torch.cos(w.detach() + 5 * k + 1.7 * torch.arange(6.0).view(2, 3)), torch.sin(b.detach() - k)  # of full rank: orthogonalizing is ill-posed else
+        optimizer.step()
+        assert bool(optimizer.runs) == bool(kind) and optimizer.state[w]["step"] == k + 1, (k, kind, len(optimizer.runs), optimizer.state[w]["step"])
+    return torch.cat([w.detach().flatten(), b.detach()]), optimizer, w, b
+
+
+if library:
+    for file in path, eyes:
+        pure, *_ = trained(file, [False] * 8)
+        new, optimizer, w, b = trained(file, [library] * 8)
+        start = torch.tensor([1.0] * 6 + [0.0] * 2)
+        moved = (pure - start).abs().max()
+        for other in new, trained(file, [library, False] * 4)[0]:
+            assert (other - pure).abs().max() < 1e-3 * moved, (file, other, pure)
+        # One optimizer all the way, its copies and pickles: bit for bit.
+        v, c = pair()
+        o = LearnedOptimizer([v, c], file, total=12, library=library)
+        run(o, 8, v, c)
+        assert torch.equal(torch.cat([v.detach().flatten(), c.detach()]), new)
+        os.environ["METAOPT_LIBRARY"] = library
+        twins = copy.deepcopy(o), pickle.loads(pickle.dumps(o))
+        os.environ["METAOPT_LIBRARY"] = ""
+        run(o, 3, v, c)
+        for twin in twins:
+            tv, tc = twin.param_groups[0]["params"]
+            run(twin, 3, tv, tc)
+            assert twin.runs and torch.equal(tv, v) and torch.equal(tc, c)
+        # A bias without a gradient for one step: the library goes on where the network reads one coordinate alone.
+        for kind in False, library:
+            tv, tc = pair()
+            o = LearnedOptimizer([tv, tc], file, library=kind)
+            for k in range(4):
+                tv.grad, tc.grad = torch.full((2, 3), 1.0 + k), None if k == 2 else torch.ones(2)
+                o.step()
+            assert [o.state[p]["step"] for p in (tv, tc)] == [4, 3]
+            assert bool(o.runs) == (kind and file == path)
+            ends = torch.cat([tv.detach().flatten(), tc.detach()])
+            first = ends if not kind else first
+            assert torch.allclose(ends, first, rtol=1e-4, atol=1e-5), (file, ends, first)
+    double = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    double.grad = torch.ones(3, dtype=torch.float64)
+    o = LearnedOptimizer([double], path, library=library)
+    o.step()  # in double precision, and so not by the library
+    assert not o.runs
+    raises(OSError, "no-such.so", lambda: LearnedOptimizer([parameter()], path, library="no-such.so"))
 print("ok")

@@ -128,4 +128,28 @@ modules = {
 modules = {m: {k: a.astype("<f4") for k, a in v.items()} for m, v in modules.items()}
 open("dill.l2l", "wb").write(Dill().file(modules))
 # The same without dill: what pickle itself writes.
-open("plain.l2l", "wb").write(pickle.dumps({**modules, "one": {"x": np.ones(1, "<f4")}}, protocol=3))
+plain = {**modules, "one": {"x": np.ones(1, "<f4")}}
+open("plain.l2l", "wb").write(pickle.dumps(plain, protocol=3))
+for protocol in 2, 4, 5:
+    open(f"protocol{protocol}.l2l", "wb").write(pickle.dumps(plain, protocol=protocol))
+
+
+class Python2(Dill):
+    """The instructions of Python 2 in protocol 2: its strings are bytes, and so are the elements of arrays."""
+
+    def text(self, s):
+        self.once("'" + s, lambda: self.emit(b"U" + bytes([len(s)]) + s.encode()))
+
+    def emit(self, b):
+        if b[:1] == b"C":  # bytes
+            b = b"U" + b[1:]
+        elif b[:2] == b"\x89C":
+            b = b"\x89U" + b[2:]
+        elif b[:2] == b"\x89B":
+            b = b"\x89T" + b[2:]
+        self.out += b
+
+
+old = Python2()
+old.out = b"\x80\x02"
+open("python2.l2l", "wb").write(old.file(modules))

@@ -5,36 +5,14 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"learnedopt/internal/simd/_gen/twin"
 	"learnedopt/internal/simd/_gen/vec"
 )
 
 // constants emits the constants of sigmoid and tanh, those of the twins in
 // activations.go.
 func constants() *vec.Constants {
-	return vec.Table("gates",
-		vec.Float("-log2e", -0x1.715476p+0),
-		vec.Float("shift", 3<<22+127),
-		vec.Float("ln2", 0x1.62e430p-1),
-		vec.Float("e5", -0x1.0f9f9cp-7),
-		vec.Float("e4", 0x1.573a1ap-5),
-		vec.Float("e3", -0x1.555a80p-3),
-		vec.Float("e2", 0x1.fffdc6p-2),
-		vec.Float("e1", -0x1.fffff6p-1),
-		vec.Float("1", 1),
-		vec.Float("min", -89),
-		vec.Float("least", -87.33), // from here on the sigmoid is a normal number
-		vec.Float("max", 87),
-		vec.Float("-clamp", -9),
-		vec.Float("clamp", 9),
-		vec.Float("p4", 1.341983e-08),
-		vec.Float("p3", 2.0661268e-05),
-		vec.Float("p2", 0.00349899639),
-		vec.Float("p1", 0.133839805),
-		vec.Float("d4", 7.80473255e-07),
-		vec.Float("d3", 0.00032910389),
-		vec.Float("d2", 0.0258902075),
-		vec.Float("d1", 0.46717302),
-	)
+	return vec.Table("gates", twin.Gates...)
 }
 
 // gates computes in registers of one instruction set.

@@ -72,19 +72,7 @@ func (r *rows) of(array Register) Mem { return Mem{Base: array, Index: r.at, Sca
 
 func cell(g gates) {
 	isa := g.ISA
-	isa.Function("cell", "func(z, cPrev, c, tc, h, h2 *float32, hidden int)",
-		"	n := hidden * Lanes",
-		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
-		"	for j := range zi {",
-		"		i, f, g, o := Sigmoid32(zi[j]), Sigmoid32(zf[j]), Tanh32(zg[j]), Sigmoid32(zo[j])",
-		"		zi[j], zf[j], zg[j], zo[j] = i, f, g, o",
-		"		s := f*cPrev[j] + i*g",
-		"		ts := Tanh32(s)",
-		"		c[j], tc[j] = s, ts",
-		"		h[j] = o * ts",
-		"		h2[j] = h[j]",
-		"	}",
-	)
+	isa.Function("cell")
 	vec.FlushSubnormals()
 	cPrev, c, tc, h, h2 := vec.Arg("cPrev"), vec.Arg("c"), vec.Arg("tc"), vec.Arg("h"), vec.Arg("h2")
 	r := open(isa)
@@ -123,19 +111,7 @@ func cell(g gates) {
 
 func cellAdjoint(u gates) {
 	isa := u.ISA
-	isa.Function("cellAdjoint", "func(z, cPrev, tc, dh, dc *float32, hidden int)",
-		"	n := hidden * Lanes",
-		"	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]",
-		"	for j := range zi {",
-		"		i, f, g, o, ts := zi[j], zf[j], zg[j], zo[j], tc[j]",
-		"		d := dc[j] + dh[j]*o*(1-ts*ts)",
-		"		zi[j] = d * g * i * (1 - i)",
-		"		zf[j] = d * cPrev[j] * f * (1 - f)",
-		"		zg[j] = d * i * (1 - g*g)",
-		"		zo[j] = dh[j] * ts * o * (1 - o)",
-		"		dc[j] = d * f",
-		"	}",
-	)
+	isa.Function("cellAdjoint")
 	vec.FlushSubnormals()
 	cPrev, tc, dh, dc := vec.Arg("cPrev"), vec.Arg("tc"), vec.Arg("dh"), vec.Arg("dc")
 	r := open(isa)

@@ -36,20 +36,7 @@ type kernel struct {
 var tiles = map[string][]int{"AVX512": {0, 8, 8}, "AVX2": {0, 8, 6, 4}}
 
 func generate(isa vec.ISA) {
-	isa.Function("panel", "func(c, a, b *float32, cr, ar, ac, br, m, n, k int, acc bool)",
-		"	for i := range m {",
-		"		for j := range n {",
-		"			var s float32",
-		"			if acc {",
-		"				s = c[i*cr+j]",
-		"			}",
-		"			for p := range k {",
-		"				s += a[i*ar+p*ac] * b[p*br+j]",
-		"			}",
-		"			c[i*cr+j] = s",
-		"		}",
-		"	}",
-	)
+	isa.Function("panel")
 	vec.FlushSubnormals()
 	g := kernel{ISA: isa}
 	g.a, g.c, g.b = vec.Arg("a"), vec.Arg("c"), GP64()

@@ -6,30 +6,12 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"learnedopt/internal/simd/_gen/twin"
 	"learnedopt/internal/simd/_gen/vec"
 )
 
 func main() {
-	// The logarithm's constants are those of Cephes' logf.
-	table := vec.Table("logs",
-		vec.Float("√½", 0x1.6a09e6p-1),
-		vec.Float("1", 1),
-		vec.Float("-1", -1),
-		vec.Number{Name: "magnitude", Bits: 1<<31 - 1},
-		vec.Number{Name: "inf", Bits: 0xff << 23},
-		vec.Float("l8", 7.0376836292e-2),
-		vec.Float("l7", -1.1514610310e-1),
-		vec.Float("l6", 1.1676998740e-1),
-		vec.Float("l5", -1.2420140846e-1),
-		vec.Float("l4", 1.4249322787e-1),
-		vec.Float("l3", -1.6668057665e-1),
-		vec.Float("l2", 2.0000714765e-1),
-		vec.Float("l1", -2.4999993993e-1),
-		vec.Float("l0", 3.3333331174e-1),
-		vec.Float("-½", -0.5),
-		vec.Float("ln2hi", 0.693359375),
-		vec.Float("ln2lo", -2.12194440e-4),
-	)
+	table := vec.Table("logs", twin.Logs...)
 	for _, isa := range vec.All {
 		table.In(isa)
 		logAndSign(isa, table)
@@ -39,12 +21,7 @@ func main() {
 }
 
 func logAndSign(isa vec.ISA, c *vec.Constants) {
-	isa.Function("logAndSign", "func(x, grad *float32, p, large float32)",
-		"	for l, gl := range grad[:Lanes] {",
-		"		x[l] = max(log(abs(gl))/p, -1)",
-		"		x[Lanes+l] = min(max(large*gl, -1), 1)",
-		"	}",
-	)
+	isa.Function("logAndSign")
 	vec.FlushSubnormals()
 	x, grad := vec.Arg("x"), vec.Arg("grad")
 	p, large := isa.Scalar("p"), isa.Scalar("large")
@@ -96,15 +73,7 @@ func logAndSign(isa vec.ISA, c *vec.Constants) {
 }
 
 func rnnProp(isa vec.ISA) {
-	isa.Function("rnnProp", "func(x, grad, mPrev, vPrev, m, v *float32, keep, take, correction, epsilon float32)",
-		"	for l, gl := range grad[:Lanes] {",
-		"		ml := keep*mPrev[l] + take*gl",
-		"		vl := keep*vPrev[l] + take*gl*gl",
-		"		m[l], v[l] = ml, vl",
-		"		d := sqrt(vl*correction) + epsilon",
-		"		x[l], x[Lanes+l] = ml*correction/d, gl/d",
-		"	}",
-	)
+	isa.Function("rnnProp")
 	vec.FlushSubnormals()
 	x, grad := vec.Arg("x"), vec.Arg("grad")
 	mPrev, vPrev, m, v := vec.Arg("mPrev"), vec.Arg("vPrev"), vec.Arg("m"), vec.Arg("v")

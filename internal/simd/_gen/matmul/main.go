@@ -37,23 +37,7 @@ const (
 )
 
 func generate(isa vec.ISA) {
-	isa.Function("matMul", "func(c, a, x, bias *float32, lda, m, k int, acc bool)",
-		"	for i := range m {",
-		"		for l := range Lanes {",
-		"			var s float32",
-		"			switch {",
-		"			case bias != nil:",
-		"				s = bias[i]",
-		"			case acc:",
-		"				s = c[i*Lanes+l]",
-		"			}",
-		"			for j := range k {",
-		"				s += a[j*lda+i] * x[j*Lanes+l]",
-		"			}",
-		"			c[i*Lanes+l] = s",
-		"		}",
-		"	}",
-	)
+	isa.Function("matMul")
 	vec.FlushSubnormals()
 	g := kernel{ISA: isa}
 	x := vec.Arg("x")

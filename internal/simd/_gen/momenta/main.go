@@ -8,32 +8,18 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"learnedopt/internal/simd/_gen/twin"
 	"learnedopt/internal/simd/_gen/vec"
 )
 
-// The twins' constants, by their names in the table.
+// The twins' constants.
 const (
-	moments = 5
-	signs   = 6 // the row of signs, after the directions
-	mixed   = 5 // the number of directions in a mixture, and the row of their size
-)
-
-var (
-	betas   = [moments]float64{0.9, 0.99, 0.999, 0.95, 0.999}
-	mixRows = [mixed]int{0, 1, 2, 4, 5}
-	keep    = [moments]string{"β0", "β1", "β2", "β3", "β4"}
-	take    = [moments]string{"1-β0", "1-β1", "1-β2", "1-β3", "1-β4"}
+	signs = 6 // the row of signs, after the directions
+	mixed = 5 // the number of directions in a mixture, and the row of their size
 )
 
 func main() {
-	numbers := []vec.Number{
-		vec.Float("huge", 1e18), vec.Float("-huge", -1e18), vec.Float("tiny", 1e-15),
-		vec.Float("1", 1), vec.Float("-1", -1), vec.Float("2", 2), vec.Float("4", 4), {Name: "sign", Bits: 1 << 31},
-	}
-	for k, beta := range betas {
-		numbers = append(numbers, vec.Float(keep[k], float32(beta)), vec.Float(take[k], float32(1-beta)))
-	}
-	table := vec.Table("moments", numbers...)
+	table := vec.Table("moments", twin.Moments()...)
 	for _, isa := range vec.All {
 		for _, f := range []func(kernel){momenta, momentaAdjoint, mix, mixAdjoint, sums} {
 			table.In(isa)
@@ -112,28 +98,7 @@ func (k kernel) slope(a, dRoot, root VecVirtual, corr Register, i int) {
 }
 
 func momenta(k kernel) {
-	k.Function("momenta", "func(x, n, grad, old, now, corr *float32, inv float32)",
-		"	for l, g := range grad[:Lanes] {",
-		"		g = min(max(g, -1e18), 1e18)",
-		"		m0 := β[0]*old[l] + (1-β[0])*g",
-		"		m1 := β[1]*old[Lanes+l] + (1-β[1])*g",
-		"		m2 := β[2]*old[2*Lanes+l] + (1-β[2])*g",
-		"		vs := β[3]*old[3*Lanes+l] + (1-β[3])*g*g",
-		"		vl := β[4]*old[4*Lanes+l] + (1-β[4])*g*g",
-		"		now[l], now[Lanes+l], now[2*Lanes+l], now[3*Lanes+l], now[4*Lanes+l] = m0, m1, m2, vs, vl",
-		"		root := sqrt(vl * corr[4])",
-		"		slow, fast := 1/(root+1e-15), 1/(sqrt(vs*corr[3])+1e-15)",
-		"		s := 1",
-		"		if m0 < 0 {",
-		"			s = -1",
-		"		}",
-		"		n0, n1, n2, n3 := g*slow, m0*corr[0]*slow, m1*corr[1]*slow, m2*corr[2]*slow",
-		"		n4, n5 := m0*corr[0]*fast, m0*corr[0]*inv",
-		"		n[l], n[Lanes+l], n[2*Lanes+l], n[3*Lanes+l], n[4*Lanes+l], n[5*Lanes+l], n[6*Lanes+l] = n0, n1, n2, n3, n4, n5, s",
-		"		x[l], x[Lanes+l], x[2*Lanes+l], x[3*Lanes+l], x[4*Lanes+l] = s*n0, s*n1, s*n2, s*n3, s*n4",
-		"		x[5*Lanes+l] = 1 - 2/(1+root*inv)",
-		"	}",
-	)
+	k.Function("momenta")
 	vec.FlushSubnormals()
 	x, n, grad, old, now, corr := vec.Arg("x"), vec.Arg("n"), vec.Arg("grad"), vec.Arg("old"), vec.Arg("now"), vec.Arg("corr")
 	inv := k.Scalar("inv")
@@ -144,12 +109,12 @@ func momenta(k kernel) {
 		g := k.gradient(vec.In(grad, at, 0))
 		// average updates average i by g, or by g².
 		average := func(i int, square bool) VecVirtual {
-			share := k.with(vec.Mul, take[i], g)
+			share := k.with(vec.Mul, twin.Take[i], g)
 			if square {
 				VMULPS(g, share, share)
 			}
 			m := k.load(vec.In(old, at, i))
-			k.Do(vec.Mul, keep[i], m, m)
+			k.Do(vec.Mul, twin.Keep[i], m, m)
 			VADDPS(share, m, m)
 			VMOVUPS(m, vec.In(now, at, i))
 			return m
@@ -194,37 +159,7 @@ func momenta(k kernel) {
 }
 
 func momentaAdjoint(k kernel) {
-	k.Function("momentaAdjoint", "func(dg, dx, dn, n, grad, now, dm, corr *float32, inv float32)",
-		"	for l, g := range grad[:Lanes] {",
-		"		g = min(max(g, -1e18), 1e18)",
-		"		var d [6]float32",
-		"		for k := range 5 {",
-		"			d[k] = n[6*Lanes+l] * dx[k*Lanes+l]",
-		"		}",
-		"		if dn != nil {",
-		"			for k := range d {",
-		"				d[k] += dn[k*Lanes+l]",
-		"			}",
-		"		}",
-		"		rootL, rootS := sqrt(now[4*Lanes+l]*corr[4]), sqrt(now[3*Lanes+l]*corr[3])",
-		"		slow, fast := 1/(rootL+1e-15), 1/(rootS+1e-15)",
-		"		dRootS := -d[4] * n[4*Lanes+l] * fast",
-		"		bend := 1 + rootL*inv",
-		"		dRootL := -(d[0]*n[l]+d[1]*n[Lanes+l]+d[2]*n[2*Lanes+l]+d[3]*n[3*Lanes+l])*slow + dx[5*Lanes+l]*2/(bend*bend)*inv",
-		"		a0 := (d[1]*slow+d[4]*fast+d[5]*inv)*corr[0] + dm[l]",
-		"		a1 := d[2]*slow*corr[1] + dm[Lanes+l]",
-		"		a2 := d[3]*slow*corr[2] + dm[2*Lanes+l]",
-		"		as, al := dm[3*Lanes+l], dm[4*Lanes+l]",
-		"		if rootS > 0 {",
-		"			as += dRootS / (2 * rootS) * corr[3]",
-		"		}",
-		"		if rootL > 0 {",
-		"			al += dRootL / (2 * rootL) * corr[4]",
-		"		}",
-		"		dg[l] += d[0]*slow + (1-β[0])*a0 + (1-β[1])*a1 + (1-β[2])*a2 + 2*g*((1-β[3])*as+(1-β[4])*al)",
-		"		dm[l], dm[Lanes+l], dm[2*Lanes+l], dm[3*Lanes+l], dm[4*Lanes+l] = β[0]*a0, β[1]*a1, β[2]*a2, β[3]*as, β[4]*al",
-		"	}",
-	)
+	k.Function("momentaAdjoint")
 	vec.FlushSubnormals()
 	dg, dx, dn, n, grad := vec.Arg("dg"), vec.Arg("dx"), vec.Arg("dn"), vec.Arg("n"), vec.Arg("grad")
 	now, dm, corr := vec.Arg("now"), vec.Arg("dm"), vec.Arg("corr")
@@ -247,8 +182,8 @@ func momentaAdjoint(k kernel) {
 		}
 		// pass stores what a moment's adjoint becomes, and makes it its share in the gradient.
 		pass := func(i int, a VecVirtual) {
-			VMOVUPS(k.with(vec.Mul, keep[i], a), vec.In(dm, at, i))
-			k.Do(vec.Mul, take[i], a, a)
+			VMOVUPS(k.with(vec.Mul, twin.Keep[i], a), vec.In(dm, at, i))
+			k.Do(vec.Mul, twin.Take[i], a, a)
 		}
 		add := func(i int, a VecVirtual) { VADDPS(vec.In(dm, at, i), a, a) }
 
@@ -316,15 +251,7 @@ func momentaAdjoint(k kernel) {
 }
 
 func mix(k kernel) {
-	k.Function("mix", "func(y, z, n *float32)",
-		"	for l := range Lanes {",
-		"		s := z[5*Lanes+l]",
-		"		e := s + sqrt(s*s+1)",
-		"		e *= e",
-		"		z[5*Lanes+l] = e",
-		"		y[l] = e * (0 + z[l]*n[l] + z[Lanes+l]*n[Lanes+l] + z[2*Lanes+l]*n[2*Lanes+l] + z[3*Lanes+l]*n[4*Lanes+l] + z[4*Lanes+l]*n[5*Lanes+l])",
-		"	}",
-	)
+	k.Function("mix")
 	vec.FlushSubnormals()
 	y, z, n := vec.Arg("y"), vec.Arg("z"), vec.Arg("n")
 	k.Hold("1")
@@ -338,7 +265,7 @@ func mix(k kernel) {
 		VMOVUPS(e, vec.In(z, at, mixed))
 		sum := k.New() // from 0 on, so that it is not -0
 		vec.Zero(sum)
-		for j, row := range mixRows {
+		for j, row := range twin.MixRows {
 			VADDPS(k.mul(vec.In(n, at, row), k.load(vec.In(z, at, j))), sum, sum)
 		}
 		VMULPS(e, sum, sum)
@@ -347,22 +274,7 @@ func mix(k kernel) {
 }
 
 func mixAdjoint(k kernel) {
-	k.Function("mixAdjoint", "func(dz, dn, dy, y, z, n *float32)",
-		"	for l := range Lanes {",
-		"		e := z[5*Lanes+l]",
-		"		r := sqrt(e)",
-		"		dz[5*Lanes+l] = dy[l] * y[l] * 4 / (r + 1/r)",
-		"		for j, row := range [5]int{0, 1, 2, 4, 5} {",
-		"			dz[j*Lanes+l] = dy[l] * e * n[row*Lanes+l]",
-		"			if dn != nil {",
-		"				dn[row*Lanes+l] = dy[l] * e * z[j*Lanes+l]",
-		"			}",
-		"		}",
-		"		if dn != nil {",
-		"			dn[3*Lanes+l] = 0",
-		"		}",
-		"	}",
-	)
+	k.Function("mixAdjoint")
 	vec.FlushSubnormals()
 	dz, dn, dy, y, z, n := vec.Arg("dz"), vec.Arg("dn"), vec.Arg("dy"), vec.Arg("y"), vec.Arg("z"), vec.Arg("n")
 	k.Hold("1", "4")
@@ -376,13 +288,13 @@ func mixAdjoint(k kernel) {
 		VDIVPS(r, size, size)
 		VMOVUPS(size, vec.In(dz, at, mixed))
 		VMULPS(e, d, d)
-		for j, row := range mixRows {
+		for j, row := range twin.MixRows {
 			VMOVUPS(k.mul(vec.In(n, at, row), d), vec.In(dz, at, j))
 		}
 		none := vec.Fresh("none")
 		TESTQ(dn, dn)
 		JZ(LabelRef(none))
-		for j, row := range mixRows {
+		for j, row := range twin.MixRows {
 			VMOVUPS(k.mul(vec.In(z, at, j), d), vec.In(dn, at, row))
 		}
 		zero := k.New()
@@ -394,23 +306,7 @@ func mixAdjoint(k kernel) {
 
 // sums accumulates eight float64 sums of each kind, in one vector or two.
 func sums(k kernel) {
-	k.Function("sums", "func(sum *float64, grad, theta, u, m *float32)",
-		"	var part [6][8]float64",
-		"	for l, g := range grad[:Lanes] {",
-		"		g = min(max(g, -1e18), 1e18)",
-		"		part[0][l%8] += g * g",
-		"		part[1][l%8] += theta[l] * theta[l]",
-		"		part[2][l%8] += u[l] * u[l]",
-		"		part[3][l%8] += g * u[l]",
-		"		if m != nil {",
-		"			part[4][l%8] += m[l] * m[l]",
-		"			part[5][l%8] += m[Lanes+l] * m[Lanes+l]",
-		"		}",
-		"	}",
-		"	for i, p := range part {",
-		"		sum[i] = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]))",
-		"	}",
-	)
+	k.Function("sums")
 	vec.FlushSubnormals()
 	sum, grad, theta, u, m := vec.Arg("sum"), vec.Arg("grad"), vec.Arg("theta"), vec.Arg("u"), vec.Arg("m")
 	// wide is as many floats as a vector holds float64s.

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"fmt"
 	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -29,17 +28,7 @@ type kernel struct {
 }
 
 func outer(isa vec.ISA) {
-	isa.Function("outer", "func(dw, x, z *float32, k, m, steps, stride int)",
-		"	for j := range k {",
-		"		for i := range m {",
-		"			for t := range steps {",
-		"				for l := range Lanes {",
-		fmt.Sprintf("					dw[(j*m+i)*%[1]d+l%%%[1]d] += x[t*stride+j*Lanes+l] * z[t*stride+i*Lanes+l]", isa.Lanes()),
-		"				}",
-		"			}",
-		"		}",
-		"	}",
-	)
+	isa.Function("outer")
 	vec.FlushSubnormals()
 	g := kernel{ISA: isa, x: vec.Arg("x"), m: vec.Arg("m"), stride: vec.Arg("stride"), dw: GP64(), z: GP64()}
 	SHLQ(Imm(uint64(bits.TrailingZeros(uint(isa.Bytes)))), g.m)
@@ -143,16 +132,7 @@ func (g *kernel) tile(rows, cols int) {
 }
 
 func drain(isa vec.ISA) {
-	isa.Function("drain", "func(sum *float64, dw *float32, n int)",
-		"	for i := range n {",
-		"		var s float32",
-		"		for p := range "+fmt.Sprint(isa.Lanes())+" {",
-		fmt.Sprintf("			s += dw[%d*i+p]", isa.Lanes()),
-		fmt.Sprintf("			dw[%d*i+p] = 0", isa.Lanes()),
-		"		}",
-		"		sum[i] += float64(s)",
-		"	}",
-	)
+	isa.Function("drain")
 	g := folder{isa}
 	sum, dw, left := vec.Arg("sum"), vec.Arg("dw"), vec.Arg("n")
 	zero := isa.New()

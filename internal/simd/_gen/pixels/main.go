@@ -22,11 +22,7 @@ func main() {
 const step = 16
 
 func generate(isa vec.ISA) {
-	isa.Function("pixels", "func(dst *float32, src *byte, n int)",
-		"	for i := range n &^ 15 {",
-		"		dst[i] = float32(src[i]) / 255",
-		"	}",
-	)
+	isa.Function("pixels")
 	dst, src, n := vec.Arg("dst"), vec.Arg("src"), vec.Arg("n")
 	constant := func(x float32) VecVirtual {
 		bits, v := GP32(), isa.New()

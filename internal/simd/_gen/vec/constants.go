@@ -1,21 +1,12 @@
 package vec
 
 import (
-	"math"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"learnedopt/internal/simd/_gen/twin"
 )
-
-// A Number is 32 bits under a name.
-type Number struct {
-	Name string
-	Bits uint32
-}
-
-// Float is a float32 as a Number.
-func Float(name string, v float32) Number { return Number{name, math.Float32bits(v)} }
 
 // stride is the bytes of a constant in memory: a whole vector, for AVX2, which
 // cannot broadcast within an instruction. The linker aligns data so far and no
@@ -32,7 +23,7 @@ type Constants struct {
 }
 
 // Table emits a table of constants.
-func Table(symbol string, all ...Number) *Constants {
+func Table(symbol string, all ...twin.Number) *Constants {
 	t := &Constants{base: GLOBL(symbol, RODATA|NOPTR), at: make(map[string]int)}
 	for i, c := range all {
 		t.at[c.Name] = i * stride

@@ -8,6 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"learnedopt/internal/simd/_gen/twin"
 )
 
 // Row is the bytes of one row of a matrix of lanes.
@@ -58,13 +60,13 @@ func Fresh(name string) string {
 	return fmt.Sprintf("%s%d", name, labels)
 }
 
-// Function opens a function for an instruction set. Its doc is the twin's loop.
-func (s ISA) Function(name, signature string, doc ...string) {
+// Function opens a kernel for an instruction set.
+func (s ISA) Function(name string) {
 	labels = 0
-	TEXT(name+s.Name, NOSPLIT, signature)
+	kernel := twin.Kernels[name]
+	TEXT(name+s.Name, NOSPLIT, kernel.Signature)
 	Pragma("noescape")
-	first := fmt.Sprintf("%s%s is", name, s.Name)
-	Doc(append([]string{first, ""}, doc...)...)
+	Doc(twin.Doc(name, s.Name, s.Lanes())...)
 }
 
 // control is where the present function keeps the control word that it has to
