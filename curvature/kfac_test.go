@@ -212,7 +212,7 @@ func TestKFACAgainstSGD(t *testing.T) {
 	}
 }
 
-// Factors that are not all of θ, and non-finite ones, are typed errors.
+// Factors that are not all of θ, non-finite ones, and those that cannot be inverted are typed errors.
 func TestKFACErrors(t *testing.T) {
 	n := newNetwork("tanh", false, 5, 6, 3, 4, 3)
 	point := func() optimizer.Point {
@@ -231,8 +231,15 @@ func TestKFACErrors(t *testing.T) {
 	if !errors.As(err, &diverged) || diverged.What != "curvature product" {
 		t.Errorf("error %v", err)
 	}
-	if text := (&curvature.FactorError{Layer: 2, Factor: "inputs", Damping: 0.5}).Error(); text == "" {
-		t.Error(text)
+	// Inputs whose squares overflow: no damping makes their factor positive definite.
+	clear(n.start)
+	for i := range n.x {
+		n.x[i] *= 1e25
+	}
+	_, err = curvature.KFAC{LearningRate: 1}.Start(optimizer.Flat(n.Dim())).Update(make([]float32, n.Dim()), optimizer.Point{Grad: grad, Theta: n.start, Curvature: n})
+	var factor *curvature.FactorError
+	if !errors.As(err, &factor) || factor.Layer != 0 || factor.Factor != "inputs" || !(factor.Damping > 0) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -232,7 +232,7 @@ func TestCurvatureRefusals(t *testing.T) {
 		})
 	}
 	dropout := hidden(func(h *gorgonia.Node) *gorgonia.Node { return gorgonia.Must(gorgonia.Dropout(h, 0.5)) })
-	add("dropout", "ropout", dropout)
+	add("dropout", "not compute the same function", dropout)
 	noise := hidden(func(h *gorgonia.Node) *gorgonia.Node {
 		return gorgonia.Must(gorgonia.Add(h, gorgonia.GaussianRandomNode(h.Graph(), tensor.Float64, 0, 1, 6, 3)))
 	})

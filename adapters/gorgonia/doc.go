@@ -67,6 +67,11 @@
 // Options such as gorgonia.WithClip or WithL2Reg belong to Gorgonia's solvers; here the rule has such settings. There
 // is no WithBatchSize: take the mean over the minibatch as the cost, not the sum.
 //
+// # Curvature
+//
+// NewCurvature gives a Solver's rule products with the Fisher matrix of a graph whose output the caller names: for the natural gradient and the
+// trust region of package curvature, and for metaopt.KLGuard around any rule.
+//
 // docs/adapters/gorgonia.md compares it with Gorgonia's Adam. The package is not called gorgonia, because a program
 // that needs both would have to rename one of them, and not solver, because programs use that name for their variable.
 package gorgoniaopt
