@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"learnedopt/compare"
 	"learnedopt/internal/nearest"
@@ -21,11 +22,25 @@ type Option struct {
 }
 
 // options returns all options, in the order of help and of Args: the task, its options, and those of the training. The first two
-// are those that package tasks has by now.
+// are those that package tasks has by now. The caller must not change them.
 func options() []Option {
-	return slices.Concat([]Option{
-		{"task", "task to train on: " + anyOf(tasks.Names()) + "; or several classifiers joined by commas, of which each instance draws one", taskName()},
+	names := tasks.Names()
+	if known := kept.Load(); known != nil && known.tasks == len(names) {
+		return known.options
+	}
+	all := slices.Concat([]Option{
+		{"task", "task to train on: " + anyOf(names) + "; or several classifiers joined by commas, of which each instance draws one", taskName()},
 	}, ofTasks(), ofTraining)
+	kept.Store(&keptOptions{len(names), all})
+	return all
+}
+
+// kept are the options for a number of tasks, which only grows.
+var kept atomic.Pointer[keptOptions]
+
+type keptOptions struct {
+	tasks   int
+	options []Option
 }
 
 // ofTraining are the options that do not belong to tasks. An option is named in only four places: its row here, its
@@ -157,7 +172,7 @@ func version() kind {
 }
 
 // Options returns all options, in the order of help.
-func Options() []Option { return options() }
+func Options() []Option { return slices.Clone(options()) }
 
 // Usage returns the option's help text, in one line. If the option's default for classifiers differs from Default in the
 // given version of the defaults, the text includes it.
