@@ -18,7 +18,7 @@ func wildFile(t *testing.T) string { return scaledFile(t, "", 100) }
 // scaledFile is the file of a trained optimizer with scaled steps.
 func scaledFile(t *testing.T, name string, by float64) string {
 	t.Helper()
-	o, err := metaopt.Load("../../metaopt/testdata/quadratic.mopt")
+	o, err := metaopt.Load("../metaopt/testdata/quadratic.mopt")
 	if err != nil {
 		t.Fatal(err)
 	}

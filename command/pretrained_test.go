@@ -15,7 +15,7 @@ const shipped = pretrainedPrefix + "quadratic-uniform"
 
 // Wherever a file can be named, a pretrained optimizer gives the same result as a file with the same bytes.
 func TestPretrainedInPlaceOfAFile(t *testing.T) {
-	file := "../../metaopt/pretrained/quadratic-uniform.mopt"
+	file := "../metaopt/pretrained/quadratic-uniform.mopt"
 	var rules [2]compare.Comparison
 	for i, path := range []string{shipped, file} {
 		a := succeed(t, "compare", path, "--rules", "none", "--batch", "4", "--steps", "5", "--runs", "2", "--json", "-")

@@ -60,7 +60,7 @@ func TestARecipeIsTheTrainingOfItsFlags(t *testing.T) {
 
 // beforeRecipes is the absolute path of a run from before recipes existed. Tests may change the working folder.
 var beforeRecipes = func() string {
-	dir, err := filepath.Abs("../../runfolder/testdata/run-before-recipes")
+	dir, err := filepath.Abs("../runfolder/testdata/run-before-recipes")
 	if err != nil {
 		panic(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"learnedopt/reproduce"
 )
 
-const quadraticFile = "../../metaopt/testdata/quadratic.mopt"
+const quadraticFile = "../metaopt/testdata/quadratic.mopt"
 
 // modified returns when each file of the cache was written.
 func modified(t *testing.T, out string) map[string]int64 {

@@ -111,7 +111,7 @@ func TestLogHoldsDiagnostics(t *testing.T) {
 	if got := keys(all[1]); !slices.Equal(got, want) {
 		t.Errorf("fields %q, want %q", got, want)
 	}
-	doc := readFile(t, filepath.Join("..", "..", "docs", "training.md"))
+	doc := readFile(t, filepath.Join("..", "docs", "training.md"))
 	_, section, _ := strings.Cut(doc, "## Why does it not learn?")
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, name := range append(want, "first", "meta_step", "instance", "step", "what", "coordinate") {
