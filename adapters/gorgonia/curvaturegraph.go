@@ -167,10 +167,7 @@ func compile(nodes ...*gorgonia.Node) (p *program, err error) {
 	for i, n := range nodes {
 		roots = append(roots, gorgonia.Read(n, &p.results[i]))
 	}
-	var inputs gorgonia.Nodes
-	for _, n := range nodes[0].Graph().ExactSubgraphRoots(roots...).Inputs() {
-		inputs = append(inputs, n)
-	}
+	inputs := nodes[0].Graph().ExactSubgraphRoots(roots...).Inputs()
 	code, places, err := gorgonia.CompileFunction(nodes[0].Graph(), inputs, roots)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModel, err)
