@@ -18,6 +18,7 @@ type trainFlags struct {
 	dataDir string
 	out     string
 	quiet   bool
+	nats    natsFlags
 	runfolder.Settings
 
 	resume string // folder
@@ -47,6 +48,7 @@ not named by --defaults or the recipe, that of the latest one.`,
   metaopt meta-train --task mnist --inputs rnnprop --time 10m --out runs/mnist
   metaopt meta-train --meta-steps 2000 --tensorboard events
   metaopt meta-train --recipe runs/mnist/optimizer.mopt --seed 1
+  metaopt meta-train --task mnist --meta-batch 8 --nats nats://host:4222
   metaopt meta-train --resume runs/mnist`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -106,9 +108,10 @@ func (f *trainFlags) add(cmd *cobra.Command) {
 	fs.Var(countFlag{&f.TuneRuns, 1}, "tune-runs", "instances that learning rates are tuned on")
 	fs.StringSliceVar(&f.Rules, "rules", defaultRules, "`NAMES` of hand-designed rules to compare with: none, or some of "+strings.Join(baselines.Names(), ", "))
 	fs.Var(spanFlag{&f.SaveEvery}, "save-every", "longest time between two states that are saved")
-	fs.Var(textFlag{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite and --tensorboard may be set")
+	fs.Var(textFlag{&f.resume, "DIR"}, "resume", "go on with an interrupted run; of the other flags --quiet, --save-every, --on-non-finite, --tensorboard and those of --nats may be set")
 	fs.Var(textFlag{&f.replay, "FILE"}, "replay", "show again what was not finite, from a state that a run kept (its log has the command); nothing is written")
 	fs.Var(countFlag{&f.until, 0}, "until", "the meta-step of --replay")
+	f.nats.add(cmd, "meta-gradients")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
 	complete(cmd, "print-recipe", printSet, printAll)

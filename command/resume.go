@@ -26,12 +26,16 @@ func refuseFlagsBeside(cmd *cobra.Command, with string, allowed ...string) (err 
 
 // runResume resumes an interrupted run.
 func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
-	if err := refuseFlagsBeside(cmd, "resume", "quiet", "save-every", "on-non-finite", "tensorboard"); err != nil {
+	if err := refuseFlagsBeside(cmd, "resume", append([]string{"quiet", "save-every", "on-non-finite", "tensorboard"}, natsFlagNames...)...); err != nil {
 		return err
 	}
 	changed := cmd.Flags().Changed
 	t := &training{app: a}
-	var err error
+	many, err := f.nats.open(cmd.Context(), a)
+	if err != nil {
+		return err
+	}
+	defer many.close()
 	t.Run, err = runfolder.Resume(f.resume, func(r *recipe.Recipe, s *runfolder.Settings) (err error) {
 		if changed("save-every") {
 			s.SaveEvery = f.SaveEvery
@@ -40,6 +44,9 @@ func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
 			if s.TensorBoard, err = filepath.Abs(f.TensorBoard); err != nil {
 				return err
 			}
+		}
+		if many != nil {
+			s.Executor = f.nats.executor(cmd.Context(), a, many)
 		}
 		*r, err = r.With(f.recipe.settings...)
 		return err

@@ -41,7 +41,7 @@ func newRoot(a *app) *cobra.Command {
 		Run: func(*cobra.Command, []string) { fmt.Fprint(a.stdout, guide) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
-	root.AddCommand(newMetaTrain(a), newCompare(a), newSweep(a), newReproduce(a), newReport(a), newDashboard(a), newInspect(a), newVerify(a), newExport(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))
+	root.AddCommand(newMetaTrain(a), newCompare(a), newSweep(a), newWorker(a), newReproduce(a), newReport(a), newDashboard(a), newInspect(a), newVerify(a), newExport(a), newImport(a), newData(a), newCheckGradient(a), newBench(a), newVersion(a))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.InitDefaultCompletionCmd() // must come after SetOut: it uses the output that is set now

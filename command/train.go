@@ -66,6 +66,14 @@ func (f *trainFlags) run(cmd *cobra.Command, a *app) error {
 	if local.Init, err = loadInit(r.Init); err != nil {
 		return err
 	}
+	many, err := f.nats.open(cmd.Context(), a)
+	if err != nil {
+		return err
+	}
+	defer many.close()
+	if many != nil {
+		f.Executor = f.nats.executor(cmd.Context(), a, many)
+	}
 	t, err := a.newTraining(r, local, f.Settings)
 	if err != nil {
 		return err

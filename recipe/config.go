@@ -177,38 +177,57 @@ func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 
 // families sets cfg's families, which makes makes.
 func (r Recipe) families(cfg *metatrain.TrainConfig, makes func([]tasks.Spec) ([]optimizer.Family, error)) error {
-	train := []tasks.Spec{r.Task}
-	if r.Also != "" {
-		also, err := parseTasks(r.Also)
-		if err != nil {
-			return err
-		}
-		train = append(train, also...)
-	}
-	all := train
-	if r.ValidTask != "" {
-		valid, err := parseTasks(r.ValidTask)
-		if err != nil {
-			return err
-		}
-		all = append(train[:len(train):len(train)], valid...)
+	all, n, err := r.tasks()
+	if err != nil {
+		return err
 	}
 	families, err := makes(all)
 	if err != nil {
 		return err
 	}
-	family, err := union(families[:len(train)])
+	family, err := union(families[:n])
 	if err != nil {
 		return err
 	}
 	cfg.Valid = family
 	if r.ValidTask != "" {
-		if cfg.Valid, err = union(families[len(train):]); err != nil {
+		if cfg.Valid, err = union(families[n:]); err != nil {
 			return err
 		}
 	}
 	cfg.Family, err = r.augmented(family)
 	return err
+}
+
+// tasks returns the tasks of training episodes and then, if they are others, the tasks of validations. n is the number of the
+// former.
+func (r Recipe) tasks() (all []tasks.Spec, n int, err error) {
+	all = []tasks.Spec{r.Task}
+	if r.Also != "" {
+		also, err := parseTasks(r.Also)
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, also...)
+	}
+	n = len(all)
+	if r.ValidTask != "" {
+		valid, err := parseTasks(r.ValidTask)
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, valid...)
+	}
+	return all, n, nil
+}
+
+// Checksum returns the checksum of the data sets that the training reads from the folder dataDir: see tasks.Checksum.
+func (r Recipe) Checksum(dataDir string) (string, error) {
+	all, _, err := r.WithDefaults().tasks()
+	if err != nil {
+		return "", err
+	}
+	return tasks.Checksum(dataDir, all...)
 }
 
 // union returns the mixture of families, with their names joined, or the only one.

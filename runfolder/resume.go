@@ -15,7 +15,6 @@ import (
 	"learnedopt/internal/lock"
 	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
-	"learnedopt/metatrain"
 	"learnedopt/recipe"
 )
 
@@ -178,7 +177,7 @@ func (r *Run) restoreSeeds(file *checkpoints.File, run savedRun) (err error) {
 		return nil
 	}
 	r.setSeed(r.recipe.Seed + uint64(p.now))
-	r.trainer, err = metatrain.NewTrainer(r.cfg)
+	r.trainer, err = r.newTrainer()
 	return err
 }
 

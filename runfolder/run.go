@@ -48,7 +48,7 @@ func New(r recipe.Recipe, local recipe.Local, s Settings, listener Listener) (*R
 	}
 	run.cfg.OnEvent, run.cfg.AtRest = run.onEvent, run.atRest
 	run.record = recordTraining(run.recipe, run.cfg)
-	run.trainer, err = metatrain.NewTrainer(run.cfg)
+	run.trainer, err = run.newTrainer()
 	return run, err
 }
 

@@ -169,7 +169,7 @@ func TestEverySettingIsSaved(t *testing.T) {
 		t.Errorf("%+v, %+v", got.settings, got.recipe)
 	}
 	for i := range reflect.ValueOf(s).NumField() {
-		if reflect.ValueOf(s).Field(i).IsZero() {
+		if f := reflect.TypeOf(s).Field(i); f.Tag.Get("json") != "-" && reflect.ValueOf(s).Field(i).IsZero() {
 			t.Errorf("%s is not tested", reflect.TypeOf(s).Field(i).Name)
 		}
 	}

@@ -104,7 +104,7 @@ func (r *Run) reseed(seed uint64) (err error) {
 		return nil
 	}
 	r.setSeed(seed)
-	r.trainer, err = metatrain.NewTrainer(r.cfg)
+	r.trainer, err = r.newTrainer()
 	return err
 }
 

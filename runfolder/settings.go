@@ -25,6 +25,9 @@ type Settings struct {
 	TuneRuns int `json:"tune_runs"`
 	// Rules are the hand-designed rules to compare with. The single name "none" means none.
 	Rules []string `json:"rules"`
+	// Executor, if set, makes the executors that compute meta-gradients. A saved state does not contain it. Default: this
+	// process computes them.
+	Executor MakeExecutor `json:"-"`
 }
 
 // DefaultSettings returns the default settings; a comparison has those of package versus.

@@ -136,6 +136,14 @@ var rules = map[string]rule{
 	"runfolder": {
 		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "versus", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
 	},
+	// Units on many machines: the only package, beside the server of the next one, that knows NATS. No loader gets it.
+	"distributed": {
+		own:    []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+		others: []string{"github.com/nats-io/nats.go", "github.com/nats-io/nuid"},
+	},
+	"distributed/embedded": {
+		others: []string{"github.com/nats-io/nats-server/v2/server"},
+	},
 	// Figures and table of a paper: what to run, the store of answers, drawing; neither flags nor printing.
 	"reproduce": {
 		own: []string{"versus", "rules", "report", "report/comparison", "sweep/results", "optimizer", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe",
@@ -208,19 +216,19 @@ var rules = map[string]rule{
 	},
 	// The whole command as a function, for programs with tasks of their own.
 	"command": {
-		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "distributed", "distributed/embedded", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "adapters/onnx", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},
 	"cmd/metaopt": {
-		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "distributed", "distributed/embedded", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},
 	"examples/owntask": {
-		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "distributed", "distributed/embedded", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
