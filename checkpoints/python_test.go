@@ -26,6 +26,7 @@ func python(t *testing.T, code string, args ...string) string {
 	if len(snippets) != 2 {
 		t.Fatalf("docs/format.md has %d Python snippets, want a reader and a writer", len(snippets))
 	}
+	program.WriteString("import hashlib, struct\nimport msgpack\nimport numpy as np\n") // docs/format.md says what the reader needs
 	for _, s := range snippets {
 		program.Write(s[1])
 	}
@@ -37,7 +38,7 @@ func python(t *testing.T, code string, args ...string) string {
 func TestPythonReads(t *testing.T) {
 	out := python(t, `
 import json, sys
-f = load(sys.argv[1])
+f = parse_mopt(open(sys.argv[1], "rb").read())
 print(json.dumps({
     "keys": list(f), "kind": f["kind"], "config": {k: v for k, v in f["config"].items() if k != "state"},
     "state": list(f["config"]["state"]), "seed": str(f["provenance"]["seed"]), "name": f["provenance"]["name"],
@@ -154,7 +155,7 @@ func TestPythonWritesTheSameBytes(t *testing.T) {
 	}
 	python(t, `
 import sys
-f = load(sys.argv[1])
+f = parse_mopt(open(sys.argv[1], "rb").read())
 for key in "config", "provenance":
     f[key] = dict(reversed(f[key].items()))
 save(sys.argv[2], **f)

@@ -169,18 +169,46 @@ func (n *network) divergence(theta, to []float32) float64 {
 	return sum / float64(len(z)/classes)
 }
 
-func (n *network) Metrics() optimizer.Metric {
-	return optimizer.Hessian | optimizer.Fisher | optimizer.EmpiricalFisher
+// logDivergence is divergence of a classifier for outputs of any size: a probability that is 0 in float64 has no part in it.
+func (n *network) logDivergence(theta, to []float32) (kl float64) {
+	z, w, classes := n.outputs(theta), n.outputs(to), n.widths[len(n.widths)-1]
+	for at := 0; at < len(z); at += classes {
+		p, q := z[at:at+classes], w[at:at+classes]
+		logs := func(x []float64) float64 {
+			sum := 0.0
+			for _, v := range x {
+				sum += math.Exp(v - slices.Max(x))
+			}
+			return slices.Max(x) + math.Log(sum)
+		}
+		for j, prob := range softmax(p) {
+			kl += prob * (p[j] - q[j] + logs(q) - logs(p))
+		}
+	}
+	return kl / float64(len(z)/classes)
 }
 
-func (n *network) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, _ int) error {
+func (n *network) Metrics() optimizer.Metric {
+	return optimizer.Hessian | optimizer.Fisher | optimizer.SampledFisher | optimizer.EmpiricalFisher
+}
+
+// draw sets the scores of labels that the model draws at a step.
+func (n *network) draw(metric optimizer.Metric, step int) {
+	n.scores = make([]float32, metric.Labels()*len(n.y))
+	n.c.SampledScores(n.scores, rand.New(rand.NewPCG(uint64(step), 4)))
+}
+
+func (n *network) CurvatureProduct(dst, theta, v []float32, metric optimizer.Metric, step int) error {
 	n.thetas = append(n.thetas, append([]float32(nil), theta...))
 	n.c.Move(theta, n.x, n.y)
-	switch metric {
+	switch metric.Kind() {
 	case optimizer.Hessian:
 		n.c.Hessian(dst, v)
 	case optimizer.Fisher:
 		n.c.Fisher(dst, v)
+	case optimizer.SampledFisher:
+		n.draw(metric, step)
+		n.c.Outer(dst, v, n.scores)
 	default:
 		n.scores = make([]float32, len(n.y))
 		n.c.EmpiricalScores(n.scores)
@@ -195,18 +223,27 @@ func (n *network) CurvatureProduct(dst, theta, v []float32, metric optimizer.Met
 func (n *network) CanTry() bool { return true }
 
 func (n *network) Try(theta, to []float32, _ int) (optimizer.Trial, error) {
-	return optimizer.Trial{Change: n.loss(to) - n.loss(theta), KL: n.divergence(theta, to)}, nil
+	trial := optimizer.Trial{Change: n.loss(to) - n.loss(theta)}
+	if n.squared {
+		trial.KL = n.divergence(theta, to)
+	} else {
+		trial.KL = n.logDivergence(theta, to)
+	}
+	return trial, nil
 }
 
 func (n *network) CanFactor() bool { return true }
 
-func (n *network) Factors(theta []float32, metric optimizer.Metric, _ int) ([]optimizer.Block, error) {
+func (n *network) Factors(theta []float32, metric optimizer.Metric, step int) ([]optimizer.Block, error) {
 	n.c.Move(theta, n.x, n.y)
 	n.factors = make([]mlp.Factor, n.c.Layers())
-	if metric == optimizer.Fisher {
+	switch metric.Kind() {
+	case optimizer.Fisher:
 		n.scores = make([]float32, len(n.y)*n.widths[len(n.widths)-1])
 		n.c.ExactScores(n.scores)
-	} else {
+	case optimizer.SampledFisher:
+		n.draw(metric, step)
+	default:
 		n.scores = make([]float32, len(n.y))
 		n.c.EmpiricalScores(n.scores)
 	}

@@ -174,6 +174,46 @@ func TestBadCurvature(t *testing.T) {
 	}
 }
 
+// A minibatch of one example, which is too small for any metric, and a class that the model says never occurs leave singular matrices: every
+// step is finite, and a trust region keeps its radius.
+func TestSingularFisher(t *testing.T) {
+	for _, metric := range []optimizer.Metric{optimizer.Fisher, optimizer.Sampled(1), optimizer.Sampled(5), optimizer.EmpiricalFisher} {
+		for _, rule := range []optimizer.Rule{
+			curvature.NaturalGradient{LearningRate: 1, Metric: metric}, curvature.NaturalGradient{LearningRate: 1, Metric: metric, Damping: 1e-20},
+			curvature.TrustRegion{Radius: 0.01, Metric: metric}, curvature.TrustRegion{Radius: 0.01, Metric: metric, Damping: 1e-20},
+			curvature.KFAC{LearningRate: 0.1, Metric: metric, FactorSteps: 1, InverseSteps: 1},
+		} {
+			for _, unused := range []float32{0, -200, -1e6} { // the smallest positive float32 is e^−103
+				n := newNetwork("relu", false, 1, 4, 5, 4, 3)
+				n.start[len(n.start)-1] = unused
+				n.y = []float32{0, 1, 0}
+				theta, grad, dst := slices.Clone(n.start), make([]float32, n.Dim()), make([]float32, n.Dim())
+				state := rule.Start(optimizer.Flat(n.Dim()))
+				for step := range 5 {
+					loss, err := n.LossGrad(theta, grad)
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = state.Update(dst, optimizer.Point{Grad: grad, Theta: theta, Loss: loss, Curvature: n, Step: step})
+					if err != nil || optimizer.NonFinite(dst) >= 0 {
+						t.Fatalf("%+v, bias %v, step %d: update %v (%v)", rule, unused, step, dst, err)
+					}
+					was := slices.Clone(theta)
+					for i, u := range dst {
+						theta[i] += u
+					}
+					if _, ok := rule.(curvature.TrustRegion); !ok {
+						continue
+					}
+					if kl := n.logDivergence(was, theta); !(kl <= 0.01*(1+1e-4)) {
+						t.Errorf("%+v, bias %v, step %d: a divergence of %v", rule, unused, step, kl)
+					}
+				}
+			}
+		}
+	}
+}
+
 // NaN in a product and errors of the problem end the run with an error that says where.
 func TestNonFiniteProducts(t *testing.T) {
 	for _, rule := range []optimizer.Rule{curvature.NaturalGradient{LearningRate: 1}, curvature.TrustRegion{Radius: 0.01}} {
@@ -395,13 +435,25 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// A run that is saved and resumed has the same bits, and damaged data are refused.
+// A run that is saved and resumed has the same bits, and damaged data are refused. The last network has so many inputs that K-FAC keeps a reduced
+// inverse, from which later inversions start.
 func TestSavedStates(t *testing.T) {
-	for _, rule := range []optimizer.Rule{
-		curvature.NaturalGradient{LearningRate: 0.5, OwnBatch: true}, curvature.TrustRegion{Radius: 0.01}, curvature.KFAC{LearningRate: 0.1, FactorSteps: 3, InverseSteps: 4},
+	kfac := curvature.KFAC{LearningRate: 0.1, FactorSteps: 3, InverseSteps: 4}
+	const wide = 259
+	for _, c := range []struct {
+		rule   optimizer.Rule
+		inputs int
+	}{
+		{curvature.NaturalGradient{LearningRate: 0.5, OwnBatch: true}, 3}, {curvature.TrustRegion{Radius: 0.01}, 3}, {kfac, 3}, {kfac, wide},
 	} {
-		t.Run(fmt.Sprintf("%T", rule), func(t *testing.T) {
-			n := newNetwork("tanh", false, 20, 3, 3, 4, 3)
+		rule := c.rule
+		t.Run(fmt.Sprintf("%T of %d inputs", rule, c.inputs), func(t *testing.T) {
+			n := newNetwork("tanh", false, 4*c.inputs, 3, c.inputs, 4, 3)
+			if c.inputs == wide { // eigenvalues of A fall quickly
+				for i := range n.x {
+					n.x[i] *= float32(math.Pow(float64(i%wide+1), -1.5))
+				}
+			}
 			state, theta, dst, grad := rule.Start(optimizer.Flat(n.Dim())), slices.Clone(n.start), make([]float32, n.Dim()), make([]float32, n.Dim())
 			var resumed optimizer.State
 			other := make([]float32, n.Dim())
@@ -412,6 +464,9 @@ func TestSavedStates(t *testing.T) {
 					data, err := state.(encoding.BinaryMarshaler).MarshalBinary()
 					if err != nil {
 						t.Fatal(err)
+					}
+					if whole := 4 * (wide + 1) * (wide + 1); c.inputs == wide && len(data) > 2*whole {
+						t.Errorf("%d bytes: A of %d bytes and its whole inverse", len(data), whole)
 					}
 					resumed = rule.Start(optimizer.Flat(n.Dim()))
 					if err := resumed.(encoding.BinaryUnmarshaler).UnmarshalBinary(data); err != nil {

@@ -203,6 +203,58 @@ func TestKLGuardHandsOver(t *testing.T) {
 	}
 }
 
+// A pushed rule has one update.
+type pushed []float32
+
+func (pushed) Needs() optimizer.Needs                   { return optimizer.Needs{} }
+func (r pushed) Start(optimizer.Layout) optimizer.State { return r }
+func (r pushed) Update(dst []float32, _ optimizer.Point) (optimizer.Move, error) {
+	copy(dst, r)
+	return 0, nil
+}
+
+// A nanLogits problem has products that are not numbers.
+type nanLogits struct{ logits }
+
+func (nanLogits) CurvatureProduct(dst, _, _ []float32, _ optimizer.Metric, _ int) error {
+	for i := range dst {
+		dst[i] = float32(math.NaN())
+	}
+	return nil
+}
+
+// A Fisher matrix that is almost 0 along the update, as of a certain prediction, or a product that is not a number says nothing about the size of a
+// step: the guard makes it smaller until the divergence is right. A divergence that is not a number is too large.
+func TestKLGuardOfBadProducts(t *testing.T) {
+	nan := logits{start: triangle.start, lie: func(t optimizer.Trial) optimizer.Trial { t.KL = math.NaN(); return t }}
+	for name, c := range map[string]struct {
+		p      optimizer.Problem
+		start  []float32
+		update pushed
+		radius float64
+		scale  float64
+	}{
+		"certain":             {logits{start: []float32{40, 0, 0}}, []float32{40, 0, 0}, pushed{-30, 0, 0}, 1e-5, 0.8}, // KL = 2e^{−40+30s}
+		"unused class":        {logits{start: []float32{0, 0, -200}}, []float32{0, 0, -200}, pushed{0, 0, 230}, 0.1, math.Pow(0.8, 1)},
+		"NaN in the product":  {nanLogits{triangle}, triangle.start, pushed{1, 0, 0}, 0.05, 0.64},
+		"NaN as a divergence": {nan, triangle.start, pushed{1, 0, 0}, 0.1, 0},
+	} {
+		var steps []metaopt.KLStep
+		rule := metaopt.Bounded{Rule: c.update, Guard: metaopt.KLGuard{Radius: c.radius, OnStep: func(s metaopt.KLStep) { steps = append(steps, s) }}}
+		dst, to := make([]float32, 3), make([]float32, 3)
+		point := optimizer.Point{Grad: make([]float32, 3), Theta: c.start, Curvature: c.p.(optimizer.Curvature)}
+		if _, err := rule.Start(optimizer.Flat(3)).Update(dst, point); err != nil {
+			t.Fatal(err)
+		}
+		for i, u := range dst {
+			to[i] = c.start[i] + u
+		}
+		if kl := divergenceOf(c.start, to); !(kl <= c.radius) || math.Abs(steps[0].Scale-c.scale) > 1e-6 || optimizer.NonFinite(dst) >= 0 {
+			t.Errorf("%s: update %v with a divergence of %v, scale %v, want scale %v", name, dst, kl, steps[0].Scale, c.scale)
+		}
+	}
+}
+
 // A guarded run that is saved and resumed continues bit for bit, before and after a handover, also in a Run under a second guard, and other settings are
 // refused.
 func TestKLGuardSaves(t *testing.T) {

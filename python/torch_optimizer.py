@@ -14,6 +14,7 @@ import copy
 import hashlib
 import math
 import os
+import sys
 import warnings
 
 import numpy as np
@@ -142,6 +143,14 @@ def number(group, key, default):
         raise ValueError(f"{key} is {x!r}; want a finite number, 0 or more")
 
 
+def outside():
+    """Returns the stacklevel of the caller's first frame that is neither of this file nor of PyTorch."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and (frame.f_code.co_filename == __file__ or "torch" in frame.f_globals.get("__name__", "").split(".")):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 class LearnedOptimizer(torch.optim.Optimizer):
     """The optimizer of a file, or one that comes with the repository, by its name.
 
@@ -220,7 +229,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         number(group, "weight_decay", self.defaults["weight_decay"])
         if 0 < group.get("lr", self.defaults["lr"]) <= 0.01 and not LearnedOptimizer.explained:
             LearnedOptimizer.explained = True
-            warnings.warn("lr multiplies the updates of a learned optimizer, which finds their size itself: 1 is the default, and a small lr makes it crawl", stacklevel=3)
+            warnings.warn("lr multiplies the updates of a learned optimizer, which finds their size itself: 1 is the default, and a small lr makes it crawl", stacklevel=outside())
         layout = group.get("layout")
         super().add_param_group(group)
         group = self.param_groups[-1]
@@ -247,9 +256,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
                     raise ValueError(f"parameter {i} of group {k} has shape {b['shape']}, the saved one {a['shape']}; load the state into the model that it was saved with")
                 if a != b and self.eyes:
                     raise ValueError(f"parameter {i} of group {k} has the layout {b}, the saved one {a}; describe it as in the saved run")
-        layouts = [group["layout"] for group in self.param_groups]
-        super().load_state_dict(state_dict)
-        self.runs = []
+        layouts, library = [group["layout"] for group in self.param_groups], self.library
+        super().load_state_dict(state_dict)  # calls __setstate__, which looks for the library of a copy
+        self.library, self.runs = library, []
         for group, layout in zip(self.param_groups, layouts):
             group["layout"] = layout
             group.setdefault("weight_decay", 0.0)

@@ -42,7 +42,7 @@ const (
 
 func gradientRows() []gradientRow {
 	var rows []gradientRow
-	for _, name := range []string{"sgd", "adam", "nadamw", "kfac"} {
+	for _, name := range []string{"sgd", "adam", "nadamw", "soap", "kfac"} {
 		rows = append(rows, gradientRow{name: name, text: name, rates: baselines.GridOf(1), curved: name == "kfac",
 			make: func(rate float64) (optimizer.Rule, error) { return baselines.New(name, rate) }})
 	}
@@ -82,7 +82,7 @@ func RowNames() []string {
 	return names
 }
 
-// naturalGradientStudy trains a network 784-128-10 on MNIST with natural gradients in several metrics, K-FAC and tuned rules that read gradients alone, and with the rule of a tutorial.
+// naturalGradientStudy trains a network 784-128-10 on MNIST with natural gradients in several metrics, K-FAC, SOAP and tuned rules that read gradients alone, and with the rule of a tutorial.
 func naturalGradientStudy(ctx context.Context, b *bench) error {
 	steps, runs := cmp.Or(b.Steps, b.pick(938, 20)), cmp.Or(b.Runs, b.pick(3, 1))
 	family, err := b.gradientFamily()

@@ -3,13 +3,17 @@ package studies
 import (
 	"bytes"
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"learnedopt/baselines"
+	"learnedopt/optimizer"
 	"learnedopt/policy"
 	"learnedopt/report"
 )
@@ -159,12 +163,47 @@ func TestTRPO(t *testing.T) {
 	}
 }
 
-func TestHalfDecades(t *testing.T) {
-	if got, want := halfDecades(-4, 6), []float64{0.01, 0.03, 0.1, 0.3, 1, 3}; !slices.Equal(got, want) {
+func TestGrid(t *testing.T) {
+	var got []float64
+	for i := range 6 {
+		got = append(got, grid{-4, 6}.at(i))
+	}
+	if want := []float64{0.01, 0.03, 0.1, 0.3, 1, 3}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if got := halfDecades(-5, 1)[0]; got != 0.003 {
+	if got := (grid{-5, 1}).at(0); got != 0.003 {
 		t.Errorf("−5 halves: %v", got)
+	}
+}
+
+// A value at an end of the grid is tuned only if the next one is no better, or if there is no next one. Of equal values the first that was tried is taken.
+func TestTuneLeavesTheEnds(t *testing.T) {
+	for _, c := range []struct {
+		peak  float64
+		extra int
+		want  float64
+		tried int // values
+	}{
+		{1, 12, 1, 4}, {10, 12, 10, 5}, {300, 12, 300, 8}, {0.3, 12, 0.3, 5}, {0.003, 12, 0.003, 9}, {300, 2, 100, 6}, {300, 0, 10, 4}, {math.Inf(1), 12, 1e7, 16},
+	} {
+		tried := map[float64]int{}
+		var lock sync.Mutex
+		x, err := contender{grid: grid{-1, 4}, rule: func(x float64) optimizer.Rule { return baselines.SGD{LearningRate: x} }}.tune(2, c.extra, func(rule optimizer.Rule, run int) (float64, error) {
+			rate := rule.(baselines.SGD).LearningRate
+			lock.Lock()
+			defer lock.Unlock()
+			tried[rate]++
+			return -math.Abs(math.Log(rate / min(c.peak, 1e9))), nil
+		})
+		if err != nil || x != c.want || len(tried) != c.tried {
+			t.Errorf("peak %v, %d more values: tuned to %v of %v (%v), want %v of %d", c.peak, c.extra, x, tried, err, c.want, c.tried)
+		}
+	}
+	flat, err := contender{grid: grid{0, 3}, rule: func(x float64) optimizer.Rule { return baselines.SGD{LearningRate: x} }}.tune(1, 12, func(rule optimizer.Rule, _ int) (float64, error) {
+		return min(rule.(baselines.SGD).LearningRate, 10), nil
+	})
+	if err != nil || flat != 10 {
+		t.Errorf("tuned to %v, want 10, after which nothing changes (%v)", flat, err)
 	}
 }
 

@@ -26,49 +26,89 @@ type contender struct {
 	name    string
 	learned bool
 	what    string // the number
-	values  []float64
+	grid    grid
 	rule    func(value float64) optimizer.Rule
 }
 
-// contenders returns the rules of the study. All have as many values to choose from.
+// A grid is count numbers half a decade apart: 1 or 3 times a power of ten, the first of them 10^(from/2).
+type grid struct{ from, count int }
+
+// at returns the number at a place, which may be outside of the grid.
+func (g grid) at(place int) float64 {
+	k := g.from + place
+	x, _ := strconv.ParseFloat(fmt.Sprintf("%de%d", 1+2*(k&1), k>>1), 64)
+	return x
+}
+
+// extensions is how many numbers a grid gets at most beyond its ends.
+const extensions = 12
+
+// contenders returns the rules of the study. All have as many values to choose from at first (tune).
 func (b *bench) contenders(learned []Rule) []contender {
 	all := []contender{
-		{"trpo", false, "δ", halfDecades(-7, 6), func(x float64) optimizer.Rule { return curvature.TrustRegion{Radius: x} }},
-		{"natural gradient", false, "α", halfDecades(-5, 6), func(x float64) optimizer.Rule {
+		{"trpo", false, "δ", grid{-7, 6}, func(x float64) optimizer.Rule { return curvature.TrustRegion{Radius: x} }},
+		{"natural gradient", false, "α", grid{-5, 6}, func(x float64) optimizer.Rule {
 			// The damping and iterations of TRPO, whose steps differ in size only.
 			return curvature.NaturalGradient{LearningRate: x, Damping: 0.1, Fixed: true, Iterations: 10, Tolerance: 1e-9}
 		}},
-		{"adam", false, "α", halfDecades(-6, 6), func(x float64) optimizer.Rule { return baselines.Adam{LearningRate: x} }},
+		{"adam", false, "α", grid{-6, 6}, func(x float64) optimizer.Rule { return baselines.Adam{LearningRate: x} }},
 	}
 	for _, r := range learned {
-		all = append(all, contender{r.Name, true, "factor", halfDecades(-2, 6), func(x float64) optimizer.Rule {
+		all = append(all, contender{r.Name, true, "factor", grid{-2, 6}, func(x float64) optimizer.Rule {
 			return rules.Scaled{Rule: r.Rule, By: rules.Constant(x)}
 		}})
 	}
 	if b.Quick {
 		for i := range all {
-			all[i].values = all[i].values[2:4]
+			all[i].grid = grid{all[i].grid.from + 2, 2}
 		}
 	}
 	return all
 }
 
-// tune returns the value with the largest mean score over some runs that are not among those compared.
-func (c contender) tune(runs int, score func(rule optimizer.Rule, run int) (float64, error)) (float64, error) {
-	scores, errs := make([]float64, len(c.values)*runs), make([]error, len(c.values)*runs)
-	fan.New(func(_, i int) {
-		scores[i], errs[i] = score(c.rule(c.values[i/runs]), i%runs)
-	}).Run(len(scores), fan.Workers())
-	if err := cmp.Or(errs...); err != nil {
-		return 0, fmt.Errorf("%s: %w", c.name, err)
+// tune returns the value with the largest mean score over some runs that are not among those compared. If that is the first or the last of the
+// grid, the next value is tried too, and so on, up to extra times: a best value at an end may be the best of few.
+func (c contender) tune(runs, extra int, score func(rule optimizer.Rule, run int) (float64, error)) (float64, error) {
+	means := func(from, count int) ([]float64, error) {
+		scores, errs := make([]float64, count*runs), make([]error, count*runs)
+		fan.New(func(_, i int) {
+			scores[i], errs[i] = score(c.rule(c.grid.at(from+i/runs)), i%runs)
+		}).Run(len(scores), fan.Workers())
+		if err := cmp.Or(errs...); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		all := make([]float64, count)
+		for i := range all {
+			all[i] = mean(scores[i*runs : (i+1)*runs])
+		}
+		return all, nil
 	}
-	best, top := c.values[0], math.Inf(-1)
-	for i, x := range c.values {
-		if sum := mean(scores[i*runs : (i+1)*runs]); sum > top {
-			best, top = x, sum
+	tried, err := means(0, c.grid.count)
+	if err != nil {
+		return 0, err
+	}
+	first, last, best := 0, c.grid.count-1, 0
+	for i, s := range tried {
+		if s > tried[best] || math.IsNaN(tried[best]) {
+			best = i
 		}
 	}
-	return best, nil
+	top := tried[best]
+	for ; extra > 0 && (best == first || best == last); extra-- {
+		next := first - 1
+		if best == last {
+			next = last + 1
+		}
+		s, err := means(next, 1)
+		if err != nil {
+			return 0, err
+		}
+		first, last = min(first, next), max(last, next)
+		if s[0] > top {
+			best, top = next, s[0]
+		}
+	}
+	return c.grid.at(best), nil
 }
 
 // trpoStudy compares rules as steps of policy gradients: on chains, whose gradients are exact, and on CartPole, where they are sampled.
@@ -132,10 +172,9 @@ func (b *bench) chains(ctx context.Context, all []contender) error {
 			return err
 		}
 		if !b.Quick { // exact gradients allow larger steps
-			top := int(math.Floor(2*math.Log10(c.values[len(c.values)-1]) + 0.5))
-			c.values = append(slices.Clone(c.values), halfDecades(top+1, 4)...)
+			c.grid.count += 4
 		}
-		x, err := c.tune(b.pick(2, 1), func(rule optimizer.Rule, index int) (float64, error) {
+		x, err := c.tune(b.pick(2, 1), b.pick(extensions, 0), func(rule optimizer.Rule, index int) (float64, error) {
 			losses, err := run(rule, "chains tuning", index)
 			return -mean(losses), err
 		})
@@ -158,16 +197,6 @@ func (b *bench) chains(ctx context.Context, all []contender) error {
 	}
 	b.Tables, b.Pictures = append(b.Tables, t), append(b.Pictures, picture)
 	return nil
-}
-
-// halfDecades returns n numbers 1 or 3 times a power of ten, the first of them 10^(from/2).
-func halfDecades(from, n int) []float64 {
-	var all []float64
-	for k := from; k < from+n; k++ {
-		x, _ := strconv.ParseFloat(fmt.Sprintf("%de%d", 1+2*(k&1), k>>1), 64)
-		all = append(all, x)
-	}
-	return all
 }
 
 // The goal of CartPole-v1: a mean return of 475 of 500.
@@ -194,7 +223,7 @@ func (b *bench) cartPole(ctx context.Context, all []contender) error {
 		Header: []string{"by", "tuned", "mean return", "last 10 iterations", "worst seed there", fmt.Sprintf("environment steps to %d", balanced), fmt.Sprintf("steps to 100 episodes with mean %d", balanced)}}
 	picture := Picture{Name: "cartpole", Title: fmt.Sprintf("CartPole: mean return of %d seeds", seeds), X: fmt.Sprintf("iteration (%d environment steps each)", steps), Y: "mean return", Top: 520}
 	for _, c := range all {
-		x, err := c.tune(b.pick(2, 1), func(rule optimizer.Rule, index int) (float64, error) {
+		x, err := c.tune(b.pick(2, 1), b.pick(extensions, 0), func(rule optimizer.Rule, index int) (float64, error) {
 			r, err := run(rule, firstTuning+index, b.pick(5, 2))
 			if err != nil {
 				return 0, err

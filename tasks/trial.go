@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"learnedopt/internal/divergence"
 	"learnedopt/internal/gemm/mlp"
 	"learnedopt/internal/precondition"
 	"learnedopt/optimizer"
@@ -81,31 +82,9 @@ func softmaxTrial(p, q []float64, z, w, y []float32) (change, kl float64) {
 		}
 		// With Σ p = Σ q = 1, a sum of p d − p + q has no negative term: it loses no digits to the cancellation in Σ p d.
 		p, q := p[j]/sumZ, q[j]/sumW
-		kl += divergenceTerm(p, q, d)
+		kl += divergence.Term(p, q, d)
 	}
 	return change, kl
-}
-
-// divergenceTerm returns p d − p + q with d = log(p/q), a term of the divergence that is never negative. Where p and q are close it is computed
-// from d alone: p (d + e^−d − 1).
-func divergenceTerm(p, q, d float64) float64 {
-	if math.Abs(d) < 0.1 {
-		// d + expm1(−d) = d²/2 − d³/6 + …, which would lose digits if it were computed as a sum.
-		sum, term := 0.0, 1.0
-		for k := 2.0; k <= 12; k++ {
-			if k == 2 {
-				term = d * d / 2
-			} else {
-				term *= -d / k
-			}
-			sum += term
-		}
-		return p * sum
-	}
-	if p == 0 {
-		return q
-	}
-	return p*d - p + q
 }
 
 // checkTry panics unless p can take these arguments of Try.

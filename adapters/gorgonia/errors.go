@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 
+	"gorgonia.org/gorgonia"
+
 	"learnedopt/optimizer"
 )
 
-// Panic text for a caller's mistake.
-const errRule = "gorgoniaopt: the rule is nil"
+// Panic texts for a caller's mistakes.
+const (
+	errRule   = "gorgoniaopt: the rule is nil"
+	errMetric = "gorgoniaopt: a metric that a graph does not offer; take optimizer.Fisher, optimizer.Sampled or EmpiricalFisher"
+)
 
 // errNotSaved is the error text for a rule's state that cannot be saved; %T is its type.
 const errNotSaved = "a state of type %T cannot be saved; use a rule whose states are encoding.BinaryMarshalers"
@@ -57,3 +62,41 @@ func (e *DivergedError) Error() string {
 
 // Unwrap returns e.Diverged.
 func (e *DivergedError) Unwrap() error { return e.Diverged }
+
+// An OpError says which operation of a graph keeps a Curvature from being computed. It wraps ErrModel.
+type OpError struct {
+	Op  gorgonia.Op
+	Why string
+	// Err is Gorgonia's error, nil if there is none.
+	Err error
+}
+
+// Error implements error.
+func (e *OpError) Error() string {
+	text := fmt.Sprintf("%v: no curvature of a graph with %v: %s", ErrModel, e.Op, e.Why)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text + "; use a rule that reads gradients alone, or another operation"
+}
+
+// Unwrap returns ErrModel and e.Err.
+func (e *OpError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrModel}
+	}
+	return []error{ErrModel, e.Err}
+}
+
+// A DerivativeError says that Gorgonia's derivatives of a graph are wrong: ⟨u, Jv⟩ and ⟨Jᵀu, v⟩ should be the same number. The gradients
+// themselves may be wrong: those of AveragePool2D in Gorgonia v0.9.18 are. It wraps ErrModel.
+type DerivativeError struct{ Forward, Backward float64 }
+
+// Error implements error.
+func (e *DerivativeError) Error() string {
+	return fmt.Sprintf("%v: no curvature of this graph: Gorgonia's derivatives contradict each other (uᵀ(Jv) = %.6g, (Jᵀu)ᵀv = %.6g); "+
+		"find the operation whose derivative is wrong, by leaving out others", ErrModel, e.Forward, e.Backward)
+}
+
+// Unwrap returns ErrModel.
+func (e *DerivativeError) Unwrap() error { return ErrModel }

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	gorgoniaopt "learnedopt/adapters/gorgonia"
+	"learnedopt/curvature"
 	"learnedopt/metaopt"
 )
 
@@ -80,4 +81,42 @@ func ExampleSolver_MarshalBinary() {
 	}
 	fmt.Println(again.Steps())
 	// Output: 1
+}
+
+// A trust region on a classifier: every step changes the predictions on the minibatch by at most 0.05 nats.
+func ExampleCurvature() {
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(4, 2),
+		gorgonia.WithValue(tensor.New(tensor.WithShape(4, 2), tensor.WithBacking([]float32{0, 1, 1, 0, 2, 1, 1, 3}))))
+	y := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("y"), gorgonia.WithShape(4, 2),
+		gorgonia.WithValue(tensor.New(tensor.WithShape(4, 2), tensor.WithBacking([]float32{1, 0, 0, 1, 0, 1, 1, 0}))))
+	w := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("w"), gorgonia.WithShape(2, 2), gorgonia.WithInit(gorgonia.Zeroes()))
+	logits := gorgonia.Must(gorgonia.Mul(x, w))
+	terms := gorgonia.Must(gorgonia.HadamardProd(y, gorgonia.Must(gorgonia.Log(gorgonia.Must(gorgonia.SoftMax(logits))))))
+	cost := gorgonia.Must(gorgonia.Neg(gorgonia.Must(gorgonia.Mean(gorgonia.Must(gorgonia.Sum(terms, 1)))))) // over examples, not classes
+	if _, err := gorgonia.Grad(cost, w); err != nil {
+		log.Fatal(err)
+	}
+	fisher, err := gorgoniaopt.NewCurvature(gorgoniaopt.Predictions{Output: logits, Targets: y, Cost: cost, Loss: gorgoniaopt.CrossEntropy}, w)
+	if err != nil {
+		log.Fatal(err)
+	}
+	solver := gorgoniaopt.New(curvature.TrustRegion{Radius: 0.05, OnStep: func(s curvature.Step) {
+		fmt.Printf("changes the predictions by %.2f nats, and the loss by %.2f\n", s.Trial.KL, s.Trial.Change)
+	}})
+	solver.SetCurvature(fisher)
+	machine := gorgonia.NewTapeMachine(g, gorgonia.BindDualValues(w))
+	for range 3 {
+		if err := machine.RunAll(); err != nil {
+			log.Fatal(err)
+		}
+		if err := solver.Step(gorgonia.NodesToValueGrads(gorgonia.Nodes{w})); err != nil {
+			log.Fatal(err)
+		}
+		machine.Reset()
+	}
+	// Output:
+	// changes the predictions by 0.04 nats, and the loss by -0.24
+	// changes the predictions by 0.04 nats, and the loss by -0.17
+	// changes the predictions by 0.03 nats, and the loss by -0.12
 }

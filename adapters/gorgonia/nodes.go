@@ -78,7 +78,11 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 			return fmt.Errorf("gorgoniaopt: %w", err)
 		}
 	}
-	if err := s.rule.Needs().Met(optimizer.Needs{Theta: true, Loss: true, Total: s.total > 0}); err != nil {
+	has := optimizer.Needs{Theta: true, Loss: true, Total: s.total > 0}
+	if s.curvature != nil {
+		has.Metrics, has.Trial = s.curvature.Metrics(), true
+	}
+	if err := s.rule.Needs().Met(has); err != nil {
 		return fmt.Errorf("gorgoniaopt: %w", err)
 	}
 	found, places := make([]slot, len(model)), make(map[gorgonia.ValueGrad]int, len(model))
@@ -108,6 +112,13 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 			places[f.node] = i
 		}
 	}
+	var of *view
+	if s.rule.Needs().OfProblem() {
+		var err error
+		if of, err = s.curvature.viewOf(found); err != nil {
+			return err
+		}
+	}
 	state, known := s.state, s.known
 	if state == nil {
 		var err error
@@ -119,7 +130,7 @@ func (s *Solver) Bind(model []gorgonia.ValueGrad) error {
 		}
 		s.theta, s.grad, s.update = make([]float32, n), make([]float32, n), make([]float32, n)
 	}
-	s.slots, s.places, s.state, s.known, s.saved = found, places, state, known, savedState{}
+	s.slots, s.places, s.state, s.known, s.saved, s.view = found, places, state, known, savedState{}, of
 	return nil
 }
 

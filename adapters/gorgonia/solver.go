@@ -19,7 +19,7 @@ import (
 // The rule gets the nodes' names and shapes in an optimizer.Layout. The kind of a node follows from its shape
 // (optimizer.InferTensor), unless SetLayout says otherwise.
 //
-// Steps after the first allocate nothing. A Solver holds the rule's state and three float32 per
+// Steps after the first allocate nothing, unless the rule reads curvature. A Solver holds the rule's state and three float32 per
 // coordinate. Under a guard it also holds a copy of the weights in float64, until the handover.
 type Solver struct {
 	rule   optimizer.Rule
@@ -29,6 +29,9 @@ type Solver struct {
 	known  optimizer.Layout // set when bound
 	saved  savedState       // used until bound
 	refine func(optimizer.Tensor) optimizer.Tensor
+
+	curvature *Curvature
+	view      *view // of curvature, set when bound; nil if the rule reads none
 
 	theta, grad, update []float32
 	kept                []float64 // the weights that a guard may go back to
@@ -56,6 +59,11 @@ func (s *Solver) SetLayout(f func(optimizer.Tensor) optimizer.Tensor) { s.refine
 // SetTotal tells the rule, from the next step on, that the run will have total steps; 0 means that nobody knows. A
 // schedule needs it: then call SetTotal before the first step.
 func (s *Solver) SetTotal(total int) { s.total = total }
+
+// SetCurvature gives curvature to rules that read it: NaturalGradient and TrustRegion of package curvature, and metaopt.Bounded around
+// any rule. Call it before the first step, with the curvature of the nodes that Step gets, in any order; and before Bind moves the
+// solver to another graph, with a Curvature of that graph. The rule works on the minibatch that the graph holds at Step.
+func (s *Solver) SetCurvature(c *Curvature) { s.curvature = c }
 
 // Steps returns the number of steps taken. A resumed run counts the steps before the save too.
 func (s *Solver) Steps() int { return s.steps }
@@ -127,6 +135,10 @@ func (s *Solver) prepare(model []gorgonia.ValueGrad) error {
 // step moves the weights; loss is 0 if it is not known.
 func (s *Solver) step(loss float64) error {
 	p := optimizer.Point{Grad: s.grad, Theta: s.theta, Loss: loss, Step: s.steps, Total: s.total}
+	if s.view != nil {
+		s.view.begin(s.steps)
+		p.Curvature, p.Step = s.view, s.steps
+	}
 	move, err := optimizer.CheckedUpdate(s.state, s.rule.Needs(), s.steps, s.update, p)
 	theta := [1][]float32{s.theta} // an array stays on the stack; a slice literal here would not
 	if err == nil && move&optimizer.Return == 0 {
@@ -138,6 +150,9 @@ func (s *Solver) step(loss float64) error {
 		var d *optimizer.DivergedError
 		if errors.As(err, &d) {
 			return s.locate(d)
+		}
+		if errors.Is(err, ErrModel) {
+			return err
 		}
 		return fmt.Errorf("gorgoniaopt: %w", err)
 	}

@@ -214,13 +214,13 @@ var rules = map[string]rule{
 			"golang.org/x/sys"},
 	},
 	"cmd/metaopt": {
-		own: []string{"command", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
 	},
 	"examples/owntask": {
-		own: []string{"command", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
+		own: []string{"command", "adapters/onnx", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "qp/learned", "implicit", "lagrange", "sudoku", "denoising", "tasks/fetch", "metaopt", "metatrain", "metatrain/adjoint", "compare", "versus", "recipe", "runfolder", "reproduce", "studies", "bench", "checkpoints", "checkpoints/l2l",
 			"checkpoints/exchange", "report", "report/comparison", "htmlreport", "sweep", "sweep/results", "tensorboard", "internal/"},
 		others: []string{"github.com/spf13/", "github.com/schollz/progressbar/v3", "golang.org/x/term",
 			"golang.org/x/sys"},
@@ -242,8 +242,8 @@ var rules = map[string]rule{
 	},
 	// Only Gorgonia, which its user has anyway.
 	"adapters/gorgonia": {
-		own:    []string{"optimizer", "internal/saved"},
-		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor"},
+		own:    []string{"optimizer", "internal/saved", "internal/stream", "internal/divergence", "internal/precondition"},
+		others: []string{"gorgonia.org/gorgonia", "gorgonia.org/tensor", "github.com/chewxy/hm"},
 	},
 	// Layers that are optimization problems: no optimizer comes with them.
 	"adapters/gorgonia/layers": {
@@ -279,6 +279,7 @@ var rules = map[string]rule{
 	"internal/durable":      {},
 	"internal/lock":         {others: []string{"github.com/gofrs/flock"}},
 	"internal/fan":          {},
+	"internal/divergence":   {},
 	"internal/nearest":      {},
 	"internal/saved":        {},
 	"internal/precondition": {},

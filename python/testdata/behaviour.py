@@ -138,7 +138,7 @@ def pair():
 
 def run(optimizer, steps, w, b):
     for k in range(steps):
-        w.grad, b.grad = torch.cos(w.detach() + 5 * k + torch.arange(3)), torch.sin(b.detach() - k)
+        w.grad, b.grad = torch.cos(w.detach() + 5 * k + 1.7 * torch.arange(6.0).view(2, 3)), torch.sin(b.detach() - k)  # of full rank: orthogonalizing is ill-posed else
         optimizer.step()
 
 
@@ -265,9 +265,9 @@ def trained(file, kinds):
         if optimizer:
             new.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         optimizer = new
-        w.grad, b.grad = torch.cos(w.detach() + 5 * k + torch.arange(3)), torch.sin(b.detach() - k)
+        w.grad, b.grad = torch.cos(w.detach() + 5 * k + 1.7 * torch.arange(6.0).view(2, 3)), torch.sin(b.detach() - k)  # of full rank: orthogonalizing is ill-posed else
         optimizer.step()
-        assert bool(optimizer.runs) == bool(kind) and optimizer.state[w]["step"] == k + 1
+        assert bool(optimizer.runs) == bool(kind) and optimizer.state[w]["step"] == k + 1, (k, kind, len(optimizer.runs), optimizer.state[w]["step"])
     return torch.cat([w.detach().flatten(), b.detach()]), optimizer, w, b
 
 
