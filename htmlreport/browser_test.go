@@ -163,12 +163,24 @@ func eval[T any](p *tab, expression string) T {
 func (p *tab) until(expression string) {
 	p.Helper()
 	deadline := time.Now().Add(30 * time.Second)
-	for !eval[bool](p, "!!("+expression+")") {
-		if time.Now().After(deadline) {
+	for {
+		now, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		switch {
+		case err != nil && !leaving(err):
+			p.Fatalf("%s: %v", expression, err)
+		case err == nil && now:
+			return
+		case time.Now().After(deadline):
 			p.Fatalf("never true: %s", expression)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// leaving says that the page was being left for another one: what was asked of it has no answer.
+func leaving(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "navigated or closed") || strings.Contains(text, "Cannot find context") || strings.Contains(text, "context was destroyed")
 }
 
 // want fails unless an expression is true.

@@ -34,6 +34,6 @@ MomentaAdjoint simd\.momentaAdjoint\[ simd\.momentaAdjointNEON
 Mix simd\.mix\[ simd\.mixNEON
 MixAdjoint simd\.mixAdjoint\[ simd\.mixAdjointNEON
 Sums simd\.sums\[ simd\.sumsNEON
-gemm.Mul gemm\.(panel|dot)$ gemm\.panelNEON
-gemm.Pixels gemm\..*Pixels$ gemm\.pixelsNEON
+Mul gemm\.(panel|dot)$ gemm\.panelNEON
+Pixels gemm\..*Pixels$ gemm\.pixelsNEON
 END
