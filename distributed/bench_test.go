@@ -1,0 +1,107 @@
+package distributed
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"learnedopt/distributed/embedded"
+	"learnedopt/metatrain"
+	"learnedopt/recipe"
+)
+
+// sleeper sleeps in place of computing.
+type sleeper struct {
+	computer
+	span time.Duration
+}
+
+func (s sleeper) compute(context.Context, []byte) ([]byte, int, error) {
+	time.Sleep(s.span)
+	return []byte("done"), 0, nil
+}
+
+// BenchmarkQueue gives out eight pieces of work for each worker, which sleeps in place of computing: 0 s measures what the queue
+// adds to a unit, and 50 ms how 40 workers compare with one.
+func BenchmarkQueue(b *testing.B) {
+	for _, c := range []struct {
+		workers int
+		span    time.Duration
+	}{{1, 0}, {1, 50 * time.Millisecond}, {40, 50 * time.Millisecond}} {
+		b.Run(fmt.Sprintf("%d workers, %v a unit", c.workers, c.span), func(b *testing.B) {
+			server := start(b, embedded.Config{})
+			lead, n := lead(b, server.URL(), parse(b, trainings["backprop"]), Options{})
+			for range c.workers {
+				hire(b, server.URL(), WorkerConfig{}, func(inner computer) computer { return sleeper{inner, c.span} })
+			}
+			for lead.queue.crew.count() < c.workers {
+				time.Sleep(10 * time.Millisecond)
+			}
+			units := 0
+			for b.Loop() {
+				var pieces []*piece
+				for range 8 * c.workers {
+					pieces = append(pieces, &piece{id: fmt.Sprint("p", units), body: []byte("work")})
+					units++
+				}
+				if err := lead.queue.run(b.Context(), pieces, func(*piece, *answer) error { return nil }); err != nil {
+					b.Fatal(err, n)
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1000/float64(units), "ms/unit")
+			b.ReportMetric(float64(units)/b.Elapsed().Seconds(), "units/s")
+		})
+	}
+}
+
+// BenchmarkMetaStep takes meta-steps with eight episodes of MNIST, in this process and with two workers in it, which has the same
+// cores.
+func BenchmarkMetaStep(b *testing.B) {
+	r, err := recipe.Parse([]byte(`{"defaults": 2, "task": {"name": "mnist"}, "meta_batch": 8, "meta_steps": 1000}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := r.Config(recipe.Local{})
+	if err != nil {
+		b.Skip(err)
+	}
+	sum, err := r.Checksum("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, workers := range []int{0, 2} {
+		b.Run(fmt.Sprintf("%d workers", workers), func(b *testing.B) {
+			if workers > 0 {
+				server := start(b, embedded.Config{})
+				c, err := Coordinate(b.Context(), connect(b, server.URL()), Training{Recipe: r, Data: sum}, Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Cleanup(c.Close)
+				for range workers {
+					hire(b, server.URL(), WorkerConfig{}, nil)
+				}
+				for c.queue.crew.count() < workers {
+					time.Sleep(10 * time.Millisecond)
+				}
+				cfg.Executor = c.Executor(r.Seed)
+			}
+			trainer, err := metatrain.NewTrainer(cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer trainer.Close()
+			for range 2 {
+				if err := trainer.Step(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				if err := trainer.Step(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
