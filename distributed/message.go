@@ -107,7 +107,10 @@ func digestOf(data []byte) string { return digest(string(data)) }
 
 func (u *unitMessage) marshal() ([]byte, error) {
 	w := saved.NewWriter("unit", Protocol)
-	for _, n := range []int{int(u.Seed >> 32), int(u.Seed & math.MaxUint32), u.MetaStep, u.Slot, u.Episode, u.Length, u.Step, u.Window} {
+	for shift := 0; shift < 64; shift += 16 { // an int may have 32 bits
+		w.Int(int(u.Seed >> shift & math.MaxUint16))
+	}
+	for _, n := range []int{u.MetaStep, u.Slot, u.Episode, u.Length, u.Step, u.Window} {
 		w.Int(n)
 	}
 	w.Text(u.Phi)
@@ -124,7 +127,10 @@ func (u *unitMessage) marshal() ([]byte, error) {
 
 func readUnit(data []byte) (*unitMessage, error) {
 	r := saved.NewReader(data, "unit", Protocol)
-	u := &unitMessage{Seed: uint64(bounded(r, math.MaxUint32))<<32 | uint64(bounded(r, math.MaxUint32))}
+	u := &unitMessage{}
+	for shift := 0; shift < 64; shift += 16 {
+		u.Seed |= uint64(bounded(r, math.MaxUint16)) << shift
+	}
 	for _, n := range []*int{&u.MetaStep, &u.Slot, &u.Episode, &u.Length, &u.Step, &u.Window} {
 		*n = bounded(r, math.MaxInt32)
 	}
