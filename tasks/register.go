@@ -47,8 +47,8 @@ var (
 	libraryTasks, libraryOptions = len(catalog), len(table)
 )
 
-// firstOwn is the first bit of a kind that Register gives away, and lastOwn the last one.
-const firstOwn, lastOwn = kindOfTask(1) << 32, kindOfTask(1) << 63
+// firstOwn is the first bit of a kind that Register gives away; the last one is the highest bit.
+const firstOwn = kindOfTask(1) << 32
 
 // Register adds a task to those that Names returns. It must be called before all other functions of this package and of those
 // that build on it, at the beginning of main, and not at the same time as any of them. A program that reads a file, a recipe
