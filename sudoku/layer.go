@@ -21,6 +21,9 @@ type Layer struct {
 	Width int
 	// Epsilon is ε; the published network has 0.1.
 	Epsilon float64
+	// Smoothing is that of qp.Options; the published network has 0. Near the true rules a board's active constraints depend on
+	// each other: the exact solution has no derivative there, or one that says little about what lies to its sides.
+	Smoothing float64
 
 	z0, b  []float64
 	batch  qp.Batch
@@ -33,8 +36,9 @@ type Layer struct {
 	target []float64
 }
 
-// NewLayer returns a layer for boards of size 2, as published.
-func NewLayer() *Layer { return &Layer{Rows: 40, Width: 64, Epsilon: 0.1} }
+// NewLayer returns a layer for boards of size 2, as published but for a Smoothing of 1e-4: with it training comes four times
+// as near to the true rules in the same steps (metaopt reproduce sudoku).
+func NewLayer() *Layer { return &Layer{Rows: 40, Width: 64, Epsilon: 0.1, Smoothing: 1e-4} }
 
 // Layout returns the tensors A and w of the parameters.
 func (l *Layer) Layout() optimizer.Layout {
@@ -75,7 +79,7 @@ func (l *Layer) load(theta []float32, puzzles []Puzzle) {
 		}
 	}
 	// Parameters and gradients are float32.
-	l.batch.Options = qp.Options{Weak: qp.AsInactive, Tolerance: 1e-9, Acceptable: 1e-6}
+	l.batch.Options = qp.Options{Weak: qp.AsInactive, Tolerance: 1e-9, Acceptable: 1e-6, Smoothing: l.Smoothing}
 	if len(l.probs) < len(puzzles) {
 		shared := qp.Problem{Q: make([]float64, l.Width), G: make([]float64, l.Width*l.Width), H: make([]float64, l.Width)}
 		for j := range l.Width {

@@ -249,6 +249,41 @@ func TestTrueRulesAreAFixedPoint(t *testing.T) {
 	}
 }
 
+// TestTrainingEndsAtTheRules trains from rules with errors: near the true ones a layer without a Smoothing comes to puzzles without a derivative.
+func TestTrainingEndsAtTheRules(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 20))
+	puzzles, _ := Split(r, 500, 0)
+	l := NewLayer()
+	l.Epsilon = 0.01
+	theta := make([]float32, l.Layout().Len())
+	if err := l.Hull(theta, puzzles); err != nil {
+		t.Fatal(err)
+	}
+	for i := range l.Rows * l.Width {
+		theta[i] += float32(0.004 * r.NormFloat64())
+	}
+	before := rulesAngle(l, theta)
+	const steps = 150
+	grad, m, v := make([]float32, len(theta)), make([]float64, len(theta)), make([]float64, len(theta))
+	for step := range steps {
+		from := step * 20 % len(puzzles)
+		if _, err := l.LossGrad(theta, grad, puzzles[from:from+20]); err != nil {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		// Adam, its rate falling to 0.
+		rate := 0.0004 * (1 - float64(step)/steps)
+		for i, g := range grad {
+			m[i] += 0.1 * (float64(g) - m[i])
+			v[i] += 0.01 * (float64(g)*float64(g) - v[i])
+			n := float64(step + 1)
+			theta[i] -= float32(rate * m[i] / (1 - math.Pow(0.9, n)) / (math.Sqrt(v[i]/(1-math.Pow(0.99, n))) + 1e-12))
+		}
+	}
+	if after := rulesAngle(l, theta); !(after < 0.015) || before < 0.03 {
+		t.Errorf("largest angle to the rules %g after training, %g before; want at most 0.015", after, before)
+	}
+}
+
 func TestPublished(t *testing.T) {
 	dir := os.Getenv("METAOPT_DATA")
 	if dir == "" {
