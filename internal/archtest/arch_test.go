@@ -183,7 +183,7 @@ var rules = map[string]rule{
 	},
 	// Pages are made from files, which are read by the types that wrote them.
 	"htmlreport": {
-		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "internal/lock", "report"},
+		own: append([]string{"sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "internal/lock", "report", "report/comparison"},
 			light...),
 		others: []string{"github.com/gofrs/flock", "gonum.org/v1/"},
 	},
