@@ -80,6 +80,11 @@ func absent(flag, path string) error {
 	return nil
 }
 
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

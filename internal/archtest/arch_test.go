@@ -100,7 +100,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	// Downloads only on demand: tasks itself opens no connection.
-	"tasks/fetch": {},
+	"tasks/fetch": {own: []string{"internal/nearest"}},
 	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
