@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"learnedopt/compare"
+	"learnedopt/internal/lock"
 	"learnedopt/metatrain"
 	"learnedopt/optimizer"
 )
@@ -143,8 +144,8 @@ func TestDivergencesInASummary(t *testing.T) {
 func TestARunWithoutAnEnd(t *testing.T) {
 	s := readRun(t, startLine(3)+events(t, 0, 12)+`{"event":"episode","meta_st`)
 	wantTexts(t, s, "[] Seed 3: stopped without an end in the log, so it was killed or its machine went down; metaopt meta-train --resume goes on with it; at meta-step 60; best validation loss")
-	if len(s.Problems) != 0 {
-		t.Errorf("a line that is being written is a problem: %v", s.Problems)
+	if len(s.Problems) != 1 || !strings.HasPrefix(s.Problems[0].What, "ends in the middle of a line") {
+		t.Errorf("problems %v", s.Problems)
 	}
 }
 
@@ -312,5 +313,36 @@ func TestThin(t *testing.T) {
 	}
 	if thin([]int{1}, curve, [2][]compare.Number{}, 100) != nil {
 		t.Error("a curve with other steps than values")
+	}
+}
+
+// A log that was cut off says so, also if nothing else of it is left.
+func TestALogThatWasCutOff(t *testing.T) {
+	whole := startLine(0) + events(t, 0, 4)
+	for _, log := range []string{whole[:10], whole[:len(whole)-5], whole + "\x00\x00\x00"} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, logFile), log)
+		s, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.Problems); n == 0 || s.Problems[n-1].Where != logFile || !strings.Contains(s.Problems[n-1].What, "ends in the middle of a line") {
+			t.Errorf("a log of %d bytes: problems %v", len(log), s.Problems)
+		}
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, logFile), whole)
+	if s, err := Read(dir); err != nil || len(s.Problems) > 0 {
+		t.Errorf("a whole log: %v, %v", s.Problems, err)
+	}
+	// A run that is going on may be writing the line now.
+	write(t, filepath.Join(dir, logFile), whole[:len(whole)-5])
+	held, err := lock.Take(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	if s, err := Read(dir); err != nil || len(s.Problems) > 0 {
+		t.Errorf("a log that is being written: %v, %v", s.Problems, err)
 	}
 }

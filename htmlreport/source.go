@@ -220,6 +220,11 @@ func Read(path string) (*Source, error) {
 	}
 	r.log.flush()
 	s := r.source()
+	for _, t := range []*tail{&r.logTail, &r.cellsTail} {
+		if t.info != nil && t.info.Size() > t.offset && s.Kind != "" && !r.held { // nobody is writing it
+			s.Problems = append(s.Problems, Problem{Where: t.name, What: "ends in the middle of a line, which is left out: its writer was cut off"})
+		}
+	}
 	if s.Kind == "" {
 		for _, p := range s.Problems {
 			return nil, fmt.Errorf("htmlreport: %s: %s %s", path, p.Where, p.What)
