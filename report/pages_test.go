@@ -68,11 +68,3 @@ func TestCurvesCanBeSeen(t *testing.T) {
 		}
 	}
 }
-
-// A field of a rule that has no ratio, because others diverged, leaves the scale to the fields that have one.
-func TestDivergencesDoNotStretchTheScale(t *testing.T) {
-	fields := [][]Heat{{{Ratio: 0.9}, {Ratio: inf}, {Ratio: 5e-324}}}
-	if got := heatLimit([]HeatPanel{{Fields: fields}}); got != 1.25 {
-		t.Errorf("the scale ends at %v, want 1.25", got)
-	}
-}
