@@ -138,7 +138,7 @@ var rules = map[string]rule{
 	},
 	// Units on many machines: the only package, beside the server of the next one, that knows NATS. No loader gets it.
 	"distributed": {
-		own:    []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/", "sweep", "sweep/results", "versus"},
 		others: []string{"github.com/nats-io/nats.go", "github.com/nats-io/nuid"},
 	},
 	"distributed/embedded": {
