@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compares the library with PyTorch in one command: bench/compare.sh
 # Needs Go, and PyTorch for Python (Debian: apt-get install python3-torch libopenblas0-pthread).
+# With METAOPT_DATA set it also measures the resident memory of a training on MNIST.
 # Runs both programs alternately, twice each, and prints the table of docs/performance.md. Nothing else should run meanwhile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,6 +22,15 @@ for round in 1 2; do
     "$python" bench/pytorch.py --threads "$threads" >"$scratch/torch.$threads.$round.json"
   done
 done
+
+if [ -n "${METAOPT_DATA:-}" ]; then
+  "$python" - "$scratch" >"$scratch/resident" <<'PYTHON'
+import resource, subprocess, sys
+subprocess.run([f"{sys.argv[1]}/metaopt", "meta-train", "--quiet", "--task", "mnist", "--steps", "100", "--unroll", "100", "--inputs", "rnnprop",
+                "--second-derivatives=false", "--meta-steps", "3", "--valid-runs", "1", "--out", f"{sys.argv[1]}/run"], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+PYTHON
+fi
 
 "$python" - "$scratch" <<'PYTHON'
 import glob, json, sys
@@ -50,6 +60,10 @@ a, b = pick(torch, "update_coordinates_per_s", max), pick(ours, "update_coordina
 print(f"| one update of 1,000,000 coordinates | {1e9 / a:.4g} ms | {1e9 / b:.3g} ms | {b / a:.2g} × |")
 a, b = pick(torch, "memory_bytes.mnist_unroll_100", min), pick(ours, "memory_bytes.mnist_unroll_100", max)
 print(f"| memory, MNIST meta-step with unroll 100 | {a / 1e6:.0f} MB | {b / 1e6:.0f} MB | {a / b:.2g} × |")
+try:
+    print(f"| ours, resident memory of metaopt meta-train on MNIST with unroll 100, inputs rnnprop | | {open(sys.argv[1] + '/resident').read().strip()} MB | |")
+except FileNotFoundError:
+    pass  # no METAOPT_DATA
 one, both = pick(ours, "meta_step_one_core_s.mnist", min), pick(ours, "meta_step_s.mnist", min)
 print(f"| ours from 1 core to {ours[0]['cores']}, MNIST meta-step | | {1e3 * one:.3g} ms to {1e3 * both:.3g} ms | {one / both:.2g} × |")
 ratio = lambda what, path, over: print(f"| {what} | | | {pick(ours, path, min) / pick(ours, over, min):.3g} × |")

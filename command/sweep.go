@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -259,6 +260,9 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 		return err
 	}
 	store, err := sweep.OpenStore(f.out)
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		return fmt.Errorf("%w; choose another folder with --out", err)
+	}
 	if err != nil {
 		return err
 	}
