@@ -54,5 +54,5 @@ func TestSweepOnManyMachines(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("a usage error left a folder")
 	}
-	fail(t, exitFailure, swept(dir, "--nats", "nats://127.0.0.1:1"), "no connection")
+	fail(t, exitFailure, swept(dir, "-q", "--nats", "nats://127.0.0.1:1"), "no connection")
 }
