@@ -27,8 +27,8 @@ func newWorker(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker --nats URL",
 		Short: "Compute for the meta-trainings and sweeps of other machines",
-		Long: `Compute what metaopt meta-train --nats and metaopt sweep --nats give out on a server of NATS. Any number
-of workers may serve one server, started before or after, and they may come and go: a
+		Long: `Compute what metaopt meta-train --nats and metaopt sweep --nats give out on a server of NATS.
+Any number of workers may serve one server, started before or after, and they may come and go: a
 result has the same bits with one worker, with forty, and in one process. Ctrl-C ends a worker
 after the units that it is computing; what a killed one had is computed by others.
 

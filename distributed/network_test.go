@@ -2,6 +2,7 @@ package distributed
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -113,6 +114,52 @@ func TestPartitionHeals(t *testing.T) {
 	same(t, got, alone(t, r))
 }
 
+// fill fills a server's store, with a stream that may be purged.
+func fill(ctx context.Context, conn *Conn) (jetstream.Stream, error) {
+	filler, err := conn.js.CreateStream(ctx, jetstream.StreamConfig{Name: "filler", Subjects: []string{"filler"}})
+	if err != nil {
+		return nil, err
+	}
+	for size := 1 << 20; size >= 16; {
+		if _, err := conn.js.Publish(ctx, "filler", bytes.Repeat([]byte{1}, size)); err != nil {
+			size /= 2
+		}
+	}
+	return filler, nil
+}
+
+// A full store takes no work, and no answers. Both are sent again when there is room.
+func TestFullStoreTakesNoWork(t *testing.T) {
+	server := start(t, embedded.Config{MaxStore: 8 << 20})
+	c, n := lead(t, server.URL(), parse(t, trainings["backprop"]), Options{})
+	conn := connect(t, server.URL())
+	again := make(chan jetstream.Stream, 1)
+	hire(t, server.URL(), WorkerConfig{}, func(inner computer) computer {
+		return &wrapped{computer: sleeper{inner, 0}, before: func(int) {
+			filler, err := fill(t.Context(), conn) // it is there already
+			if err != nil {
+				t.Error(err)
+			}
+			again <- filler
+		}}
+	})
+	n.wait(t, "takes part")
+	filler, err := fill(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		n.wait(t, "the server does not take work")
+		_ = filler.Purge(t.Context())
+		_ = (<-again).Purge(t.Context())
+	}()
+	answers := 0
+	err = c.queue.run(t.Context(), []*piece{{id: "p", what: "a piece", body: make([]byte, 1<<10)}}, func(*piece, *answer) error { answers++; return nil })
+	if err != nil || answers != 1 {
+		t.Errorf("%d answers, error %v", answers, err)
+	}
+}
+
 // The server's store is full for a while. Nothing is lost, and the training goes on when there is room.
 func TestFullStore(t *testing.T) {
 	server := start(t, embedded.Config{MaxStore: 8 << 20})
@@ -126,20 +173,12 @@ func TestFullStore(t *testing.T) {
 			return nil
 		}
 		full = true
-		filler, err := conn.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "filler", Subjects: []string{"filler"}})
-		if err != nil {
-			return err
-		}
-		for size := 1 << 20; size >= 16; {
-			if _, err := conn.js.Publish(t.Context(), "filler", bytes.Repeat([]byte{1}, size)); err != nil {
-				size /= 2
-			}
-		}
+		filler, err := fill(t.Context(), conn)
 		go func() {
 			n.wait(t, "the server does not take")
 			_ = filler.Purge(t.Context())
 		}()
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ type Status struct {
 // A JobStatus is the state of one job.
 type JobStatus struct {
 	ID string `json:"id"`
-	// Kind is "training", and Coordinator its process.
+	// Kind is "training" or "sweep", and Coordinator its process.
 	Kind        string `json:"kind"`
 	Coordinator string `json:"coordinator"`
 	// Waiting is the number of pieces of work in the queue that no worker has, and Taken of those that one has. Redelivered is
