@@ -46,7 +46,7 @@ type WorkerConfig struct {
 type served struct {
 	id     string
 	heard  time.Time
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	done   chan struct{}
 	JobPresence
 	ready bool
@@ -58,8 +58,11 @@ type computer interface {
 	// compute returns the body of the answer to a piece with the given body, and how many windows it had to compute again. An
 	// error that wraps errMissing says that something was not on the server.
 	compute(ctx context.Context, body []byte) (answer []byte, replayed int, err error)
-	close()
+	// close ends it. If the worker leaves a job that goes on, it first puts what it holds on the server.
+	close(leaves bool)
 }
+
+var errJobEnded = errors.New("the job has ended")
 
 var errMissing = errors.New("not on the server")
 
@@ -207,12 +210,12 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 		s.heard = time.Now()
 	case len(w.jobs) < maxJobs:
 		s = &served{id: h.Job, heard: time.Now(), done: make(chan struct{})}
-		jobCtx, cancel := context.WithCancel(ctx)
+		jobCtx, cancel := context.WithCancelCause(ctx)
 		s.cancel = cancel
 		w.jobs[h.Job] = s
 		go func() {
 			defer close(s.done)
-			defer cancel()
+			defer cancel(nil)
 			w.serve(jobCtx, s, h)
 		}()
 	}
@@ -220,7 +223,7 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 
 // end ends a job, after the units that are being computed, and forgets it.
 func (w *Worker) end(s *served) {
-	s.cancel()
+	s.cancel(errJobEnded)
 	<-s.done
 	w.mu.Lock()
 	known := w.jobs[s.id] == s
@@ -250,7 +253,7 @@ func (w *Worker) serve(ctx context.Context, s *served, h heartbeat) {
 	if w.wrap != nil {
 		c = w.wrap(c)
 	}
-	defer c.close()
+	defer func() { c.close(!errors.Is(context.Cause(ctx), errJobEnded)) }()
 	w.config.Note("job %s: a %s of %.200s", s.id, j.Kind, h.Process)
 	lease := time.Duration(j.Lease)
 	w.mu.Lock()
@@ -320,7 +323,7 @@ func (w *Worker) open(ctx context.Context, h heartbeat) (j job, c computer, err 
 }
 
 // pull takes pieces from the server and computes them, as many at a time as there are slots, until the context ends or the
-// server has lost the consumer.
+// server has lost the consumer. While it computes, as many more are on their way, so that it need not wait for the server.
 func (w *Worker) pull(ctx context.Context, s *served, c computer, consumer jetstream.Consumer, lease time.Duration) {
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
 	if err != nil {
@@ -329,7 +332,7 @@ func (w *Worker) pull(ctx context.Context, s *served, c computer, consumer jetst
 	defer messages.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	mine := make(chan struct{}, w.config.Slots) // pieces that this job has here: no more, so that others get them
+	mine := make(chan struct{}, 2*w.config.Slots) // pieces that are here: those that are computed, and the next ones
 	for {
 		select {
 		case mine <- struct{}{}:
@@ -364,7 +367,11 @@ func (w *Worker) answer(ctx context.Context, s *served, c computer, m jetstream.
 			_ = m.InProgress() // otherwise it comes again, and its second answer is dropped
 		}
 	}()
-	<-w.slots
+	select {
+	case <-w.slots:
+	case <-ctx.Done():
+		return // it has not begun: another worker gets it
+	}
 	began := time.Now()
 	a := &answer{ID: p.ID, Worker: w.name}
 	a.Body, a.Replayed, err = c.compute(whole, p.Body)
