@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"learnedopt/baselines"
 	"learnedopt/internal/simd"
 	"learnedopt/internal/stream"
 	"learnedopt/lstm"
@@ -20,25 +21,33 @@ import (
 type Report struct {
 	// MetaStep is the time of a meta-step: 20 inner steps, the backward pass, and Adam on φ. Quadratic is for 128
 	// quadratics of 10 dimensions (1,280 coordinates). MNIST is for an MLP 784-20-10 with batches of 128 images (15,910
-	// coordinates).
+	// coordinates). Convnet is for a convolutional network on images of 14×14 pixels: 3×3 kernels to 8 and 16 channels, each with
+	// ReLU and 2×2 maxima, and a dense layer; batches of 32 (2,698 coordinates).
 	MetaStep struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
+		Convnet   float64 `json:"convnet"`
 	} `json:"meta_step_s"`
-	// SecondDerivatives is the time of the MLP's meta-step with exact second derivatives.
+	// SecondDerivatives is the time of the meta-step with exact second derivatives.
 	SecondDerivatives struct {
-		MNIST float64 `json:"mnist"`
+		MNIST   float64 `json:"mnist"`
+		Convnet float64 `json:"convnet"`
 	} `json:"second_derivatives_s"`
 	// MetaStepOneCore is MetaStep with GOMAXPROCS 1.
 	MetaStepOneCore struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
 	} `json:"meta_step_one_core_s"`
-	// UpdateRate is the number of coordinates updated per second, without training, for a million coordinates.
-	UpdateRate float64 `json:"update_coordinates_per_s"`
-	// LossGrad is the time of one evaluation of the MLP's loss and gradient.
+	// UpdateRate is the number of coordinates updated per second, without training, for a million coordinates. AdamRate is
+	// that of Adam in this library. UpdateBytes is what an update of the network moves at least between memory and cores, per coordinate: its
+	// state in and out, its gradient in, its update out.
+	UpdateRate  float64 `json:"update_coordinates_per_s"`
+	AdamRate    float64 `json:"adam_coordinates_per_s"`
+	UpdateBytes float64 `json:"update_bytes_per_coordinate"`
+	// LossGrad is the time of one evaluation of a loss and its gradient.
 	LossGrad struct {
-		MNIST float64 `json:"mnist"`
+		MNIST   float64 `json:"mnist"`
+		Convnet float64 `json:"convnet"`
 	} `json:"loss_grad_s"`
 	// FMAPeak is the rate, in billions of floating-point operations per second, of independent multiply-adds in registers
 	// on all cores together. Forward is the rate of updates, and LSTM the rate of the network's part of a meta-step, both on
@@ -78,6 +87,10 @@ func Run(ctx context.Context, each time.Duration, report func(what string, done,
 	if err != nil {
 		return nil, err
 	}
+	convnet, err := tasks.New("digits", tasks.Options{Channels: "8-16", ImageSize: 14, Batch: 32, Activation: "relu", WeightInit: "he"})
+	if err != nil {
+		return nil, err
+	}
 	net, err := lstm.Init{}.Random(lstm.Config{}, stream.New(0, "bench", 0))
 	if err != nil {
 		return nil, err
@@ -88,11 +101,14 @@ func Run(ctx context.Context, each time.Duration, report func(what string, done,
 	}{
 		{"multiply-adds at most", func() error { r.FMAPeak = simd.Peak(kernels, r.Cores, each); return nil }},
 		{"network's part of a meta-step", func() error { b.network(r, net); return nil }},
-		{"update of a million coordinates", func() error { b.update(r, net); return nil }},
+		{"update of a million coordinates", func() error { b.updates(r, net); return nil }},
 		{"loss and gradient of an MLP", func() (err error) { r.LossGrad.MNIST, err = b.lossGrad(digits); return err }},
+		{"loss and gradient of a convnet", func() (err error) { r.LossGrad.Convnet, err = b.lossGrad(convnet); return err }},
 		{"meta-step on quadratics", func() (err error) { r.MetaStep.Quadratic, err = b.metaStep(quadratic, false); return err }},
 		{"meta-step on an MLP", func() (err error) { r.MetaStep.MNIST, err = b.metaStep(digits, false); return err }},
 		{"meta-step with second derivatives", func() (err error) { r.SecondDerivatives.MNIST, err = b.metaStep(digits, true); return err }},
+		{"meta-step on a convnet", func() (err error) { r.MetaStep.Convnet, err = b.metaStep(convnet, false); return err }},
+		{"the same with second derivatives", func() (err error) { r.SecondDerivatives.Convnet, err = b.metaStep(convnet, true); return err }},
 		{"meta-steps with one core", func() error { return b.oneCore(r, quadratic, digits) }},
 		{"memory of a window of 100 steps", func() (err error) { r.Memory.Unroll100, err = b.memory(digits); return err }},
 	}
@@ -182,7 +198,8 @@ func (b *bench) network(r *Report, net *lstm.Network) {
 	r.LSTM = whole * unroll * coordinates / (forward + backward) / 1e9
 }
 
-func (b *bench) update(r *Report, net *lstm.Network) {
+// updates measures updates of a million coordinates, of the network and of Adam.
+func (b *bench) updates(r *Report, net *lstm.Network) {
 	before := heap()
 	g := gradients(1, million)[0]
 	update := make([]float32, million)
@@ -192,8 +209,10 @@ func (b *bench) update(r *Report, net *lstm.Network) {
 	r.UpdateRate = million / t
 	r.Memory.Update = heap() - before - inputs
 	runtime.KeepAlive(state)
-	runtime.KeepAlive(g)
-	runtime.KeepAlive(update)
+	r.UpdateBytes = float64(2*r.Memory.Update)/million + 2*4
+	adam := baselines.Adam{LearningRate: 1e-3}.Start(optimizer.Flat(million))
+	t, _ = b.median(func() error { _, err := adam.Update(update, optimizer.Point{Grad: g}); return err })
+	r.AdamRate = million / t
 }
 
 // flops counts the multiplications and additions in matrix products, per coordinate and step. forward is for a forward pass.

@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 	}
 	var said []string
 	r, err := Run(t.Context(), time.Millisecond, func(what string, done, total int) {
-		if done != len(said) || total != 9 {
+		if done != len(said) || total != 12 {
 			t.Errorf("%s: %d of %d", what, done, total)
 		}
 		said = append(said, what)
@@ -46,6 +46,7 @@ func TestRun(t *testing.T) {
 	}
 	for name, v := range map[string]float64{
 		"quadratic": r.MetaStep.Quadratic, "mnist": r.MetaStep.MNIST, "second derivatives": r.SecondDerivatives.MNIST, "loss and gradient": r.LossGrad.MNIST,
+		"convnet": r.MetaStep.Convnet, "convnet, second derivatives": r.SecondDerivatives.Convnet, "convnet, gradient": r.LossGrad.Convnet, "adam": r.AdamRate,
 		"one core": r.MetaStepOneCore.MNIST, "update": r.UpdateRate, "peak": r.FMAPeak, "forward": r.Forward, "lstm": r.LSTM,
 	} {
 		if !(v > 0) || math.IsInf(v, 0) {
@@ -56,11 +57,15 @@ func TestRun(t *testing.T) {
 	if m := float64(r.Memory.Update); m < 320e6 || m > 340e6 {
 		t.Errorf("the state of a million coordinates takes %v bytes", m)
 	}
+	// The state in and out, a gradient and an update.
+	if r.UpdateBytes < 648 || r.UpdateBytes > 700 {
+		t.Errorf("an update moves %v bytes a coordinate", r.UpdateBytes)
+	}
 	// A window of 100 steps holds a gradient per step, and the state twice.
 	if m := float64(r.Memory.Unroll100); m < 4*coordinates*(100+160) || m > 120e6 {
 		t.Errorf("a window of 100 steps takes %v bytes", m)
 	}
-	if len(said) != 9 || r.SIMD == "" || r.Cores < 1 {
+	if len(said) != 12 || r.SIMD == "" || r.Cores < 1 {
 		t.Errorf("said %q, kernels %q, %d cores", said, r.SIMD, r.Cores)
 	}
 }

@@ -5,7 +5,7 @@
 
 The coordinatewise LSTM (2 layers of 20, log-and-sign inputs), 20 inner steps of first-order truncated
 backprop and the same with second derivatives (create_graph), Adam on its parameters. Quadratics: 128 of 10 dimensions. MLP: 784-20-10 sigmoid, batches of
-128 drawn from 24,000 random images; only their size matters to the time. Run by compare.sh.
+128 drawn from 24,000 random images; only their size matters to the time. Convnet: see there. Run by compare.sh.
 """
 import argparse
 import json
@@ -62,6 +62,30 @@ class MLP:
         return nn.functional.cross_entropy(h @ w2.view(20, 10) + b2, self.labels[i])
 
 
+class Convnet:
+    """Starts from He's distribution. 3×3 kernels to 8 and 16 channels on 14×14 pixels, each with ReLU and 2×2 maxima, and a dense layer; batches of 32."""
+    shapes = ((8, 1, 3, 3), (8,), (16, 8, 3, 3), (16,), (144, 10), (10,))
+
+    def __init__(self):
+        self.x, self.labels = torch.rand(24000, 1, 14, 14), torch.randint(0, 10, (24000,))
+        sizes = [torch.Size(s).numel() for s in self.shapes]
+        self.n, self.sizes = sum(sizes), sizes
+        fans = (9, 0, 72, 0, 144, 0)
+        self.start = torch.cat([torch.randn(n) * (math.sqrt(2 / f) if f else 0) for n, f in zip(sizes, fans)])
+
+    def loss(self, theta):
+        i = torch.randint(0, len(self.labels), (32,))
+        k1, b1, k2, b2, w, b = (t.view(s) for t, s in zip(torch.split(theta, self.sizes), self.shapes))
+        h = nn.functional.max_pool2d(torch.relu(nn.functional.conv2d(self.x[i], k1, b1, padding=1)), 2)
+        h = nn.functional.max_pool2d(torch.relu(nn.functional.conv2d(h, k2, b2, padding=1)), 2)
+        return nn.functional.cross_entropy(h.flatten(1) @ w + b, self.labels[i])
+
+
+def begin(problem):
+    start = getattr(problem, "start", None)
+    return torch.randn(problem.n) * .01 if start is None else start.clone()
+
+
 def median(op, seconds):
     times, start = [], time.perf_counter()
     while len(times) < 6 or time.perf_counter() - start < seconds:
@@ -74,7 +98,7 @@ def median(op, seconds):
 def meta_step(opt, problem, unroll=20, second=False):
     """Returns a function that takes the next window of an endless run, with second derivatives if second."""
     meta = torch.optim.Adam(opt.parameters(), lr=1e-3)
-    here = {"theta": (torch.randn(problem.n) * .01).requires_grad_(), "state": opt.start(problem.n)}
+    here = {"theta": begin(problem).requires_grad_(), "state": opt.start(problem.n)}
 
     def step():
         theta, state, total = here["theta"], here["state"], 0.
@@ -99,16 +123,20 @@ def main():
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
-    opt, quadratic, mlp = Learned(), Quadratic(), MLP()
+    opt, quadratic, mlp, convnet = Learned(), Quadratic(), MLP(), Convnet()
     if a.memory:
         meta_step(opt, mlp, 100)()
         return
     out = {"torch": torch.__version__, "threads": a.threads}
-    out["meta_step_s"] = {"quadratic": median(meta_step(opt, quadratic), a.each), "mnist": median(meta_step(opt, mlp), a.each)}
-    out["second_derivatives_s"] = {"mnist": median(meta_step(opt, mlp, second=True), a.each)}
+    out["meta_step_s"] = {"quadratic": median(meta_step(opt, quadratic), a.each), "mnist": median(meta_step(opt, mlp), a.each),
+                          "convnet": median(meta_step(opt, convnet), a.each)}
+    out["second_derivatives_s"] = {"mnist": median(meta_step(opt, mlp, second=True), a.each),
+                                   "convnet": median(meta_step(opt, convnet, second=True), a.each)}
 
-    theta = (torch.randn(mlp.n) * .01).requires_grad_()
-    out["loss_grad_s"] = {"mnist": median(lambda: torch.autograd.grad(mlp.loss(theta), theta), a.each)}
+    out["loss_grad_s"] = {}
+    for name, problem in (("mnist", mlp), ("convnet", convnet)):
+        theta = begin(problem).requires_grad_()
+        out["loss_grad_s"][name] = median(lambda: torch.autograd.grad(problem.loss(theta), theta), a.each)
 
     n = 1000000
     g, held = torch.randn(n) * .01, {"state": opt.start(n)}

@@ -31,7 +31,10 @@ func TestExportAndImport(t *testing.T) {
 			if a := succeed(t, "export", path, "--format", string(format), "--out", out); !strings.Contains(a.stdout, out) {
 				t.Errorf("export says %q", a.stdout)
 			}
-			succeed(t, "import", out, "--out", back)
+			// It names the command that compares on the file's own task.
+			if text := succeed(t, "import", out, "--out", back).stdout; !strings.HasSuffix(text, "metaopt compare "+back+"\n") {
+				t.Errorf("import says %q", text)
+			}
 			if readFile(t, back) != readFile(t, original) {
 				t.Errorf("%s is not the same after a way through %s", path, format)
 			}

@@ -19,9 +19,14 @@ func checkTarget(flag, path string) error {
 	if path == "" || path == "-" {
 		return nil
 	}
-	dir := filepath.Dir(path)
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+	if durable.Direct(path) { // a device, a pipe or a terminal
+		return nil
+	}
+	dir := filepath.Dir(durable.Target(path))
+	if info, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("--%s %s: there is no folder %s; make it first", flag, path, dir)
+	} else if !info.IsDir() {
+		return fmt.Errorf("--%s %s: %s is no folder; name a file in one", flag, path, dir)
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("--%s %s is a folder; name a file in it", flag, path)
@@ -73,6 +78,11 @@ func absent(flag, path string) error {
 		return fmt.Errorf("%s exists already; remove it, or name another file with --%s", path, flag)
 	}
 	return nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func exists(path string) bool {

@@ -54,7 +54,11 @@ content tells, not its name. No code in it is executed.`,
 			if err := metaopt.Save(out, o); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "Written to %s. Compare it with tuned rules: metaopt compare %[1]s --task mnist\n", out)
+			task := "" // that of the file
+			if o.Provenance.Task == "" {
+				task = " --task mnist"
+			}
+			fmt.Fprintf(a.stdout, "Written to %s. Compare it with tuned rules: metaopt compare %[1]s%s\n", out, task)
 			return nil
 		},
 	}

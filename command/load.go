@@ -32,6 +32,8 @@ func load(path string) (*metaopt.Optimizer, error) {
 		return nil, fmt.Errorf("there is no file %s; name a hand-designed rule with --rules=%s, or as the guard's with --guard=%s", path, rule, path)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no file %s; make one with metaopt meta-train", path)
+	case isFolder(path):
+		return nil, fmt.Errorf("%s is a folder without %s; name a .mopt file or the folder of a finished meta-training (of a sweep metaopt report makes a page)", path, optimizerFile)
 	case strings.HasSuffix(path, ".l2l"):
 		return nil, fmt.Errorf("%s is not a .mopt file; convert it with metaopt import %[1]s", path)
 	}

@@ -14,6 +14,7 @@ import (
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
 	"learnedopt/runfolder"
+	"learnedopt/sweep"
 )
 
 // serverFlags say how to reach a server of NATS.
@@ -65,26 +66,30 @@ func (f *natsFlags) add(cmd *cobra.Command, what string) {
 // natsFlagNames are the flags of natsFlags.
 var natsFlagNames = []string{"nats", "nats-creds", "nats-ca", "nats-cert", "nats-key", "nats-listen", "nats-lease", "any-path"}
 
-// A coordination is the connection of a coordinator.
+// A coordination is the connection of a coordinator, with the job that it leads: a training or a sweep.
 type coordination struct {
 	server      *embedded.Server
 	conn        *distributed.Conn
 	coordinator *distributed.Coordinator
 	unwatch     func()
+	sweep       *distributed.SweepCoordinator
+}
+
+// check refuses flags that contradict each other, or say nothing without another one.
+func (f *natsFlags) check() error {
+	switch {
+	case f.URL == "" && (f.listen != "" || f.anyPath):
+		return usagef("--nats-listen and --any-path are about the workers of --nats; set it")
+	case f.URL != "" && f.URL != embeddedURL && f.listen != "":
+		return usagef("--nats-listen is the address of --nats %s; %s has its own", embeddedURL, f.URL)
+	}
+	return f.serverFlags.check()
 }
 
 // open connects to the server of the flags, or starts it. It returns nil without --nats.
 func (f *natsFlags) open(ctx context.Context, a *app) (*coordination, error) {
-	if err := f.check(); err != nil {
+	if err := f.check(); err != nil || f.URL == "" {
 		return nil, err
-	}
-	switch {
-	case f.URL == "" && (f.listen != "" || f.anyPath):
-		return nil, usagef("--nats-listen and --any-path are about the workers of --nats; set it")
-	case f.URL == "":
-		return nil, nil
-	case f.URL != embeddedURL && f.listen != "":
-		return nil, usagef("--nats-listen is the address of --nats %s; %s has its own", embeddedURL, f.URL)
 	}
 	c := &coordination{}
 	server := f.Server
@@ -154,6 +159,16 @@ func (c *coordination) watch(dir string) {
 	}
 }
 
+// sweepExecutor returns what computes a sweep. It takes the sweep's lease.
+func (f *natsFlags) sweepExecutor(ctx context.Context, a *app, c *coordination, p *sweep.Plan) (_ sweep.Executor, err error) {
+	o := f.options(ctx, a)
+	o.Stopping = nil // an interrupt does not wait for the cells that are being computed
+	if c.sweep, err = distributed.CoordinateSweep(ctx, c.conn, p, o); err != nil {
+		return nil, err
+	}
+	return c.sweep, nil
+}
+
 // close ends the coordination. A nil one has nothing to end.
 func (c *coordination) close() {
 	if c == nil {
@@ -164,6 +179,9 @@ func (c *coordination) close() {
 	}
 	if c.coordinator != nil {
 		c.coordinator.Close()
+	}
+	if c.sweep != nil {
+		c.sweep.Close()
 	}
 	if c.conn != nil {
 		c.conn.Close()

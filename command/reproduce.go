@@ -76,6 +76,9 @@ reads --steps, --runs, --data and --rows in place of --optimizer, and
 			if len(args) == 0 || args[0] == listName {
 				return listFigures(a.stdout)
 			}
+			if err := oneKind("reproduce", f.out); err != nil {
+				return err
+			}
 			if slices.Contains(studyNames(), args[0]) {
 				if err := f.checkStudy(args[0], set); err != nil {
 					return err

@@ -125,7 +125,7 @@ func asUsage(err error) error {
 }
 
 // packagePrefix matches the package name at the beginning of an error of this module.
-var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|reproduce|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep): )+`)
+var packagePrefix = regexp.MustCompile(`(^|: |\n)(?:(?:metaopt|metatrain|compare|reproduce|recipe|tasks|tasks/fetch|lstm|baselines|checkpoints|optimizer|report|htmlreport|runfolder|sweep|distributed|embedded): )+`)
 
 // An interruptedError says what an interrupted command leaves behind.
 type interruptedError struct{ text string }

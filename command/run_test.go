@@ -173,6 +173,8 @@ func TestOneLine(t *testing.T) {
 		{"tasks/fetch: no mirror has x:\n  https://a: gone\n  https://b: gone\n", "no mirror has x: https://a: gone; https://b: gone"},
 		{"checkpoints: a\nbaselines: b", "a; b"},
 		{"open my/tasks: no", "open my/tasks: no"},
+		{"distributed: the cell dims=2: worker x: sweep: no", "the cell dims=2: worker x: no"},
+		{"embedded: no port", "no port"},
 	} {
 		if got := oneLine(errors.New(c.err)); got != c.want {
 			t.Errorf("%q becomes %q, want %q", c.err, got, c.want)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type sweepFlags struct {
 	radius      float64 // of the KL guard, 0 for none
 	config, out string
 	json, quiet bool
+	nats        natsFlags
 
 	file []sweep.Axis // axes of the configuration file
 }
@@ -63,11 +65,14 @@ records have the time of a step on one core of this machine beside the steps.
 
 Every result is kept in the folder --out as soon as it is there. The same command continues
 where it was interrupted, and with another axis or optimizer computes what is new.
+With --nats URL the cells are computed by metaopt worker --nats URL on other machines, to the same
+results (docs/many-machines.md).
 A file of settings, in TOML, has the names of flags as its keys, "optimizers" for the FILEs and
 a table [axes]; flags win over it.`,
 		Example: `  metaopt sweep pretrained:quadratic --axis dims=5,10,20 --axis steps=100,1000 --out runs/sweep
   metaopt sweep a.mopt pretrained:mlp --axis units=10,20,40 --tune both --out runs/units
-  metaopt sweep --config sweep.toml --out runs/sweep`,
+  metaopt sweep --config sweep.toml --out runs/sweep
+  metaopt sweep --config sweep.toml --out runs/sweep --nats nats://host:4222`,
 		ValidArgsFunction: completeOptimizers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.readConfig(cmd, args); err != nil {
@@ -76,6 +81,9 @@ a table [axes]; flags win over it.`,
 			a.quiet = f.quiet
 			if f.out == "" {
 				return usagef("%s needs --out DIR, the folder that keeps the results; see %[1]s --help", cmd.CommandPath())
+			}
+			if err := f.nats.check(); err != nil {
+				return err
 			}
 			return f.run(cmd.Context(), a, cmd.Flags().Changed("task"))
 		},
@@ -96,6 +104,7 @@ a table [axes]; flags win over it.`,
 	fs.Var(countFlag{&f.reach, 1}, "reach", "how many times the steps tuned Adam runs to reach the learned rule's loss")
 	fs.Var(textFlag{&f.config, "FILE"}, "config", "file of settings, in TOML")
 	fs.Var(textFlag{&f.out, "DIR"}, "out", "folder of the results; what it holds is not computed again")
+	f.nats.add(cmd, "cells")
 	fs.BoolVar(&f.json, "json", false, "print the results in JSON, not the table")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, no remarks")
 	complete(cmd, "rules", append(baselines.Names(), "none")...)
@@ -251,6 +260,9 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 		return err
 	}
 	store, err := sweep.OpenStore(f.out)
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		return fmt.Errorf("%w; choose another folder with --out", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -260,7 +272,7 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 	}
 	left := plan.Missing(store.Records())
 	a.note("sweeping over %d cells with %d rules; %d of %d results are there", len(plan.Cells), len(plan.Rules), plan.Total()-left, plan.Total())
-	if err := f.compute(ctx, a, plan, store); err != nil {
+	if err := f.compute(ctx, a, plan, store, left > 0); err != nil {
 		if errors.Is(err, context.Canceled) {
 			left = plan.Missing(store.Records())
 			return &interruptedError{fmt.Sprintf("interrupted; %d of %d results are in %s, and the same command continues", plan.Total()-left, plan.Total(), f.out)}
@@ -282,8 +294,19 @@ func (f *sweepFlags) run(ctx context.Context, a *app, taskSet bool) error {
 	return nil
 }
 
-// compute runs everything that the store does not hold yet.
-func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, store *sweep.Store) error {
+// compute runs everything that the store does not hold yet, if something is missing.
+func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, store *sweep.Store, missing bool) error {
+	var x sweep.Executor
+	if missing && f.nats.URL != "" {
+		many, err := f.nats.open(ctx, a)
+		if err != nil {
+			return err
+		}
+		defer many.close()
+		if x, err = f.nats.sweepExecutor(ctx, a, many, plan); err != nil {
+			return err
+		}
+	}
 	var m *meter
 	defer func() {
 		if m != nil {
@@ -291,6 +314,7 @@ func (f *sweepFlags) compute(ctx context.Context, a *app, plan *sweep.Plan, stor
 		}
 	}()
 	return plan.Run(ctx, store, sweep.RunOptions{
+		Executor: x,
 		Progress: func(cell int, done, total int64) {
 			where := fmt.Sprintf("cell %d/%d", cell+1, len(plan.Cells))
 			if m == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +56,11 @@ func verify(ctx context.Context, a *app, path, init, dataDir string) error {
 	}
 	t, err := trainingOf(a, want.Provenance, init, dataDir)
 	if err != nil {
-		return fmt.Errorf("%s cannot be verified: %w", path, err)
+		err = fmt.Errorf("%s cannot be verified: %w", path, err)
+		if name, shipped := strings.CutPrefix(path, pretrainedPrefix); shipped && init == "" {
+			err = fmt.Errorf("%w; metaopt/pretrained/%s.md in the repository has the command of each of its stages", err, name)
+		}
+		return err
 	}
 	if v := want.Provenance.Version; v != metaopt.Version() {
 		a.note("the file is of version %s, this is %s", v, metaopt.Version())

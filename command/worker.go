@@ -29,12 +29,13 @@ func newWorker(a *app) *cobra.Command {
 	f := workerFlags{windows: 5}
 	cmd := &cobra.Command{
 		Use:   "worker --nats URL",
-		Short: "Compute for the meta-trainings of other machines",
-		Long: `Compute what metaopt meta-train --nats gives out on a server of NATS. Any number of workers may
-serve one server, started before or after, and they may come and go: a
+		Short: "Compute for the meta-trainings and sweeps of other machines",
+		Long: `Compute what metaopt meta-train --nats and metaopt sweep --nats give out on a server of NATS. Any number
+of workers may serve one server, started before or after, and they may come and go: a
 result has the same bits with one worker, with forty, and in one process. Ctrl-C ends a worker
 after the units that it is computing; what a killed one had is computed by others.
 
+A cell of a sweep uses all cores by itself: a worker computes one at a time.
 A worker needs the same version of the program and kernels as the coordinator, and the data sets
 of the task. With --status it computes nothing and shows who does. With --simulate it needs no
 server: it shows what 1 to 1,000 workers would do, in a model with measured figures.`,

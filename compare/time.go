@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"learnedopt/internal/cputime"
@@ -43,8 +44,11 @@ const (
 	enoughSpent = 60 * time.Millisecond // between the two, steps that take this time together
 )
 
+// timing is locked while Time measures: two at a time would disturb each other, and leave GOMAXPROCS at 1.
+var timing sync.Mutex
+
 // Time measures how long a step of each contender takes, all on one instance, from the stream (cfg.Seed, "time", 0), which nothing
-// else uses. cfg.Runs is not read. The rules take turns, so that other load on the machine meets all of them. Meanwhile
+// else uses. Calls wait for each other. cfg.Runs is not read. The rules take turns, so that other load on the machine meets all of them. Meanwhile
 // GOMAXPROCS is 1. Parts of a step that take a millisecond or more are measured in CPU time of the process where the system
 // tells it: on a core that other programs use too, their wall time would be longer. If most of the time is not spent computing
 // in this process, it is wall time. times[i] belongs to contender i; it is nil if the rule diverged in its first step.
@@ -55,6 +59,8 @@ func Time(ctx context.Context, cfg EvalConfig) (times []*StepTime, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	timing.Lock()
+	defer timing.Unlock()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	p, err := cfg.Family.Sample(stream.New(cfg.Seed, "time", 0))
 	if err != nil {

@@ -3,6 +3,7 @@ package distributed
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"learnedopt/internal/cputime"
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
+	"learnedopt/sweep"
 )
 
 // sleeper sleeps in place of computing.
@@ -111,4 +113,79 @@ func BenchmarkMetaStep(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkSweep runs sweeps of 1,000 tiny cells, in this process and with a worker in it; "none" is a worker that answers with what the cell
+// was before, so that the queue and the files alone are left.
+func BenchmarkSweep(b *testing.B) {
+	var values []string
+	for i := range 1000 {
+		values = append(values, fmt.Sprint(1+float64(i)/1000))
+	}
+	axis, err := sweep.NewAxis("loss-scale", values)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := sweptPlan(b, func(c *sweep.Config) {
+		c.Axes, c.Steps, c.Runs, c.Rules, c.TuneLearned, c.KLGuard, c.Tune = []sweep.Axis{axis}, 2, 1, nil, false, 0, sweep.TuneCell
+	})
+	for _, where := range []string{"in process", "one worker", "two workers", "one worker that computes nothing"} {
+		b.Run(where, func(b *testing.B) {
+			server := start(b, embedded.Config{})
+			var mu sync.Mutex
+			known := map[string][]byte{}
+			wrap := map[string]func(computer) computer{"one worker that computes nothing": func(inner computer) computer { return remembering{inner, &mu, known} }}[where]
+			workers := map[string]int{"in process": 0, "two workers": 2}
+			n, many := workers[where]
+			if !many {
+				n = 1
+			}
+			for range n {
+				hire(b, server.URL(), WorkerConfig{}, wrap)
+			}
+			sweepOnce := func() {
+				var x sweep.Executor
+				if n > 0 {
+					c, notes := leadSweep(b, server.URL(), p, Options{})
+					defer c.Close()
+					notes.waitTimes(b, "takes part", n)
+					x = c
+				}
+				b.StartTimer()
+				defer b.StopTimer()
+				if _, err := run(b.Context(), b.TempDir(), p, x); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			if wrap != nil {
+				sweepOnce()
+			}
+			b.ResetTimer()
+			used := cputime.Used()
+			for range b.N {
+				sweepOnce()
+			}
+			b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "cells/s")
+			b.ReportMetric((cputime.Used()-used).Seconds()/float64(b.N), "ms of CPU/cell") // seconds for a thousand cells
+		})
+	}
+}
+
+// remembering computes every piece once.
+type remembering struct {
+	computer
+	mu    *sync.Mutex
+	known map[string][]byte
+}
+
+func (r remembering) compute(ctx context.Context, body []byte) ([]byte, int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if answer, ok := r.known[string(body)]; ok {
+		return answer, 0, nil
+	}
+	answer, n, err := r.computer.compute(ctx, body)
+	r.known[string(body)] = answer
+	return answer, n, err
 }

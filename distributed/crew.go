@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -51,6 +52,21 @@ type member struct {
 // silence is the number of pings in a row without a receiver after which a worker is dead: its process has ended. Whose
 // connection is broken has not lost its receiver, and is dead after the lease.
 const silence = 3
+
+// most is the largest number of pieces that a worker is given in advance.
+const most = 64
+
+// room returns how many pieces a worker may have: those that it computes, the next one, and as many as it computes in the time ahead. If
+// ahead is 0, there is always room.
+func (m *member) room(ahead time.Duration) int {
+	switch {
+	case ahead == 0:
+		return math.MaxInt
+	case m.seconds == 0:
+		return m.slots + 1
+	}
+	return m.slots + 1 + int(math.Min(most, ahead.Seconds()/m.seconds*float64(m.slots)))
+}
 
 func newCrew(q *queue) *crew {
 	return &crew{q: q, changed: make(chan struct{}, 1), workers: map[string]*member{}, refused: map[string]bool{}}
@@ -108,7 +124,7 @@ func (c *crew) heard(data []byte) {
 		c.q.options.Note("worker %s takes part: %s, %d units at a time", p.Name, p.Process, p.Slots)
 		c.change()
 	}
-	m.slots, m.seen, m.misses = p.Slots, time.Now(), 0
+	m.slots, m.seen, m.misses = c.q.job.atATime(p.Slots), time.Now(), 0
 }
 
 // watch pings the workers that have work, to find soon that one has ended.
@@ -170,7 +186,7 @@ func (c *crew) place(p *piece) *copyOf {
 		}
 		least := 0.0
 		for _, m := range c.workers {
-			if p.has(m.name) || p.failed == m.name && len(c.workers) > 1 {
+			if p.has(m.name) || p.failed == m.name && len(c.workers) > 1 || m.pending >= m.room(c.q.ahead) {
 				continue
 			}
 			seconds := m.seconds
@@ -223,12 +239,16 @@ func (c *crew) free(given *copyOf) {
 
 // done says that a piece was answered.
 func (c *crew) done(p *piece, a *answer) {
+	began := c.began
 	for _, copy := range p.copies {
 		c.free(copy)
+		if copy.worker == a.Worker {
+			began = copy.since
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spans = append(c.spans, time.Since(c.began).Seconds())
+	c.spans = append(c.spans, time.Since(began).Seconds())
 	c.waiting--
 	c.units++
 	if m := c.workers[a.Worker]; m != nil {

@@ -150,8 +150,14 @@ func (n *notes) String() string {
 
 func (n *notes) wait(t testing.TB, word string) {
 	t.Helper()
+	n.waitTimes(t, word, 1)
+}
+
+// waitTimes waits until something was noted so many times.
+func (n *notes) waitTimes(t testing.TB, word string, times int) {
+	t.Helper()
 	for range 6000 {
-		if strings.Contains(n.String(), word) {
+		if strings.Count(n.String(), word) >= times {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -207,7 +213,7 @@ const (
 	urlEnv  = "METAOPT_TEST_URL"
 )
 
-var roles = map[string]func(url string) error{"worker": workerRole, "dying worker": dyingRole, "dying coordinator": dyingCoordinatorRole}
+var roles = map[string]func(url string) error{"worker": workerRole, "dying worker": dyingRole, "dying coordinator": dyingCoordinatorRole, "dying sweep": dyingSweepRole}
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
@@ -238,11 +244,12 @@ func spawn(t testing.TB, role, url string, env ...string) *exec.Cmd {
 
 func workerRole(url string) error { return roleOf(url, nil) }
 
-// dyingRole is a worker that is killed in the middle of its fourth unit: it has been computed, and nobody knows.
+// dyingRole is a worker that is killed in the middle of its fourth unit of a training, or its second cell of a sweep: it has been computed,
+// and nobody knows.
 func dyingRole(url string) error {
 	return roleOf(url, func(c computer) computer {
 		return &wrapped{computer: c, after: func(n int, _ []byte, _ error) {
-			if n == 4 {
+			if _, cells := c.(*sweeper); n == 4 || n == 2 && cells {
 				kill()
 			}
 		}}

@@ -11,6 +11,7 @@ import (
 	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
 	"learnedopt/recipe"
+	"learnedopt/sweep"
 )
 
 // A Build is what decides the bits of a result, beside the job.
@@ -30,7 +31,7 @@ func (b Build) String() string {
 	return fmt.Sprintf("version %s on %s with the kernels %s", b.Version, b.Arch, b.Kernels)
 }
 
-// A job is the announcement of a training, of which the workers make what they need.
+// A job is the announcement of a training or a sweep, of which the workers make what they need.
 type job struct {
 	Protocol int    `json:"protocol"`
 	Kind     string `json:"kind"`
@@ -41,13 +42,26 @@ type job struct {
 	Data string `json:"data,omitzero"`
 	// Lease is the time after which a silent worker's work goes to others.
 	Lease recipe.Duration `json:"lease"`
-	// Recipe is the training. Objects names what else is needed, in the job's object store: the optimizer from which it starts.
+	// Recipe is the training, or Sweep the sweep. Objects names what else is needed, in the job's object store: the optimizer from which
+	// the training starts, or those of the sweep.
 	Recipe  *recipe.Recipe `json:"recipe,omitempty"`
+	Sweep   *sweep.Config  `json:"sweep,omitempty"`
 	Objects []string       `json:"objects,omitempty"`
 }
 
-// trainingKind is the kind of a job that is a training, the only one that there is.
-const trainingKind = "training"
+// The kinds of jobs.
+const (
+	trainingKind = "training"
+	sweepKind    = "sweep"
+)
+
+// atATime returns how many pieces a worker computes at a time, of the number that it offers. A cell of a sweep uses all cores by itself.
+func (j *job) atATime(slots int) int {
+	if j.Kind == sweepKind {
+		return 1
+	}
+	return slots
+}
 
 // maxJob is the largest announcement, in bytes.
 const maxJob = 1 << 18
@@ -90,10 +104,17 @@ func readJob(data []byte) (j job, err error) {
 			return bad(fmt.Errorf("the object %.80q", name))
 		}
 	}
-	if j.Kind != trainingKind || j.Recipe == nil {
-		return bad(fmt.Errorf("the kind %.20q", j.Kind))
+	switch {
+	case j.Kind == trainingKind && j.Recipe != nil && j.Sweep == nil:
+		err = j.Recipe.Validate()
+	case j.Kind == sweepKind && j.Sweep != nil && j.Recipe == nil:
+		if err = j.Sweep.Validate(); err == nil && len(j.Objects) != len(j.Sweep.Learned) {
+			err = fmt.Errorf("%d objects for %d learned rules", len(j.Objects), len(j.Sweep.Learned))
+		}
+	default:
+		err = fmt.Errorf("the kind %.20q", j.Kind)
 	}
-	if err := j.Recipe.Validate(); err != nil {
+	if err != nil {
 		return bad(err)
 	}
 	return j, nil

@@ -50,12 +50,19 @@ type queue struct {
 	running  sync.WaitGroup
 	failure  error
 	calls    int // of run
+	// ahead is the time for which a worker is given work in advance. 0 means that all work is given out at once.
+	ahead time.Duration
+	// fixed returns the part of an answer's body that is the same in all answers to a piece; nil means the whole.
+	fixed func(body []byte) []byte
 
 	crew *crew
 	// used are the answers that were used last, by piece, and order their pieces in the order of use.
-	used  map[string]*answer
+	used  map[string]usedAnswer
 	order []string
 }
+
+// A usedAnswer is the worker and the checksum of an answer that was used.
+type usedAnswer struct{ worker, sum string }
 
 // keptAnswers is the number of answers whose checksums are kept, to compare late copies with them.
 const keptAnswers = 4096
@@ -75,7 +82,7 @@ func openQueue(ctx context.Context, c *Conn, j job, objects map[string][]byte, o
 	j.Protocol, j.Build, j.AnyPath = Protocol, HereBuild(), o.AnyPath
 	q := &queue{
 		conn: c, options: o, session: nuid.Next(), objects: objects, data: map[string][]byte{},
-		incoming: make(chan *answer, 256), lost: make(chan struct{}, 1), used: map[string]*answer{},
+		incoming: make(chan *answer, 256), lost: make(chan struct{}, 1), used: map[string]usedAnswer{},
 	}
 	if q.id, err = j.id(); err != nil {
 		return nil, err
@@ -265,6 +272,24 @@ func (p *piece) has(worker string) bool {
 
 // run has all pieces done. It calls take with each piece and the first answer to it, in the order of arrival.
 func (q *queue) run(ctx context.Context, pieces []*piece, take func(*piece, *answer) error) error {
+	return q.runBatches(ctx, pieces, func(all []answered) error {
+		for _, d := range all {
+			if err := take(d.piece, d.answer); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// An answered piece has the first answer to it.
+type answered struct {
+	piece  *piece
+	answer *answer
+}
+
+// runBatches is run for a take that prefers many answers at a time: all that are here.
+func (q *queue) runBatches(ctx context.Context, pieces []*piece, take func([]answered) error) error {
 	if q.failure != nil {
 		return q.failure
 	}
@@ -281,23 +306,30 @@ func (q *queue) run(ctx context.Context, pieces []*piece, take func(*piece, *ans
 	for len(pending) > 0 {
 		select {
 		case a := <-q.incoming:
-			p := pending[a.ID]
-			if err := q.check(p, a); err != nil {
-				return q.fail(err)
-			}
-			if p == nil {
-				continue
-			}
-			if a.Failed != "" {
-				if err := q.refused(ctx, p, a); err != nil {
+			var all []answered
+			for ; a != nil; a = q.another() {
+				p := pending[a.ID]
+				if err := q.check(p, a); err != nil {
 					return q.fail(err)
 				}
-				continue
+				if p == nil {
+					continue
+				}
+				if a.Failed != "" {
+					if err := q.refused(ctx, p, a); err != nil {
+						return q.fail(err)
+					}
+					continue
+				}
+				delete(pending, a.ID)
+				p.by = a.Worker
+				q.crew.done(p, a)
+				all = append(all, answered{p, a})
 			}
-			delete(pending, a.ID)
-			p.by = a.Worker
-			q.crew.done(p, a)
-			if err := take(p, a); err != nil {
+			if q.ahead > 0 && len(pending) > 0 { // before the results are written, so that nobody waits for that
+				q.send(ctx, q.crew.review(ctx, pending))
+			}
+			if err := take(all); err != nil {
 				return q.fail(err)
 			}
 		case <-q.lost:
@@ -324,6 +356,16 @@ func (q *queue) run(ctx context.Context, pieces []*piece, take func(*piece, *ans
 	return nil
 }
 
+// another returns one more answer that is here, nil if there is none.
+func (q *queue) another() *answer {
+	select {
+	case a := <-q.incoming:
+		return a
+	default:
+		return nil
+	}
+}
+
 // fail keeps the first error: after it, nothing can be computed any more.
 func (q *queue) fail(err error) error {
 	if q.failure == nil {
@@ -336,7 +378,7 @@ func (q *queue) fail(err error) error {
 func (q *queue) check(p *piece, a *answer) error {
 	if p != nil || a.Failed != "" {
 		if p != nil && a.Failed == "" {
-			q.used[a.ID] = a
+			q.used[a.ID] = usedAnswer{a.Worker, q.sum(a)}
 			if q.order = append(q.order, a.ID); len(q.order) > keptAnswers {
 				delete(q.used, q.order[0])
 				q.order = q.order[1:]
@@ -344,16 +386,24 @@ func (q *queue) check(p *piece, a *answer) error {
 		}
 		return nil
 	}
-	first := q.used[a.ID]
-	if first == nil || first.sum() == a.sum() {
+	first, known := q.used[a.ID]
+	if !known || first.sum == q.sum(a) {
 		return nil
 	}
-	err := &DisagreementError{First: first.Worker, Second: a.Worker, What: "piece " + a.ID}
+	err := &DisagreementError{First: first.worker, Second: a.Worker, What: "piece " + a.ID}
 	if q.options.AnyPath {
 		q.options.Note("%v", err)
 		return nil
 	}
 	return err
+}
+
+// sum is the checksum of what must be the same in every answer to the same piece.
+func (q *queue) sum(a *answer) string {
+	if q.fixed == nil {
+		return a.sum()
+	}
+	return digest(string(q.fixed(a.Body)))
 }
 
 // refused handles an answer that is an error: the piece goes to another worker, once. What is missing on the server is put there
@@ -420,6 +470,9 @@ func (q *queue) send(ctx context.Context, pieces []*piece) {
 	for _, p := range pieces {
 		c := q.crew.place(p)
 		if c == nil {
+			if q.ahead > 0 && p.failed == "" && len(p.copies) == 0 {
+				break // nobody has room, for later pieces either
+			}
 			continue
 		}
 		// The server drops what it has seen, so a piece that an earlier call asked for too needs another message id, and its answer.

@@ -134,7 +134,11 @@ func TestRestartedServer(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		t.Run(fmt.Sprint("store kept ", kept), func(t *testing.T) {
 			store := t.TempDir()
-			server := start(t, embedded.Config{Store: store})
+			server, err := embedded.Start(embedded.Config{Listen: "127.0.0.1:0", Store: store})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { server.Close() }) // whichever it is then; after coordinator and workers, which say good-bye to it
 			listen := strings.TrimPrefix(server.URL(), "nats://")
 			r := parse(t, trainings["backprop"])
 			for range 2 {
@@ -147,9 +151,9 @@ func TestRestartedServer(t *testing.T) {
 					if !kept {
 						store = t.TempDir()
 					}
-					server = start(t, embedded.Config{Store: store, Listen: listen})
+					server, err = embedded.Start(embedded.Config{Store: store, Listen: listen})
 				}
-				return nil
+				return err
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -48,6 +48,11 @@ type served struct {
 	heard  time.Time
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+	// whole is the context of computing. abort ends it when nobody waits for the answers any more.
+	whole context.Context
+	abort context.CancelFunc
+	gate  chan struct{} // holds one value for each piece of the job that is being computed
+	spare int           // pieces that wait here for the gate
 	JobPresence
 	ready bool
 	lease time.Duration
@@ -187,6 +192,7 @@ func (w *Worker) forgetOld(now time.Time) {
 	defer w.mu.Unlock()
 	for _, s := range w.jobs {
 		if now.Sub(s.heard) > abandoned {
+			s.abort()
 			go w.end(s)
 			s.heard = now
 		}
@@ -204,6 +210,7 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 	s := w.jobs[h.Job]
 	switch {
 	case h.Ended && s != nil:
+		s.abort()
 		go w.end(s)
 	case h.Ended:
 	case s != nil:
@@ -212,6 +219,7 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 		s = &served{id: h.Job, heard: time.Now(), done: make(chan struct{})}
 		jobCtx, cancel := context.WithCancelCause(ctx)
 		s.cancel = cancel
+		s.whole, s.abort = context.WithCancel(context.WithoutCancel(ctx))
 		w.jobs[h.Job] = s
 		go func() {
 			defer close(s.done)
@@ -225,6 +233,7 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 func (w *Worker) end(s *served) {
 	s.cancel(errJobEnded)
 	<-s.done
+	s.abort()
 	w.mu.Lock()
 	known := w.jobs[s.id] == s
 	if known {
@@ -256,6 +265,11 @@ func (w *Worker) serve(ctx context.Context, s *served, h heartbeat) {
 	defer func() { c.close(!errors.Is(context.Cause(ctx), errJobEnded)) }()
 	w.config.Note("job %s: a %s of %.200s", s.id, j.Kind, h.Process)
 	lease := time.Duration(j.Lease)
+	s.gate = make(chan struct{}, j.atATime(w.config.Slots))
+	s.spare = 1 // the next cell
+	if j.Kind == trainingKind {
+		s.spare = w.config.Slots // units are short
+	}
 	w.mu.Lock()
 	s.lease = lease
 	w.mu.Unlock()
@@ -315,11 +329,12 @@ func (w *Worker) open(ctx context.Context, h heartbeat) (j job, c computer, err 
 			return j, nil, fmt.Errorf("the object %s: %w", name, err)
 		}
 	}
-	t, err := newTrainee(&j, objects, kv, store, w.config)
-	if err != nil {
-		return j, nil, err
+	if j.Kind == sweepKind {
+		c, err = newSweeper(&j, objects, w.config)
+	} else {
+		c, err = newTrainee(&j, objects, kv, store, w.config)
 	}
-	return j, t, nil
+	return j, c, err
 }
 
 // pull takes pieces from the server and computes them, as many at a time as there are slots, until the context ends or the
@@ -332,7 +347,8 @@ func (w *Worker) pull(ctx context.Context, s *served, c computer, consumer jetst
 	defer messages.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	mine := make(chan struct{}, 2*w.config.Slots) // pieces that are here: those that are computed, and the next ones
+	// Pieces that this job has here: those that are computed, and the next ones.
+	mine := make(chan struct{}, cap(s.gate)+s.spare)
 	for {
 		select {
 		case mine <- struct{}{}:
@@ -359,8 +375,7 @@ func (w *Worker) answer(ctx context.Context, s *served, c computer, m jetstream.
 		_ = m.Term()
 		return
 	}
-	whole := context.WithoutCancel(ctx)
-	working, done := context.WithCancel(whole)
+	working, done := context.WithCancel(s.whole)
 	defer done()
 	go func() {
 		for sleep(working, lease/4) == nil {
@@ -368,14 +383,19 @@ func (w *Worker) answer(ctx context.Context, s *served, c computer, m jetstream.
 		}
 	}()
 	select {
-	case <-w.slots:
+	case s.gate <- struct{}{}:
 	case <-ctx.Done():
 		return // it has not begun: another worker gets it
 	}
+	<-w.slots
 	began := time.Now()
 	a := &answer{ID: p.ID, Worker: w.name}
-	a.Body, a.Replayed, err = c.compute(whole, p.Body)
+	a.Body, a.Replayed, err = c.compute(s.whole, p.Body)
 	w.slots <- struct{}{}
+	<-s.gate
+	if s.whole.Err() != nil {
+		return
+	}
 	a.Seconds = math.Min(time.Since(began).Seconds(), math.MaxInt32/2)
 	if err != nil {
 		a.Body, a.Failed, a.Missing = nil, err.Error(), errors.Is(err, errMissing)

@@ -26,20 +26,30 @@ func (l *sweepLog) compare(cell int) {
 			c.work += learned * r.Runs
 		}
 	}
-	records := c.records
+	records, duels := c.records, []results.Duel(nil)
 	if l.work+c.work > maxWork {
 		c.work, l.unpaired = 0, true
+		l.sweep.manifest = nil // the pictures would need the pairs too
 	} else {
 		l.work += c.work
-		records = results.Compare(results.Cell{}, slices.Clone(records)).Records
+		compared := results.Compare(results.Cell{}, slices.Clone(records))
+		records, duels = compared.Records, compared.Duels
 	}
-	c.Rules, c.Pairs = nil, nil
+	c.Rules, c.Pairs, c.Best = nil, nil, nil
 	for _, r := range records {
 		c.Rules = append(c.Rules, ruleOf(r))
 		for _, b := range records {
 			if p, ok := r.Paired[b.Rule.Name]; ok && b.Rule.Kind == compare.Baseline {
 				c.Pairs = append(c.Pairs, pairOf(r, b, p))
 			}
+		}
+	}
+	for _, d := range duels {
+		if d.Best != "" {
+			c.Best = append(c.Best, Pair{
+				Learned: clean(d.Rule, maxName), Baseline: clean(d.Best, maxName),
+				Ratio: number(d.Ratio.Ratio), CI95: [2]Num{number(d.Ratio.CI95[0]), number(d.Ratio.CI95[1])}, Verdict: d.Ratio.Verdict,
+			})
 		}
 	}
 	slices.SortStableFunc(c.Rules, func(a, b Rule) int {

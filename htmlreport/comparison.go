@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"learnedopt/compare"
+	"learnedopt/report"
 )
 
 // A Comparison compares rules on fresh instances.
@@ -18,6 +19,8 @@ type Comparison struct {
 	Runs  int    `json:"runs"`
 	Seed  string `json:"seed"`
 	Rules []Rule `json:"rules"` // the best mean loss first
+	// Styles holds the rules' places in the lists of colours, by name; see report.Places.
+	Styles map[string]int `json:"styles"`
 }
 
 // A Rule says how one rule did in a comparison.
@@ -93,6 +96,7 @@ func decodeResult(data []byte) (*result, error) {
 			r.problems.add(clean(rule.Name, maxName), fmt.Sprintf("diverged in %d of %d runs of the comparison", rule.Diverged, c.Runs))
 		}
 	}
+	r.comparison.Styles = stylesOf(r.comparison.Rules)
 	slices.SortStableFunc(r.comparison.Rules, func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(a.Diverged, b.Diverged), cmp.Compare(a.MeanLoss, b.MeanLoss))
 	})
@@ -108,6 +112,21 @@ func decodeResult(data []byte) (*result, error) {
 		}
 	}
 	return r, nil
+}
+
+// stylesOf returns the places of the rules in the lists of colours: those of the pictures with the same rules in the same order.
+func stylesOf(rules []Rule) map[string]int {
+	names, learned := make([]string, len(rules)), make([]bool, len(rules))
+	for i, r := range rules {
+		names[i], learned[i] = r.Name, r.Learned
+	}
+	styles := map[string]int{}
+	for i, place := range report.Places(names, learned) {
+		if _, known := styles[names[i]]; !known {
+			styles[names[i]] = place
+		}
+	}
+	return styles
 }
 
 func newRule(r compare.Result, runs int) Rule {

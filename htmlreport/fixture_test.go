@@ -98,8 +98,8 @@ func divergedLine(t *testing.T, metaStep int) string {
 
 const endLine = `{"event":"end","reason":"time","seconds":6.4,"meta_steps":200,"best_meta_step":150,"valid_loss":0.1512,"start_valid_loss":7.15,"skipped":1}` + "\n"
 
-// comparison returns a comparison of five rules over 100 steps; name is the name of the learned rule.
-func comparison(name string) *compare.Comparison {
+// exampleComparison returns a comparison of five rules over 100 steps; name is the name of the learned rule.
+func exampleComparison(name string) *compare.Comparison {
 	c := &compare.Comparison{Task: "quadratic dims=10 batch=128", Steps: 100, Runs: 20, Seed: 7}
 	for i, r := range []struct {
 		name, kind  string
@@ -151,7 +151,7 @@ func fixtureTime(kind string) *compare.StepTime {
 func resultText(t *testing.T, name string) string {
 	t.Helper()
 	return line(t, map[string]any{
-		"comparison": comparison(name),
+		"comparison": exampleComparison(name),
 		"tuning":     []map[string]any{{"name": "sgd", "learning_rate": 10, "at_edge": true, "grid": []int{}}},
 		"train":      map[string]any{"command": "metaopt meta-train --task quadratic --name '" + name + "'", "seed": 0},
 	})

@@ -122,7 +122,7 @@ func TestDivergencesInASummary(t *testing.T) {
 		}
 		return s
 	}
-	c := comparison("learned")
+	c := exampleComparison("learned")
 	for i := range c.Rules[1:] {
 		c.Rules[1+i].MeanLosses[2], c.Rules[1+i].MeanLoss = inf, inf
 		c.Rules[1+i].Diverged++

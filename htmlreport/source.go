@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"learnedopt/distributed/fleet"
 )
@@ -245,7 +246,7 @@ func Read(path string) (*Source, error) {
 		for _, p := range s.Problems {
 			return nil, fmt.Errorf("htmlreport: %s: %s %s", path, p.Where, p.What)
 		}
-		return nil, fmt.Errorf("htmlreport: %s holds neither a run (%s, %s) nor a sweep (%s, %s)", path, logFile, resultFile, cellsFile, sweepFile)
+		return nil, fmt.Errorf("htmlreport: %s holds neither a run (%s, %s) nor a sweep (%s, %s)%s", path, logFile, resultFile, cellsFile, sweepFile, folders(path))
 	}
 	files, err := d.digests()
 	if err != nil {
@@ -253,4 +254,27 @@ func Read(path string) (*Source, error) {
 	}
 	s.Files = files
 	return s, nil
+}
+
+// folders ends an error about a folder that holds nothing: it names the first folders in it that a page can show.
+func folders(path string) string {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return ""
+	}
+	var found []string
+	for _, e := range entries[:min(len(entries), 1000)] {
+		for _, file := range []string{logFile, resultFile, cellsFile, sweepFile} {
+			if info, err := os.Stat(filepath.Join(path, e.Name(), file)); err == nil && info.Mode().IsRegular() {
+				if found = append(found, filepath.Join(path, e.Name())); len(found) == 4 {
+					return "; name folders in it, as " + strings.Join(found[:3], " ") + " …"
+				}
+				break
+			}
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return "; name folders in it: " + strings.Join(found, " ")
 }

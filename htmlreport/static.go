@@ -2,9 +2,11 @@ package htmlreport
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"slices"
 
 	"learnedopt/report"
 )
@@ -22,7 +24,7 @@ var static = template.Must(template.New("static").Funcs(template.FuncMap{
 <section><h3>Summary</h3>
 <ul class="findings">{{range .Summary}}<li>{{with .Verdict}}<span class="badge">{{.}}</span> {{end}}{{.Text}}</li>{{end}}</ul></section>
 {{- with .Pictures}}{{range .}}
-<figure><figcaption>{{.Title}}</figcaption><img src="{{.Source}}" alt="{{.Title}}: the tables have the numbers" width="900" height="420"></figure>
+<figure><figcaption>{{.Title}}</figcaption><img src="{{.Source}}" alt="{{.Title}}: the tables have the numbers"></figure>
 {{- end}}{{end}}
 {{- with .Run}}
 {{- with .Comparison}}
@@ -92,9 +94,21 @@ func writeStatic(b *bytes.Buffer, p Page) error {
 	return nil
 }
 
-// pictures draws a run's learning curves and its training. A chart that cannot be drawn, because all its values are non-finite or
+// embedded returns a picture as the address of an image in the page itself.
+func embedded(plot *report.Plot) (template.URL, error) {
+	var b bytes.Buffer
+	if err := plot.Encode(&b, report.SVG); err != nil {
+		return "", err
+	}
+	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(b.Bytes())), nil
+}
+
+// pictures draws a run's learning curves and its training, or a sweep. A chart that cannot be drawn, because all its values are non-finite or
 // its data contradict each other, is left out.
 func pictures(s *Source) (all []picture) {
+	if s.Sweep != nil {
+		return sweepPictures(s.Sweep)
+	}
 	if s.Run == nil {
 		return nil
 	}
@@ -104,10 +118,7 @@ func pictures(s *Source) (all []picture) {
 		if err != nil {
 			return
 		}
-		var b bytes.Buffer
-		if plot.Encode(&b, report.SVG) == nil {
-			all = append(all, picture{title, template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(b.Bytes()))})
-		}
+		all = addPicture(all, title, plot)
 	}
 	if c := s.Run.Comparison; c != nil {
 		var series []report.Series
@@ -116,6 +127,8 @@ func pictures(s *Source) (all []picture) {
 				series = append(series, r.series())
 			}
 		}
+		// In the order of their places every learned rule has the colour that it has elsewhere.
+		slices.SortStableFunc(series, func(a, b report.Series) int { return cmp.Compare(c.Styles[a.Name], c.Styles[b.Name]) })
 		draw("Learning curves on fresh instances, with 95 % intervals", series, report.CurveOptions{})
 	}
 	var series []report.Series

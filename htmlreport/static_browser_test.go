@@ -28,7 +28,7 @@ func TestReportsWithoutScripts(t *testing.T) {
 	for expression, what := range map[string]string{
 		`document.querySelector("#app").childElementCount === 0`:                                                     "no script has run",
 		`document.querySelector(".findings li").textContent.startsWith("won learned against nesterov")`:              "the verdict comes first",
-		`[...document.images].length === 2 && [...document.images].every((i) => i.complete && i.naturalWidth > 300)`: "both pictures are drawn",
+		`[...document.images].length === 5 && [...document.images].every((i) => i.complete && i.naturalWidth > 300)`: "two pictures of the run are drawn, and of the sweep a heat map and the curves of two activations",
 		`[...document.querySelectorAll("tr")].some((r) => /^learned–/.test(r.textContent))`:                          "the learned rule has a row",
 		`document.querySelector("code").textContent.startsWith("metaopt meta-train --task quadratic")`:               "the command",
 		`[...document.querySelectorAll("td code")].every((c) => c.textContent.length === 64)`:                        "digests of the files",

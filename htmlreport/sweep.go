@@ -18,10 +18,14 @@ type Sweep struct {
 	Axes     []Axis    `json:"axes"`
 	Cells    []Cell    `json:"cells"`
 	Settings []Setting `json:"settings,omitempty"`
-	Versions []string  `json:"versions"`
-	Seeds    []string  `json:"seeds"`
+	// Styles holds the rules' places in the lists of colours, by name; see report.Places.
+	Styles   map[string]int `json:"styles"`
+	Versions []string       `json:"versions"`
+	Seeds    []string       `json:"seeds"`
 	// Planned is the number of cells of the grid, 0 if it is not known.
 	Planned int `json:"planned"`
+
+	manifest *results.Manifest // nil without sweep.json
 }
 
 // An Axis is a setting that a sweep varies, with its values in order.
@@ -40,6 +44,7 @@ type Cell struct {
 	Seed  string            `json:"seed"`
 	Rules []Rule            `json:"rules"`
 	Pairs []Pair            `json:"pairs"`
+	Best  []Pair            `json:"best"` // of each learned rule with the best tuned rule of the cell, as in the heat maps of package report/comparison
 
 	records []results.Record
 	work    int // the work of comparing the rules: pairs times instances
@@ -78,6 +83,7 @@ type sweepLog struct {
 	manifest manifest
 	axes     []Axis // the manifest's axes
 	problems problems
+	rules    []Rule         // names and kinds of all rules, in the order of their colours
 	index    map[string]int // index of a cell by its values
 	records  int            // number of lines that were added
 	bad      int            // number of lines that could not be read
@@ -87,8 +93,17 @@ type sweepLog struct {
 
 func newSweepLog(m manifest) *sweepLog {
 	l := &sweepLog{manifest: m, axes: m.axes(), index: map[string]int{}}
-	if l.sweep.Settings = m.settings; m.Manifest != nil {
+	if l.sweep.Settings, l.sweep.manifest = m.settings, m.Manifest; m.Manifest != nil {
 		l.sweep.Planned = len(m.Cells)
+	}
+	if m.Manifest != nil {
+		for _, onBase := range []bool{false, true} { // pictures of curves leave out the rules that are tuned on the base task, if there are others
+			for _, r := range m.Rules {
+				if (r.Tuned == results.TuneBase) == onBase {
+					l.rules = append(l.rules, Rule{Name: clean(r.Name, maxName), Learned: r.Kind == compare.Learned})
+				}
+			}
+		}
 	}
 	l.order()
 	return l
@@ -143,6 +158,10 @@ func (l *sweepLog) put(r results.Record) []int {
 		return nil
 	}
 	c.records = append(c.records, r)
+	name := clean(r.Rule.Name, maxName)
+	if l.manifest.Manifest == nil && len(l.rules) < maxRules && !slices.ContainsFunc(l.rules, func(k Rule) bool { return k.Name == name }) {
+		l.rules = append(l.rules, Rule{Name: name, Learned: r.Rule.Kind == compare.Learned})
+	}
 	l.remember(&l.sweep.Versions, r.Version)
 	l.remember(&l.sweep.Seeds, fmt.Sprint(r.Seed))
 	if r.Diverged > 0 {
@@ -180,9 +199,10 @@ func (l *sweepLog) name(at map[string]string) string {
 	return strings.Join(words, ", ")
 }
 
-// order sets the sweep's axes: the axes of sweep.json, or else the axes that the cells have.
+// order sets the sweep's axes, which are the axes of sweep.json, or else the axes that the cells have, and the colours of its rules.
 func (l *sweepLog) order() {
 	l.sweep.Axes = slices.Clone(l.axes)
+	l.sweep.Styles = stylesOf(l.rules)
 	if l.manifest.Manifest != nil {
 		return
 	}

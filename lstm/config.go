@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"learnedopt/internal/nearest"
 	"learnedopt/internal/simd"
 )
 
@@ -66,7 +67,7 @@ func (in Inputs) String() string { return joined(uint8(in), inputNames) }
 func ParseInputs(s string) (Inputs, error) {
 	set, ok := parseJoined(s, inputNames)
 	if !ok {
-		return 0, fmt.Errorf("lstm: unknown inputs %q; use %s, or several joined by +", s, strings.Join(inputNames, ", "))
+		return 0, fmt.Errorf("lstm: unknown inputs %q%s Use %s, or several joined by +", s, nearPart(s, inputNames), strings.Join(inputNames, ", "))
 	}
 	return Inputs(set), nil
 }
@@ -92,6 +93,16 @@ func parseJoined(text string, names []string) (set uint8, ok bool) {
 		set |= 1 << i
 	}
 	return set, true
+}
+
+// nearPart is the middle of an error about a text that parseJoined does not read: the nearest name to the first unknown one.
+func nearPart(text string, names []string) string {
+	for name := range strings.SplitSeq(text, "+") {
+		if !slices.Contains(names, name) {
+			return nearest.DidYouMean(name, names)
+		}
+	}
+	return ": a name is there twice."
 }
 
 // outputs returns the number of outputs of the last map that the read-out needs.

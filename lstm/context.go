@@ -56,7 +56,7 @@ func ParseContext(s string) (Context, error) {
 	}
 	set, ok := parseJoined(s, contextNames)
 	if !ok {
-		return 0, fmt.Errorf("lstm: unknown context %q; use %s, or several joined by +, or none", s, strings.Join(contextNames, ", "))
+		return 0, fmt.Errorf("lstm: unknown context %q%s Use %s, or several joined by +, or none", s, nearPart(s, contextNames), strings.Join(contextNames, ", "))
 	}
 	return Context(set), nil
 }

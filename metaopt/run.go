@@ -193,8 +193,11 @@ func (r *Run) SetValues(steps int, values []float32) error {
 	if !ok {
 		return fmt.Errorf("%w: the values of a rule that is not a learned one alone; use UnmarshalBinary", ErrState)
 	}
-	if steps < 0 || len(values) != s.Size() {
-		return fmt.Errorf("%w: %d values after %d steps, want %d", ErrState, len(values), steps, s.Size())
+	if steps < 0 {
+		return fmt.Errorf("%w: values after %d steps; want 0 or more", ErrState, steps)
+	}
+	if len(values) != s.Size() {
+		return fmt.Errorf("%w: %d values, want %d", ErrState, len(values), s.Size())
 	}
 	if i := optimizer.NonFinite(values); i >= 0 {
 		return fmt.Errorf("%w: value %d is %v", ErrState, i, values[i])

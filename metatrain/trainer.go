@@ -239,6 +239,9 @@ func (t *Trainer) Close() error {
 	for _, s := range t.slots {
 		errs = append(errs, s.end())
 	}
+	if x, ok := t.executor.(*InProcess); ok {
+		x.workers = nil // their memory
+	}
 	return errors.Join(errs...)
 }
 

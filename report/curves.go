@@ -61,8 +61,12 @@ type CurveOptions struct {
 
 const (
 	// If a curve rises above this many times the largest starting loss, it
-	// leaves the axes, so that it does not squeeze the other curves.
-	headroom = 3
+	// leaves the axes, so that it does not squeeze the other curves. Its label says where it ends.
+	headroom = 10
+	// The same for curves that end with a non-finite loss, and on linear axes.
+	divergedHeadroom = 3
+	// The points of which a curve has averages widen the axes by at most this factor below the curves.
+	rawRoom = 4
 	// Losses smaller than the largest by more than this factor fall below the axes.
 	depth = 1e-12
 	// A band widens the axes by at most this factor beyond the curves.
@@ -74,7 +78,7 @@ const (
 )
 
 // Curves draws learning curves with their bands. The loss axis is logarithmic,
-// and the axes are fitted to the curves; a curve that diverges is cut off at the
+// and the axes are fitted to the curves and to the points of which they are averages; a curve that diverges is cut off at the
 // top. It is an error if a series is empty, if its slices differ in length, if
 // X does not increase, or if no series has a point that can be drawn.
 func Curves(title string, series []Series, o CurveOptions) (*Plot, error) {
@@ -149,7 +153,7 @@ func addCurves(p *plot.Plot, series []Series, linear, logX bool) (labels []label
 			} else {
 				pieces, diverged := s.pieces(drawable)
 				p.Add(curve{pieces: pieces, style: styles[i], cross: diverged})
-				labels = append(labels, s.label(pieces, diverged, p.X.Max))
+				labels = append(labels, s.label(pieces, diverged, p.X.Max, p.Y.Max))
 				labels[len(labels)-1].style = styles[i]
 			}
 		}
@@ -233,7 +237,8 @@ func (s *Series) bandPieces(yLo, yHi float64) (pieces []bandPiece) {
 	return pieces
 }
 
-func (s *Series) label(pieces [][]xy, diverged bool, right float64) label {
+// label names the curve of pieces on axes that end at right and top.
+func (s *Series) label(pieces [][]xy, diverged bool, right, top float64) label {
 	l := label{text: shorten(s.Name), bold: s.Learned}
 	if diverged {
 		l.text += " (diverged)"
@@ -245,6 +250,9 @@ func (s *Series) label(pieces [][]xy, diverged bool, right float64) label {
 	piece := pieces[len(pieces)-1]
 	end := piece[len(piece)-1]
 	l.y, l.lead = end.y, end.x == right
+	if end.y > top && !diverged {
+		l.text += " (ends at " + fmt.Sprintf("%.3g", end.y) + ")"
+	}
 	return l
 }
 
@@ -338,12 +346,20 @@ func (o CurveOptions) yRange(series []Series, points []Points) (lo, hi float64, 
 	return lo, hi, ok
 }
 
-// yRange fits the loss axis to the curves, and to the bands as far as bandRoom allows.
+// yRange fits the loss axis to the curves, to the points of which they are averages as far as rawRoom allows, and to the bands as far as
+// bandRoom allows.
 func yRange(series []Series, linear bool) (lo, hi float64, ok bool) {
 	start, bandLo, bandHi := math.Inf(-1), math.Inf(1), math.Inf(-1)
 	lo, hi = math.Inf(1), math.Inf(-1)
+	rawLo, highest := lo, hi // of the points, and of curves that end with a finite loss
 	for _, s := range series {
 		first := true
+		own := math.Inf(-1) // the highest value of this curve
+		for _, y := range s.raw {
+			if finite(y) && (linear || positive(y)) {
+				rawLo, own = min(rawLo, y), max(own, y)
+			}
+		}
 		for i, y := range s.Mean {
 			if !finite(y) || !linear && !positive(y) {
 				continue
@@ -351,19 +367,26 @@ func yRange(series []Series, linear bool) (lo, hi float64, ok bool) {
 			if first {
 				start, first = max(start, y), false
 			}
-			lo, hi = min(lo, y), max(hi, y)
+			lo, own = min(lo, y), max(own, y)
 			if s.Lo != nil && finite(s.Lo[i]) && finite(s.Hi[i]) {
 				bandLo, bandHi = min(bandLo, s.Lo[i]), max(bandHi, s.Hi[i])
 			}
+		}
+		hi = max(hi, own)
+		if finite(s.Mean[len(s.Mean)-1]) {
+			highest = max(highest, own)
 		}
 	}
 	if hi < lo {
 		return 0, 0, false
 	}
-	if start > 0 {
-		hi = min(hi, headroom*start)
+	if start > 0 && linear {
+		hi = min(hi, divergedHeadroom*start)
+	} else if start > 0 {
+		hi = min(hi, max(divergedHeadroom*start, min(highest, headroom*start)))
 	}
 	if linear {
+		lo = min(lo, max(rawLo, lo-(hi-lo)/rawRoom))
 		room := (bandRoom - 1) * (hi - lo)
 		lo, hi = min(lo, max(bandLo, lo-room)), max(hi, min(bandHi, hi+room))
 		if hi-lo <= narrow*max(-lo, hi) {
@@ -373,6 +396,7 @@ func yRange(series []Series, linear bool) (lo, hi float64, ok bool) {
 		return lo - pad, hi + pad, true
 	}
 	lo = max(lo, hi*depth)
+	lo = min(lo, max(rawLo, lo/rawRoom))
 	lo, hi = min(lo, max(bandLo, lo/bandRoom)), max(hi, min(bandHi, hi*bandRoom))
 	if hi <= lo*(1+narrow) {
 		lo, hi = lo/1.5, hi*1.5

@@ -192,8 +192,12 @@ func TestLossAxisFitsTheCurves(t *testing.T) {
 	}{
 		"between extremes":         {one(2, 4, 0.5), 0.5, 4},
 		"a divergence is cut off":  {append(one(2, 0.5), one(3, 1e30, inf)...), 0.5, 9},
+		"what rises less is not":   {append(one(2, 0.5), one(3, 17, 16)...), 0.5, 17},
+		"far above is cut off":     {append(one(2, 0.5), one(3, 1e30, 1e30)...), 0.5, 30},
 		"not the very small":       {one(1, 1e-300), 1e-12, 1},
 		"non-positive is left out": {one(2, 0, -1, 0.5), 0.5, 2},
+		"each point is in it":      {[]Series{{Mean: []float64{2, 1}, raw: []float64{2, 7}}}, 1, 7},
+		"but not all low ones":     {[]Series{{Mean: []float64{2, 1}, raw: []float64{2, 1e-5}}}, 0.25, 2},
 		"a band widens it":         {[]Series{{Mean: []float64{2, 1}, Lo: []float64{1.8, 0.9}, Hi: []float64{2.1, 1.1}}}, 0.9, 2.1},
 		"but not far":              {[]Series{{Mean: []float64{2, 1}, Lo: []float64{-5, 0.1}, Hi: []float64{9, 9}}}, 0.8, 2.5},
 		"constant":                 {one(3, 3), 2, 4.5},
@@ -206,6 +210,9 @@ func TestLossAxisFitsTheCurves(t *testing.T) {
 	}
 	if lo, hi, _ := yRange(one(-1, 3), true); lo != -1.12 || hi != 3.12 {
 		t.Errorf("linear: axis from %v to %v, want -1.12 to 3.12", lo, hi)
+	}
+	if _, hi, _ := yRange(one(1, 9), true); hi != 3.06 {
+		t.Errorf("linear: a divergence is cut off at %v, want 3.06", hi)
 	}
 }
 
@@ -251,7 +258,7 @@ func TestEndsOfCurves(t *testing.T) {
 	lines := func(s Series) int {
 		p, err := Curves("", []Series{inside, s}, CurveOptions{})
 		return bytes.Count(encode(t, p, err, SVG), []byte("stroke-dasharray:2,2"))*100 +
-			bytes.Count(encode(t, p, nil, SVG), []byte("stroke:#56B4E9"))
+			bytes.Count(encode(t, p, nil, SVG), []byte("stroke:#3A9BD1"))
 	}
 	// Each curve is drawn as a line and, beside its label, a sample of the line. A line to a label has no dashes. A
 	// cross has two strokes.
@@ -263,6 +270,11 @@ func TestEndsOfCurves(t *testing.T) {
 		if got := lines(Series{Name: "b", Mean: c.mean}); got != c.want {
 			t.Errorf("%s: %d strokes, want %d (hundreds: dashed ones)", c.name, got, c.want)
 		}
+	}
+	// Above the axes only the label can say where a curve ends.
+	p, err := Curves("", []Series{inside, {Name: "b", Mean: []float64{2, 1, 98.76}}, {Name: "c", Mean: []float64{2, 99, 1}}}, CurveOptions{})
+	if words, _ := texts(t, encode(t, p, err, SVG)); !slices.Contains(words, "b (ends at 98.8)") || !slices.Contains(words, "c") {
+		t.Errorf("labels %q", words)
 	}
 }
 

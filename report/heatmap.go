@@ -102,7 +102,7 @@ func heatLimit(panels []HeatPanel) float64 {
 	for _, p := range panels {
 		for _, row := range p.Fields {
 			for _, f := range row {
-				if positive(f.Ratio) {
+				if positive(f.Ratio) && finite(1/f.Ratio) { // otherwise it stands for an end of the scale
 					most = max(most, f.Ratio, 1/f.Ratio)
 				}
 			}

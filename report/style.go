@@ -18,12 +18,12 @@ var (
 	grey  = color.Gray{120}
 )
 
-// The colours of Okabe and Ito (2008), which can be told apart with any colour vision. Grey
-// and brown replace the yellow, which is hard to see on white paper, and dark purple and dark green follow for a fourth and fifth learned rule. Learned rules and other rules have
-// disjoint lists.
+// The colours of Okabe and Ito (2008), which can be told apart with any colour vision. Sky blue, purple and orange are darker here, so
+// that each thin line has a contrast of 3:1 to white paper. Grey and brown replace the yellow, and dark purple and dark green follow for a fourth and
+// fifth learned rule. Learned rules and other rules have disjoint lists. Package htmlreport's pages have the same (assets/theme.js).
 var (
 	learnedColours = []color.NRGBA{{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 0, 0, 255}, {120, 28, 129, 255}, {0, 92, 62, 255}}
-	otherColours   = []color.NRGBA{{0, 158, 115, 255}, {86, 180, 233, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {110, 110, 110, 255}, {110, 60, 15, 255}}
+	otherColours   = []color.NRGBA{{0, 158, 115, 255}, {58, 155, 209, 255}, {181, 85, 139, 255}, {184, 121, 0, 255}, {110, 110, 110, 255}, {110, 60, 15, 255}}
 )
 
 // Dash patterns in points, so that curves differ in black and white too. The
@@ -37,14 +37,16 @@ var (
 // free, so that the rules of today have other colours than nesterov and adam, with which they are compared.
 var handDesigned = []string{"nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region", "soap"}
 
-// lineStyles returns the style of every curve. The style of a learned rule follows from its place among the learned rules, the
-// style of a hand-designed rule from its name. Other rules, and further rules of the same name, get styles that are still free.
-func lineStyles(names []string, learned []bool) []draw.LineStyle {
-	styles := make([]draw.LineStyle, len(learned))
+// Places returns the place of each curve's style in its list: one list for learned rules, another for the others. The place of a learned
+// rule is its place among the learned rules, and the place of a hand-designed rule follows from its name. Other rules, and further
+// rules of the same name, get places that are still free. Pictures and pages with the same rules in the same order so give them the
+// same colours.
+func Places(names []string, learned []bool) []int {
+	places := make([]int, len(learned))
 	taken := map[int]bool{}
 	other := func(i, o int) {
 		taken[o] = true
-		styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[o%len(otherColours)], Dashes: otherDashes[o%len(otherDashes)]}
+		places[i] = o
 	}
 	var rest []int
 	l := 0
@@ -53,7 +55,7 @@ func lineStyles(names []string, learned []bool) []draw.LineStyle {
 		o := slices.Index(handDesigned, plain)
 		switch {
 		case isLearned:
-			styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[l%len(learnedColours)], Dashes: learnedDashes[l%len(learnedDashes)]}
+			places[i] = l
 			l++
 		case o >= 0 && !taken[o]:
 			other(i, o)
@@ -67,6 +69,19 @@ func lineStyles(names []string, learned []bool) []draw.LineStyle {
 			o++
 		}
 		other(i, o)
+	}
+	return places
+}
+
+// lineStyles returns the style of every curve.
+func lineStyles(names []string, learned []bool) []draw.LineStyle {
+	styles := make([]draw.LineStyle, len(learned))
+	for i, k := range Places(names, learned) {
+		if learned[i] {
+			styles[i] = draw.LineStyle{Width: 2.4, Color: learnedColours[k%len(learnedColours)], Dashes: learnedDashes[k%len(learnedDashes)]}
+		} else {
+			styles[i] = draw.LineStyle{Width: 1.3, Color: otherColours[k%len(otherColours)], Dashes: otherDashes[k%len(otherDashes)]}
+		}
 	}
 	return styles
 }

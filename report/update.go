@@ -85,7 +85,7 @@ func UpdatePlot(title string, responses []Response, o UpdateOptions) (*Plot, err
 		} else {
 			p.Add(line)
 		}
-		l := s.label(pieces, false, xHi)
+		l := s.label(pieces, false, xHi, p.Y.Max)
 		l.style = styles[i]
 		picture.labels = append(picture.labels, l)
 	}

@@ -115,7 +115,7 @@ func (r *Run) Train(ctx context.Context) (*metaopt.Optimizer, error) {
 	logErr := r.log.close()
 	r.log = nil
 	if err == nil {
-		err = logErr
+		err = errors.Join(logErr, r.trainer.Close())
 	}
 	return o, err
 }

@@ -43,14 +43,15 @@ const KLGuardSuffix = "+kl-guard"
 type Learned struct {
 	// Name is the name that is shown. Source says where the optimizer comes from.
 	Name, Source string
-	Optimizer    *metaopt.Optimizer
+	Optimizer    *metaopt.Optimizer `json:"-"`
 }
 
-// A Config describes a sweep: tasks, horizons, optimizers and how they are tuned.
+// A Config describes a sweep: tasks, horizons, optimizers and how they are tuned. Its JSON lacks what stands beside it: the folder of
+// data sets and the optimizers themselves.
 type Config struct {
 	// Task is the base task; the axes change it. DataDir is the folder of data sets, as in Spec.Family.
 	Task    tasks.Spec
-	DataDir string
+	DataDir string `json:"-"`
 	// Axes span the cells: one cell for each combination of their values; the first axis changes slowest. Without axes
 	// there is one cell.
 	Axes []Axis

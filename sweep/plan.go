@@ -20,7 +20,14 @@ type Plan struct {
 	families []optimizer.Family // one a cell
 	tunings  [][]*tuningDefinition
 	learned  []int // index in config.Learned of each rule, if it is one of those
+	specs    []tasks.Spec
 }
+
+// Config returns the configuration.
+func (p *Plan) Config() Config { return p.config }
+
+// Checksum returns the checksum of the data sets that the sweep reads: see tasks.Checksum.
+func (p *Plan) Checksum() (string, error) { return tasks.Checksum(p.config.DataDir, p.specs...) }
 
 // Plan lays out the cells. It makes every cell's task, so that an invalid task or missing data
 // is an error before the first run.
@@ -110,7 +117,7 @@ func (p *Plan) addCells() error {
 	if err != nil {
 		return err
 	}
-	p.families = families[:len(p.Cells)]
+	p.families, p.specs = families[:len(p.Cells)], specs
 	for i, f := range p.families {
 		p.Cells[i].Task = f.Name()
 	}

@@ -2,23 +2,20 @@ package sweep
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math"
-	"time"
+	"slices"
 
 	"learnedopt/baselines"
 	"learnedopt/compare"
-	"learnedopt/metaopt"
-	"learnedopt/optimizer"
 	"learnedopt/sweep/results"
 	"learnedopt/versus"
 )
 
-// RunOptions are functions that Run calls to report on its work.
+// RunOptions say where Run computes, and are functions that it calls to report on its work.
 type RunOptions struct {
+	// Executor computes the units; nil means this process.
+	Executor Executor
 	// Progress, if set, is called at the beginning and after each run, with the index of the cell,
-	// the number of inner steps done and the number of inner steps in all. If nothing is missing it is never called.
+	// the number of inner steps done and the number of inner steps in all. With an Executor it is called after each unit. If nothing is missing it is never called.
 	Progress func(cell int, done, total int64)
 	// Note, if set, is called with remarks on tuning: a rule that diverged at every learning rate, or whose best learning
 	// rate is at an end of the grid.
@@ -30,24 +27,50 @@ type RunOptions struct {
 // problem open at a time, runs all rules on it in turn and keeps only losses, so memory does not grow with
 // the number of cells. The records do not depend on GOMAXPROCS, nor on what the store held before.
 //
+// An Executor may compute cells in any order. The records and their order in the files are the same: the store keeps results that come before
+// their turn in a file of its own (AheadFile), and moves them when their turn comes.
+//
 // If the context is cancelled, Run returns the context's error; every record in the store is then complete.
 func (p *Plan) Run(ctx context.Context, s *Store, o RunOptions) error {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
 	}
-	r := &running{Plan: p, store: s, RunOptions: o, noted: map[string]bool{}}
-	for cell := range p.Cells {
-		r.total += r.cost(cell)
-	}
+	r := &running{Plan: p, store: s, RunOptions: o, noted: map[string]bool{}, early: map[int]*Result{}}
+	r.layOut()
 	if o.Progress != nil && r.total > 0 {
 		o.Progress(0, 0, r.total)
 	}
-	for cell := range p.Cells {
-		if err := r.cell(ctx, cell); err != nil {
+	if err := r.take(r.kept()...); err != nil {
+		return err
+	}
+	x := o.Executor
+	if x == nil {
+		x = (*inProcess)(r)
+	}
+	// Cells need what is tuned on the base task.
+	for _, base := range []bool{true, false} {
+		var units []Unit
+		var places []int
+		for i, u := range r.units {
+			if u.Base == base && !r.ended[i] {
+				u.Known = r.known(u)
+				units, places = append(units, u), append(places, i)
+			}
+		}
+		if len(units) == 0 {
+			continue
+		}
+		err := x.Compute(ctx, units, func(all ...Result) error {
+			for i := range all {
+				all[i].Unit = places[all[i].Unit]
+			}
+			return r.take(all...)
+		})
+		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.settle()
 }
 
 type running struct {
@@ -55,8 +78,62 @@ type running struct {
 	RunOptions
 	store       *Store
 	done, total int64
-	planned     map[string]bool // keys of the tunings that cost has counted
 	noted       map[string]bool // keys of the tunings that Note was told of
+
+	units []Unit // in the order of their results in the files
+	ended []bool
+	turn  int             // index of the first unit that is not in the files
+	early map[int]*Result // what came of units that are not in the files
+	costs []int64         // inner steps of each unit
+}
+
+// layOut makes the units of everything that is missing. A tuning on the base task that several cells share comes before the first of
+// them; with an Executor each rule is a unit there.
+func (r *running) layOut() {
+	planned := map[string]bool{}
+	for cell := range r.Cells {
+		u := Unit{Cell: cell}
+		for _, k := range r.missing(cell) {
+			if key := r.Cells[cell].Keys[k]; !planned[key] { // two cells may be the same
+				planned[key] = true
+				u.Rules = append(u.Rules, k)
+			}
+		}
+		if len(u.Rules) == 0 {
+			continue
+		}
+		base := Unit{Cell: cell, Base: true}
+		for _, kind := range []string{compare.Baseline, compare.Learned} {
+			for _, k := range u.Rules {
+				d := r.tuningIn(base, k)
+				if d == nil || r.Rules[k].Kind != kind || planned[keyOf(d)] {
+					continue
+				}
+				if _, ok := r.store.tunings[keyOf(d)]; ok {
+					continue
+				}
+				planned[keyOf(d)] = true
+				if r.Executor != nil {
+					r.units = append(r.units, Unit{Cell: cell, Base: true, Rules: []int{k}})
+				} else {
+					base.Rules = append(base.Rules, k)
+				}
+			}
+		}
+		if len(base.Rules) > 0 {
+			slices.Sort(base.Rules)
+			r.units = append(r.units, base)
+		}
+		r.units = append(r.units, u)
+	}
+	r.ended, r.costs = make([]bool, len(r.units)), make([]int64, len(r.units))
+	counted := map[string]bool{}
+	for i, u := range r.units {
+		if _, ok := r.store.ahead[r.unitKey(u)]; !ok {
+			r.costs[i] = r.cost(u, counted)
+			r.total += r.costs[i]
+		}
+	}
 }
 
 // missing returns the indices of the cell's rules that have no record yet. It leaves out a rule that diverged at every
@@ -77,18 +154,30 @@ func (r *running) missing(cell int) []int {
 	return rules
 }
 
-// cost returns the number of inner steps that the cell's missing records still take. A tuning that several
-// cells share is counted for the first of them.
-func (r *running) cost(cell int) int64 {
-	if r.planned == nil {
-		r.planned = map[string]bool{}
+// known returns the tunings of a unit's rules that the store holds, or that wait for their turn.
+func (r *running) known(u Unit) (known []Tuning) {
+	seen := map[string]bool{}
+	for _, k := range u.Rules {
+		if d := r.tunings[u.Cell][k]; d != nil && !seen[keyOf(d)] {
+			seen[keyOf(d)] = true
+			if t, ok := r.store.tuningOf(keyOf(d)); ok {
+				known = append(known, t)
+			}
+		}
 	}
+	return known
+}
+
+// cost returns the number of inner steps that a unit takes. A tuning that several units share is counted for the first of them.
+func (r *running) cost(u Unit, counted map[string]bool) int64 {
 	var steps int64
-	for _, k := range r.missing(cell) {
-		steps += int64(r.Cells[cell].Steps) * int64(r.Runs) * int64(r.reachOf(r.Rules[k]))
-		if d := r.tunings[cell][k]; d != nil && !r.planned[keyOf(d)] {
+	for _, k := range u.Rules {
+		if !u.Base {
+			steps += int64(r.Cells[u.Cell].Steps) * int64(r.Runs) * int64(r.reachOf(r.Rules[k]))
+		}
+		if d := r.tuningIn(u, k); d != nil && !counted[keyOf(d)] {
+			counted[keyOf(d)] = true
 			if _, ok := r.store.tunings[keyOf(d)]; !ok {
-				r.planned[keyOf(d)] = true
 				steps += d.cost()
 			}
 		}
@@ -100,207 +189,131 @@ func (d *tuningDefinition) cost() int64 {
 	return int64(d.Steps) * int64(d.Runs) * int64(len(baselines.GridFor(d.Rule, baselines.GridOf(d.Grid))))
 }
 
-// progress returns the callback of a job whose runs take the given number of steps each.
-func (r *running) progress(cell, steps int) func(done, total int) {
-	last := 0
-	return func(done, _ int) {
-		r.done += int64(done-last) * int64(steps)
-		last = done
-		if r.Progress != nil {
-			r.Progress(cell, r.done, r.total)
+// kept returns the results of units that the store got ahead of their turn, in an earlier run.
+func (r *running) kept() (all []Result) {
+	for i, u := range r.units {
+		if a, ok := r.store.ahead[r.unitKey(u)]; ok {
+			res := a.Result
+			res.Unit, res.Ended = i, true
+			all = append(all, res)
 		}
 	}
+	return all
 }
 
-// cell computes the missing records of a cell.
-func (r *running) cell(ctx context.Context, cell int) error {
-	missing := r.missing(cell)
-	if len(missing) == 0 {
-		return nil
-	}
-	if err := r.tune(ctx, cell, missing); err != nil {
-		return err
-	}
-	// Rules that run for the same number of steps run together, so that each instance is sampled once for all of them.
-	for _, reach := range []int{1, r.Reach} {
-		var (
-			contenders []compare.Contender
-			rules      []int
-		)
-		for _, k := range missing {
-			if r.reachOf(r.Rules[k]) != reach {
-				continue
-			}
-			if c, ok := r.contender(cell, k); ok {
-				contenders, rules = append(contenders, c), append(rules, k)
-			}
+// unitKey identifies the results of a unit: the keys of its records, or of its tunings.
+func (p *Plan) unitKey(u Unit) string {
+	var keys []string
+	for _, k := range u.Rules {
+		if u.Base {
+			keys = append(keys, keyOf(p.tunings[u.Cell][k]))
+		} else {
+			keys = append(keys, p.Cells[u.Cell].Keys[k])
 		}
-		if err := r.evaluate(ctx, cell, reach, rules, contenders); err != nil {
-			return err
+	}
+	return keyOf(keys)
+}
+
+// take takes results in. Those whose turn it is go into the files, with one write; the others wait.
+func (r *running) take(all ...Result) error {
+	var now []Result
+	ahead := map[string]Result{}
+	for _, res := range all {
+		if r.ended[res.Unit] {
+			continue
 		}
-		if r.Reach == 1 {
+		if was := r.early[res.Unit]; was != nil {
+			res.Tunings, res.Records = append(was.Tunings, res.Tunings...), append(was.Records, res.Records...)
+		}
+		r.early[res.Unit] = &res
+		if res.Ended {
+			r.ended[res.Unit] = true
+			r.progressed(res.Unit)
+			ahead[r.unitKey(r.units[res.Unit])] = res
+		}
+	}
+	first := r.turn
+	for r.turn < len(r.units) && r.early[r.turn] != nil {
+		now = append(now, *r.early[r.turn])
+		delete(r.early, r.turn)
+		if !r.ended[r.turn] {
 			break
 		}
+		delete(ahead, r.unitKey(r.units[r.turn]))
+		r.turn++
 	}
-	return nil
-}
-
-// contender returns rule k with its learning rate; ok is false if the rule diverged at every learning rate.
-func (r *running) contender(cell, k int) (c compare.Contender, ok bool) {
-	rule := r.Rules[k]
-	c = compare.Contender{Name: rule.Name, Kind: rule.Kind}
-	if rule.Kind == compare.Learned {
-		c.Rule = r.config.Learned[r.learned[k]].Optimizer.Network
+	if err := r.store.keep(now, ahead); err != nil {
+		return err
 	}
-	if rule.KLGuard != 0 {
-		c.Rule = metaopt.Bounded{Rule: c.Rule, Guard: metaopt.KLGuard{Radius: rule.KLGuard}}
-	}
-	if rule.Tuned == "" {
-		return c, true
-	}
-	t := r.store.tunings[keyOf(r.tunings[cell][k])]
-	if t.LearningRate == 0 {
-		return c, false
-	}
-	if rule.Kind == compare.Learned {
-		return versus.Scaled(c, c.Name, t.LearningRate), true
-	}
-	made, err := baselines.New(rule.Baseline, t.LearningRate)
-	if err != nil {
-		return c, false // cannot happen: Config.rules checked the name
-	}
-	c.Rule, c.LearningRate = made, t.LearningRate
-	return c, true
-}
-
-// tune finds the learning rates and multipliers that the store does not hold yet: first together for all rules of a kind that are
-// tuned on the base task, then together for all rules of a kind that are tuned in the cell.
-func (r *running) tune(ctx context.Context, cell int, missing []int) error {
-	for _, on := range []string{TuneBase, TuneCell} {
-		for _, kind := range []string{compare.Baseline, compare.Learned} {
-			var ds []*tuningDefinition
-			var learned []compare.Contender
-			keys := map[string]bool{}
-			for _, k := range missing {
-				d := r.tunings[cell][k]
-				if d == nil || r.Rules[k].Tuned != on || r.Rules[k].Kind != kind || keys[keyOf(d)] {
-					continue
-				}
-				if _, ok := r.store.tunings[keyOf(d)]; !ok {
-					keys[keyOf(d)] = true
-					if ds = append(ds, d); kind == compare.Learned {
-						l := r.config.Learned[r.learned[k]]
-						learned = append(learned, compare.Contender{Name: l.Name, Rule: l.Optimizer.Network})
-					}
-				}
-			}
-			if len(ds) == 0 {
-				continue
-			}
-			tuned, err := r.tuneTogether(ctx, cell, on, ds, learned)
-			if err != nil {
-				return err
-			}
-			for i, t := range tuned {
-				if err := r.store.addTuning(Tuning{Key: keyOf(ds[i]), tuningDefinition: *ds[i], LearningRate: t.LearningRate, AtEdge: t.AtEdge}); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	for _, k := range missing {
-		if d := r.tunings[cell][k]; d != nil {
-			r.remark(k, r.store.tunings[keyOf(d)])
+	for i := first; i < len(r.units) && i <= r.turn; i++ {
+		if u := r.units[i]; !u.Base && (i < r.turn || len(now) > 0) {
+			r.remark(u)
 		}
 	}
 	return nil
 }
 
-// tuneTogether makes tunings that differ in their rules alone: of hand-designed rules, or of the learned rules.
-func (r *running) tuneTogether(ctx context.Context, cell int, on string, ds []*tuningDefinition, learned []compare.Contender) ([]baselines.Tuned, error) {
-	about := ds[0]
-	c := baselines.TuneConfig{
-		Family: r.families[cell], Steps: about.Steps, Runs: about.Runs, Grid: baselines.GridOf(about.Grid), Seed: about.Seed,
-		Progress: r.progress(cell, about.Steps),
-	}
-	if on == TuneBase {
-		c.Family = r.base
-	}
-	if learned != nil {
-		return versus.TuneMultipliers(ctx, learned, about.Grid, c)
-	}
-	var names []string
-	for _, d := range ds {
-		names = append(names, d.Rule)
-	}
-	tuned, err := baselines.TuneAll(ctx, names, c)
-	var untunable *baselines.UntunableError
-	if err != nil && !(errors.As(err, &untunable) && len(tuned) == len(names)) {
-		return nil, err
-	}
-	return tuned, nil
-}
-
-// remark notes, once for each tuning, that it found no learning rate for rule k or one at an end of the grid.
-func (r *running) remark(k int, t Tuning) {
-	if r.noted[t.Key] {
+// progressed reports that a unit has ended, unless its computation reports each run.
+func (r *running) progressed(unit int) {
+	if r.Executor == nil {
 		return
 	}
-	r.noted[t.Key] = true
-	name, what := t.Rule, "learning rate"
-	if r.Rules[k].Kind == compare.Learned {
-		name, what = r.config.Learned[r.learned[k]].Name+versus.TunedSuffix, "multiplier"
-	}
-	switch {
-	case t.LearningRate == 0:
-		r.Note("%s is left out on %s, %d steps: it diverged at every %s", name, t.Task, t.Steps, what)
-	case t.AtEdge:
-		r.Note("%s does best at %.3g, the end of the grid, on %s, %d steps: a better %s may lie beyond", name, t.LearningRate, t.Task, t.Steps, what)
+	r.done += r.costs[unit]
+	if r.Progress != nil && r.costs[unit] > 0 {
+		r.Progress(r.units[unit].Cell, r.done, r.total)
 	}
 }
 
-// evaluate runs the contenders for reach horizons and adds their records; contenders[i] is the cell's rule rules[i].
-func (r *running) evaluate(ctx context.Context, cell, reach int, rules []int, contenders []compare.Contender) error {
-	if len(contenders) == 0 {
-		return nil
-	}
-	at := r.Cells[cell]
-	job := optimizer.Job{
-		Family: r.families[cell], Instance: compare.Instances(r.Seed), Runs: r.Runs, Steps: reach * at.Steps,
-		LossesOnly: true, Progress: r.progress(cell, reach*at.Steps),
-	}
-	for _, c := range contenders {
-		job.Rules = append(job.Rules, c.Rule)
-	}
-	began := time.Now()
-	outcomes, err := optimizer.RunAll(ctx, job)
-	if err != nil {
-		return fmt.Errorf("sweep: %w", err)
-	}
-	seconds := math.Round(1000*time.Since(began).Seconds()) / 1000
-	times := make([]*compare.StepTime, len(contenders))
-	if r.config.Times {
-		times, err = compare.Time(ctx, compare.EvalConfig{Family: job.Family, Contenders: contenders, Steps: at.Steps, Seed: r.Seed})
-		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
+// remark notes, once for each tuning and as soon as all tunings of a cell are there, that one found no learning rate or one at an end of the grid.
+func (r *running) remark(u Unit) {
+	for _, k := range u.Rules {
+		if d := r.tunings[u.Cell][k]; d != nil {
+			if _, ok := r.store.tunings[keyOf(d)]; !ok {
+				return
+			}
 		}
 	}
-	for i, c := range contenders {
-		rec := results.NewRecord(c, outcomes[i], at.Steps, r.Seed)
-		rec.Key, rec.Version, rec.Time = at.Keys[rules[i]], metaopt.Version(), time.Now().UTC().Format(time.RFC3339)
-		rec.Task, rec.Cell, rec.Steps, rec.Runs, rec.Seed, rec.Seconds = at.Task, at.Values, at.Steps, r.Runs, r.Seed, seconds
-		rec.StepTime = times[i]
-		rec.Rule = r.Rules[rules[i]]
-		if c.LearningRate != 0 {
-			rec.Rule.LearningRate = &c.LearningRate
+	for _, k := range u.Rules {
+		d := r.tunings[u.Cell][k]
+		if d == nil || r.noted[keyOf(d)] {
+			continue
 		}
-		if c.Multiplier != 0 {
-			rec.Rule.Multiplier = &c.Multiplier
+		r.noted[keyOf(d)] = true
+		t, name, what := r.store.tunings[keyOf(d)], d.Rule, "learning rate"
+		if r.Rules[k].Kind == compare.Learned {
+			name, what = r.config.Learned[r.learned[k]].Name+versus.TunedSuffix, "multiplier"
 		}
-		if rec.Rule.Baseline == results.ReachRule {
-			rec.SetReach(outcomes[i], reach*at.Steps)
+		switch {
+		case t.LearningRate == 0:
+			r.Note("%s is left out on %s, %d steps: it diverged at every %s", name, t.Task, t.Steps, what)
+		case t.AtEdge:
+			r.Note("%s does best at %.3g, the end of the grid, on %s, %d steps: a better %s may lie beyond", name, t.LearningRate, t.Task, t.Steps, what)
 		}
-		if err := r.store.add(rec); err != nil {
+	}
+}
+
+// inProcess computes units one after another, and reports each run.
+type inProcess running
+
+var _ Executor = (*inProcess)(nil)
+
+// Compute implements Executor.
+func (x *inProcess) Compute(ctx context.Context, units []Unit, take func(...Result) error) error {
+	for i, u := range units {
+		c := &computing{
+			Plan: x.Plan, unit: u, tunings: byKey(u.Known),
+			steps: func(steps int64) {
+				x.done += steps
+				if x.Progress != nil {
+					x.Progress(u.Cell, x.done, x.total)
+				}
+			},
+			keep: func(ts []Tuning, rs []results.Record) error { return take(Result{Unit: i, Tunings: ts, Records: rs}) },
+		}
+		if err := c.run(ctx); err != nil {
+			return err
+		}
+		if err := take(Result{Unit: i, Ended: true}); err != nil {
 			return err
 		}
 	}

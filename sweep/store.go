@@ -13,14 +13,19 @@ import (
 	"learnedopt/sweep/results"
 )
 
-// TuningFile is the file of a sweep's folder that holds one Tuning a line. Package results names the other files.
-const TuningFile = "tuning.jsonl"
+// Files of a sweep's folder. Package results names the other ones.
+const (
+	// TuningFile holds one Tuning a line.
+	TuningFile = "tuning.jsonl"
+	// AheadFile holds results that came before their turn, a unit a line. A finished sweep has none.
+	AheadFile = "ahead.jsonl"
+)
 
 // ErrLocked says that another process is writing to a sweep's folder.
 var ErrLocked = errors.New("another sweep is writing to this folder; wait for its end, or choose another folder")
 
-// A Store is a sweep's folder. Until Close no other process can open it. A record is one line,
-// written by one write and then synced: a crash loses at most the line that is being written.
+// A Store is a sweep's folder. Until Close no other process can open it. A record is one line. Records
+// that are finished together are written by one write and then synced: a crash loses at most what is being written.
 type Store struct {
 	dir     string
 	lock    *lock.Lock
@@ -28,6 +33,15 @@ type Store struct {
 	tuning  *os.File
 	records map[string]results.Record
 	tunings map[string]Tuning
+
+	aheadFile *os.File // nil if nothing came ahead of its turn
+	ahead     map[string]aheadResult
+}
+
+// An aheadResult is a line of AheadFile.
+type aheadResult struct {
+	Key string `json:"key"` // of the unit
+	Result
 }
 
 // OpenStore makes the folder if it does not exist, locks it and reads its records. It removes an unfinished last
@@ -59,14 +73,30 @@ func OpenStore(dir string) (_ *Store, err error) {
 	if s.records, err = results.ReadRecords(dir); err != nil {
 		return nil, err
 	}
-	s.tunings, err = results.ReadLines(filepath.Join(dir, TuningFile), func(t Tuning) string { return t.Key })
+	if s.tunings, err = results.ReadLines(filepath.Join(dir, TuningFile), func(t Tuning) string { return t.Key }); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, AheadFile)
+	if _, err := os.Stat(path); err == nil {
+		if s.aheadFile, err = openLines(path); err != nil {
+			return nil, err
+		}
+	}
+	s.ahead, err = results.ReadLines(path, func(a aheadResult) string {
+		for _, r := range a.Records {
+			if r.Validate() != nil {
+				return ""
+			}
+		}
+		return a.Key
+	})
 	return s, err
 }
 
 // Close closes the files and releases the lock of the folder.
 func (s *Store) Close() error {
 	var errs []error
-	for _, f := range []*os.File{s.cells, s.tuning} {
+	for _, f := range []*os.File{s.cells, s.tuning, s.aheadFile} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
@@ -77,16 +107,92 @@ func (s *Store) Close() error {
 // Records returns the store's records by key. It is the store's own map; do not change it.
 func (s *Store) Records() map[string]results.Record { return s.records }
 
-// add appends a record.
-func (s *Store) add(r results.Record) error {
-	s.records[r.Key] = r
-	return appendLine(s.cells, r)
+// tuningOf returns a tuning that the store holds, or that came ahead of its turn.
+func (s *Store) tuningOf(key string) (Tuning, bool) {
+	if t, ok := s.tunings[key]; ok {
+		return t, true
+	}
+	for _, a := range s.ahead {
+		for _, t := range a.Tunings {
+			if t.Key == key {
+				return t, true
+			}
+		}
+	}
+	return Tuning{}, false
 }
 
-// addTuning appends a tuning.
-func (s *Store) addTuning(t Tuning) error {
-	s.tunings[t.Key] = t
-	return appendLine(s.tuning, t)
+// keep appends what it does not hold yet: the tunings and records of results whose turn it is, and results that are ahead of theirs, by
+// the keys of their units.
+func (s *Store) keep(now []Result, ahead map[string]Result) error {
+	var tunings, records, early [][]byte
+	var errs []error
+	line := func(to *[][]byte, v any) {
+		data, err := json.Marshal(v)
+		*to, errs = append(*to, append(data, '\n')), append(errs, err)
+	}
+	for _, res := range now {
+		for _, t := range res.Tunings {
+			if _, ok := s.tunings[t.Key]; !ok {
+				s.tunings[t.Key] = t
+				line(&tunings, t)
+			}
+		}
+		for _, r := range res.Records {
+			s.records[r.Key] = r
+			line(&records, r)
+		}
+	}
+	for key, res := range ahead {
+		if _, ok := s.ahead[key]; !ok {
+			a := aheadResult{key, res}
+			s.ahead[key] = a
+			line(&early, a)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	if len(early) > 0 && s.aheadFile == nil {
+		var err error
+		if s.aheadFile, err = openLines(filepath.Join(s.dir, AheadFile)); err != nil {
+			return err
+		}
+	}
+	for _, w := range []struct {
+		file  *os.File
+		lines [][]byte
+	}{{s.aheadFile, early}, {s.tuning, tunings}, {s.cells, records}} {
+		if err := appendLines(w.file, w.lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle removes AheadFile if all its results are in the other files.
+func (s *Store) settle() error {
+	for _, a := range s.ahead {
+		for _, t := range a.Tunings {
+			if _, ok := s.tunings[t.Key]; !ok {
+				return nil
+			}
+		}
+		for _, r := range a.Records {
+			if _, ok := s.records[r.Key]; !ok {
+				return nil
+			}
+		}
+	}
+	if s.aheadFile == nil {
+		return nil
+	}
+	err := s.aheadFile.Close()
+	s.aheadFile, s.ahead = nil, map[string]aheadResult{}
+	if err = errors.Join(err, os.Remove(filepath.Join(s.dir, AheadFile))); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return nil
 }
 
 // openLines opens a file for appending. It first removes a last line that does not end in a newline.
@@ -107,11 +213,11 @@ func openLines(path string) (*os.File, error) {
 	return f, nil
 }
 
-func appendLine(f *os.File, v any) error {
-	data, err := json.Marshal(v)
-	if err == nil {
-		_, err = f.Write(append(data, '\n'))
+func appendLines(f *os.File, lines [][]byte) error {
+	if len(lines) == 0 {
+		return nil
 	}
+	_, err := f.Write(bytes.Join(lines, nil))
 	if err == nil {
 		err = f.Sync()
 	}

@@ -37,7 +37,7 @@ func TestCutLineIsDropped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sweep")
 	s := open(t, dir)
 	for _, key := range []string{"a", "b"} {
-		if err := s.add(record(key)); err != nil {
+		if err := s.keep([]Result{{Records: []results.Record{record(key)}}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestCutLineIsDropped(t *testing.T) {
 	if _, ok := s.Records()["a"]; !ok || len(s.Records()) != 1 {
 		t.Errorf("after a crash the store holds %d records, want a", len(s.Records()))
 	}
-	if err := s.add(record("c")); err != nil {
+	if err := s.keep([]Result{{Records: []results.Record{record("c")}}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, s)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unicode"
 )
 
 // DataDirEnv is the environment variable that names the data folder.
@@ -35,6 +36,8 @@ type MissingDataError struct {
 	// Dataset is the data set's name. Path is the missing file: neither
 	// Path nor Path.gz exists.
 	Dataset, Path string
+	// Near is a file that looks like Path but lies where it could be that of another data set, "" if there is none.
+	Near string
 	// Own says that the data are the user's own. Dataset is then the task's name, and Path is the file or folder itself.
 	Own bool
 }
@@ -43,6 +46,10 @@ type MissingDataError struct {
 func (e *MissingDataError) Error() string {
 	if e.Own {
 		return fmt.Sprintf("tasks: data of the task %s not found: no %s; name the file with --data, or the folder that holds it with --data-dir or %s", e.Dataset, e.Path, DataDirEnv)
+	}
+	if e.Near != "" {
+		return fmt.Sprintf("tasks: data set %s not found: no %s, with or without .gz, but there is %s; put the data set's four files into a folder %s/",
+			e.Dataset, e.Path, e.Near, e.Dataset)
 	}
 	return fmt.Sprintf("tasks: data set %s not found: no %s, with or without .gz; run `metaopt data fetch %s`, or name the folder that holds %s/ with --data-dir or %s",
 		e.Dataset, e.Path, e.Dataset, e.Dataset, DataDirEnv)
@@ -73,7 +80,8 @@ func LoadMNIST(dir string) (*Dataset, error) { return LoadIDXDataset(dir, "mnist
 // LoadIDXDataset returns the data set in the folder dir/name. It must have the four files of MNIST and
 // Fashion-MNIST (Xiao et al. 2017), {train,t10k}-{images-idx3,labels-idx1}-ubyte, each raw or
 // gzip-compressed with .gz appended. Files that another tool has put there are found under its names, too: train-images.idx3-ubyte,
-// a folder of the file's name, raw/, and torchvision's MNIST/raw and FashionMNIST/raw beside or in the folder. Valid is the last 5,000 images of the training file,
+// a folder of the file's name, raw/, torchvision's MNIST/raw and FashionMNIST/raw beside or in the folder, and names that differ in
+// letters' case and in signs alone, of folders too. Valid is the last 5,000 images of the training file,
 // Train the images before them, and Test the t10k file.
 //
 // Each folder is read once in a process, and the data set is shared. A missing file
@@ -170,7 +178,15 @@ func readIDXPart(folder, name, part string) (p Part, rows, cols int, err error) 
 func readIDXFile(name, path string, rank int) (IDX, error) {
 	f, err := openFirst(idxPlaces(name, path))
 	if errors.Is(err, fs.ErrNotExist) {
-		return IDX{}, &MissingDataError{Dataset: name, Path: path}
+		f, err = openFirst(alike(name, path))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		above := filepath.Dir(filepath.Dir(path))
+		near := ""
+		if found := append(similar(above, filepath.Base(path)), similar(filepath.Join(above, "raw"), filepath.Base(path))...); len(found) > 0 {
+			near = found[0]
+		}
+		return IDX{}, &MissingDataError{Dataset: name, Path: path, Near: near}
 	}
 	if err != nil {
 		return IDX{}, fmt.Errorf("tasks: data set %s: %w", name, err)
@@ -208,6 +224,47 @@ func idxPlaces(name, path string) []string {
 		}
 	}
 	return places
+}
+
+// alike returns the files of a data set whose names, or whose folders' names, differ from those of idxPlaces in the case of letters and in
+// signs alone, as mnist/TRAIN-IMAGES-IDX3-UBYTE.GZ and fashion_mnist/train-images-idx3-ubyte.
+func alike(name, path string) (found []string) {
+	folder := filepath.Dir(path)
+	folders := append([]string{folder}, similar(filepath.Dir(folder), name)...)
+	for _, dir := range folders {
+		for _, dir := range []string{dir, filepath.Join(dir, "raw")} {
+			found = append(found, similar(dir, filepath.Base(path))...)
+		}
+	}
+	return found
+}
+
+// similar returns the entries of a folder whose names have the letters and digits of name, with or without .gz or .idx at the end.
+func similar(dir, name string) (found []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		bare := strings.ToLower(e.Name())
+		for _, end := range []string{".gz", ".idx"} {
+			bare = strings.TrimSuffix(bare, end)
+		}
+		if plain(bare) == plain(name) {
+			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	return found
+}
+
+// plain returns the letters and digits of a name, in lower case.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, name)
 }
 
 // openFirst opens the first of these files that exists and is no folder.

@@ -250,3 +250,40 @@ func TestMNIST(t *testing.T) {
 		t.Errorf("at the start: loss %v, accuracy %v, error %v, %d coordinates", loss, accuracy, err, p.Dim())
 	}
 }
+
+// Names that differ in case and signs alone are read, and files that could be another data set's are named.
+func TestNamesOfDataThatAreAlike(t *testing.T) {
+	for what, c := range map[string]struct {
+		folder, name string
+		file         func(string) string
+	}{
+		"upper case":      {"MNIST", "mnist", func(s string) string { return strings.ToUpper(s) + ".GZ" }},
+		"an ending":       {"fashion_mnist", "fashion-mnist", func(s string) string { return s + ".idx.gz" }},
+		"another sign":    {"FashionMNIST", "fashion-mnist", func(s string) string { return strings.ReplaceAll(s, "-ubyte", ".ubyte") + ".gz" }},
+		"below a raw/ of": {filepath.Join("Mnist", "raw"), "mnist", func(s string) string { return strings.ReplaceAll(s, "-", "_") + ".gz" }},
+	} {
+		dir := t.TempDir()
+		folder := filepath.Join(dir, c.folder)
+		writeIDX(t, folder, true)
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if err := os.Rename(filepath.Join(folder, e.Name()), filepath.Join(folder, c.file(strings.TrimSuffix(e.Name(), ".gz")))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d, err := LoadIDXDataset(dir, c.name); err != nil || d.Len(Test) != 3 {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// Fashion-MNIST has the file names of MNIST: files outside a folder of its name are not taken, but named.
+	dir := t.TempDir()
+	writeIDX(t, dir, false)
+	_, err := LoadIDXDataset(dir, "fashion-mnist")
+	var missing *MissingDataError
+	if !errors.As(err, &missing) || missing.Near != filepath.Join(dir, "train-images-idx3-ubyte") || !strings.Contains(err.Error(), "but there is "+missing.Near+"; put the data set's four files into a folder fashion-mnist/") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -17,11 +17,11 @@ var (
 )
 
 // planned is the number of units of a simulation of a plan, unless its meta-steps would be too few.
-const planned = 40_000
+const planned = 20_000
 
 // steps returns the number of meta-steps: with the first fifth taken off, a multiple of those from one validation to the next.
 func steps(batch, validEvery int) int {
-	counted := max(planned/batch, 80)
+	counted := max(planned/batch, 50)
 	if validEvery > 0 {
 		counted = (counted + validEvery - 1) / validEvery * validEvery
 	}

@@ -1,12 +1,27 @@
 // Heat maps: tables of buttons, coloured by a measure. The number is in each cell: colour only repeats it.
 
 const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
-const poles = {won: [0, 114, 178], lost: [213, 94, 0], ink: [0, 92, 75]};
+
+// The colours and the ends of the scale of ratios are those of the pictures (report/heatcolour.go, report/heatmap.go).
+const heatStops = [[10, 42, 96], [44, 92, 150], [112, 142, 178], [182, 182, 180], [222, 203, 120], [246, 218, 74], [255, 236, 120]];
+const heatLimits = [1.25, 1.5, 2, 4, 10];
+const lossInk = [0, 92, 75];
 const paper = () => (theme.dark() ? [44, 46, 50] : [244, 244, 242]);
 
-// tint colours an element: t from -1 (won) over 0 to 1 (lost).
-function tint(e, pole, t) {
-  const c = mix(paper(), pole, Math.min(1, Math.max(0, t)));
+// heatColour is the colour at a place from 0 to 1 of the scale of ratios.
+function heatColour(p) {
+  const at = Math.min(1, Math.max(0, p)) * (heatStops.length - 1), i = Math.min(Math.floor(at), heatStops.length - 2);
+  return mix(heatStops[i], heatStops[i + 1], at - i);
+}
+
+// heatLimit is the upper end of the scale that holds all the ratios, and the lower end is its inverse.
+function heatLimit(ratios) {
+  const most = Math.max(1, ...ratios.flatMap((x) => [x, 1 / x]).filter(finite));
+  return heatLimits.find((l) => most <= l) ?? heatLimits[heatLimits.length - 1];
+}
+
+// paint colours an element, with letters that can be read on the colour.
+function paint(e, c) {
   const linear = c.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
   const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   e.style.backgroundColor = `rgb(${c})`;
@@ -22,15 +37,22 @@ function measures(cells) {
     for (const r of c.rules) rules.add(r.name);
   }
   const out = [];
+  const learnedRules = new Set(cells.flatMap((c) => (c.best || []).map((p) => p.learned)));
   const marks = {won: "▲", lost: "▼", open: "○"};
-  for (const {learned, baseline} of pairs.values()) {
-    const find = (c) => (c.pairs || []).find((p) => p.learned === learned && p.baseline === baseline);
-    out.push({id: JSON.stringify(["ratio", learned, baseline]), text: `mean loss, ${learned} ÷ ${baseline}`, scale: "ratio", legend: `▲ blue: ${learned} won, ▼ orange: it lost, ○ open: the 95 % interval holds 1`, value(c) {
+  const ratio = (learned, id, against, find) => ({
+    id: JSON.stringify(["ratio", learned, id]), text: `mean loss, ${learned} ÷ ${against}`, scale: "ratio",
+    legend: `blue: below 1, ${learned} is better; grey: 1; yellow: above 1; ▲ it won, ▼ it lost, ○ open: the 95 % interval holds 1`, value(c) {
       const p = find(c);
       if (!p) return null;
+      const known = finite(p.ratio) && p.ratio > 0;
       const note = finite(p.ci95[0]) && finite(p.ci95[1]) ? `95 % interval ${short(p.ci95[0])}–${short(p.ci95[1])}` : "runs diverged";
-      return {x: finite(p.ratio) ? p.ratio : {won: 0.25, open: 1, lost: 4}[p.verdict], known: finite(p.ratio), text: finite(p.ratio) ? short(p.ratio) : "div.", mark: marks[p.verdict], note: `${p.verdict}, ${note}`};
+      const diverged = c.rules.find((r) => r.name === learned)?.diverged > 0;
+      return {x: known ? p.ratio : diverged ? Infinity : 0, known, text: finite(p.ratio) ? short(p.ratio) : "div.", mark: marks[p.verdict], note: `${p.verdict} against ${p.baseline}, ${note}`};
     }});
+  for (const learned of learnedRules) out.push(ratio(learned, null, "the best tuned rule", (c) => (c.best || []).find((p) => p.learned === learned)));
+  for (const {learned, baseline} of pairs.values()) {
+    const find = (c) => (c.pairs || []).find((p) => p.learned === learned && p.baseline === baseline);
+    out.push(ratio(learned, baseline, baseline, find));
     if (cells.some((c) => finite(find(c)?.speed_up))) {
       out.push({id: JSON.stringify(["speed", learned, baseline]), text: `speed-up, steps of ${baseline} ÷ steps of ${learned}`, scale: "inverse", legend: `steps that ${baseline} needs to reach the final loss of ${learned}; > where it did not get there`, value(c) {
         const p = find(c);
@@ -51,15 +73,26 @@ function measures(cells) {
   return out;
 }
 
-// colour gives the shade of each value under a scale.
+// colour gives the shade of each value under a scale, with the range of scaleRange.
 function colour(e, v, scale, range) {
   if (!v.known && scale === "log") return e.classList.add("diverged");
   if (scale === "log") {
     const t = range[1] > range[0] ? (Math.log(v.x) - range[0]) / (range[1] - range[0]) : 0.5;
-    return tint(e, poles.ink, 1 - (finite(t) ? t : 1));
+    return paint(e, mix(paper(), lossInk, 1 - (finite(t) ? t : 1)));
   }
-  const t = (Math.log2(v.x) * (scale === "inverse" ? -1 : 1)) / 2;
-  tint(e, t < 0 ? poles.won : poles.lost, Math.abs(t));
+  const t = Math.log(v.x) / Math.log(range[1]);
+  paint(e, heatColour(0.5 + 0.5 * (scale === "inverse" ? -t : t)));
+}
+
+// scaleRange is what colours go by: the least and the greatest logarithm of the losses in the grid, or the ends of the scale of all cells' ratios.
+function scaleRange(measure, grid, cells) {
+  const known = (values) => values.filter((v) => v?.known && v.x > 0).map((v) => v.x);
+  if (measure?.scale === "log") {
+    const logs = known(grid.flat().map((g) => g.v)).map(Math.log);
+    return [Math.min(...logs), Math.max(...logs)];
+  }
+  const limit = measure ? heatLimit(known(cells.map((c) => measure.value(c)))) : 1;
+  return [1 / limit, limit];
 }
 
 function newHeatMap(select) {
@@ -74,7 +107,7 @@ function newHeatMap(select) {
     const axes = state.sweep.axes, names = axes.map((a) => a.name);
     const varied = axes.filter((a) => a.values.length > 1).map((a) => a.name);
     const order = [...varied, ...names.filter((n) => !varied.includes(n))];
-    if (!names.includes(state.columns)) state.columns = order[order.length > 1 && varied.length > 1 ? 1 : 0] ?? null;
+    if (!names.includes(state.columns)) state.columns = order[0] ?? null; // as in the pictures
     if (!names.includes(state.rows) || state.rows === state.columns) state.rows = order.find((n) => n !== state.columns) ?? null;
     for (const a of axes) if (!a.values.includes(state.fixed[a.name])) state.fixed[a.name] = a.values[0];
     if (!known.some((m) => m.id === state.measure)) state.measure = known[0]?.id ?? null;
@@ -128,8 +161,7 @@ function newHeatMap(select) {
       const cell = at(r, c);
       return {cell, v: cell && measure ? measure.value(cell) : null};
     }));
-    const logs = grid.flat().filter((g) => g.v?.known && g.v.x > 0).map((g) => Math.log(g.v.x));
-    const range = [Math.min(...logs), Math.max(...logs)];
+    const range = scaleRange(measure, grid, sweep.cells);
     const focused = document.activeElement?.dataset?.cell;
     const title = (measure ? measure.text : "Heat map") + (columns.name ? `; columns: ${columns.name}` : "") + (rows.name ? `; rows: ${rows.name}` : "");
     fill(legend, measure ? el("strong", {}, measure.text) : "", measure ? ". " + measure.legend + ". Choose a cell to see its curves." : "No cell has a result yet.");

@@ -142,13 +142,13 @@ function workerSection() {
 
 function newRun() {
   const workers = workerSection();
-  const styleOf = ruleStyles(), trainingStyle = ruleStyles();
+  const trainingStyle = newStyles();
   const curves = newChart({title: "Learning curves on fresh instances, with 95 % intervals", x: "step", y: "loss", logY: true, hint: true});
   const times = timeChart("Learning curves against wall time on one core");
   const rules = ruleTable("Rules on the same fresh instances");
   const losses = newChart({title: "Losses of episodes and validations", x: "meta-step", y: "loss", logY: true});
   const norms = newChart({title: "Meta-gradient norm, mean of an episode", x: "meta-step", y: "norm", logY: true});
-  const diagnostics = diagnosticCharts.map(([title, y, logY, pattern]) => ({pattern, styleOf: ruleStyles(), chart: newChart({title, x: "meta-step", y, logY})}));
+  const diagnostics = diagnosticCharts.map(([title, y, logY, pattern]) => ({pattern, styleOf: newStyles(), chart: newChart({title, x: "meta-step", y, logY})}));
   const about = el("p", {class: "about"});
   const results = el("section", {}, el("h3", {}, "Comparison"), about, curves.el, times.el, rules.el);
   const numbers = el("details", {}, el("summary", {}, "All diagnostics of the last validation"));
@@ -161,6 +161,7 @@ function newRun() {
     results.hidden = !c;
     if (c) {
       fill(about, `${c.task}: ${c.steps} steps, averages over ${c.runs} fresh instances of seed ${c.seed}. Mean loss: over all steps, start included. Final loss: over the last five.`);
+      const styleOf = placedStyles(c.styles);
       curves.update(curveSeries(c.rules, styleOf));
       times.update(timeSeries(c.rules, styleOf));
       rules.update(c.rules);

@@ -1,7 +1,6 @@
 // A sweep: its heat map, the curves of a cell, the table of all cells.
 
 function newSweep() {
-  const styleOf = ruleStyles();
   let sweep = null;
   const heading = el("h4", {"aria-live": "polite"});
   const curves = newChart({title: "Learning curves of the cell, with 95 % intervals", x: "step", y: "loss", logY: true, hint: true});
@@ -16,6 +15,7 @@ function newSweep() {
   function show(cell) {
     detail.hidden = false;
     fill(heading, `Cell: ${cell.name}; ${cell.steps} steps, seed ${cell.seed}`);
+    const styleOf = placedStyles(sweep.styles);
     curves.update(curveSeries(cell.rules, styleOf));
     times.update(timeSeries(cell.rules, styleOf));
     rules.update(cell.rules);
@@ -42,8 +42,6 @@ function newSweep() {
 
   function update(next) {
     sweep = next;
-    // The colours of rules go by the order of their names in the whole sweep, whatever cell is shown first.
-    for (const c of sweep.cells) for (const r of c.rules) styleOf(r.name, r.learned);
     heat.update(sweep);
     const names = sweep.axes.map((a) => a.name);
     if (String(names) !== shape) {

@@ -32,29 +32,29 @@ const theme = {
 
 const cssValue = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// The colours of Okabe and Ito, as in the other pictures, each for light and dark paper.
+// The colours of Okabe and Ito, each for light and dark paper. On light paper they are the colours of the other pictures (report/style.go).
 const learnedColours = [["#d55e00", "#ff8a3d"], ["#0072b2", "#58b4f0"], ["#000000", "#f2f2f2"], ["#781c81", "#d78be0"], ["#005c3e", "#7fe3c0"]];
 const otherColours = [["#009e73", "#2fd0a2"], ["#3a9bd1", "#8fd0f5"], ["#b5558b", "#e59cc6"], ["#b87900", "#f0b840"], ["#6e6e6e", "#b0b0b0"], ["#6e3c0f", "#c9956a"]];
 const learnedDashes = [[], [14, 3], [14, 3, 3, 3], [5, 2]];
 const otherDashes = [[7, 3], [2, 2], [9, 2, 2, 2], [4, 2], [9, 2, 2, 2, 2, 2], [14, 4], [1, 3]];
 
-// handDesigned are the rules that have the same colours on every page; see report/style.go.
-const handDesigned = ["nesterov", "adam", "sgd", "rmsprop", "momentum", "adagrad", "", "", "schedule-free", "nadamw", "prodigy", "muon", "natural-gradient", "kfac", "trust-region", "soap"];
+// styleAt is the style at a place in the list of learned rules, or of others.
+function styleAt(learned, i) {
+  return learned
+    ? {colours: learnedColours[i % learnedColours.length], dash: learnedDashes[i % learnedDashes.length], width: 2.4}
+    : {colours: otherColours[i % otherColours.length], dash: otherDashes[i % otherDashes.length], width: 1.5};
+}
 
-// ruleStyles gives rules their colours and dashes: hand-designed ones that are known by their names, others by their place among their
-// kind, so that a rule that comes later changes no other.
-function ruleStyles() {
+// placedStyles are the styles of rules whose places the page's data have, so that a rule looks as in the pictures of the same rules.
+const placedStyles = (places) => (name, learned) => styleAt(learned, places?.[name] ?? 0);
+
+// newStyles gives names styles in the order in which they come, so that a name that comes later changes no other.
+function newStyles() {
   const known = new Map();
-  let l = 0, o = handDesigned.length;
+  let l = 0, o = 0;
   return (name, learned) => {
     const key = (learned ? "l:" : "o:") + name;
-    if (known.has(key)) return known.get(key);
-    const named = handDesigned.indexOf(name);
-    const i = learned ? l++ : named >= 0 ? named : o++;
-    const style = learned
-      ? {colours: learnedColours[i % learnedColours.length], dash: learnedDashes[i % learnedDashes.length], width: 2.4}
-      : {colours: otherColours[i % otherColours.length], dash: otherDashes[(i + Math.floor(i / otherColours.length)) % otherDashes.length], width: 1.5};
-    known.set(key, style);
-    return style;
+    if (!known.has(key)) known.set(key, styleAt(learned, learned ? l++ : o++));
+    return known.get(key);
   };
 }

@@ -100,7 +100,7 @@ var rules = map[string]rule{
 		others: []string{"gonum.org/v1/gonum"},
 	},
 	// Downloads only on demand: tasks itself opens no connection.
-	"tasks/fetch": {},
+	"tasks/fetch": {own: []string{"internal/nearest"}},
 	// A program that loads a finished optimizer gets neither Gorgonia nor plots nor flags.
 	"metaopt": {
 		own: []string{"optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l",
@@ -138,7 +138,7 @@ var rules = map[string]rule{
 	},
 	// Units on many machines: the only package, beside the server of the next one, that knows NATS. No loader gets it.
 	"distributed": {
-		own:    []string{"distributed/fleet", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/"},
+		own:    []string{"distributed/fleet", "optimizer", "rules", "lstm", "baselines", "curvature", "tasks", "policy", "qp", "implicit", "lagrange", "sudoku", "denoising", "metaopt", "metatrain", "compare", "recipe", "checkpoints", "checkpoints/l2l", "internal/", "sweep", "sweep/results", "versus"},
 		others: []string{"github.com/nats-io/nats.go", "github.com/nats-io/nuid"},
 	},
 	// What the file of a run's workers holds, for programs without NATS.
@@ -187,7 +187,7 @@ var rules = map[string]rule{
 	},
 	// Pages are made from files, which are read by the types that wrote them.
 	"htmlreport": {
-		own: append([]string{"distributed/fleet", "sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "internal/lock", "report"},
+		own: append([]string{"distributed/fleet", "sweep/results", "metatrain", "compare", "metaopt", "optimizer", "lstm", "baselines", "curvature", "checkpoints", "checkpoints/l2l", "internal/lock", "report", "report/comparison"},
 			light...),
 		others: []string{"github.com/gofrs/flock", "gonum.org/v1/"},
 	},

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -174,6 +175,63 @@ func TestTestsThatPagesNameExist(t *testing.T) {
 	if count < 50 {
 		t.Errorf("pages name %d tests; there were more", count)
 	}
+}
+
+// docs/design.md, the map of the house, has a row for every package that others can import, and rows for nothing else. Packages
+// of examples, tests and tutorials are not parts of the house, and packages under internal/ are parts of those that import them.
+func TestEveryPackageIsInTheDesign(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "design.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "\n## Packages\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	packages, err := read(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, strange := rowless(table, packages)
+	for _, name := range missing {
+		t.Errorf("docs/design.md: no row of the table of packages has %s", name)
+	}
+	for _, name := range strange {
+		t.Errorf("docs/design.md: the table of packages has %s, which is no package", name)
+	}
+	missing, strange = rowless("| `optimizer`, `gone` | |\n| `adapters/*` | |", tree{"optimizer": nil, "rules": nil, "adapters/gonum": nil, "internal/x": nil, "adapters/gonum/examples/y": nil})
+	if !slices.Equal(missing, []string{"rules"}) || !slices.Equal(strange, []string{"gone"}) {
+		t.Errorf("the test itself finds %q missing and %q strange", missing, strange)
+	}
+}
+
+// rowless returns the packages without a row in a table, and the names in its first column that are no packages. A name that ends
+// in /* is for all packages directly below a folder.
+func rowless(table string, packages tree) (missing, strange []string) {
+	named := map[string]bool{}
+	name := regexp.MustCompile("`([^`]+)`")
+	for line := range strings.SplitSeq(table, "\n") {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, m := range name.FindAllStringSubmatch(cells[1], -1) {
+				named[m[1]] = true
+			}
+		}
+	}
+	var known []string
+	for p := range packages {
+		if parent := path.Dir(p); named[parent+"/*"] {
+			known = append(known, parent+"/*")
+		} else if part := "/" + p + "/"; !named[p] && !strings.Contains(part, "/internal/") && !strings.Contains(part, "/examples/") && !strings.Contains(part, "/example/") && !strings.HasPrefix(part, "/docs/") && part != "/./" {
+			missing = append(missing, p)
+		}
+		known = append(known, p)
+	}
+	for n := range named {
+		if !slices.Contains(known, n) {
+			strange = append(strange, n)
+		}
+	}
+	slices.Sort(missing)
+	slices.Sort(strange)
+	return missing, strange
 }
 
 // Links to files of the repository lead to existing files.

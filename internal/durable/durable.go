@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Replace writes data to the file at path: it writes a temporary file in the same folder, syncs it,
@@ -15,7 +16,14 @@ import (
 // keeps its mode. After an error path holds its old content and no temporary file is left, unless only the
 // sync of the folder failed: then path holds the new content. A process that is killed may leave a temporary file;
 // Clean removes it.
+//
+// Where path is a symbolic link, the file that it leads to is replaced and the link stays. A device, a pipe and whatever else
+// Direct names cannot be replaced: data is written into it.
 func Replace(path string, data []byte) (err error) {
+	if Direct(path) {
+		return writeInto(path, data)
+	}
+	path = Target(path)
 	t, err := create(path)
 	if err != nil {
 		return err
@@ -50,6 +58,43 @@ func Replace(path string, data []byte) (err error) {
 	}
 	folder := filepath.Dir(path)
 	return attempt(SyncFolder, path, func() error { return syncFolder(folder) })
+}
+
+// Target returns the path of the file that Replace replaces: where symbolic links lead from path, or path itself.
+func Target(path string) string {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			return target
+		}
+	}
+	return path
+}
+
+// Direct reports whether Replace writes into path as it is: path exists and is neither a regular file nor a folder, or is below
+// /dev or /proc, where /dev/stdout may lead to a regular file that others have open.
+func Direct(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.IsDir() {
+		return false
+	}
+	if !info.Mode().IsRegular() {
+		return true
+	}
+	whole, err := filepath.Abs(path)
+	whole = filepath.ToSlash(whole)
+	return err == nil && (strings.HasPrefix(whole, "/proc/") || strings.HasPrefix(whole, "/dev/") && !strings.HasPrefix(whole, "/dev/shm/"))
+}
+
+func writeInto(path string, data []byte) error {
+	var f *os.File
+	err := attempt(Create, path, func() (err error) {
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f, path, data), attempt(Close, path, f.Close))
 }
 
 // temporary is the pattern of Replace's temporary files for path.

@@ -2,6 +2,8 @@ package durable
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -145,5 +147,70 @@ func TestLog(t *testing.T) {
 	}
 	if got := read(t, path); got != "one\ntwo\nthr" {
 		t.Errorf("that changed it to %q", got)
+	}
+}
+
+// A device or a pipe is written to and stays what it is.
+func TestDevicesAndPipesAreNotReplaced(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no such files")
+	}
+	dir := t.TempDir()
+	null := filepath.Join(dir, "null")
+	if err := os.Symlink("/dev/null", null); err != nil {
+		t.Skip(err)
+	}
+	if err := Replace(null, []byte("lost")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(null); err != nil || info.Mode()&fs.ModeDevice == 0 {
+		t.Errorf("/dev/null is %v: %v", info.Mode(), err)
+	}
+	// The file that /dev/fd leads to is written to at its end, and keeps its identity.
+	path := filepath.Join(dir, "output")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("before, "); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("/dev/fd/%d", f.Fd())
+	if _, err := os.Stat(name); err != nil {
+		t.Skip(err)
+	}
+	if err := Replace(name, []byte("then")); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := f.Stat()
+	after, err := os.Stat(path)
+	if data, _ := os.ReadFile(path); err != nil || string(data) != "before, then" || !os.SameFile(before, after) {
+		t.Errorf("the file holds %q; the same one: %v", data, os.SameFile(before, after))
+	}
+}
+
+// The target of a symbolic link is replaced, and the link stays.
+func TestLinksAreFollowed(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	target, link := filepath.Join(other, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip(err)
+	}
+	if err := Replace(link, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(link)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Fatalf("the link is %v: %v", info, err)
+	}
+	if data, err := os.ReadFile(target); err != nil || string(data) != "new" {
+		t.Errorf("the target holds %q: %v", data, err)
+	}
+	if left, _ := os.ReadDir(other); len(left) != 1 {
+		t.Errorf("%d files are left", len(left))
 	}
 }

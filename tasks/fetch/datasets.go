@@ -6,6 +6,8 @@ package fetch
 import (
 	"fmt"
 	"strings"
+
+	"learnedopt/internal/nearest"
 )
 
 // A File is one file of a data set.
@@ -66,7 +68,7 @@ func Lookup(name string) (Dataset, error) {
 			{Name: "cifar-10-binary.tar.gz", Size: 170052171, SHA256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
 		}), nil
 	}
-	return Dataset{}, fmt.Errorf("tasks/fetch: no data set %q to fetch; there are %s", name, strings.Join(Names(), ", "))
+	return Dataset{}, fmt.Errorf("tasks/fetch: no data set %q to fetch%s There are %s", name, nearest.DidYouMean(name, Names()), strings.Join(Names(), ", "))
 }
 
 // mirrored returns the data set with the address of every file on every mirror.
