@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 
 	"learnedopt/distributed/simulation"
@@ -14,17 +15,17 @@ type simulated struct {
 }
 
 // simulate prints how many units a second 1 to 1,000 workers compute in a model of them.
-func (f *workerFlags) simulate(a *app) error {
+func (f *workerFlags) simulate(ctx context.Context, a *app) error {
 	figures := simulation.Measured()
 	if f.unitTime > 0 {
 		figures.Unit = f.unitTime.Seconds()
 	}
 	var s simulated
 	var err error
-	if s.Synchronous, err = simulation.Synchronous(figures, f.windows, 0); err != nil {
+	if s.Synchronous, err = simulation.Synchronous(ctx, figures, f.windows, 0); err != nil {
 		return err
 	}
-	if s.Asynchronous, err = simulation.Asynchronous(figures, f.windows, 0); err != nil {
+	if s.Asynchronous, err = simulation.Asynchronous(ctx, figures, f.windows, 0); err != nil {
 		return err
 	}
 	if f.json {

@@ -53,7 +53,7 @@ server: it shows what 1 to 1,000 workers would do, in a model with measured figu
 			case !f.simulated && (changed("unit-time") || changed("windows")):
 				return usagef("--unit-time and --windows are about the model of --simulate; set it")
 			case f.simulated:
-				return f.simulate(a)
+				return f.simulate(cmd.Context(), a)
 			}
 			if f.URL == "" {
 				return usagef("%s needs --nats URL, the server; see %[1]s --help", cmd.CommandPath())

@@ -84,7 +84,7 @@ type simulator struct {
 	queue    station
 	link     station
 	version  int
-	idle     []*slot // that have no open unit
+	idle     []*slot     // that have no open unit
 	flying   map[int]int // units that have begun and are not answered, by their version of φ
 	inFlight int         // all of them
 	lowest   int         // no unit of a version below is flying
