@@ -2,12 +2,15 @@ package command
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"learnedopt/distributed"
 	"learnedopt/distributed/embedded"
+	"learnedopt/distributed/fleet"
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
 	"learnedopt/runfolder"
@@ -68,6 +71,7 @@ type coordination struct {
 	server      *embedded.Server
 	conn        *distributed.Conn
 	coordinator *distributed.Coordinator
+	unwatch     func()
 	sweep       *distributed.SweepCoordinator
 }
 
@@ -132,6 +136,29 @@ func (f *natsFlags) executor(ctx context.Context, a *app, c *coordination) runfo
 	}
 }
 
+// watchEvery is the time between two writings of the file that the dashboard shows workers from.
+const watchEvery = 2 * time.Second
+
+// watch keeps the file of the workers in a run folder up to date until close, which removes it. A nil coordination has none.
+func (c *coordination) watch(dir string) {
+	if c == nil || c.coordinator == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.coordinator.Watch(ctx, watchEvery, func(s *fleet.Status) {
+			_ = fleet.Write(dir, s) // the training goes on without it
+		})
+	}()
+	c.unwatch = func() {
+		cancel()
+		<-done
+		_ = os.Remove(filepath.Join(dir, fleet.File)) // it may not be there
+	}
+}
+
 // sweepExecutor returns what computes a sweep. It takes the sweep's lease.
 func (f *natsFlags) sweepExecutor(ctx context.Context, a *app, c *coordination, p *sweep.Plan) (_ sweep.Executor, err error) {
 	o := f.options(ctx, a)
@@ -146,6 +173,9 @@ func (f *natsFlags) sweepExecutor(ctx context.Context, a *app, c *coordination, 
 func (c *coordination) close() {
 	if c == nil {
 		return
+	}
+	if c.unwatch != nil {
+		c.unwatch()
 	}
 	if c.coordinator != nil {
 		c.coordinator.Close()

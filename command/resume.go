@@ -68,6 +68,7 @@ func (f *trainFlags) runResume(cmd *cobra.Command, a *app) error {
 		return err
 	}
 	t.note("going on with %s at meta-step %d, after %v of training", t.Dir(), t.Trainer().MetaSteps(), t.Trainer().Elapsed().Round(time.Second))
+	many.watch(t.Dir())
 	return t.finish(cmd.Context())
 }
 

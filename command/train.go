@@ -96,6 +96,7 @@ func (f *trainFlags) run(cmd *cobra.Command, a *app) error {
 	if err := t.Create(f.out); err != nil {
 		return err
 	}
+	many.watch(t.Dir())
 	return t.finish(cmd.Context())
 }
 

@@ -15,15 +15,18 @@ import (
 // workerFlags are the flags of metaopt worker.
 type workerFlags struct {
 	serverFlags
-	units   int
-	dataDir string
-	status  bool
-	json    bool
-	quiet   bool
+	units     int
+	dataDir   string
+	status    bool
+	json      bool
+	simulated bool
+	unitTime  time.Duration
+	windows   int
+	quiet     bool
 }
 
 func newWorker(a *app) *cobra.Command {
-	f := workerFlags{}
+	f := workerFlags{windows: 5}
 	cmd := &cobra.Command{
 		Use:   "worker --nats URL",
 		Short: "Compute for the meta-trainings and sweeps of other machines",
@@ -34,13 +37,24 @@ after the units that it is computing; what a killed one had is computed by other
 
 A cell of a sweep uses all cores by itself: a worker computes one at a time.
 A worker needs the same version of the program and kernels as the coordinator, and the data sets
-of the task. With --status it computes nothing and shows who does.`,
+of the task. With --status it computes nothing and shows who does. With --simulate it needs no
+server: it shows what 1 to 1,000 workers would do, in a model with measured figures.`,
 		Example: `  metaopt worker --nats nats://trainer:4222
   metaopt worker --nats tls://trainer:4222 --nats-creds worker.creds --nats-ca ca.pem
-  metaopt worker --nats nats://trainer:4222 --status`,
+  metaopt worker --nats nats://trainer:4222 --status
+  metaopt worker --simulate --unit-time 300ms`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.quiet = f.quiet
+			changed := cmd.Flags().Changed
+			switch {
+			case f.simulated && (f.URL != "" || f.status):
+				return usagef("--simulate asks no server; drop --nats and --status, or drop it")
+			case !f.simulated && (changed("unit-time") || changed("windows")):
+				return usagef("--unit-time and --windows are about the model of --simulate; set it")
+			case f.simulated:
+				return f.simulate(cmd.Context(), a)
+			}
 			if f.URL == "" {
 				return usagef("%s needs --nats URL, the server; see %[1]s --help", cmd.CommandPath())
 			}
@@ -59,7 +73,11 @@ of the task. With --status it computes nothing and shows who does.`,
 	fs.Lookup("units").DefValue = ""
 	fs.Var(textFlag{&f.dataDir, "DIR"}, "data-dir", "folder of the data sets; else $"+tasks.DataDirEnv+", else the user's cache folder")
 	fs.BoolVar(&f.status, "status", false, "show the jobs and workers of the server, and end")
-	fs.BoolVar(&f.json, "json", false, "print --status in JSON")
+	fs.BoolVar(&f.simulated, "simulate", false, "show what 1 to 1,000 workers would do, in a model, and end")
+	fs.Var(spanFlag{&f.unitTime}, "unit-time", "time of a unit on one core for --simulate (300ms, that of MNIST, unless set)")
+	fs.Lookup("unit-time").DefValue = ""
+	fs.Var(countFlag{&f.windows, 1}, "windows", "windows of an episode for --simulate")
+	fs.BoolVar(&f.json, "json", false, "print --status or --simulate in JSON")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no remarks")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"learnedopt/distributed/embedded"
+	"learnedopt/distributed/fleet"
 	"learnedopt/internal/lock"
 )
 
@@ -136,6 +137,19 @@ func TestEmbeddedServer(t *testing.T) {
 	if err := train.Start(); err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(dir, "many", fleet.File)
+	for range 6000 { // until the dashboard can show that there is no worker
+		if data, err := os.ReadFile(file); err == nil {
+			if s, err := fleet.Read(data); err != nil || len(s.Workers) != 0 {
+				t.Fatalf("%s: %v", data, err)
+			}
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !exists(file) {
+		t.Errorf("there is no %s: %s", fleet.File, &stderr)
+	}
 	var worker *exec.Cmd
 	for range 600 { // until the server listens
 		worker = exec.Command(program, "worker", "-q", "--nats", url)
@@ -159,6 +173,9 @@ func TestEmbeddedServer(t *testing.T) {
 	if err := train.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, &stderr)
 	}
+	if exists(file) {
+		t.Errorf("%s outlives its coordinator", fleet.File)
+	}
 	succeed(t, append(args, "--out", filepath.Join(dir, "alone"))...)
 	sameRun(t, filepath.Join(dir, "many"), filepath.Join(dir, "alone"))
 }
@@ -167,6 +184,8 @@ func TestNATSFlagsAreChecked(t *testing.T) {
 	for _, c := range []struct{ args, word string }{
 		{"worker", "--nats URL"},
 		{"worker --nats nats://127.0.0.1:1 --nats-cert a", "belong together"},
+		{"worker --simulate --nats nats://127.0.0.1:1", "asks no server"},
+		{"worker --nats nats://127.0.0.1:1 --windows 3", "--simulate; set it"},
 		{"meta-train --any-path", "--nats; set it"},
 		{"meta-train --nats-creds x", "set it"},
 		{"meta-train --nats nats://127.0.0.1:1 --nats-listen 127.0.0.1:0", "--nats embedded"},

@@ -21,18 +21,22 @@ type sleeper struct {
 	span time.Duration
 }
 
-func (s sleeper) compute(context.Context, []byte) ([]byte, int, error) {
+// answerSize is the size of the gradient of a network with 5,061 parameters.
+const answerSize = 8 * 5061
+
+func (s sleeper) compute(_ context.Context, body []byte) ([]byte, int, error) {
 	time.Sleep(s.span)
-	return []byte("done"), 0, nil
+	return append(make([]byte, answerSize), body...), 0, nil
 }
 
 // BenchmarkQueue gives out eight pieces of work for each worker, which sleeps in place of computing: 0 s measures what the queue
-// adds to a unit, and 50 ms how 40 workers compare with one.
+// adds to a unit, 50 ms and 500 ms how 40 workers compare with one, and 5 s what it costs to watch workers. The processor time is that
+// of coordinator, server and workers together.
 func BenchmarkQueue(b *testing.B) {
 	for _, c := range []struct {
 		workers int
 		span    time.Duration
-	}{{1, 0}, {1, 50 * time.Millisecond}, {40, 50 * time.Millisecond}} {
+	}{{1, 0}, {1, 50 * time.Millisecond}, {40, 50 * time.Millisecond}, {1, time.Second / 2}, {40, time.Second / 2}, {40, 5 * time.Second}} {
 		b.Run(fmt.Sprintf("%d workers, %v a unit", c.workers, c.span), func(b *testing.B) {
 			server := start(b, embedded.Config{})
 			lead, n := lead(b, server.URL(), parse(b, trainings["backprop"]), Options{})
@@ -43,6 +47,7 @@ func BenchmarkQueue(b *testing.B) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			units := 0
+			before := cputime.Used()
 			for b.Loop() {
 				var pieces []*piece
 				for range 8 * c.workers {
@@ -53,6 +58,7 @@ func BenchmarkQueue(b *testing.B) {
 					b.Fatal(err, n)
 				}
 			}
+			b.ReportMetric((cputime.Used()-before).Seconds()*1000/float64(units), "cpu-ms/unit")
 			b.ReportMetric(b.Elapsed().Seconds()*1000/float64(units), "ms/unit")
 			b.ReportMetric(float64(units)/b.Elapsed().Seconds(), "units/s")
 		})

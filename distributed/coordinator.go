@@ -41,6 +41,8 @@ const (
 	initObject = "init"
 	// statePrefix and a state's identity are the name of the object that holds it.
 	statePrefix = "state-"
+	// leftPrefix and a state's identity are the name of the object in which a worker that left has put it.
+	leftPrefix = "left-"
 )
 
 // Coordinate begins to coordinate a training. It takes the training's lease: if another process has it, the error is a *LedError.

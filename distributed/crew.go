@@ -3,6 +3,7 @@ package distributed
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"learnedopt/distributed/fleet"
 )
 
 // A crew is what a coordinator knows of the workers of its job. It decides who gets a piece of work, who is dead, and who is
@@ -24,6 +27,9 @@ type crew struct {
 	refused map[string]bool // workers that were reported
 	spans   []float64       // seconds of the answers of this call
 	began   time.Time       // of this call
+	waiting int             // pieces of this call that are not answered
+	units   int             // answers that were used
+	again   int             // copies beyond the first of a piece
 	lonely  time.Time       // since when there is no worker; zero if there is one
 	told    bool            // whether that was reported
 }
@@ -31,10 +37,14 @@ type crew struct {
 // A member is a worker that serves the job.
 type member struct {
 	name    string
+	process string
 	slots   int
+	units   int // its answers that were used
+	replays int // windows that it computed again for them
 	seen    time.Time
 	misses  int     // pings in a row that nobody received
 	pending int     // copies that it was given and did not answer
+	fresh   int     // those of them whose episodes it does not hold
 	held    int     // states of episodes that it holds
 	seconds float64 // of one piece, smoothed; 0 before the first
 }
@@ -109,7 +119,7 @@ func (c *crew) heard(data []byte) {
 		if len(c.workers) >= maxSlots {
 			return
 		}
-		m = &member{name: p.Name}
+		m = &member{name: p.Name, process: p.Process}
 		c.workers[p.Name] = m
 		c.q.options.Note("worker %s takes part: %s, %d units at a time", p.Name, p.Process, p.Slots)
 		c.change()
@@ -151,11 +161,11 @@ func (c *crew) watch(ctx context.Context) {
 	}
 }
 
-// start begins a call.
-func (c *crew) start() {
+// start begins a call with a number of pieces.
+func (c *crew) start(pieces int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spans, c.began = c.spans[:0], time.Now()
+	c.spans, c.began, c.waiting = c.spans[:0], time.Now(), pieces
 }
 
 // place chooses the worker for one more copy of a piece, or returns nil if there is none: the one that the piece prefers, else
@@ -186,7 +196,8 @@ func (c *crew) place(p *piece) *copyOf {
 					seconds = sum / float64(known)
 				}
 			}
-			ends := seconds * float64(m.pending+m.held+1) / float64(m.slots)
+			// Each episode that it holds is one unit of this meta-step, whether it was given out already or not.
+			ends := seconds * float64(m.held+m.fresh+1) / float64(m.slots)
 			if best == nil || ends < least || ends == least && m.name < best.name {
 				best, least = m, ends
 			}
@@ -195,8 +206,12 @@ func (c *crew) place(p *piece) *copyOf {
 	if best == nil {
 		return nil
 	}
+	fresh := best.name != p.prefer
 	best.pending++
-	p.copies = append(p.copies, &copyOf{best.name, now})
+	if fresh {
+		best.fresh++
+	}
+	p.copies = append(p.copies, &copyOf{best.name, now, fresh})
 	return p.copies[len(p.copies)-1]
 }
 
@@ -206,15 +221,19 @@ func (c *crew) drop(p *piece, worker string) {
 	if i < 0 {
 		return
 	}
+	given := p.copies[i]
 	p.copies = slices.Delete(p.copies, i, i+1)
-	c.free(worker, 1)
+	c.free(given)
 }
 
-func (c *crew) free(worker string, n int) {
+func (c *crew) free(given *copyOf) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m := c.workers[worker]; m != nil {
-		m.pending = max(m.pending-n, 0)
+	if m := c.workers[given.worker]; m != nil {
+		m.pending = max(m.pending-1, 0)
+		if given.fresh {
+			m.fresh = max(m.fresh-1, 0)
+		}
 	}
 }
 
@@ -222,7 +241,7 @@ func (c *crew) free(worker string, n int) {
 func (c *crew) done(p *piece, a *answer) {
 	began := c.began
 	for _, copy := range p.copies {
-		c.free(copy.worker, 1)
+		c.free(copy)
 		if copy.worker == a.Worker {
 			began = copy.since
 		}
@@ -230,8 +249,12 @@ func (c *crew) done(p *piece, a *answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spans = append(c.spans, time.Since(began).Seconds())
+	c.waiting--
+	c.units++
 	if m := c.workers[a.Worker]; m != nil {
 		m.seen = time.Now()
+		m.units++
+		m.replays += a.Replayed
 		if a.Replayed == 0 && a.Seconds > 0 {
 			if m.seconds == 0 {
 				m.seconds = a.Seconds
@@ -239,6 +262,27 @@ func (c *crew) done(p *piece, a *answer) {
 			m.seconds += (a.Seconds - m.seconds) / 8
 		}
 	}
+}
+
+// redelivered says that the server took a copy of a piece beyond the first.
+func (c *crew) redelivered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.again++
+}
+
+// status returns what is known of the workers, by name. Rates are left out.
+func (c *crew) status() fleet.Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := fleet.Status{Units: c.units, Waiting: c.waiting, Redelivered: c.again, Workers: []fleet.Worker{}}
+	for _, name := range slices.Sorted(maps.Keys(c.workers)) {
+		m := c.workers[name]
+		s.Workers = append(s.Workers, fleet.Worker{
+			Name: name, Process: m.process, Slots: m.slots, Units: m.units, Seconds: m.seconds, Waiting: m.pending, Held: m.held, Replayed: m.replays,
+		})
+	}
+	return s
 }
 
 // holds says how many states a worker holds more, or fewer.

@@ -168,10 +168,15 @@ func (n *notes) waitTimes(t testing.TB, word string, times int) {
 // hire starts a worker of one unit at a time in this process. It ends with the test, or when the returned function is called.
 func hire(t testing.TB, url string, cfg WorkerConfig, wrap func(computer) computer) (stop func()) {
 	t.Helper()
+	return hireOn(t, connect(t, url), cfg, wrap)
+}
+
+func hireOn(t testing.TB, conn *Conn, cfg WorkerConfig, wrap func(computer) computer) (stop func()) {
+	t.Helper()
 	if cfg.Slots == 0 {
 		cfg.Slots = 1
 	}
-	w, err := NewWorker(connect(t, url), cfg)
+	w, err := NewWorker(conn, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,7 @@ type queue struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	failure  error
+	calls    int // of run
 	// ahead is the time for which a worker is given work in advance. 0 means that all work is given out at once.
 	ahead time.Duration
 	// fixed returns the part of an answer's body that is the same in all answers to a piece; nil means the whole.
@@ -262,6 +263,7 @@ type piece struct {
 type copyOf struct {
 	worker string
 	since  time.Time
+	fresh  bool // the worker does not hold the episode
 }
 
 func (p *piece) has(worker string) bool {
@@ -296,7 +298,8 @@ func (q *queue) runBatches(ctx context.Context, pieces []*piece, take func([]ans
 		p.order = i
 		pending[p.id] = p
 	}
-	q.crew.start()
+	q.calls++
+	q.crew.start(len(pieces))
 	q.send(ctx, pieces)
 	tick := time.NewTicker(min(100*time.Millisecond, q.options.Lease/8))
 	defer tick.Stop()
@@ -472,11 +475,13 @@ func (q *queue) send(ctx context.Context, pieces []*piece) {
 			}
 			continue
 		}
-		data, err := (&work{q.session, p.id, p.body}).marshal()
+		// The server drops what it has seen, so a piece that an earlier call asked for too needs another message id, and its answer.
+		session := fmt.Sprint(q.session, "-", q.calls)
+		data, err := (&work{session, p.id, p.body}).marshal()
 		var future jetstream.PubAckFuture
 		if err == nil {
 			m := &nats.Msg{Subject: workSubject(q.id, c.worker), Data: data}
-			future, err = q.conn.js.PublishMsgAsync(m, jetstream.WithMsgID(fmt.Sprint(q.session, "-", p.id, "-", p.sent)), jetstream.WithRetryAttempts(5))
+			future, err = q.conn.js.PublishMsgAsync(m, jetstream.WithMsgID(fmt.Sprint(session, "-", p.id, "-", p.sent)), jetstream.WithRetryAttempts(5))
 		}
 		if err != nil {
 			q.unsent(p, c, err)
@@ -488,7 +493,9 @@ func (q *queue) send(ctx context.Context, pieces []*piece) {
 	for _, s := range all {
 		select {
 		case <-s.future.Ok():
-			s.p.sent++
+			if s.p.sent++; s.p.sent > 1 {
+				q.crew.redelivered()
+			}
 		case err := <-s.future.Err():
 			q.unsent(s.p, s.c, err)
 		case <-limit:

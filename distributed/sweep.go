@@ -186,4 +186,4 @@ func (s *sweeper) compute(ctx context.Context, body []byte) ([]byte, int, error)
 	return data, 0, err
 }
 
-func (s *sweeper) close() {}
+func (s *sweeper) close(bool) {}

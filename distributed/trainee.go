@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -157,7 +158,8 @@ func (t *trainee) window(ctx context.Context, x *metatrain.InProcess, net *lstm.
 }
 
 // state returns the state from which a unit starts, nil at the beginning. If the worker does not hold it, it begins with the
-// latest one that it does hold, else with the one on the server or the beginning, and replays the windows from there.
+// latest one that it does hold, else with the one on the server or the beginning, and replays the windows from there. A state that
+// a worker left behind spares the replay.
 func (t *trainee) state(ctx context.Context, x *metatrain.InProcess, u *unitMessage) (from encoding.BinaryMarshaler, replayed int, err error) {
 	at := begin(u.Seed, u.Episode, u.Length)
 	if u.Base != "" {
@@ -176,6 +178,14 @@ func (t *trainee) state(ctx context.Context, x *metatrain.InProcess, u *unitMess
 		if ep := t.take(ids[first]); ep != nil {
 			from = ep
 			break
+		}
+	}
+	if first < last {
+		if there := t.left(ctx, ids[last]); there != nil {
+			if first >= 0 {
+				t.hold(ids[first], from)
+			}
+			return there, 0, nil
 		}
 	}
 	if from == nil {
@@ -207,6 +217,37 @@ func (t *trainee) state(ctx context.Context, x *metatrain.InProcess, u *unitMess
 		from = r.State
 	}
 	return from, last - first, nil
+}
+
+// leave puts the states of all episodes on the server. Those that do not get there are replayed by others.
+func (t *trainee) leave(ctx context.Context) {
+	t.mu.Lock()
+	ids := slices.Clone(t.order)
+	t.mu.Unlock()
+	for _, id := range slices.Backward(ids) { // the latest are wanted most
+		if ep := t.take(id); ep != nil {
+			data, err := ep.MarshalBinary()
+			_ = ep.Close() // nobody is left to be told
+			if err == nil {
+				_, err = t.store.PutBytes(ctx, leftPrefix+id, data)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+// left takes the state with an identity from the server, where a worker that left has put it. It returns nil if there is none.
+func (t *trainee) left(ctx context.Context, id string) encoding.BinaryMarshaler {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	data, err := t.store.GetBytes(limited, leftPrefix+id)
+	if err != nil {
+		return nil
+	}
+	_ = t.store.Delete(limited, leftPrefix+id) // what stays goes with the job
+	return bytesOf(data)
 }
 
 // take takes an episode out of those that are held, nil if it is not.
@@ -311,8 +352,16 @@ func (t *trainee) network(ctx context.Context, key string) (*lstm.Network, error
 	return net, nil
 }
 
-// close ends all episodes.
-func (t *trainee) close() {
+// leaveWithin bounds the time in which a worker that leaves sends the states of its episodes.
+const leaveWithin = 20 * time.Second
+
+// close ends all episodes. A worker that leaves puts their states on the server first, so that others need not replay them.
+func (t *trainee) close(leaves bool) {
+	if leaves {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+		defer cancel()
+		t.leave(ctx)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, ep := range t.held {

@@ -46,7 +46,7 @@ type WorkerConfig struct {
 type served struct {
 	id     string
 	heard  time.Time
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	done   chan struct{}
 	// whole is the context of computing. abort ends it when nobody waits for the answers any more.
 	whole context.Context
@@ -63,8 +63,11 @@ type computer interface {
 	// compute returns the body of the answer to a piece with the given body, and how many windows it had to compute again. An
 	// error that wraps errMissing says that something was not on the server.
 	compute(ctx context.Context, body []byte) (answer []byte, replayed int, err error)
-	close()
+	// close ends it. If the worker leaves a job that goes on, it first puts what it holds on the server.
+	close(leaves bool)
 }
+
+var errJobEnded = errors.New("the job has ended")
 
 var errMissing = errors.New("not on the server")
 
@@ -214,13 +217,13 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 		s.heard = time.Now()
 	case len(w.jobs) < maxJobs:
 		s = &served{id: h.Job, heard: time.Now(), done: make(chan struct{})}
-		jobCtx, cancel := context.WithCancel(ctx)
+		jobCtx, cancel := context.WithCancelCause(ctx)
 		s.cancel = cancel
 		s.whole, s.abort = context.WithCancel(context.WithoutCancel(ctx))
 		w.jobs[h.Job] = s
 		go func() {
 			defer close(s.done)
-			defer cancel()
+			defer cancel(nil)
 			w.serve(jobCtx, s, h)
 		}()
 	}
@@ -228,7 +231,7 @@ func (w *Worker) heard(ctx context.Context, data []byte) {
 
 // end ends a job, after the units that are being computed, and forgets it.
 func (w *Worker) end(s *served) {
-	s.cancel()
+	s.cancel(errJobEnded)
 	<-s.done
 	s.abort()
 	w.mu.Lock()
@@ -259,10 +262,14 @@ func (w *Worker) serve(ctx context.Context, s *served, h heartbeat) {
 	if w.wrap != nil {
 		c = w.wrap(c)
 	}
-	defer c.close()
+	defer func() { c.close(!errors.Is(context.Cause(ctx), errJobEnded)) }()
 	w.config.Note("job %s: a %s of %.200s", s.id, j.Kind, h.Process)
 	lease := time.Duration(j.Lease)
-	s.gate, s.spare = make(chan struct{}, j.atATime(w.config.Slots)), flag(j.Kind == sweepKind)
+	s.gate = make(chan struct{}, j.atATime(w.config.Slots))
+	s.spare = 1 // the next cell
+	if j.Kind == trainingKind {
+		s.spare = w.config.Slots // units are short
+	}
 	w.mu.Lock()
 	s.lease = lease
 	w.mu.Unlock()
@@ -331,7 +338,7 @@ func (w *Worker) open(ctx context.Context, h heartbeat) (j job, c computer, err 
 }
 
 // pull takes pieces from the server and computes them, as many at a time as there are slots, until the context ends or the
-// server has lost the consumer.
+// server has lost the consumer. While it computes, as many more are on their way, so that it need not wait for the server.
 func (w *Worker) pull(ctx context.Context, s *served, c computer, consumer jetstream.Consumer, lease time.Duration) {
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
 	if err != nil {
@@ -340,7 +347,7 @@ func (w *Worker) pull(ctx context.Context, s *served, c computer, consumer jetst
 	defer messages.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// Pieces that this job has here: no more, so that others get them.
+	// Pieces that this job has here: those that are computed, and the next ones.
 	mine := make(chan struct{}, cap(s.gate)+s.spare)
 	for {
 		select {
@@ -375,7 +382,11 @@ func (w *Worker) answer(ctx context.Context, s *served, c computer, m jetstream.
 			_ = m.InProgress() // otherwise it comes again, and its second answer is dropped
 		}
 	}()
-	s.gate <- struct{}{}
+	select {
+	case s.gate <- struct{}{}:
+	case <-ctx.Done():
+		return // it has not begun: another worker gets it
+	}
 	<-w.slots
 	began := time.Now()
 	a := &answer{ID: p.ID, Worker: w.name}

@@ -3,6 +3,7 @@ package htmlreport
 import (
 	"context"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
+
+	"learnedopt/distributed/fleet"
+	"learnedopt/internal/lock"
 )
 
 // running starts a server on an address until stop is called.
@@ -123,4 +127,31 @@ func TestDashboardOfASweepInABrowser(t *testing.T) {
 	p.until(`document.querySelectorAll(".heat button").length === 2`)
 	write(t, cells, "")
 	p.until(`document.querySelectorAll(".heat .empty").length === 15`)
+}
+
+// The workers of a training on many machines are a table, which follows them.
+func TestWorkersInABrowser(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, logFile), startLine(1)+events(t, 0, 10))
+	held, err := lock.Take(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	address, stop := running(t, dir, "127.0.0.1:0")
+	defer stop()
+	p := openDashboard(t, address, "/")
+	p.until(shown + " === 50")
+	const section = `document.querySelector(".workers").parentElement`
+	p.want(section+".hidden", "without workers there is no section about them")
+	if err := fleet.Write(dir, &someWorkers); err != nil {
+		t.Fatal(err)
+	}
+	p.until("!" + section + `.hidden && document.querySelector(".workers").textContent.includes("2 workers compute 2.5 units a second. Queue: 3 wait. Redelivered: 1. Slowest: bob, 1.6 s a unit.")`)
+	p.want(section+`.querySelectorAll("tbody tr").length === 2 && `+section+`.querySelector("tbody").textContent.includes("<b>y") && !`+section+`.querySelector("b")`, "a row for each, as text")
+	p.shoot("dashboard-workers")
+	if err := os.Remove(filepath.Join(dir, fleet.File)); err != nil {
+		t.Fatal(err)
+	}
+	p.until(section + ".hidden")
 }

@@ -19,6 +19,8 @@ type Run struct {
 	// Comparison is nil until the run has a result.
 	Comparison *Comparison `json:"comparison,omitempty"`
 	Command    string      `json:"command,omitempty"`
+	// Workers is nil unless the run is under way and its training is computed by workers.
+	Workers *Workers `json:"workers,omitempty"`
 }
 
 // A Training is the training from one seed.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"learnedopt/distributed/fleet"
 )
 
 // A Source holds what a page shows of one folder.
@@ -30,9 +32,11 @@ type reader struct {
 
 	logTail, cellsTail       tail
 	resultDoc, sweepDoc      document
+	fleetDoc                 document
 	log                      *runLog
 	sweep                    *sweepLog
 	result                   *result
+	fleet                    *fleet.Status // nil if there is no file of workers, or one that cannot be read
 	resultError, sweepError  error
 	logError, cellsError     error
 	longLines, longCellLines int
@@ -48,7 +52,7 @@ func newReader(dir folder, name string) *reader {
 	return &reader{
 		dir: dir, name: clean(name, maxName), cells: map[int]bool{}, log: newRunLog(), sweep: newSweepLog(manifest{}),
 		logTail: tail{dir: dir, name: logFile}, cellsTail: tail{dir: dir, name: cellsFile},
-		resultDoc: document{name: resultFile}, sweepDoc: document{name: sweepFile},
+		resultDoc: document{name: resultFile}, sweepDoc: document{name: sweepFile}, fleetDoc: document{name: fleet.File},
 	}
 }
 
@@ -63,6 +67,7 @@ func (r *reader) poll() (more bool) {
 	if r.pollCells() {
 		more = true
 	}
+	r.pollFleet()
 	if data, changed, err := r.resultDoc.changed(r.dir); changed || differ(err, r.resultError) {
 		r.version++
 		r.comparison++
@@ -74,6 +79,20 @@ func (r *reader) poll() (more bool) {
 		}
 	}
 	return more
+}
+
+// pollFleet reads the file of the workers if it has changed. It lives as long as its coordinator, so an error is no problem of the
+// run: the file is not shown.
+func (r *reader) pollFleet() {
+	data, changed, err := r.fleetDoc.changed(r.dir)
+	if !changed && (err == nil || r.fleet == nil) {
+		return
+	}
+	r.version++
+	r.fleet = nil
+	if data != nil && err == nil {
+		r.fleet, _ = fleet.Read(data)
+	}
 }
 
 // differ reports whether a read failed with another error than the read before. A document that could not be decoded
@@ -172,6 +191,9 @@ func (r *reader) source() *Source {
 		if r.result != nil {
 			run.Comparison, run.Command = r.result.comparison, r.result.command
 			all.join(r.result.problems)
+		}
+		if s.State == stateRunning {
+			run.Workers = workersOf(r.fleet)
 		}
 		s.Summary = append(s.Summary, runFindings(&run, r.result, s.State)...)
 		all.join(r.log.problems)

@@ -1,5 +1,7 @@
 package simulation
 
+import "context"
+
 // A Row is a line of a plan: a simulation, and how much more units a second it gives than the synchronous one.
 type Row struct {
 	Config
@@ -17,11 +19,11 @@ var (
 )
 
 // planned is the number of units of a simulation of a plan, unless its meta-steps would be too few.
-const planned = 40_000
+const planned = 20_000
 
 // steps returns the number of meta-steps: with the first fifth taken off, a multiple of those from one validation to the next.
 func steps(batch, validEvery int) int {
-	counted := max(planned/batch, 80)
+	counted := max(planned/batch, 50)
 	if validEvery > 0 {
 		counted = (counted + validEvery - 1) / validEvery * validEvery
 	}
@@ -29,11 +31,11 @@ func steps(batch, validEvery int) int {
 }
 
 // Synchronous simulates the synchronous meta-step for 1 to 1,000 workers, with one episode for each worker, two, four and eight.
-func Synchronous(f Figures, windows int, seed uint64) ([]Row, error) {
+func Synchronous(ctx context.Context, f Figures, windows int, seed uint64) ([]Row, error) {
 	var rows []Row
 	for _, n := range fleets {
 		for _, ratio := range ratios {
-			row, err := simulate(Config{Workers: n, Batch: ratio * n, Windows: windows, Seed: seed, Figures: f})
+			row, err := simulate(ctx, Config{Workers: n, Batch: ratio * n, Windows: windows, Seed: seed, Figures: f})
 			if err != nil {
 				return nil, err
 			}
@@ -45,14 +47,14 @@ func Synchronous(f Figures, windows int, seed uint64) ([]Row, error) {
 }
 
 // Asynchronous simulates φ's of up to 1, 2 and 4 meta-steps ago, and of exactly that age, against the synchronous meta-step.
-func Asynchronous(f Figures, windows int, seed uint64) ([]Row, error) {
+func Asynchronous(ctx context.Context, f Figures, windows int, seed uint64) ([]Row, error) {
 	var rows []Row
 	for _, n := range fleets[1:] {
 		for _, ratio := range []int{1, 4} {
 			base := 0.0
 			for _, c := range []Config{{}, {Stale: 1}, {Stale: 2}, {Stale: 4}, {Stale: 1, Mode: Delayed}, {Stale: 4, Mode: Delayed}} {
 				c.Workers, c.Batch, c.Windows, c.Seed, c.Figures = n, ratio*n, windows, seed, f
-				row, err := simulate(c)
+				row, err := simulate(ctx, c)
 				if err != nil {
 					return nil, err
 				}
@@ -67,7 +69,10 @@ func Asynchronous(f Figures, windows int, seed uint64) ([]Row, error) {
 	return rows, nil
 }
 
-func simulate(c Config) (Row, error) {
+func simulate(ctx context.Context, c Config) (Row, error) {
+	if err := ctx.Err(); err != nil {
+		return Row{}, err
+	}
 	c.SaveEvery = 0
 	c.Steps = steps(c.Batch, c.ValidEvery)
 	r, err := Run(c)

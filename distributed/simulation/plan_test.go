@@ -6,7 +6,7 @@ import "testing"
 // coordinator and server bound what a thousand workers do.
 func TestPlan(t *testing.T) {
 	row := func(workers, ratio int) Row {
-		r, err := simulate(Config{Workers: workers, Batch: workers * ratio, Windows: 5, Figures: Measured()})
+		r, err := simulate(t.Context(), Config{Workers: workers, Batch: workers * ratio, Windows: 5, Figures: Measured()})
 		if err != nil {
 			t.Fatal(err)
 		}

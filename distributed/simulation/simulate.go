@@ -84,8 +84,10 @@ type simulator struct {
 	queue    station
 	link     station
 	version  int
-	idle     []*slot // that have no open unit
-	inFlight map[*unit]bool
+	idle     []*slot     // that have no open unit
+	flying   map[int]int // units that have begun and are not answered, by their version of φ
+	inFlight int         // all of them
+	lowest   int         // no unit of a version below is flying
 	buffer   []*unit     // answers that are in and not used
 	in       map[int]int // number of all answers so far, by their index
 	pausing  bool        // a meta-step is being taken
@@ -102,7 +104,7 @@ func Run(c Config) (Result, error) {
 	if err := c.Validate(); err != nil {
 		return Result{}, err
 	}
-	s := &simulator{Config: c, rng: stream.New(c.Seed, "fleet", 0), inFlight: map[*unit]bool{}, in: map[int]int{}}
+	s := &simulator{Config: c, rng: stream.New(c.Seed, "fleet", 0), flying: map[int]int{}, in: map[int]int{}}
 	for i := range c.Workers {
 		w := &worker{rng: stream.New(c.Seed, "fleet worker", uint64(i)), up: true, known: true, phi: -1}
 		w.seconds = c.Unit * math.Exp(c.Spread*w.rng.NormFloat64())
@@ -184,7 +186,7 @@ func (s *simulator) mayStart(l *slot) bool {
 	if s.pausing { // one has been taken
 		steps--
 	}
-	return len(s.buffer)+len(s.inFlight) < s.Batch*steps
+	return len(s.buffer)+s.inFlight < s.Batch*steps
 }
 
 // send sends a slot's next unit to a worker. It returns false if there is none.
@@ -199,7 +201,8 @@ func (s *simulator) send(l *slot) bool {
 	}
 	l.started++
 	l.open = u
-	s.inFlight[u] = true
+	s.flying[u.version]++
+	s.inFlight++
 	return true
 }
 
@@ -279,7 +282,7 @@ func (s *simulator) answered(u *unit) {
 			if l.open != u || w.life != u.life {
 				return // another worker has it
 			}
-			delete(s.inFlight, u)
+			s.landed(u)
 			l.open = nil
 			if l.window++; l.window == s.Windows {
 				l.window, l.base, l.holder = 0, 0, nil
@@ -295,6 +298,14 @@ func (s *simulator) answered(u *unit) {
 	})
 }
 
+// landed says that a unit is not under way any more.
+func (s *simulator) landed(u *unit) {
+	s.inFlight--
+	if s.flying[u.version]--; s.flying[u.version] == 0 {
+		delete(s.flying, u.version)
+	}
+}
+
 // ready returns the answers of the next meta-step, or nil if they are not in.
 func (s *simulator) ready() []*unit {
 	if s.pausing || len(s.buffer) < s.Batch {
@@ -306,10 +317,11 @@ func (s *simulator) ready() []*unit {
 		}
 		return slices.DeleteFunc(slices.Clone(s.buffer), func(u *unit) bool { return u.index != s.version })
 	}
-	for u := range s.inFlight {
-		if s.Stale > 0 && u.version <= s.version-s.Stale {
-			return nil // its gradient would be too old afterwards
-		}
+	for s.flying[s.lowest] == 0 && s.lowest < s.version {
+		s.lowest++
+	}
+	if s.Stale > 0 && s.lowest <= s.version-s.Stale {
+		return nil // a gradient that is on its way would be too old afterwards
 	}
 	slices.SortStableFunc(s.buffer, func(a, b *unit) int { return a.version - b.version })
 	return slices.Clone(s.buffer[:s.Batch])
@@ -380,7 +392,7 @@ func (s *simulator) noticed(w *worker) {
 		}
 		if u := l.open; u != nil && u.worker == w {
 			if !s.give(u) { // everybody is away: it is sent with the others
-				delete(s.inFlight, u)
+				s.landed(u)
 				l.started--
 				l.open = nil
 				s.idle = append(s.idle, l)

@@ -117,7 +117,31 @@ function diagnosticSeries(validations, pattern, styleOf) {
   return [...found.values()].sort((a, b) => a.name.localeCompare(b.name, "en", {numeric: true}));
 }
 
+const workerColumns = [
+  {name: "worker"}, {name: "process"}, {name: "at a time", numeric: true}, {name: "units", numeric: true}, {name: "units/s", numeric: true},
+  {name: "time of a unit, s", numeric: true, title: "smoothed"}, {name: "waiting", numeric: true, title: "pieces of work that it has"},
+  {name: "episodes", numeric: true, title: "that it holds"}, {name: "replayed", numeric: true, title: "windows that it computed again"},
+];
+
+// workerSection shows the workers of a training that is under way on many machines.
+function workerSection() {
+  const sentence = el("p", {class: "about workers"});
+  const table = sortTable("Workers", workerColumns);
+  const box = el("section", {}, el("h3", {}, "Workers"), sentence, table.el);
+  box.hidden = true;
+  return {el: box, update(w) {
+    box.hidden = !w;
+    if (!w) return;
+    const slowest = w.list[w.slowest];
+    fill(sentence, `${w.list.length} ${w.list.length === 1 ? "worker computes" : "workers compute"} ${short(w.units_per_second)} units a second. `,
+      `Queue: ${w.waiting} wait. Redelivered: ${w.redelivered}. `, slowest ? `Slowest: ${slowest.name}, ${short(slowest.unit_seconds)} s a unit.` : null);
+    table.update(w.list.map((x) => [x.name, x.process, {value: x.slots, show: String(x.slots)}, {value: x.units, show: String(x.units)}, {value: x.units_per_second, show: short(x.units_per_second)},
+      {value: x.unit_seconds, show: x.unit_seconds > 0 ? short(x.unit_seconds) : "–"}, {value: x.waiting, show: String(x.waiting)}, {value: x.held, show: String(x.held)}, {value: x.replayed, show: String(x.replayed)}]));
+  }};
+}
+
 function newRun() {
+  const workers = workerSection();
   const trainingStyle = newStyles();
   const curves = newChart({title: "Learning curves on fresh instances, with 95 % intervals", x: "step", y: "loss", logY: true, hint: true});
   const times = timeChart("Learning curves against wall time on one core");
@@ -132,6 +156,7 @@ function newRun() {
   const training = el("section", {}, el("h3", {}, "Meta-training"), el("div", {class: "grid"}, losses.el, norms.el));
 
   function update(run) {
+    workers.update(run.workers);
     const c = run.comparison;
     results.hidden = !c;
     if (c) {
@@ -163,7 +188,7 @@ function newRun() {
         Object.entries(last.diagnostics).map(([k, v]) => [plain(k), finite(v) ? String(v) : "–"])));
     }
   }
-  return {el: el("div", {}, results, training, why), update};
+  return {el: el("div", {}, results, workers.el, training, why), update};
 }
 
 function runProvenance(run) {
