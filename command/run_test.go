@@ -34,7 +34,7 @@ func TestUsageErrors(t *testing.T) {
 		{"meta-train --meta-lr nan", "--meta-lr"},
 		{"meta-train --meta-lr inf", "--meta-lr"},
 		{"meta-train --seed -1", "--seed"},
-		{"meta-train --inputs nothing", "use raw, logsign, rnnprop"},
+		{"meta-train --inputs nothing", "Use raw, logsign, rnnprop"},
 		{"meta-train --inputs raw --p 5", "--p does not apply"},
 		{"meta-train --readout cubic", "linear, tanh, exp or mix"},
 		{"meta-train --hidden 100000", "100000 hidden units"},
