@@ -3,6 +3,7 @@
 
     bench.py FILE [UNITS] [LIBRARY]       units 128 (101,770 coordinates); the library for C as metaopt_library finds it
     THREADS=2 bench.py ...                with two threads; one by default
+    TURN=1 bench.py ...                   turns of a second; 0.05 by default
 
 Pure PyTorch, the library and Adam take turns, and each figure is the median of 15 turns, so that another program on the machine
 disturbs all of them. With one thread it measures processor time, with more the time on the clock.
@@ -13,14 +14,16 @@ import sys
 import time
 
 threads = int(os.environ.get("THREADS", "1"))
-for name in "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOMAXPROCS":  # read when the libraries are loaded
-    os.environ[name] = str(threads)
+wanted = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOMAXPROCS")}
+if any(os.environ.get(name) != value for name, value in wanted.items()):  # Go reads what the process was started with
+    os.execve(sys.executable, [sys.executable] + sys.argv, {**os.environ, **wanted})
 import torch
 
 import metaopt_library
 from torch_optimizer import LearnedOptimizer
 
 torch.set_num_threads(threads)
+length = float(os.environ.get("TURN", "0.05"))
 clock = time.process_time if threads == 1 else time.perf_counter
 units = int(sys.argv[2]) if len(sys.argv) > 2 else 128
 library = metaopt_library.find(sys.argv[3] if len(sys.argv) > 3 else None)
@@ -35,9 +38,11 @@ def parameters():
 
 
 def turn(optimizer):
-    """Returns the seconds of a step, over steps that take 50 ms or more together."""
+    """Returns the seconds of a step, over steps that take TURN seconds or more together."""
+    if threads > 1:
+        time.sleep(0.1)  # threads of the turn before wait in a loop for more to do
     steps, begin = 0, clock()
-    while clock() - begin < 0.05:
+    while clock() - begin < length:
         optimizer.step()
         steps += 1
     return (clock() - begin) / steps
