@@ -84,10 +84,13 @@ func networksRole(string) error {
 	return partition(server.URL())
 }
 
+// last is the number of meta-steps: at 50 ms each, more than twice the lease is left after the link went down.
+const last = 60
+
 // partition trains, takes the link down after ten meta-steps, and up when the far worker is given up.
 func partition(url string) error {
 	ctx := context.Background()
-	r, err := recipe.Parse([]byte("{" + tiny + `, "meta_steps": 30, "meta_batch": 3}`))
+	r, err := recipe.Parse([]byte("{" + tiny + `, "meta_batch": 3, "meta_steps": ` + strconv.Itoa(last) + "}"))
 	if err != nil {
 		return err
 	}
@@ -129,12 +132,19 @@ func partition(url string) error {
 	if err := heard("takes part", 2); err != nil {
 		return err
 	}
+	cut := false
 	got, err := train(ctx, r, c.Executor(r.Seed), nil, func(tr *metatrain.Trainer) error {
-		switch tr.MetaSteps() {
-		case 10:
+		switch {
+		case tr.MetaSteps() == 10:
+			cut = true
 			return command("ip", "link", "set", "v0", "down")
-		case 15:
-			return errors.Join(heard("has gone", 1), command("ip", "link", "set", "v0", "up"), heard("takes part", 3))
+		case cut && strings.Contains(n.String(), "has gone"):
+			cut = false
+			return errors.Join(command("ip", "link", "set", "v0", "up"), heard("takes part", 3))
+		case cut && tr.MetaSteps() == last:
+			return errors.New("the far worker is not given up: " + n.String())
+		case cut: // who is gone is found while work is done: let the lease pass before it is all done
+			time.Sleep(50 * time.Millisecond)
 		}
 		return nil
 	})
@@ -171,7 +181,7 @@ func farRole(url string) error {
 
 // until waits until something is true. A bound of ten minutes ends a test that would wait for ever.
 func until(what string, ok func() bool) error {
-	for range 60000 {
+	for range 6000 {
 		if ok() {
 			return nil
 		}
