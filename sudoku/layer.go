@@ -36,8 +36,8 @@ type Layer struct {
 	target []float64
 }
 
-// NewLayer returns a layer for boards of size 2, as published but for a Smoothing of 1e-4: with it training comes four times
-// as near to the true rules in the same steps (metaopt reproduce sudoku).
+// NewLayer returns a layer for boards of size 2, as published but for a Smoothing of 1e-4: with it training comes about four
+// times as near to the true rules in the same steps (metaopt reproduce sudoku).
 func NewLayer() *Layer { return &Layer{Rows: 40, Width: 64, Epsilon: 0.1, Smoothing: 1e-4} }
 
 // Layout returns the tensors A and w of the parameters.

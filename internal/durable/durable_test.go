@@ -160,6 +160,9 @@ func TestDevicesAndPipesAreNotReplaced(t *testing.T) {
 	if err := os.Symlink("/dev/null", null); err != nil {
 		t.Skip(err)
 	}
+	if !Direct(null) { // otherwise Replace would replace the machine's device
+		t.Fatal("/dev/null is taken for a file")
+	}
 	if err := Replace(null, []byte("lost")); err != nil {
 		t.Fatal(err)
 	}
