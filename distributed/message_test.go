@@ -85,7 +85,7 @@ func TestBoundsOfMessages(t *testing.T) {
 	}{
 		"the name":   {change(func(u *unitMessage) { u.Base = "../../etc" }), forms[0].read},
 		"contradict": {change(func(u *unitMessage) { u.BaseStep = 20 }), forms[0].read},
-		"a count":    {change(func(u *unitMessage) { u.Length = math.MaxInt32 + 1 }), forms[0].read},
+		"a count":    {change(func(u *unitMessage) { u.Length = -1 }), forms[0].read},
 		"65537":      {change(func(u *unitMessage) { u.History = make([]string, maxHistory+1) }), forms[0].read},
 		"NaN":        {&answer{ID: "i", Worker: "w", Seconds: math.NaN()}, forms[3].read},
 		"5000 bytes": {&resultMessage{Result: metatrain.Result{Window: metatrain.Window{Diverged: &optimizer.DivergedError{What: strings.Repeat("x", 5000)}}}}, forms[1].read},
