@@ -28,6 +28,10 @@ type adjoint[T simd.Float] struct {
 	orthogonalizer gemm.Orthogonalizer[T]
 	do, dm         []T // adjoints of the orthogonal directions and of the momentum that they are computed from
 
+	meanFan  *fan.Fan
+	blockDot []float64 // with OrthogonalMean, for each block and step, ⟨λ, o⟩
+	weights  []T       // with OrthogonalMean, for each step and part, the adjoint of the factor of one coordinate, before the scale
+
 	// Arguments of the call in progress.
 	start    *state[T]
 	grads    [][]T
@@ -58,7 +62,7 @@ func (a *adjoint[T]) bind(c *core[T]) {
 		return
 	}
 	if a.c == nil || a.c.geometry != c.geometry {
-		*a = adjoint[T]{one: a.one, fan: fan.New(a.slot), trans: make([][]T, len(c.maps))}
+		*a = adjoint[T]{one: a.one, fan: fan.New(a.slot), meanFan: fan.New(a.dotBlocks), trans: make([][]T, len(c.maps))}
 		for i, m := range c.maps {
 			a.trans[i] = make([]T, m.in*m.out)
 		}
@@ -121,6 +125,9 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, contexts, seeds
 	if dgrad != nil && a.c.cfg.Orthogonal {
 		a.throughOrthogonal()
 	}
+	if a.c.cfg.OrthogonalMean {
+		a.throughMean(workers)
+	}
 	a.fan.Run(slots, workers)
 	for _, slot := range a.slots[:slots] {
 		for i, d := range slot {
@@ -146,6 +153,58 @@ func (a *adjoint[T]) throughOrthogonal() {
 	for k := range s.parts {
 		s.orthogonalizeAdjoint(a.dm, a.do, &s.parts[k], a.grads[0], &a.orthogonalizer)
 	}
+}
+
+// throughMean computes the adjoints of the factors that OrthogonalMean averages. A part's mean has the adjoint ⟨λ, o⟩ over
+// all of its coordinates, so it is computed before the blocks go backwards each by itself.
+func (a *adjoint[T]) throughMean(workers int) {
+	s, steps := a.start, len(a.grads)
+	a.blockDot = resized(a.blockDot, steps*s.blocks())
+	a.weights = resized(a.weights, steps*len(s.parts))
+	n := (s.blocks() + sumGrain - 1) / sumGrain
+	a.meanFan.Run(n, min(workers, n))
+	for k := range s.parts {
+		p := &s.parts[k]
+		if p.axes.Len() == 0 {
+			continue
+		}
+		for t := range steps {
+			sum := 0.0
+			for b := p.block; b < p.block+blocks(p.n); b++ {
+				sum += a.blockDot[b*steps+t]
+			}
+			a.weights[t*len(s.parts)+k] = T(sum / float64(p.n))
+		}
+	}
+}
+
+// dotBlocks computes blockDot of sumGrain blocks.
+func (a *adjoint[T]) dotBlocks(_, i int) {
+	s, steps := a.start, len(a.grads)
+	for b := i * sumGrain; b < min((i+1)*sumGrain, s.blocks()); b++ {
+		if s.parts[s.partOf[b]].axes.Len() == 0 {
+			continue
+		}
+		from, live := s.lanesOf(b)
+		var lambda [lanes]T
+		for t := steps - 1; t >= 0; t-- {
+			o, _ := s.ofOrthogonal(a.contexts[t])
+			a.blockDot[b*steps+t] = a.dot(&lambda, a.seeds[t][from:][:live], o[from:][:live], t)
+		}
+	}
+}
+
+// dot adds a step's seeds to lambda and returns ⟨lambda, o⟩.
+func (a *adjoint[T]) dot(lambda *[lanes]T, seeds, o []T, t int) (sum float64) {
+	w := T(1)
+	if a.w != nil {
+		w = T(a.w[t])
+	}
+	for l, seed := range seeds {
+		lambda[l] += w * seed
+		sum += float64(lambda[l]) * float64(o[l])
+	}
+	return sum
 }
 
 // look prepares the glances of all steps.
@@ -232,7 +291,11 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 			lambda[l] += w * s
 		}
 		prev, from := before(t)
-		dx := a.step(ws, record(t), prev, from, &lambda, look(t).scale, orthogonal(t))
+		o, factor := orthogonal(t), T(0)
+		if c.cfg.OrthogonalMean {
+			o, factor = nil, a.weights[t*len(a.start.parts)+a.start.partOf[b]]
+		}
+		dx := a.step(ws, record(t), prev, from, &lambda, look(t).scale, o, factor, live)
 		if a.dgrad != nil {
 			dg, g := ws.dg, lanesOf(a.grads[t])
 			clear(dg)
@@ -276,10 +339,11 @@ func (a *adjoint[T]) momenta(dg, dx []T, ws *workspace[T], rec, g []T, now *glan
 }
 
 // step goes backwards through one recorded step of one block. The step began in the state
-// before, scale is its read-out's scale, and orthogonal are the live lanes' orthogonals. lambda is the adjoint of θ after the step.
+// before, scale is its read-out's scale, and orthogonal are the live lanes' orthogonals; with OrthogonalMean factor is the adjoint of each live
+// lane's factor instead. lambda is the adjoint of θ after the step.
 // ws.mu is the adjoint of the state: on entry after the step, on return before it. step
 // returns the adjoint of the features, or nil if no caller needs it.
-func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T, scale T, orthogonal []T) []T {
+func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambda *[lanes]T, scale T, orthogonal []T, factor T, live int) []T {
 	c := a.c
 	outs := c.read.out
 	dy, y := rec[c.read.recOut:][:outs*lanes], rec[c.recY:]
@@ -298,6 +362,9 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 			for l, o := range orthogonal {
 				weight[l] = T(ws.du[l]*size[l]) * o
 			}
+		}
+		if c.cfg.OrthogonalMean {
+			c.meanAdjoint(dy, rec[c.recZ:], scale*factor, live)
 		}
 	}
 	for l, s := range lambda {
@@ -345,6 +412,19 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 		return nil
 	}
 	return dx
+}
+
+// meanAdjoint writes the adjoint of a_7 of the live lanes into dy, and adds that of the size z. d is the adjoint of E(z)·a_7.
+func (c *core[T]) meanAdjoint(dy, z []T, d T, live int) {
+	size, weight := z[simd.Mixed*lanes:], z[(simd.Mixed+1)*lanes:]
+	dsize, dweight := dy[simd.Mixed*lanes:][:lanes], dy[(simd.Mixed+1)*lanes:][:lanes]
+	clear(dweight)
+	for l := range live {
+		e := size[l]
+		root := sqrt(e) // z + √(z²+1)
+		dweight[l] = T(d * e)
+		dsize[l] += T(T(T(4*d)*T(e*weight[l])) / (root + 1/root)) // dE/dz = 2E/√(z²+1)
+	}
 }
 
 // widest returns the largest number of inputs of a map.

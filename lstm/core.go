@@ -117,7 +117,8 @@ func (c *core[T]) recordContext(rec []T, now *glance[T]) {
 
 // readOut completes a step: it computes the record's row y. The update is scale times y.
 // For Exp the row after y holds exp(m). orthogonal are the live lanes' directions of Config.Orthogonal, nil if there are
-// none. Their factors in the update are written into factors, unless it is nil.
+// none. Their factors in the update are written into factors, unless it is nil. With OrthogonalMean the directions are left
+// out of y, and factors, before the scale, are what is to be averaged.
 func (c *core[T]) readOut(rec []T, now *glance[T], orthogonal, factors []T) {
 	y := rec[c.recY:][:lanes]
 	c.affine(rec[c.recZ:], rec, c.read, now)
@@ -128,6 +129,12 @@ func (c *core[T]) readOut(rec []T, now *glance[T], orthogonal, factors []T) {
 		size, weight := z[simd.Mixed*lanes:], z[(simd.Mixed+1)*lanes:]
 		for l, o := range orthogonal {
 			f := T(size[l] * weight[l])
+			if c.cfg.OrthogonalMean {
+				if factors != nil {
+					factors[l] = f
+				}
+				continue
+			}
 			y[l] += T(f * o)
 			if factors != nil {
 				factors[l] = T(now.scale * f)

@@ -29,6 +29,8 @@ var sighted = []Config{
 	{Hidden: 2, Dense: 3, Inputs: RNNProp | Momenta, Readout: Mix, Context: NormContext},
 	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, FanIn: true, Orthogonal: true},
 	{Hidden: 2, Layers: 1, Inputs: Momenta | Clock, Readout: Mix, Context: FeedbackContext, Orthogonal: true},
+	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: TimeContext, FanIn: true, Orthogonal: true, OrthogonalMean: true, Ramp: 4},
+	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: FeedbackContext, Orthogonal: true, OrthogonalMean: true},
 	{NoLSTM: true, Inputs: Momenta, Readout: Mix, FanIn: true},
 	{Hidden: 2, Inputs: Momenta | Clock, Readout: Tanh, Context: TimeContext},
 	{NoLSTM: true, Dense: 3, Inputs: RNNProp, Readout: Tanh},
@@ -39,6 +41,9 @@ func name(cfg Config) string {
 	text := fmt.Sprintf("%v-%dx%d-dense%d-%v", cfg.Inputs, cfg.Layers, cfg.Hidden, cfg.Dense, cfg.Readout)
 	if cfg.eyes() {
 		text += fmt.Sprintf("-%v-%v-%v", cfg.Context, cfg.FanIn, cfg.Orthogonal)
+		if cfg.OrthogonalMean {
+			text += fmt.Sprint("-mean-", cfg.Ramp)
+		}
 	}
 	return text
 }

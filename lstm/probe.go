@@ -55,6 +55,7 @@ type Probe struct {
 	rec    []float32
 	row    []float32
 	update []float32
+	looked []looked
 	looks  int
 }
 
@@ -95,19 +96,56 @@ func (p *Probe) Look(a *Activity, s *State, point optimizer.Point) []float32 {
 		from, live := st.lanesOf(b)
 		g, now := gather(p.row, grad[from:from+live]), &st.now[st.partOf[b]]
 		c.forward(p.rec, st.block(b), &c.state, p.rec, &c.rec, g, now)
-		o, _ := st.ofOrthogonal(st.context)
-		c.readOut(p.rec, now, lanesIn(o, from, live), nil)
+		o, f := st.ofOrthogonal(st.context)
+		o, f = lanesIn(o, from, live), lanesIn(f, from, live)
+		c.readOut(p.rec, now, o, f)
 		a.addGradients(&c.pre, g[:live])
+		at := len(p.update)
 		for _, y := range p.rec[c.recY:][:live] {
-			u := now.scale * y
-			a.Update2 += float64(u) * float64(u)
-			p.update = append(p.update, u)
+			p.update = append(p.update, now.scale*y)
+		}
+		if c.cfg.OrthogonalMean {
+			p.looked = append(p.looked, looked{st.partOf[b], at, o, f})
 		}
 		for i, l := range c.layers {
 			a.addGates(i, p.rec[l.recOut:][:4*c.cfg.Hidden*lanes], live)
 		}
 	}
+	p.addOrthogonal(st)
+	for _, u := range p.update {
+		a.Update2 += float64(u) * float64(u)
+	}
 	return p.update
+}
+
+// looked is what a look at a block leaves for addOrthogonal: its part, where its updates begin in Probe.update, and its
+// lanes' orthogonal directions and their factors.
+type looked struct {
+	part, at int
+	o, f     []float32
+}
+
+// addOrthogonal adds the directions of OrthogonalMean to the updates, with the factors' means over the coordinates of a part
+// that were looked at.
+func (p *Probe) addOrthogonal(st *state[float32]) {
+	for rest := p.looked; len(rest) > 0; {
+		n, sum, count := 0, 0.0, 0
+		for n < len(rest) && rest[n].part == rest[0].part {
+			for _, f := range rest[n].f {
+				sum += float64(f)
+			}
+			count += len(rest[n].f)
+			n++
+		}
+		mean := st.now[rest[0].part].scale * float32(sum/float64(count))
+		for _, b := range rest[:n] {
+			for l, o := range b.o {
+				p.update[b.at+l] += mean * o
+			}
+		}
+		rest = rest[n:]
+	}
+	p.looked = p.looked[:0]
 }
 
 // addGradients counts the gradients of one block. It uses the adjoint's thresholds.

@@ -40,6 +40,7 @@ type state[T simd.Float] struct {
 	orthogonalizer gemm.Orthogonalizer[T]
 	biases         []T
 	sumFan         *fan.Fan
+	meanFan        *fan.Fan
 
 	fan              *fan.Fan
 	dst, grad, theta []T         // arguments of the update in progress
@@ -63,6 +64,11 @@ func (s *state[T]) init(c *core[T], layout optimizer.Layout) {
 	s.sumFan = fan.New(func(worker, i int) {
 		for b := i * sumGrain; b < min((i+1)*sumGrain, s.blocks()); b++ {
 			s.sumBlock(s.scratch[worker][c.recSize:], b)
+		}
+	})
+	s.meanFan = fan.New(func(_, i int) {
+		for b := i * sumGrain; b < min((i+1)*sumGrain, s.blocks()); b++ {
+			s.addOrthogonal(b)
 		}
 	})
 }
@@ -177,7 +183,49 @@ func (s *state[T]) advance(dst, grad []T) {
 	s.memories, s.next = s.next, s.memories
 	s.dst, s.grad = dst, grad
 	s.fan.Run((s.blocks()+grain-1)/grain, workers)
+	if s.c.cfg.OrthogonalMean {
+		s.average()
+		s.meanFan.Run((s.blocks()+sumGrain-1)/sumGrain, min(workers, (s.blocks()+sumGrain-1)/sumGrain))
+	}
 	s.dst, s.grad = nil, nil
+}
+
+// average replaces the factors of the orthogonal directions by their scaled means over each part.
+func (s *state[T]) average() {
+	_, f := s.ofOrthogonal(s.context)
+	for k := range s.parts {
+		p := &s.parts[k]
+		if p.axes.Len() == 0 {
+			continue
+		}
+		mean := s.now[k].scale * meanOf(f[p.from:][:p.n])
+		for i := range p.n {
+			f[p.from+i] = mean
+		}
+	}
+}
+
+// meanOf is the mean of x, 0 if x is empty. It adds up in float64, in the order of x.
+func meanOf[T simd.Float](x []T) T {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v)
+	}
+	return T(sum / float64(max(len(x), 1)))
+}
+
+// addOrthogonal adds the orthogonal directions to the updates of block b.
+func (s *state[T]) addOrthogonal(b int) {
+	if s.parts[s.partOf[b]].axes.Len() == 0 {
+		return
+	}
+	from, live := s.lanesOf(b)
+	o, f := s.ofOrthogonal(s.context)
+	dst := s.dst[from:][:live]
+	for l, o := range o[from:][:live] {
+		dst[l] += T(f[from] * o)
+	}
+	copy(s.block(b)[s.c.state.u:], dst)
 }
 
 // reserve makes scratch memory for a number of workers.

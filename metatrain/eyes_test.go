@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"learnedopt/baselines"
@@ -23,6 +24,13 @@ var eyes = lstm.Config{
 var orthogonalEyes = func() lstm.Config {
 	cfg := eyes
 	cfg.Orthogonal = true
+	return cfg
+}()
+
+// meanEyes gives that direction one weight a tensor, and its updates rise.
+var meanEyes = func() lstm.Config {
+	cfg := orthogonalEyes
+	cfg.OrthogonalMean, cfg.Ramp = true, 4
 	return cfg
 }()
 
@@ -186,6 +194,7 @@ func TestEyesInAWindow(t *testing.T) {
 	}{
 		"first order": {eyes, false, tooFar}, "second derivatives": {eyes, true, tooFar},
 		"orthogonal": {orthogonalEyes, false, orthogonalTooFar}, "orthogonal, second derivatives": {orthogonalEyes, true, orthogonalTooFar},
+		"mean": {meanEyes, false, orthogonalTooFar}, "mean, second derivatives": {meanEyes, true, orthogonalTooFar},
 	} {
 		net, second, tooFar := wideAwake(t, c.cfg), c.second, c.tooFar
 		ep, h := metatrain.NewEpisode(net, newTensorQuartic(3)), newWideEpisode(t, net, 3, 8)
@@ -248,6 +257,19 @@ func TestEyesWithSampledAdjoints(t *testing.T) {
 	}
 	if missing > 5 {
 		t.Errorf("%d of %d coordinates were never drawn: %v", missing, len(drawn), drawn)
+	}
+}
+
+// Some coordinates are not enough for a mean over all of them.
+func TestMeanWithSampledAdjoints(t *testing.T) {
+	ep := metatrain.NewEpisode(wideAwake(t, meanEyes), newTensorQuartic(3))
+	ep.Length = 8
+	_, err := (metatrain.TruncatedBackprop{Coordinates: 1, Objective: weighted{1, 1}}).Estimate(t.Context(), make([]float64, ep.State.Network().Size()), ep, 2)
+	if err == nil || !strings.Contains(err.Error(), "OrthogonalMean") {
+		t.Error(err)
+	}
+	if ep.Step != 0 {
+		t.Errorf("the episode is at step %d", ep.Step)
 	}
 }
 

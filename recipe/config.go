@@ -79,7 +79,7 @@ func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
 	if err != nil {
 		return cfg, lstm.Init{}, err
 	}
-	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
+	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, OrthogonalMean: r.OrthogonalMean, Ramp: r.Ramp, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
 	if r.Anneal != nil {
 		cfg.Anneal = *r.Anneal
 	}
@@ -328,7 +328,7 @@ func (r Recipe) Validate() error {
 }
 
 // shapeOptions are the options that cannot be set together with Init.
-var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "orthogonal-mean", "ramp", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 // exclusions returns an error if two set options exclude each other or an option does not apply.
 func (r Recipe) exclusions() error {
@@ -381,6 +381,8 @@ func (r Recipe) exclusions() error {
 		return fmt.Errorf("recipe: --second-derivatives and --adjoint-coordinates belong to --estimator backprop; drop them, or --estimator %s", r.Estimator)
 	case r.second() && r.AdjointCoordinates > 0:
 		return errors.New("recipe: --adjoint-coordinates needs independent coordinates, but --second-derivatives couples them; set one of them")
+	case r.OrthogonalMean && r.AdjointCoordinates > 0:
+		return errors.New("recipe: --adjoint-coordinates takes some coordinates of a tensor, but --orthogonal-mean averages over all of them; drop one of them")
 	case r.Hessian != "" && !full.second():
 		return errors.New("recipe: --hessian is how --second-derivatives are computed; set that, or drop it")
 	case r.AdjointClip > 0 && !full.second():

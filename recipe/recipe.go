@@ -39,16 +39,18 @@ type Recipe struct {
 	// only add inputs to the file's inputs.
 	Init string `json:"init,omitzero"`
 	// Inputs to Anneal describe the network's shape: see lstm.Config.
-	Inputs     string  `json:"inputs,omitzero"`
-	Context    string  `json:"context,omitzero"`
-	FanIn      bool    `json:"fan_in,omitzero"`
-	Orthogonal bool    `json:"orthogonal,omitzero"`
-	P          float64 `json:"p,omitzero"`
-	SignP      float64 `json:"sign_p,omitzero"`
-	Hidden     int     `json:"hidden,omitzero"`
-	LSTMLayers int     `json:"lstm_layers,omitzero"`
-	Readout    string  `json:"readout,omitzero"`
-	Scale      float64 `json:"scale,omitzero"`
+	Inputs         string  `json:"inputs,omitzero"`
+	Context        string  `json:"context,omitzero"`
+	FanIn          bool    `json:"fan_in,omitzero"`
+	Orthogonal     bool    `json:"orthogonal,omitzero"`
+	OrthogonalMean bool    `json:"orthogonal_mean,omitzero"`
+	Ramp           int     `json:"ramp,omitzero"`
+	P              float64 `json:"p,omitzero"`
+	SignP          float64 `json:"sign_p,omitzero"`
+	Hidden         int     `json:"hidden,omitzero"`
+	LSTMLayers     int     `json:"lstm_layers,omitzero"`
+	Readout        string  `json:"readout,omitzero"`
+	Scale          float64 `json:"scale,omitzero"`
 	// Anneal 0 means that updates never shrink. Default: 0, or the value in the file of Init.
 	Anneal *int `json:"anneal,omitempty"`
 	// Gain to Memory say how a random network is drawn: see lstm.Init.

@@ -80,24 +80,26 @@ type Start struct {
 
 // A Network is an lstm.Config in the record.
 type Network struct {
-	Inputs     string  `json:"inputs"`
-	Context    string  `json:"context,omitempty"`
-	FanIn      bool    `json:"fan_in,omitempty"`
-	Orthogonal bool    `json:"orthogonal,omitempty"`
-	P          float64 `json:"p"`
-	SignP      float64 `json:"sign_p"`
-	Dense      int     `json:"dense"`
-	Hidden     int     `json:"hidden"`
-	Layers     int     `json:"layers"`
-	Readout    string  `json:"readout"`
-	Scale      float64 `json:"scale"`
-	Anneal     int     `json:"anneal,omitempty"`
+	Inputs         string  `json:"inputs"`
+	Context        string  `json:"context,omitempty"`
+	FanIn          bool    `json:"fan_in,omitempty"`
+	Orthogonal     bool    `json:"orthogonal,omitempty"`
+	OrthogonalMean bool    `json:"orthogonal_mean,omitempty"`
+	Ramp           int     `json:"ramp,omitempty"`
+	P              float64 `json:"p"`
+	SignP          float64 `json:"sign_p"`
+	Dense          int     `json:"dense"`
+	Hidden         int     `json:"hidden"`
+	Layers         int     `json:"layers"`
+	Readout        string  `json:"readout"`
+	Scale          float64 `json:"scale"`
+	Anneal         int     `json:"anneal,omitempty"`
 }
 
 // RecordNetwork returns the record of a network's shape.
 func RecordNetwork(cfg lstm.Config) Network {
 	return Network{
-		Inputs: cfg.Inputs.String(), Context: cfg.Context.String(), FanIn: cfg.FanIn, Orthogonal: cfg.Orthogonal, P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Inputs: cfg.Inputs.String(), Context: cfg.Context.String(), FanIn: cfg.FanIn, Orthogonal: cfg.Orthogonal, OrthogonalMean: cfg.OrthogonalMean, Ramp: cfg.Ramp, P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
 		Readout: cfg.Readout.String(), Scale: cfg.Scale, Anneal: cfg.Anneal,
 	}
 }

@@ -193,17 +193,25 @@ func (n *network) update(grad *graph.Node, s state, v *sight) *graph.Node {
 		for k, direction := range []int{0, 1, 2, 4, 5} {
 			u = graph.Add(u, graph.Mul(column(k), directions[direction]))
 		}
-		if n.cfg.Orthogonal && v.tensor.Outputs() > 0 {
-			u = graph.Add(u, graph.Mul(column(6), n.orthogonal(v)))
-		}
 		z := column(5)
 		size := graph.Add(z, graph.Sqrt(graph.AddScalar(graph.Mul(z, z), 1)))
-		u = graph.Mul(u, graph.Mul(size, size))
+		size = graph.Mul(size, size)
+		u = graph.Mul(u, size)
+		if n.cfg.Orthogonal && v.tensor.Outputs() > 0 {
+			weight := graph.Mul(column(6), size)
+			if n.cfg.OrthogonalMean {
+				weight = graph.ReduceAllMean(weight)
+			}
+			u = graph.Add(u, graph.Mul(weight, n.orthogonal(v)))
+		}
 	}
 	scale := n.scale
 	if n.cfg.FanIn {
 		r := graph.MulScalar(graph.Reciprocal(v.gain), float64(standardGain))
 		scale = graph.Mul(scale, graph.ConvertDType(graph.Min(r, graph.Sqrt(r)), dtypes.Float32))
+	}
+	if n.cfg.Ramp > 0 {
+		scale = graph.Mul(scale, graph.ConvertDType(v.risen, dtypes.Float32))
 	}
 	u = graph.Mul(scale, u)
 	if v != nil {
