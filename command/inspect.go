@@ -167,9 +167,6 @@ func printInspection(w io.Writer, in inspection) error {
 	if n.OrthogonalMean {
 		readout += " of one weight a tensor"
 	}
-	if n.Ramp > 0 {
-		readout += fmt.Sprintf(", rising over %d steps", n.Ramp)
-	}
 	if n.FanIn {
 		readout += ", divided by the fan-in and the size of inputs"
 	}

@@ -213,11 +213,6 @@ type Config struct {
 	// OrthogonalMean gives the orthogonal direction of a tensor one weight: the mean of a_7·E over the tensor's coordinates.
 	// A weight a coordinate makes the direction's singular values unequal again.
 	OrthogonalMean bool
-	// Ramp is the number of steps in which the updates rise linearly to their size: the update of step t, t ≥ 1, is multiplied
-	// by min(1, t/R), where R is Ramp, or a tenth of the run if its length is known and that is less. Large first steps
-	// lower the loss at once and leave hidden units of a network dead for the rest of the run. Only for networks with a
-	// context, FanIn or Momenta. Default 0: updates do not rise.
-	Ramp int
 	// Dense is the width of a fully connected layer with ELU activation
 	// between the features and the first LSTM layer, as in the code of Lv et
 	// al. 2017. Default 0: no such layer.
@@ -290,10 +285,6 @@ func (c Config) Validate() error {
 		return errors.New("lstm: the orthogonal direction belongs to the read-out mix; choose this read-out")
 	case c.OrthogonalMean && !c.Orthogonal:
 		return errors.New("lstm: the mean weight belongs to the orthogonal direction; add this direction")
-	case c.Ramp < 0:
-		return fmt.Errorf("lstm: updates rise over %d steps; it must not be negative", c.Ramp)
-	case c.Ramp > 0 && !c.eyes():
-		return errors.New("lstm: updates rise only in networks with a context, division by the fan-in or momenta; add one of them")
 	case c.Dense < 0 || c.Dense > maxHidden:
 		return fmt.Errorf("lstm: dense layer of %d units; it must be in [0, %d]", c.Dense, maxHidden)
 	case c.NoLSTM && (c.Hidden != 0 || c.Layers != 0):

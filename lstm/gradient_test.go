@@ -29,7 +29,7 @@ var sighted = []Config{
 	{Hidden: 2, Dense: 3, Inputs: RNNProp | Momenta, Readout: Mix, Context: NormContext},
 	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, FanIn: true, Orthogonal: true},
 	{Hidden: 2, Layers: 1, Inputs: Momenta | Clock, Readout: Mix, Context: FeedbackContext, Orthogonal: true},
-	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: TimeContext, FanIn: true, Orthogonal: true, OrthogonalMean: true, Ramp: 4},
+	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: TimeContext, FanIn: true, Orthogonal: true, OrthogonalMean: true},
 	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: FeedbackContext, Orthogonal: true, OrthogonalMean: true},
 	{NoLSTM: true, Inputs: Momenta, Readout: Mix, FanIn: true},
 	{Hidden: 2, Inputs: Momenta | Clock, Readout: Tanh, Context: TimeContext},
@@ -42,7 +42,7 @@ func name(cfg Config) string {
 	if cfg.eyes() {
 		text += fmt.Sprintf("-%v-%v-%v", cfg.Context, cfg.FanIn, cfg.Orthogonal)
 		if cfg.OrthogonalMean {
-			text += fmt.Sprint("-mean-", cfg.Ramp)
+			text += "-mean"
 		}
 	}
 	return text

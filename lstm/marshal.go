@@ -54,9 +54,6 @@ func (c *core[T]) fingerprint() uint64 {
 	if c.cfg.OrthogonalMean {
 		fmt.Fprintln(h, "mean")
 	}
-	if c.cfg.Ramp > 0 {
-		fmt.Fprintln(h, "ramp", c.cfg.Ramp)
-	}
 	var b [8]byte
 	for _, x := range c.phi {
 		binary.LittleEndian.PutUint64(b[:], math.Float64bits(float64(x)))

@@ -137,12 +137,6 @@ func (c *core[T]) contextOf(dst []T, s *state[T], k, t, total int) {
 			size = math.Sqrt(size)
 		}
 	}
-	if ramp := float64(c.cfg.Ramp); ramp > 0 {
-		if total > 0 {
-			ramp = min(ramp, max(float64(total)/10, 1))
-		}
-		size *= min(float64(t)/ramp, 1)
-	}
 	dst[at], dst[at+1] = T(inv), T(size)
 }
 

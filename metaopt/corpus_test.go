@@ -36,8 +36,7 @@ var corpusConfigs = map[string]lstm.Config{
 	"orthogonal": {Inputs: lstm.Momenta, Context: lstm.ShapeContext | lstm.NormContext | lstm.FeedbackContext | lstm.TimeContext, Hidden: 5, Layers: 1, Readout: lstm.Mix,
 		FanIn: true, Orthogonal: true, Scale: 0.01},
 	"orthogonal_mean": {Inputs: lstm.Momenta, Context: lstm.NormContext | lstm.TimeContext, Hidden: 4, Layers: 1, Readout: lstm.Mix,
-		FanIn: true, Orthogonal: true, OrthogonalMean: true, Ramp: 7, Scale: 0.01},
-	"ramp": {Inputs: lstm.RNNProp, Hidden: 3, Layers: 1, FanIn: true, Ramp: 3},
+		FanIn: true, Orthogonal: true, OrthogonalMean: true, Scale: 0.01},
 }
 
 // A corpusOracle is the content of testdata/corpus/updates.json: for every file of the

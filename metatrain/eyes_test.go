@@ -27,10 +27,10 @@ var orthogonalEyes = func() lstm.Config {
 	return cfg
 }()
 
-// meanEyes gives that direction one weight a tensor, and its updates rise.
+// meanEyes gives that direction one weight a tensor.
 var meanEyes = func() lstm.Config {
 	cfg := orthogonalEyes
-	cfg.OrthogonalMean, cfg.Ramp = true, 4
+	cfg.OrthogonalMean = true
 	return cfg
 }()
 

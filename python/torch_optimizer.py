@@ -26,7 +26,7 @@ import read_mopt
 INPUTS = "raw", "logsign", "rnnprop", "clock", "momenta"  # in the order of the features
 CONTEXT = "shape", "norms", "feedback", "time"  # in the order of the features
 READOUTS = "linear", "tanh", "exp", "mix"
-KEYS = {"inputs", "context", "fan_in", "orthogonal", "orthogonal_mean", "ramp", "p", "sign_p", "dense", "hidden", "layers", "readout", "scale", "anneal"}  # of a file's config
+KEYS = {"inputs", "context", "fan_in", "orthogonal", "orthogonal_mean", "p", "sign_p", "dense", "hidden", "layers", "readout", "scale", "anneal"}  # of a file's config
 BETA, EPSILON = 0.95, 1e-8  # of rnnprop
 BETAS = 0.9, 0.99, 0.999, 0.95, 0.999  # of momenta: the first three average g, the others g * g
 SEEN = 0.999, 0.9  # averages of the mean of g * g over a tensor
@@ -189,7 +189,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             raise ValueError(f"{path}: {e}") from None
         if content["kind"] != "lstm-optimizer":
             raise ValueError(f"{path} holds a {content['kind']!r}; an optimizer's kind is 'lstm-optimizer'")
-        config = {"context": "", "fan_in": False, "orthogonal": False, "orthogonal_mean": False, "ramp": 0, "sign_p": 0, "anneal": 0, **content["config"]}
+        config = {"context": "", "fan_in": False, "orthogonal": False, "orthogonal_mean": False, "sign_p": 0, "anneal": 0, **content["config"]}
         self.inputs, self.context = config["inputs"].split("+"), [name for name in config["context"].split("+") if name]
         if not set(self.inputs) <= set(INPUTS) or not set(self.context) <= set(CONTEXT) or config["readout"] not in READOUTS:
             raise ValueError(f"{path} has inputs {config['inputs']!r}, context {config['context']!r} and read-out {config['readout']!r}, which this module does not compute; run the file in Go")
@@ -438,8 +438,6 @@ class LearnedOptimizer(torch.optim.Optimizer):
             scale *= math.sqrt(config["anneal"] / t)
         if config["fan_in"]:
             scale *= min(GAIN / sight.gain, math.sqrt(GAIN / sight.gain))
-        if config["ramp"]:
-            scale *= min(1, t / (min(config["ramp"], max(self.total / 10, 1)) if self.total else config["ramp"]))
         u = scale * u
         if self.eyes:
             state["u"] = u

@@ -79,7 +79,7 @@ func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
 	if err != nil {
 		return cfg, lstm.Init{}, err
 	}
-	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, OrthogonalMean: r.OrthogonalMean, Ramp: r.Ramp, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
+	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, OrthogonalMean: r.OrthogonalMean, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
 	if r.Anneal != nil {
 		cfg.Anneal = *r.Anneal
 	}
@@ -328,7 +328,7 @@ func (r Recipe) Validate() error {
 }
 
 // shapeOptions are the options that cannot be set together with Init.
-var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "orthogonal-mean", "ramp", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "orthogonal-mean", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 // exclusions returns an error if two set options exclude each other or an option does not apply.
 func (r Recipe) exclusions() error {

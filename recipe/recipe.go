@@ -44,7 +44,6 @@ type Recipe struct {
 	FanIn          bool    `json:"fan_in,omitzero"`
 	Orthogonal     bool    `json:"orthogonal,omitzero"`
 	OrthogonalMean bool    `json:"orthogonal_mean,omitzero"`
-	Ramp           int     `json:"ramp,omitzero"`
 	P              float64 `json:"p,omitzero"`
 	SignP          float64 `json:"sign_p,omitzero"`
 	Hidden         int     `json:"hidden,omitzero"`

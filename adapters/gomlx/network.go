@@ -210,9 +210,6 @@ func (n *network) update(grad *graph.Node, s state, v *sight) *graph.Node {
 		r := graph.MulScalar(graph.Reciprocal(v.gain), float64(standardGain))
 		scale = graph.Mul(scale, graph.ConvertDType(graph.Min(r, graph.Sqrt(r)), dtypes.Float32))
 	}
-	if n.cfg.Ramp > 0 {
-		scale = graph.Mul(scale, graph.ConvertDType(v.risen, dtypes.Float32))
-	}
 	u = graph.Mul(scale, u)
 	if v != nil {
 		s.u.SetValueGraph(u)

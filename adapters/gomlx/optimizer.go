@@ -192,8 +192,8 @@ func checksum(net *lstm.Network, layout optimizer.Layout) int64 {
 	fmt.Fprint(sum, cfg.Inputs, cfg.P, cfg.SignP, cfg.Dense, cfg.Hidden, cfg.Layers, cfg.Readout, cfg.Scale)
 	if hasEyes(cfg) {
 		fmt.Fprint(sum, cfg.Context, cfg.FanIn, cfg.Orthogonal, layout.Definition())
-		if cfg.OrthogonalMean || cfg.Ramp > 0 {
-			fmt.Fprint(sum, cfg.OrthogonalMean, cfg.Ramp)
+		if cfg.OrthogonalMean {
+			fmt.Fprint(sum, "mean")
 		}
 	}
 	for _, w := range net.Params() {

@@ -86,11 +86,11 @@ type sight struct {
 	place           float64 // of the layer
 	bias            *sight  // of the layer whose weights the variable is
 
-	pp, uu, cosine                       *graph.Node
-	moments                              []*graph.Node // sums of squares; nil without momenta
-	slow, fast, first                    *graph.Node
-	cosines                              []*graph.Node
-	mean, gain, inverse, risen, features *graph.Node // V, the gain, 1/√V or 0, the factor of lstm.Config.Ramp, and [1,Y] in float32
+	pp, uu, cosine                *graph.Node
+	moments                       []*graph.Node // sums of squares; nil without momenta
+	slow, fast, first             *graph.Node
+	cosines                       []*graph.Node
+	mean, gain, inverse, features *graph.Node // V, the gain, 1/√V or 0, and [1,Y] in float32
 }
 
 // sightsOf returns the sights of variables with a layout, which say as yet what follows from it.
@@ -219,13 +219,6 @@ func (n *network) look(v *sight, total int) {
 		} else {
 			constant(0, 0, 0)
 		}
-	}
-	v.risen = one
-	if ramp := float64(n.cfg.Ramp); ramp > 0 {
-		if total > 0 {
-			ramp = min(ramp, max(float64(total)/10, 1))
-		}
-		v.risen = graph.MinScalar(graph.DivScalar(n.now, ramp), 1.0)
 	}
 	if len(all) > 0 {
 		v.features = graph.InsertAxes(graph.ConvertDType(graph.ClipScalar(graph.Stack(all, 0), -2, 2), dtypes.Float32), 0)
