@@ -55,6 +55,7 @@ context=shape+norms+feedback;      all 'without time'
 context=;                          all 'without any context'
 context=shape+norms+feedback+time
 fanin=();      all 'without the division by the fan-in'; fanin=(--fan-in)
+orthogonal=(--orthogonal --orthogonal-mean); all 'one weight a tensor for the orthogonal direction'
 orthogonal=(); all 'without the orthogonal direction'
 readout=(--readout linear); all 'a linear read-out, so without the directions'
 inputs=(--inputs rnnprop);  all 'and with the inputs of RNNProp'
