@@ -32,6 +32,14 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// A network with everything is described, with its orthogonal direction.
+func TestInspectSeveralTasks(t *testing.T) {
+	a := succeed(t, "inspect", trained(t, severalTasks...))
+	if want := "mix × 0.01, with an orthogonalized momentum of one weight a tensor, divided by the fan-in and the size of inputs"; !strings.Contains(a.stdout, want) {
+		t.Errorf("no %q in\n%s", want, a.stdout)
+	}
+}
+
 func TestTensorNorms(t *testing.T) {
 	got := recordTensor(lstm.Tensor{Name: "w", Shape: []int{2, 2}, Data: []float32{1, -5, 1, 3}})
 	if got.Mean != 0 || got.Std != 3 || got.MaxAbs != 5 || got.L2 != 6 {

@@ -14,7 +14,7 @@ import (
 // severalTasks are the flags of a training on three tasks, some of them reparametrized, one with matrices, that validates on two others, with
 // everything that a network can see and combine.
 var severalTasks = []string{"--also", "digits units=3 image-size=2 batch=2 | quadratic dims=4 batch=2", "--valid-task", "quadratic dims=5 batch=4 | rosenbrock batch=4",
-	"--tensor-scaling", "0.5", "--inputs", "momenta", "--readout", "mix", "--context", "shape+norms+feedback+time", "--fan-in", "--orthogonal", "--hide-length", "0.5"}
+	"--tensor-scaling", "0.5", "--inputs", "momenta", "--readout", "mix", "--context", "shape+norms+feedback+time", "--fan-in", "--orthogonal", "--orthogonal-mean", "--hide-length", "0.5"}
 
 // Every kind of training can be verified: the recipe in its file trains the same file.
 func TestVerify(t *testing.T) {
