@@ -179,7 +179,7 @@ func farRole(url string) error {
 	return w.Run(context.Background())
 }
 
-// until waits until something is true. A bound of ten minutes ends a test that would wait for ever.
+// until waits until something is true. A bound of a minute ends a test that would wait for ever.
 func until(what string, ok func() bool) error {
 	for range 6000 {
 		if ok() {

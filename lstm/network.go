@@ -187,7 +187,8 @@ func (s *State) Clone() *State {
 }
 
 // Gather makes s the state of the given coordinates of from, which ascend, for Adjoint. s keeps from's tensors, with fewer
-// coordinates each; GatherContext makes contexts of s from contexts of from. Unroll and Follow go backwards through it. It panics unless the networks have the same
+// coordinates each; GatherContext makes contexts of s from contexts of from. Unroll and Follow go backwards through it, but not for networks with
+// OrthogonalMean, whose means are over all coordinates of a tensor. It panics unless the networks have the same
 // shape and every coordinate is one of from's.
 func (s *State) Gather(from *State, coordinates []int) {
 	if s.s.c.cfg != from.s.c.cfg {

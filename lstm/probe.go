@@ -70,7 +70,7 @@ func (p *Probe) Resume(looks int) { p.looks = looks }
 const probeBlocks = 8
 
 // Look adds to a what the network does at point p in state s, and returns the updates
-// that the network would write. With more than 256 coordinates it looks at 256 of them or
+// that the network would write; with OrthogonalMean the means are over the coordinates that it looks at. With more than 256 coordinates it looks at 256 of them or
 // fewer, in blocks that are spread evenly; the next look takes other blocks. The returned
 // updates are in the order of the coordinates, and are valid until the next look. It
 // panics unless the point has as many coordinates as s.
@@ -140,7 +140,7 @@ func (p *Probe) addOrthogonal(st *state[float32]) {
 		mean := st.now[rest[0].part].scale * float32(sum/float64(count))
 		for _, b := range rest[:n] {
 			for l, o := range b.o {
-				p.update[b.at+l] += mean * o
+				p.update[b.at+l] += float32(mean * o)
 			}
 		}
 		rest = rest[n:]

@@ -177,6 +177,25 @@ func TestProbeSamplesAndLeavesTheRunAlone(t *testing.T) {
 	}
 }
 
+// A look at all coordinates of tensors with an orthogonal direction gives the updates that the network writes.
+func TestProbeOfOrthogonal(t *testing.T) {
+	const n = 75
+	for _, cfg := range sighted {
+		if !cfg.Orthogonal {
+			continue
+		}
+		net, _ := pair(t, cfg, 4)
+		s, grads := net.Start(layoutOf(n)).(*State), gradients(rand.New(rand.NewPCG(4, 4)), 5, n)
+		follow(s, grads, pointOf(n), 40)
+		point := optimizer.Point{Grad: grads[4], Theta: pointOf(n), Total: 40}
+		var p Probe
+		var activity Activity
+		got, want := p.Look(&activity, s, point), make([]float32, n)
+		s.Update(want, point)
+		sameRows(t, name(cfg), [][]float32{got}, [][]float32{want})
+	}
+}
+
 // Neither an update nor a look allocates after the first.
 func TestProbeAllocatesNothing(t *testing.T) {
 	net, _ := pair(t, Config{}, 4)
