@@ -38,12 +38,13 @@ type Report struct {
 		Quadratic float64 `json:"quadratic"`
 		MNIST     float64 `json:"mnist"`
 	} `json:"meta_step_one_core_s"`
-	// UpdateRate is the number of coordinates updated per second, without training, for a million coordinates. AdamRate is
-	// that of Adam in this library. UpdateBytes is what an update of the network moves at least between memory and cores, per coordinate: its
+	// UpdateRate is the number of coordinates updated per second, without training, for a million coordinates. HalfStateRate is the
+	// same with a state of float16, and AdamRate is that of Adam in this library. UpdateBytes is what an update of the network moves at least between memory and cores, per coordinate: its
 	// state in and out, its gradient in, its update out.
-	UpdateRate  float64 `json:"update_coordinates_per_s"`
-	AdamRate    float64 `json:"adam_coordinates_per_s"`
-	UpdateBytes float64 `json:"update_bytes_per_coordinate"`
+	UpdateRate    float64 `json:"update_coordinates_per_s"`
+	HalfStateRate float64 `json:"half_state_update_coordinates_per_s"`
+	AdamRate      float64 `json:"adam_coordinates_per_s"`
+	UpdateBytes   float64 `json:"update_bytes_per_coordinate"`
 	// LossGrad is the time of one evaluation of a loss and its gradient.
 	LossGrad struct {
 		MNIST   float64 `json:"mnist"`
@@ -56,10 +57,11 @@ type Report struct {
 	Forward float64 `json:"forward_gflops"`
 	LSTM    float64 `json:"lstm_gflops"`
 	// Memory is the growth of the heap in bytes. Unroll100 is for meta-training on the MLP with windows of 100 steps. Update
-	// is for the state of a million coordinates.
+	// is for the state of a million coordinates, and HalfState for one of float16.
 	Memory struct {
 		Unroll100 uint64 `json:"mnist_unroll_100"`
 		Update    uint64 `json:"update_1000000"`
+		HalfState uint64 `json:"half_state_update_1000000"`
 	} `json:"memory_bytes"`
 	SIMD  string `json:"simd"`
 	Cores int    `json:"cores"`
@@ -198,21 +200,22 @@ func (b *bench) network(r *Report, net *lstm.Network) {
 	r.LSTM = whole * unroll * coordinates / (forward + backward) / 1e9
 }
 
-// updates measures updates of a million coordinates, of the network and of Adam.
+// updates measures updates of a million coordinates, of the network with both kinds of state and of Adam.
 func (b *bench) updates(r *Report, net *lstm.Network) {
-	before := heap()
 	g := gradients(1, million)[0]
 	update := make([]float32, million)
-	inputs := heap() - before
-	state := net.NewState(million)
-	t, _ := b.median(func() error { state.Update(update, optimizer.Point{Grad: g}); return nil })
-	r.UpdateRate = million / t
-	r.Memory.Update = heap() - before - inputs
-	runtime.KeepAlive(state)
+	measure := func(rule optimizer.Rule) (rate float64, memory uint64) {
+		before := heap()
+		state := rule.Start(optimizer.Flat(million))
+		t, _ := b.median(func() error { _, err := state.Update(update, optimizer.Point{Grad: g}); return err })
+		memory = heap() - before
+		runtime.KeepAlive(state)
+		return million / t, memory
+	}
+	r.UpdateRate, r.Memory.Update = measure(net)
+	r.HalfStateRate, r.Memory.HalfState = measure(net.WithHalfState())
+	r.AdamRate, _ = measure(baselines.Adam{LearningRate: 1e-3})
 	r.UpdateBytes = float64(2*r.Memory.Update)/million + 2*4
-	adam := baselines.Adam{LearningRate: 1e-3}.Start(optimizer.Flat(million))
-	t, _ = b.median(func() error { _, err := adam.Update(update, optimizer.Point{Grad: g}); return err })
-	r.AdamRate = million / t
 }
 
 // flops counts the multiplications and additions in matrix products, per coordinate and step. forward is for a forward pass.

@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 	}
 	for name, v := range map[string]float64{
 		"quadratic": r.MetaStep.Quadratic, "mnist": r.MetaStep.MNIST, "second derivatives": r.SecondDerivatives.MNIST, "loss and gradient": r.LossGrad.MNIST,
-		"convnet": r.MetaStep.Convnet, "convnet, second derivatives": r.SecondDerivatives.Convnet, "convnet, gradient": r.LossGrad.Convnet, "adam": r.AdamRate,
+		"convnet": r.MetaStep.Convnet, "convnet, second derivatives": r.SecondDerivatives.Convnet, "convnet, gradient": r.LossGrad.Convnet, "adam": r.AdamRate, "half state": r.HalfStateRate,
 		"one core": r.MetaStepOneCore.MNIST, "update": r.UpdateRate, "peak": r.FMAPeak, "forward": r.Forward, "lstm": r.LSTM,
 	} {
 		if !(v > 0) || math.IsInf(v, 0) {
@@ -56,6 +56,9 @@ func TestRun(t *testing.T) {
 	// The state has 80 floats per coordinate.
 	if m := float64(r.Memory.Update); m < 320e6 || m > 340e6 {
 		t.Errorf("the state of a million coordinates takes %v bytes", m)
+	}
+	if m := float64(r.Memory.HalfState); m < 160e6 || m > 180e6 {
+		t.Errorf("one of float16 takes %v bytes", m)
 	}
 	// The state in and out, a gradient and an update.
 	if r.UpdateBytes < 648 || r.UpdateBytes > 700 {

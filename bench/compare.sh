@@ -58,6 +58,8 @@ for what, path in [("MNIST meta-step (15,910 coordinates, unroll 20)", "meta_ste
     print(f"| {what} | {1e3 * a:.3g} ms | {1e3 * b:.3g} ms | {a / b:.2g} × |")
 a, b = pick(torch, "update_coordinates_per_s", max), pick(ours, "update_coordinates_per_s", max)
 print(f"| one update of 1,000,000 coordinates | {1e9 / a:.4g} ms | {1e9 / b:.3g} ms | {b / a:.2g} × |")
+b, c = pick(ours, "half_state_update_coordinates_per_s", max), pick(ours, "memory_bytes.half_state_update_1000000", max)
+print(f"| the same with a state of float16 ({c / 1e6:.0f} MB in place of {pick(ours, 'memory_bytes.update_1000000', max) / 1e6:.0f}) | {1e9 / a:.4g} ms | {1e9 / b:.3g} ms | {b / a:.2g} × |")
 a, b = pick(torch, "memory_bytes.mnist_unroll_100", min), pick(ours, "memory_bytes.mnist_unroll_100", max)
 print(f"| memory, MNIST meta-step with unroll 100 | {a / 1e6:.0f} MB | {b / 1e6:.0f} MB | {a / b:.2g} × |")
 try:

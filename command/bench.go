@@ -78,6 +78,7 @@ func (a *app) benchOutput(r *bench.Report, path string) error {
 		{"loss and gradient of the MLP, batch 128", ms(r.LossGrad.MNIST)},
 		{"loss and gradient of the convnet, batch 32", ms(r.LossGrad.Convnet)},
 		{"update of 1,000,000 coordinates", fmt.Sprintf("%s, %.3g million a second", ms(1e6/r.UpdateRate), r.UpdateRate/1e6)},
+		{"the same with a state of float16", fmt.Sprintf("%s, %s of state", ms(1e6/r.HalfStateRate), megabytes(r.Memory.HalfState))},
 		{"the same by Adam", fmt.Sprintf("%s, the learned one is %.3g times that", ms(1e6/r.AdamRate), r.AdamRate/r.UpdateRate)},
 		{"the learned update's state", megabytes(r.Memory.Update)},
 		{"what it moves at least", fmt.Sprintf("%.0f bytes a coordinate, %.3g GB/s", r.UpdateBytes, r.UpdateBytes*r.UpdateRate/1e9)},

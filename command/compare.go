@@ -31,6 +31,7 @@ type compareFlags struct {
 	seed       uint64
 	rules      []string
 	scale      float64
+	half       bool
 	tune       bool
 	json, plot string
 	markdown   bool
@@ -62,6 +63,7 @@ like --units change it.`,
   metaopt compare optimizer.mopt --steps 10000 --guard=adam:0.01
   metaopt compare optimizer.mopt --task mnist --kl-guard 0.01 --rules adam,kfac
   metaopt compare pretrained:mlp --task mnist --activation relu --weight-init he --learned-scale 0.3
+  metaopt compare pretrained:general --task mnist --half-state --rules adam
   metaopt compare pretrained:` + metaopt.PretrainedNames()[0] + ` --steps 1000`,
 		ValidArgsFunction: completeOptimizers,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,7 +74,7 @@ like --units change it.`,
 			if err := f.guard.parse(cmd.Flags().Changed); err != nil {
 				return err
 			}
-			for _, flag := range []string{"learned-scale", "tune-learned"} {
+			for _, flag := range []string{"learned-scale", "tune-learned", "half-state"} {
 				if len(args) == 0 && cmd.Flags().Changed(flag) {
 					return usagef("--%s is for learned rules; name a FILE.mopt", flag)
 				}
@@ -91,6 +93,7 @@ like --units change it.`,
 	fs.StringSliceVar(&f.rules, "rules", defaultRules, "`NAMES` of hand-designed rules: none, or some of "+strings.Join(baselines.Names(), ", "))
 	fs.Var(factorFlag{&f.scale, false}, "learned-scale", "multiply all updates of the learned rules by this number")
 	fs.BoolVar(&f.tune, "tune-learned", false, tuneLearnedHelp)
+	fs.BoolVar(&f.half, "half-state", false, "compare the learned rules with their hidden states in 16 bits too")
 	f.guard.add(cmd)
 	fs.Var(textFlag{&f.json, "FILE"}, "json", "write the comparison to a JSON file, - for standard output")
 	fs.Var(textFlag{&f.plot, "FILE"}, "plot", "draw the learning curves in a file, .png or .svg, and beside it, in NAME-time, against wall time")
@@ -138,6 +141,9 @@ func (f *compareFlags) run(ctx context.Context, a *app, paths []string, taskSet 
 	names := distinctNames(paths, optimizers, rules)
 	for i, o := range optimizers {
 		v.Learned = append(v.Learned, compare.Contender{Name: names[i], Kind: compare.Learned, Rule: o.Network})
+		if f.half {
+			v.Learned = append(v.Learned, compare.Contender{Name: names[i] + ", 16-bit state", Kind: compare.Learned, Rule: o.Network.WithHalfState()})
+		}
 	}
 	if f.tune {
 		v.Multiplied = slices.Clone(v.Learned)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,6 +141,12 @@ func TestCompareScalesLearnedRulesAndTimesAll(t *testing.T) {
 	if best.Kind != compare.Learned || best.Multiplier == nil || *best.Multiplier == 1 || best.MeanLoss == plain["quadratic"].MeanLoss {
 		t.Fatalf("the tuned rule is %+v", best)
 	}
+	// A state of 16 bits changes a loss, but little.
+	both := rules("--half-state")
+	whole, half := both["quadratic"], both["quadratic, 16-bit state"]
+	if near := math.Abs(float64(half.MeanLoss/whole.MeanLoss) - 1); len(both) != 3 || whole.MeanLoss != plain["quadratic"].MeanLoss || !(near > 0 && near < 0.01) {
+		t.Errorf("with a state of 16 bits: %+v and %+v", whole, half)
+	}
 	// The tuned multiplier is one that can be set.
 	scaled := rules("--learned-scale", strconv.FormatFloat(*best.Multiplier, 'g', -1, 64))
 	name := fmt.Sprintf("quadratic×%g", *best.Multiplier)
@@ -152,6 +159,7 @@ func TestCompareScalesLearnedRulesAndTimesAll(t *testing.T) {
 		}
 	}
 	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--learned-scale", "0.3"}, "--learned-scale is for learned rules")
+	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--half-state"}, "--half-state is for learned rules")
 	fail(t, exitUsage, []string{"compare", "--rules", "adam", "--tune-learned"}, "--tune-learned is for learned rules")
 	fail(t, exitUsage, []string{"compare", "pretrained:quadratic", "--learned-scale", "0"}, "--learned-scale", "positive")
 }

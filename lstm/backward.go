@@ -89,6 +89,8 @@ func (a *adjoint[T]) bind(c *core[T]) {
 func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, contexts, seeds [][]T, w []float64, mu *state[T], dgrad []T) {
 	steps := len(grads)
 	switch {
+	case start.c.half:
+		panic(errHalf)
 	case len(dphi) != start.c.size:
 		panic(errPhi)
 	case len(seeds) != steps || (w != nil && len(w) != steps) || start.c.cfg.eyes() && len(contexts) != steps:
@@ -254,7 +256,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 	record := func(t int) []T { return ws.rec[t*c.recSize:] }
 	before := func(t int) ([]T, *places) {
 		if t == 0 {
-			return a.start.block(b), &c.state
+			return a.start.block(nil, b), &c.state
 		}
 		return record(t - 1), &c.rec
 	}
@@ -279,7 +281,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 
 	clear(ws.mu)
 	if a.mu != nil {
-		copy(ws.mu, a.mu.block(b))
+		copy(ws.mu, a.mu.block(nil, b))
 	}
 	var lambda [lanes]T
 	for t := steps - 1; t >= 0; t-- {
@@ -319,7 +321,7 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		}
 	}
 	if a.mu != nil {
-		copy(a.mu.block(b), ws.mu)
+		copy(a.mu.block(nil, b), ws.mu)
 	}
 
 	for _, m := range c.maps {

@@ -13,11 +13,17 @@ type core[T simd.Float] struct {
 	k   *simd.Kernels[T]
 	pre preprocessor[T]
 	phi []T
+
+	// half says that states keep their first cells floats as float16.
+	half bool
 }
 
 func newCore[T simd.Float](geo *geometry, k *simd.Kernels[T], phi []T) *core[T] {
 	return &core[T]{geometry: geo, k: k, pre: newPreprocessor(geo.cfg, k), phi: phi}
 }
+
+// like says whether two networks have the same shape, and states of the same form.
+func (c *core[T]) like(other *core[T]) bool { return c.cfg == other.cfg && c.half == other.half }
 
 func (c *core[T]) weights(m affine) (w, bias []T) {
 	w = c.phi[m.off : m.off+m.size()]

@@ -9,5 +9,6 @@ const (
 	errPhi         = "lstm: meta-gradient length is not the number of parameters"
 	errTwice       = "lstm: adjoint of the gradient is offered for one step at a time"
 	errContext     = "lstm: contexts of a window differ from the layout of its state; pass State.Context of every step"
+	errHalf        = "lstm: a state that keeps float16 has no adjoint; use the network without WithHalfState"
 	errParts       = "lstm: the coordinates of a part are not in ascending order"
 )

@@ -10,7 +10,11 @@ import (
 func (net *Network) Annealed(steps int) (*Network, error) {
 	cfg := net.Config()
 	cfg.Anneal = steps
-	return NewNetwork(cfg, net.core.phi)
+	annealed, err := NewNetwork(cfg, net.core.phi)
+	if err == nil {
+		annealed.core.half = net.core.half
+	}
+	return annealed, err
 }
 
 // Extend returns a network with the given inputs: net's inputs and new ones. The weights of
@@ -40,5 +44,7 @@ func (net *Network) Extend(inputs Inputs) (*Network, error) {
 			phi = append(phi, make([]float32, rows)...)
 		}
 	}
-	return &Network{newCore(geo, simd.Float32(), append(phi, rest...))}, nil
+	c := newCore(geo, simd.Float32(), append(phi, rest...))
+	c.half = net.core.half
+	return &Network{c}, nil
 }

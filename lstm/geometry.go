@@ -38,6 +38,8 @@ type geometry struct {
 
 	state     places
 	stateSize int
+	// The first cells floats of a state are h and c of the layers.
+	cells int
 
 	// A record also holds tanh(c) of each layer, the output y, and the state after
 	// the step. The h of that state lies in the next step's record, as its input.
@@ -105,6 +107,7 @@ func newGeometry(cfg Config) *geometry {
 		g.stateSize += 2 * h * lanes
 		width = h
 	}
+	g.cells = g.stateSize
 	g.read = place("readout", width, cfg.outputs(), cfg.outputs())
 	if cfg.Readout == Mix {
 		g.recZ = rec(g.read.out)

@@ -108,7 +108,7 @@ func newGraphUnroll(c *core[float64], start *state[float64]) *graphUnroll {
 	h := c.cfg.Hidden
 	widths := slices.Repeat([]int{1}, c.features)
 	rows := func(width, at int) *G.Node {
-		return u.matrix(u.n, width, func(i, j int) float64 { return start.block(i / lanes)[at+j*lanes+i%lanes] })
+		return u.matrix(u.n, width, func(i, j int) float64 { return start.block(nil, i/lanes)[at+j*lanes+i%lanes] })
 	}
 	for l := range 2 {
 		u.layers = append(u.layers, [4]graphGate(u.cut(c.phi, append(widths, h), 4, h)))

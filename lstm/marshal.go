@@ -54,6 +54,9 @@ func (c *core[T]) fingerprint() uint64 {
 	if c.cfg.OrthogonalMean {
 		fmt.Fprintln(h, "mean")
 	}
+	if c.half {
+		fmt.Fprintln(h, "half")
+	}
 	var b [8]byte
 	for _, x := range c.phi {
 		binary.LittleEndian.PutUint64(b[:], math.Float64bits(float64(x)))
@@ -78,26 +81,31 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	head := s.header(uint64(s.s.steps))
 	data := make([]byte, s.marshalled())
 	at := copy(data, head)
-	s.each(func(x *float32) {
-		binary.LittleEndian.PutUint32(data[at:], math.Float32bits(*x))
+	s.values(func(x float32) {
+		binary.LittleEndian.PutUint32(data[at:], math.Float32bits(x))
 		at += 4
 	})
 	return data, nil
 }
 
-// each calls f for each float of the state, in the order of the binary form.
-func (s *State) each(f func(x *float32)) {
-	for row := range s.rows() {
-		for k := range s.s.parts {
-			p := &s.s.parts[k]
-			for i := range p.n {
-				f(&s.s.data[s.s.place(p, row, i)])
-			}
-		}
-	}
+// values calls read for each float of the state, in the order of the binary form.
+func (s *State) values(read func(x float32)) {
+	s.s.values(read)
 	for k := range s.s.memories {
 		for _, x := range s.s.memories[k].fields() {
-			f(x)
+			read(*x)
+		}
+	}
+}
+
+// setValues sets each float of the state, in the order of the binary form, to the next one of next.
+func (s *State) setValues(next func() float32) {
+	clear(s.s.data)
+	clear(s.s.cells)
+	s.s.setValues(next)
+	for k := range s.s.memories {
+		for _, x := range s.s.memories[k].fields() {
+			*x = next()
 		}
 	}
 }
@@ -109,7 +117,7 @@ func (s *State) Size() int { return s.rows()*s.s.n + memorySize*len(s.s.memories
 // that changes in a run. They do not depend on the network's parameters: meta-training keeps them while φ changes.
 func (s *State) Values() []float32 {
 	values := make([]float32, 0, s.Size())
-	s.each(func(x *float32) { values = append(values, *x) })
+	s.values(func(x float32) { values = append(values, x) })
 	return values
 }
 
@@ -118,8 +126,10 @@ func (s *State) SetValues(steps int, values []float32) {
 	if len(values) != s.Size() {
 		panic(errLength)
 	}
-	clear(s.s.data)
-	s.each(func(x *float32) { *x, values = values[0], values[1:] })
+	s.setValues(func() (x float32) {
+		x, values = values[0], values[1:]
+		return x
+	})
 	s.s.steps = steps
 }
 
@@ -152,10 +162,10 @@ func (s *State) unmarshal(data []byte, changed bool) error {
 		return fmt.Errorf("%w: %d bytes, want %d: the data are cut short or have something appended", ErrState, len(data), s.marshalled())
 	}
 	data = data[stateHeader:]
-	clear(s.s.data)
-	s.each(func(x *float32) {
-		*x = math.Float32frombits(binary.LittleEndian.Uint32(data))
+	s.setValues(func() float32 {
+		x := math.Float32frombits(binary.LittleEndian.Uint32(data))
 		data = data[4:]
+		return x
 	})
 	s.s.steps = int(steps)
 	return nil

@@ -56,7 +56,9 @@ func (net *Network) With(phi []float32) *Network {
 	if len(phi) != net.core.size {
 		panic(errPhi)
 	}
-	return &Network{newCore(net.core.geometry, net.core.k, append([]float32(nil), phi...))}
+	c := newCore(net.core.geometry, net.core.k, append([]float32(nil), phi...))
+	c.half = net.core.half
+	return &Network{c}
 }
 
 // A Tensor is a named part of φ.
@@ -119,6 +121,19 @@ func (net *Network) Needs() optimizer.Needs { return optimizer.Needs{Theta: net.
 // Momenta. Its updates then depend on the layout and the parameters.
 func (net *Network) Eyes() bool { return net.core.cfg.eyes() }
 
+// WithHalfState returns the network with states that keep h and c of the LSTM layers as float16 (IEEE 754 binary16), so in half
+// of the memory. Everything is computed in float32 as before, and running averages remain float32. Updates differ a little: h and c
+// are rounded to 11 bits after each step. Where a state is larger than the caches, an update is faster too. Such a state has no adjoint: Adjoint
+// and Gather panic.
+func (net *Network) WithHalfState() *Network {
+	c := *net.core
+	c.half = true
+	return &Network{&c}
+}
+
+// HalfState says whether states keep h and c as float16.
+func (net *Network) HalfState() bool { return net.core.half }
+
 // Start implements optimizer.Rule. The state that it returns is a *State.
 func (net *Network) Start(layout optimizer.Layout) optimizer.State {
 	s := &State{}
@@ -155,7 +170,7 @@ func (s *State) Network() *Network { return &Network{s.s.c} }
 // SetNetwork continues the run with another network's parameters, as meta-training does at
 // every meta-step. It panics unless net has the shape of the state's network.
 func (s *State) SetNetwork(net *Network) {
-	if net.core.cfg != s.s.c.cfg {
+	if !net.core.like(s.s.c) {
 		panic(errShape)
 	}
 	s.s.c = net.core
@@ -168,7 +183,7 @@ func (s *State) Fits(other *State) bool {
 }
 
 // SameNetwork says whether the two states belong to networks of the same shape.
-func (s *State) SameNetwork(other *State) bool { return s.s.c.cfg == other.s.c.cfg }
+func (s *State) SameNetwork(other *State) bool { return s.s.c.like(other.s.c) }
 
 // CopyFrom makes s a copy of from. It panics unless from fits s.
 func (s *State) CopyFrom(from *State) {
@@ -191,8 +206,11 @@ func (s *State) Clone() *State {
 // OrthogonalMean, whose means are over all coordinates of a tensor. It panics unless the networks have the same
 // shape and every coordinate is one of from's.
 func (s *State) Gather(from *State, coordinates []int) {
-	if s.s.c.cfg != from.s.c.cfg {
+	switch {
+	case !s.s.c.like(from.s.c):
 		panic(errShape)
+	case s.s.c.half:
+		panic(errHalf)
 	}
 	s.s.c, s.s.steps = from.s.c, from.s.steps
 	parts := append([]part(nil), from.s.parts...)
@@ -247,6 +265,7 @@ func (s *State) GatherContext(dst, context []float32, coordinates []int) []float
 // Zero resets s to the start of a fresh run.
 func (s *State) Zero() {
 	clear(s.s.data)
+	clear(s.s.cells)
 	clear(s.s.memories)
 	s.s.steps = 0
 }

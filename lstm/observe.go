@@ -253,11 +253,10 @@ func (s *state[T]) partSums(k int) sums {
 func (s *state[T]) sumBlock(rows []T, b int) {
 	c := s.c
 	from, live := s.lanesOf(b)
-	st := s.block(b)
 	var m []T
 	if c.cfg.Context&NormContext != 0 && c.cfg.Inputs&Momenta != 0 {
-		m = st[c.state.moments:]
+		m = s.row(b, c.state.moments)
 	}
 	// Of a block that is not full, the lanes beyond the last coordinate are 0 in all five rows.
-	c.k.Sums(&s.blockSums[b], gather(rows, s.grad[from:from+live]), gather(rows[lanes:], s.theta[from:from+live]), st[c.state.u:], m)
+	c.k.Sums(&s.blockSums[b], gather(rows, s.grad[from:from+live]), gather(rows[lanes:], s.theta[from:from+live]), s.row(b, c.state.u), m)
 }

@@ -54,6 +54,7 @@ type Probe struct {
 	c      *core[float32]
 	rec    []float32
 	row    []float32
+	block  []float32
 	update []float32
 	looked []looked
 	looks  int
@@ -81,7 +82,7 @@ func (p *Probe) Look(a *Activity, s *State, point optimizer.Point) []float32 {
 	}
 	c := st.c
 	if p.c == nil || p.c.geometry != c.geometry {
-		p.rec, p.row = c.newRecord(1), make([]float32, lanes)
+		p.rec, p.row, p.block = c.newRecord(1), make([]float32, lanes), make([]float32, c.stateSize)
 	}
 	p.c = c
 	a.reserve(len(c.layers))
@@ -95,7 +96,7 @@ func (p *Probe) Look(a *Activity, s *State, point optimizer.Point) []float32 {
 		b := first + k*stride
 		from, live := st.lanesOf(b)
 		g, now := gather(p.row, grad[from:from+live]), &st.now[st.partOf[b]]
-		c.forward(p.rec, st.block(b), &c.state, p.rec, &c.rec, g, now)
+		c.forward(p.rec, st.block(p.block, b), &c.state, p.rec, &c.rec, g, now)
 		o, f := st.ofOrthogonal(st.context)
 		o, f = lanesIn(o, from, live), lanesIn(f, from, live)
 		c.readOut(p.rec, now, o, f)

@@ -24,13 +24,14 @@ const sumGrain = 64
 // rows of geometry.state. For a network with eyes every tensor begins with a block of its own.
 type state[T simd.Float] struct {
 	c     *core[T]
-	n     int // number of coordinates
-	steps int // number of updates so far
-	data  []T
+	n     int      // number of coordinates
+	steps int      // number of updates so far
+	data  []T      // the rows of each block, with core.half without the first cells floats
+	cells []uint16 // with core.half, these
 
 	parts   []part // one for all coordinates, if the network has no eyes
 	partOf  []int  // for each block, its part
-	scratch [][]T  // for each worker, a record and two rows
+	scratch [][]T  // for each worker, a record, two rows, and the rows of a block
 
 	// Used with eyes.
 	memories, next []memory[T]
@@ -82,7 +83,8 @@ func (s *state[T]) setParts(parts []part, n int) {
 			s.partOf = append(s.partOf, k)
 		}
 	}
-	s.data = resized(s.data, s.blocks()*s.c.stateSize)
+	s.data = resized(s.data, s.blocks()*s.rowsSize())
+	s.cells = resized(s.cells, s.blocks()*s.narrowed())
 	s.now = resized(s.now, len(parts))
 	if s.c.cfg.eyes() {
 		s.memories, s.next, s.sums = resized(s.memories, len(parts)), resized(s.next, len(parts)), resized(s.sums, len(parts))
@@ -125,6 +127,7 @@ func (s *state[T]) fits(other *state[T]) bool {
 func (s *state[T]) copyFrom(from *state[T]) {
 	s.c, s.steps = from.c, from.steps
 	copy(s.data, from.data)
+	copy(s.cells, from.cells)
 	copy(s.memories, from.memories)
 	copy(s.context, from.context)
 }
@@ -153,7 +156,46 @@ func (s *state[T]) workers() int {
 	return 1
 }
 
-func (s *state[T]) block(b int) []T { return s.data[b*s.c.stateSize:][:s.c.stateSize] }
+// narrowed is the number of a block's first floats that the state keeps as float16.
+func (s *state[T]) narrowed() int {
+	if s.c.half {
+		return s.c.cells
+	}
+	return 0
+}
+
+// rowsSize is the number of a block's floats that the state keeps in data.
+func (s *state[T]) rowsSize() int { return s.c.stateSize - s.narrowed() }
+
+// row returns block b from a place on, which is no place of h or c.
+func (s *state[T]) row(b, place int) []T {
+	size := s.rowsSize()
+	return s.data[b*size:][:size][place-s.narrowed():]
+}
+
+// narrowCells returns what the state keeps of block b as float16.
+func (s *state[T]) narrowCells(b int) []uint16 { return s.cells[b*s.c.cells:][:s.c.cells] }
+
+// block returns the rows of block b. With core.half they are a copy in buf, which setBlock keeps.
+func (s *state[T]) block(buf []T, b int) []T {
+	size := s.rowsSize()
+	rows := s.data[b*size:][:size]
+	if !s.c.half {
+		return rows
+	}
+	buf = buf[:s.c.stateSize]
+	s.c.k.Widen(buf, s.narrowCells(b), s.c.cells/lanes)
+	copy(buf[s.c.cells:], rows)
+	return buf
+}
+
+// setBlock keeps the rows of block b, which block has returned.
+func (s *state[T]) setBlock(rows []T, b int) {
+	if s.c.half {
+		s.c.k.Narrow(s.narrowCells(b), rows, s.c.cells/lanes)
+		copy(s.row(b, s.c.cells), rows[s.c.cells:])
+	}
+}
 
 // lanesOf returns the first coordinate of block b and the number of its coordinates.
 func (s *state[T]) lanesOf(b int) (from, live int) {
@@ -162,9 +204,34 @@ func (s *state[T]) lanesOf(b int) (from, live int) {
 	return p.from + at, min(lanes, p.n-at)
 }
 
-// place returns where the blocks hold a row of the coordinates of part p that are i, i+1 … in p.
+// place returns where data holds a row of the coordinates of part p that are i, i+1 … in p. It is no row of h or c if these are float16.
 func (s *state[T]) place(p *part, row, i int) int {
-	return (p.block+i/lanes)*s.c.stateSize + row*lanes + i%lanes
+	return (p.block+i/lanes)*s.rowsSize() + row*lanes - s.narrowed() + i%lanes
+}
+
+// values calls read for each float of the coordinates, row by row.
+func (s *state[T]) values(read func(x T)) {
+	s.eachPlace(func(x *T) { read(*x) }, func(x *uint16) { read(T(simd.FromHalf(*x))) })
+}
+
+// setValues sets each float of the coordinates, row by row, to the next one of next.
+func (s *state[T]) setValues(next func() T) {
+	s.eachPlace(func(x *T) { *x = next() }, func(x *uint16) { *x = simd.ToHalf(float32(next())) })
+}
+
+func (s *state[T]) eachPlace(whole func(*T), half func(*uint16)) {
+	for row := range s.c.stateSize / lanes {
+		for k := range s.parts {
+			p := &s.parts[k]
+			for i := range p.n {
+				if row*lanes < s.narrowed() {
+					half(&s.narrowCells(p.block + i/lanes)[row*lanes+i%lanes])
+				} else {
+					whole(&s.data[s.place(p, row, i)])
+				}
+			}
+		}
+	}
 }
 
 // update makes a step. theta may be nil if the network has no eyes.
@@ -225,13 +292,13 @@ func (s *state[T]) addOrthogonal(b int) {
 	for l, o := range o[from:][:live] {
 		dst[l] += T(f[from] * o)
 	}
-	copy(s.block(b)[s.c.state.u:], dst)
+	copy(s.row(b, s.c.state.u), dst)
 }
 
 // reserve makes scratch memory for a number of workers.
 func (s *state[T]) reserve(workers int) {
 	for len(s.scratch) < workers {
-		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, 2*lanes)...))
+		s.scratch = append(s.scratch, append(s.c.newRecord(0), make([]T, 2*lanes+s.c.stateSize)...))
 	}
 }
 
@@ -249,7 +316,7 @@ func (s *state[T]) glance(grad, theta []T, total int) {
 func (s *state[T]) updateBlock(rec []T, b int) {
 	from, live := s.lanesOf(b)
 	g := gather(rec[s.c.recSize:], s.grad[from:from+live])
-	st, now := s.block(b), &s.now[s.partOf[b]]
+	st, now := s.block(rec[s.c.recSize+2*lanes:], b), &s.now[s.partOf[b]]
 	s.c.forward(rec, st, &s.c.state, st, &s.c.state, g, now)
 	o, f := s.ofOrthogonal(s.context)
 	s.c.readOut(rec, now, lanesIn(o, from, live), lanesIn(f, from, live))
@@ -260,6 +327,7 @@ func (s *state[T]) updateBlock(rec []T, b int) {
 	if s.c.cfg.eyes() {
 		copy(st[s.c.state.u:], dst)
 	}
+	s.setBlock(st, b)
 }
 
 // lanesIn returns x[from:from+live], or nil if x is nil.

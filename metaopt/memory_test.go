@@ -38,6 +38,7 @@ func TestFloatsACoordinate(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each worker has its scratch memory
 	quadratic, mlp, general := learnedRule(t, "quadratic-uniform"), learnedRule(t, "mlp"), learnedRule(t, "general")
 	guard := func(rule optimizer.Rule) optimizer.Rule { return metaopt.Guarded{Rule: rule} }
+	half := func(name string) optimizer.Rule { return learned(t, name).WithHalfState().Rule() }
 	adam := baselines.Adam{LearningRate: 0.001}
 	// general keeps two floats for each element of its largest matrix, and four squares of the matrix's shorter side, here as many numbers
 	// as a quarter of the matrix has.
@@ -52,6 +53,8 @@ func TestFloatsACoordinate(t *testing.T) {
 	}{
 		"general":               {general, [4]float64{50, 51, 51, 51}},
 		"general, a matrix":     {general, [4]float64{52.25, 53.25, 53.25, 53.25}},
+		"general, half":         {half("general"), [4]float64{30, 31, 31, 31}},
+		"mlp, half":             {half("mlp"), [4]float64{43, 43, 43, 43}},
 		"quadratic-uniform":     {quadratic, [4]float64{81, 81, 81, 81}},
 		"mlp":                   {mlp, [4]float64{83, 83, 83, 83}},
 		"mlp, guarded":          {guard(mlp), [4]float64{84, 85, 86, 86}},
@@ -90,11 +93,16 @@ func TestFloatsACoordinate(t *testing.T) {
 
 func learnedRule(t *testing.T, name string) optimizer.Rule {
 	t.Helper()
+	return learned(t, name).Rule()
+}
+
+func learned(t *testing.T, name string) *metaopt.Optimizer {
+	t.Helper()
 	opt, err := metaopt.Pretrained(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return opt.Rule()
+	return opt
 }
 
 // heap returns the bytes in use.

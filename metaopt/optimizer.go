@@ -42,6 +42,14 @@ func (o *Optimizer) Rule() optimizer.Rule {
 	return o.Network
 }
 
+// WithHalfState returns o with runs that keep the hidden states of its LSTM layers as float16, which halves most of their memory
+// (lstm.Network.WithHalfState). Save does not save this choice.
+func (o *Optimizer) WithHalfState() *Optimizer {
+	half := *o
+	half.Network = o.Network.WithHalfState()
+	return &half
+}
+
 // Start returns a fresh run on parameters of a layout. If you know only their number n, use optimizer.Flat(n).
 // At each step the run needs the parameters, and the loss if o has a guard. Start panics if the layout has no coordinate.
 func (o *Optimizer) Start(layout optimizer.Layout) *Run {

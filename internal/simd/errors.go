@@ -6,6 +6,7 @@ const (
 	errMatMul = "simd: MatMul: slice too short or negative size"
 	errCell   = "simd: Cell: slice too short or negative size"
 	errELU    = "simd: ELU, ELUAdjoint: slice too short or negative size"
+	errHalf   = "simd: Widen, Narrow: slice too short or negative size"
 	errOuter  = "simd: Outer: slice too short or negative size"
 	errDrain  = "simd: Drain: slice too short"
 	errInputs = "simd: LogAndSign, RNNProp: slice too short"
@@ -32,6 +33,12 @@ func checkCell[T Float](z, p, q, r, s, u []T, hidden int) {
 func checkELU[T Float](x, y, z []T, rows int) {
 	if n := rows * Lanes; rows < 0 || len(x) < n || len(y) < n || len(z) < n {
 		panic(errELU)
+	}
+}
+
+func checkHalf[T Float](x []T, half []uint16, rows int) {
+	if n := rows * Lanes; rows < 0 || len(x) < n || len(half) < n {
+		panic(errHalf)
 	}
 }
 

@@ -13,5 +13,6 @@ package simd
 //go:generate go -C _gen run ./inputs -pkg simd -out ../inputs_amd64.s -stubs ../inputs_amd64.go
 //go:generate go -C _gen run ./momenta -pkg simd -out ../momenta_amd64.s -stubs ../momenta_amd64.go
 //go:generate go -C _gen run ./elu -pkg simd -out ../elu_amd64.s -stubs ../elu_amd64.go
+//go:generate go -C _gen run ./half -pkg simd -out ../half_amd64.s -stubs ../half_amd64.go
 //go:generate go -C _gen run ./peak -pkg simd -out ../peak_amd64.s -stubs ../peak_amd64.go
 //go:generate go -C _gen run ./neon -pkg simd -out ../kernels_arm64.s -stubs ../kernels_arm64.go

@@ -59,6 +59,12 @@ type Kernels[T Float] struct {
 	//	dz[i] = dx[i]·(1 + min(out[i], 0))
 	ELUAdjoint func(dz, dx, out []T, rows int)
 
+	// Widen writes some rows of float16 (IEEE 754 binary16) as numbers: x[i] = FromHalf(half[i]). It is exact.
+	Widen func(x []T, half []uint16, rows int)
+
+	// Narrow writes some rows of numbers as float16: half[i] = ToHalf(x[i]).
+	Narrow func(half []uint16, x []T, rows int)
+
 	// Outer sums the weight gradient over a whole unroll of a block, in Parts
 	// partial sums for each weight:
 	//

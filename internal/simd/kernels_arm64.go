@@ -77,6 +77,24 @@ func eluNEON(x *float32, rows int)
 //go:noescape
 func eluAdjointNEON(dz, dx, out *float32, rows int)
 
+// widenNEON is
+//
+//	for i := range rows * Lanes {
+//		x[i] = FromHalf(half[i])
+//	}
+//
+//go:noescape
+func widenNEON(x *float32, half *uint16, rows int)
+
+// narrowNEON is
+//
+//	for i := range rows * Lanes {
+//		half[i] = ToHalf(x[i])
+//	}
+//
+//go:noescape
+func narrowNEON(half *uint16, x *float32, rows int)
+
 // outerNEON is
 //
 //	for j := range k {

@@ -132,6 +132,15 @@ DATA expm1NEON<>+296(SB)/8, $0x3f8000003f800000
 DATA expm1NEON<>+304(SB)/8, $0x3f8000003f800000
 DATA expm1NEON<>+312(SB)/8, $0x3f8000003f800000
 GLOBL expm1NEON<>(SB), RODATA|NOPTR, $320
+DATA halvesNEON<>+0(SB)/8, $0x477fe000477fe000
+DATA halvesNEON<>+8(SB)/8, $0x477fe000477fe000
+DATA halvesNEON<>+16(SB)/8, $0x477fe000477fe000
+DATA halvesNEON<>+24(SB)/8, $0x477fe000477fe000
+DATA halvesNEON<>+32(SB)/8, $0xc77fe000c77fe000
+DATA halvesNEON<>+40(SB)/8, $0xc77fe000c77fe000
+DATA halvesNEON<>+48(SB)/8, $0xc77fe000c77fe000
+DATA halvesNEON<>+56(SB)/8, $0xc77fe000c77fe000
+GLOBL halvesNEON<>(SB), RODATA|NOPTR, $64
 DATA logsNEON<>+0(SB)/8, $0x3f3504f33f3504f3
 DATA logsNEON<>+8(SB)/8, $0x3f3504f33f3504f3
 DATA logsNEON<>+16(SB)/8, $0x3f3504f33f3504f3
@@ -1194,6 +1203,43 @@ loop1:
 	SUBS $1, R3, R3
 	BNE loop1
 	WORD $0xd51b4419 // msr FPCR, x25
+	RET
+
+// func widenNEON(x *float32, half *uint16, rows int)
+TEXT ·widenNEON(SB), NOSPLIT, $0-24
+	MOVD x+0(FP), R0
+	MOVD half+8(FP), R1
+	MOVD rows+16(FP), R2
+	LSL $2, R2, R2
+loop1:
+	FMOVQ.P 16(R1), F0
+	WORD $0x0e217801 // fcvtl v1.4s, v0.4h
+	WORD $0x4e217800 // fcvtl2 v0.4s, v0.8h
+	FSTPQ.P (F1, F0), 32(R0)
+	SUBS $1, R2, R2
+	BNE loop1
+	RET
+
+// func narrowNEON(half *uint16, x *float32, rows int)
+TEXT ·narrowNEON(SB), NOSPLIT, $0-24
+	MOVD half+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD rows+16(FP), R2
+	LSL $2, R2, R2
+	MOVD $halvesNEON<>(SB), R3
+	FMOVQ 32(R3), F31
+	FMOVQ 0(R3), F30
+loop1:
+	FLDPQ.P 32(R1), (F0, F1)
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
+	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
+	WORD $0x4ebef421 // fmin v1.4s, v1.4s, v30.4s
+	WORD $0x0e216800 // fcvtn v0.4h, v0.4s
+	WORD $0x4e216820 // fcvtn2 v0.8h, v1.4s
+	FMOVQ.P F0, 16(R0)
+	SUBS $1, R2, R2
+	BNE loop1
 	RET
 
 // func outerNEON(dw, x, z *float32, k, m, steps, stride int)

@@ -37,6 +37,16 @@ func native() []*Kernels[float32] {
 					eluAdjointAVX512(first(dz), first(dx), first(out), rows)
 				}
 			},
+			Widen: func(x []float32, half []uint16, rows int) {
+				if checkHalf(x, half, rows); rows > 0 {
+					widenAVX512(first(x), unsafe.SliceData(half), rows)
+				}
+			},
+			Narrow: func(half []uint16, x []float32, rows int) {
+				if checkHalf(x, half, rows); rows > 0 {
+					narrowAVX512(unsafe.SliceData(half), first(x), rows)
+				}
+			},
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {
 				checkOuter(dw, x, z, k, m, steps, stride, 16)
 				outerAVX512(first(dw), first(x), first(z), k, m, steps, stride)
@@ -78,7 +88,7 @@ func native() []*Kernels[float32] {
 			width:  16,
 		})
 	}
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C() {
 		all = append(all, &Kernels[float32]{
 			Path: "avx2",
 			MatMul: func(c, a, x, bias []float32, lda, m, k int, acc bool) {
@@ -103,6 +113,16 @@ func native() []*Kernels[float32] {
 			ELUAdjoint: func(dz, dx, out []float32, rows int) {
 				if checkELU(dz, dx, out, rows); rows > 0 {
 					eluAdjointAVX2(first(dz), first(dx), first(out), rows)
+				}
+			},
+			Widen: func(x []float32, half []uint16, rows int) {
+				if checkHalf(x, half, rows); rows > 0 {
+					widenAVX2(first(x), unsafe.SliceData(half), rows)
+				}
+			},
+			Narrow: func(half []uint16, x []float32, rows int) {
+				if checkHalf(x, half, rows); rows > 0 {
+					narrowAVX2(unsafe.SliceData(half), first(x), rows)
 				}
 			},
 			Outer: func(dw, x, z []float32, k, m, steps, stride int) {

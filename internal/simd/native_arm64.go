@@ -30,6 +30,16 @@ func native() []*Kernels[float32] {
 				eluAdjointNEON(first(dz), first(dx), first(out), rows)
 			}
 		},
+		Widen: func(x []float32, half []uint16, rows int) {
+			if checkHalf(x, half, rows); rows > 0 {
+				widenNEON(first(x), unsafe.SliceData(half), rows)
+			}
+		},
+		Narrow: func(half []uint16, x []float32, rows int) {
+			if checkHalf(x, half, rows); rows > 0 {
+				narrowNEON(unsafe.SliceData(half), first(x), rows)
+			}
+		},
 		Outer: func(dw, x, z []float32, k, m, steps, stride int) {
 			checkOuter(dw, x, z, k, m, steps, stride, 4)
 			outerNEON(first(dw), first(x), first(z), k, m, steps, stride)

@@ -9,6 +9,8 @@ func Reference[T Float]() *Kernels[T] {
 		CellAdjoint: cellAdjoint[T],
 		ELU:         elu[T],
 		ELUAdjoint:  eluAdjoint[T],
+		Widen:       widen[T],
+		Narrow:      narrow[T],
 		Outer:       outer[T],
 		Parts:       1,
 		Drain:       drain[T],

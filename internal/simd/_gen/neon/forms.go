@@ -42,6 +42,11 @@ var (
 	fmla2d  = form{0x4e60cc00, "fmla v%d.2d, v%d.2d, v%d.2d"}
 	faddp2d = form{0x7e70d800, "faddp d%d, v%d.2d"}
 
+	fcvtlHalf  = form{0x0e217800, "fcvtl v%d.4s, v%d.4h"}
+	fcvtl2Half = form{0x4e217800, "fcvtl2 v%d.4s, v%d.8h"}
+	fcvtnHalf  = form{0x0e216800, "fcvtn v%d.4h, v%d.4s"}
+	fcvtn2Half = form{0x4e216800, "fcvtn2 v%d.8h, v%d.4s"} // keeps the lower half of d
+
 	ushll8   = form{0x2f08a400, "ushll v%d.8h, v%d.8b, #0"}
 	ushll28  = form{0x6f08a400, "ushll2 v%d.8h, v%d.16b, #0"}
 	ushll16  = form{0x2f10a400, "ushll v%d.4s, v%d.4h, #0"}

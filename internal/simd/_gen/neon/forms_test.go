@@ -14,7 +14,7 @@ const recorded = "testdata/words.txt"
 
 var forms = []form{
 	fadd, fsub, fmul, fdiv, fmax, fmin, fmla, fmls, faddp, fcmgt, isub, eor, bsl, fsqrt, fabs, fneg, fcmlt0, fcmgt0, scvtf, ucvtf,
-	shl23, sshr23, fcvtl, fcvtl2, fadd2d, fmla2d, faddp2d, ushll8, ushll28, ushll16, ushll216, by, dup, readFPCR, writeFPCR,
+	shl23, sshr23, fcvtl, fcvtl2, fadd2d, fmla2d, faddp2d, fcvtlHalf, fcvtl2Half, fcvtnHalf, fcvtn2Half, ushll8, ushll28, ushll16, ushll216, by, dup, readFPCR, writeFPCR,
 }
 
 // lines are all forms with several registers: "WORD $0x… // text".

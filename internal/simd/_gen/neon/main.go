@@ -18,7 +18,7 @@ func sprintf(format string, args ...any) string { return fmt.Sprintf(format, arg
 
 // packages are the kernels of the packages, in functions that write them.
 var packages = map[string][]func() *function{
-	"simd": {matMul, cell, cellAdjoint, elu, eluAdjoint, outer, drain, logAndSign, rnnProp, momenta, momentaAdjoint, mix, mixAdjoint, sums, fmaChains},
+	"simd": {matMul, cell, cellAdjoint, elu, eluAdjoint, widen, narrow, outer, drain, logAndSign, rnnProp, momenta, momentaAdjoint, mix, mixAdjoint, sums, fmaChains},
 	"gemm": {panel, pixels},
 }
 
@@ -27,7 +27,7 @@ var packages = map[string][]func() *function{
 var tables = []struct {
 	symbol  string
 	numbers []twin.Number
-}{{"gatesNEON", twin.Gates}, {"expm1NEON", twin.Expm1}, {"logsNEON", twin.Logs}, {"momentsNEON", twin.Moments()}}
+}{{"gatesNEON", twin.Gates}, {"expm1NEON", twin.Expm1}, {"halvesNEON", twin.Halves}, {"logsNEON", twin.Logs}, {"momentsNEON", twin.Moments()}}
 
 func main() {
 	log.SetFlags(0)

@@ -387,3 +387,36 @@ func eluAdjoint() *function {
 	f.end()
 	return f
 }
+
+func widen() *function {
+	f := open("widen")
+	x, half, rounds := f.arg("x"), f.arg("half"), f.arg("rows")
+	f.line("LSL $2, %v, %v", rounds, rounds)
+	f.loop(rounds, func() {
+		h, v := f.name1(), f.values()
+		f.move(false, X{h}, half, 0, true)
+		f.do(fcvtlHalf, v[0], h)
+		f.do(fcvtl2Half, v[1], h)
+		f.put(v, x)
+	})
+	f.end()
+	return f
+}
+
+// narrow clamps, so that no number becomes an infinity; a clamp of NaN is NaN.
+func narrow() *function {
+	f := open("narrow")
+	half, x, rounds := f.arg("half"), f.arg("x"), f.arg("rows")
+	f.line("LSL $2, %v, %v", rounds, rounds)
+	f.constants("halvesNEON", twin.Halves)
+	low, high := f.hold("-largest"), f.hold("largest")
+	f.loop(rounds, func() {
+		v := f.op(fmin, f.op(fmax, f.take(x), low), high)
+		h := f.name1()
+		f.do(fcvtnHalf, h, v[0])
+		f.do(fcvtn2Half, h, v[1])
+		f.move(true, X{h}, half, 0, true)
+	})
+	f.end()
+	return f
+}

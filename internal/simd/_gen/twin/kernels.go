@@ -76,6 +76,16 @@ var Kernels = map[string]Kernel{
 		dz[i] = dx[i] * (1 + min(out[i], 0))
 	}
 `},
+	"widen": {"func(x *float32, half *uint16, rows int)", `
+	for i := range rows * Lanes {
+		x[i] = FromHalf(half[i])
+	}
+`},
+	"narrow": {"func(half *uint16, x *float32, rows int)", `
+	for i := range rows * Lanes {
+		half[i] = ToHalf(x[i])
+	}
+`},
 	"outer": {"func(dw, x, z *float32, k, m, steps, stride int)", `
 	for j := range k {
 		for i := range m {

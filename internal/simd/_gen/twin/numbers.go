@@ -51,6 +51,9 @@ var Expm1 = []Number{
 	Float("1", 1),
 }
 
+// Halves are the numbers of Narrow.
+var Halves = []Number{Float("largest", 65504), Float("-largest", -65504)}
+
 // Logs are the numbers of LogAndSign. Those of the logarithm are of Cephes' logf.
 var Logs = []Number{
 	Float("√½", 0x1.6a09e6p-1),
