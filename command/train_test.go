@@ -182,6 +182,14 @@ func TestWarmStart(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	fail(t, exitUsage, []string{"meta-train", "--init", path, "--scale", "1"}, "--scale", "--init")
+	// Of the shape of a network with orthogonal directions one thing can be changed. The record of the run says so.
+	orthogonal := trained(t, "--inputs", "momenta", "--orthogonal")
+	mean := trained2(t, "--init", orthogonal, "--orthogonal-mean")
+	if o, err = metaopt.Load(mean); err != nil || !o.Network.Config().OrthogonalMean {
+		t.Errorf("%+v, %v", o, err)
+	}
+	succeed(t, "verify", mean)
+	fail(t, exitUsage, []string{"meta-train", "--init", path, "--orthogonal-mean", "--meta-steps", "1", "--out", filepath.Join(t.TempDir(), "run")}, "the mean weight belongs to the orthogonal direction")
 }
 
 // trained2 is like trained, without the flags that cannot be set together with --init.

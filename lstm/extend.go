@@ -10,11 +10,24 @@ import (
 func (net *Network) Annealed(steps int) (*Network, error) {
 	cfg := net.Config()
 	cfg.Anneal = steps
-	annealed, err := NewNetwork(cfg, net.core.phi)
+	return net.reshaped(cfg)
+}
+
+// WithOrthogonalMean returns the network with Config.OrthogonalMean set. Its updates differ from net's: the orthogonal directions
+// get the mean of their weights in a tensor. It is an error if net has no orthogonal directions.
+func (net *Network) WithOrthogonalMean() (*Network, error) {
+	cfg := net.Config()
+	cfg.OrthogonalMean = true
+	return net.reshaped(cfg)
+}
+
+// reshaped returns the network with another configuration, which has the same parameters.
+func (net *Network) reshaped(cfg Config) (*Network, error) {
+	reshaped, err := NewNetwork(cfg, net.core.phi)
 	if err == nil {
-		annealed.core.half = net.core.half
+		reshaped.core.half = net.core.half
 	}
-	return annealed, err
+	return reshaped, err
 }
 
 // Extend returns a network with the given inputs: net's inputs and new ones. The weights of

@@ -100,3 +100,20 @@ func TestAnneal(t *testing.T) {
 		t.Error("updates that shrink after -1 steps were accepted")
 	}
 }
+
+func TestWithOrthogonalMean(t *testing.T) {
+	net, _ := pair(t, Config{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Orthogonal: true}, 1)
+	mean, err := net.WithHalfState().WithOrthogonalMean()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := net.Config()
+	want.OrthogonalMean = true
+	if mean.Config() != want || !slices.Equal(mean.Params(), net.Params()) || !mean.HalfState() || net.Config().OrthogonalMean {
+		t.Errorf("%+v, float16 %v", mean.Config(), mean.HalfState())
+	}
+	blind, _ := pair(t, Config{}, 1)
+	if _, err := blind.WithOrthogonalMean(); err == nil {
+		t.Error("a network without orthogonal directions averages their weights")
+	}
+}

@@ -157,7 +157,7 @@ func (r Recipe) estimator() (metatrain.Estimator, error) {
 // second says whether meta-gradients include second derivatives.
 func (r Recipe) second() bool { return r.SecondDerivatives != nil && *r.SecondDerivatives }
 
-// Start returns the network from which training starts: net, the network in Init's file, with Inputs and Anneal of r if
+// Start returns the network from which training starts: net, the network in Init's file, with Inputs, OrthogonalMean and Anneal of r if
 // they are set.
 func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 	if r.Inputs != "" {
@@ -166,6 +166,12 @@ func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 			return nil, err
 		}
 		if net, err = net.Extend(inputs); err != nil {
+			return nil, err
+		}
+	}
+	if r.OrthogonalMean {
+		var err error
+		if net, err = net.WithOrthogonalMean(); err != nil {
 			return nil, err
 		}
 	}
@@ -328,7 +334,7 @@ func (r Recipe) Validate() error {
 }
 
 // shapeOptions are the options that cannot be set together with Init.
-var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "orthogonal-mean", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
+var shapeOptions = []string{"context", "fan-in", "gain", "input-gain", "memory", "orthogonal", "readout", "scale", "p", "sign-p", "hidden", "lstm-layers"}
 
 // exclusions returns an error if two set options exclude each other or an option does not apply.
 func (r Recipe) exclusions() error {

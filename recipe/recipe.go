@@ -35,7 +35,7 @@ type Recipe struct {
 	ValidTask string `json:"valid_task,omitzero"`
 
 	// Init is the file of the network from which training starts, or pretrained:NAME; "" means a random network. The
-	// file determines the network's shape. So in the next two groups only Anneal may be set, and Inputs, which may
+	// file determines the network's shape. So in the next two groups only Anneal may be set, OrthogonalMean, and Inputs, which may
 	// only add inputs to the file's inputs.
 	Init string `json:"init,omitzero"`
 	// Inputs to Anneal describe the network's shape: see lstm.Config.
