@@ -54,6 +54,7 @@ func TestFloatsACoordinate(t *testing.T) {
 		"general":               {general, [4]float64{50, 51, 51, 51}},
 		"general, a matrix":     {general, [4]float64{52.25, 53.25, 53.25, 53.25}},
 		"general, half":         {half("general"), [4]float64{30, 31, 31, 31}},
+		"general-small":         {learnedRule(t, "general-small"), [4]float64{22, 23, 23, 23}},
 		"mlp, half":             {half("mlp"), [4]float64{43, 43, 43, 43}},
 		"quadratic-uniform":     {quadratic, [4]float64{81, 81, 81, 81}},
 		"mlp":                   {mlp, [4]float64{83, 83, 83, 83}},
