@@ -127,7 +127,7 @@ def find(name, library):
             return f.read()
     if library is not None and os.path.basename(bare) == bare and "." not in bare:
         return library.pretrained(bare).content()
-    known = "; by name there are " + ", ".join(shipped) if shipped else "; the optimizers that have names are in metaopt/pretrained/ of the repository: put the files beside torch_optimizer.py"
+    known = "; by name there are " + ", ".join(sorted(shipped)) if shipped else "; the optimizers that have names are in metaopt/pretrained/ of the repository: put the files beside torch_optimizer.py"
     raise FileNotFoundError(f"there is no file {name!r}{known}")
 
 

@@ -194,7 +194,7 @@ for file in exported:
     assert torch.equal(after(file), after(path)), file
 shipped = sys.argv[1] + "/../metaopt/pretrained/general.mopt"
 assert torch.equal(after("general"), after(shipped)) and torch.equal(after("pretrained:general"), after(shipped))
-raises(FileNotFoundError, "'adam'; by name there are general, mlp", lambda: after("adam"))
+raises(FileNotFoundError, "'adam'; by name there are general, general-small, mlp, mlp-sigmoid, quadratic, ", lambda: after("adam"))
 raises(FileNotFoundError, "no file 'no/such.mopt'", lambda: after("no/such.mopt"))
 raises(ValueError, __file__ + ": it is no .mopt, npz, safetensors or msgpack file", lambda: after(__file__))
 
