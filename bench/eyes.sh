@@ -47,7 +47,7 @@ PYTHON
 
 inputs=(--inputs momenta) readout=(--readout mix) orthogonal=(--orthogonal) fanin=(--fan-in)
 all() { row "$1" "${inputs[@]}" ${context:+--context "$context"} "${readout[@]}" "${orthogonal[@]}" "${fanin[@]}"; }
-context=shape+norms+feedback+time; all 'everything, as general'
+context=shape+norms+feedback+time; all 'everything, a weight a coordinate'
 context=norms+feedback+time;       all 'without shape'
 context=shape+feedback+time;       all 'without norms'
 context=shape+norms+time;          all 'without feedback'
@@ -55,7 +55,7 @@ context=shape+norms+feedback;      all 'without time'
 context=;                          all 'without any context'
 context=shape+norms+feedback+time
 fanin=();      all 'without the division by the fan-in'; fanin=(--fan-in)
-orthogonal=(--orthogonal --orthogonal-mean); all 'one weight a tensor for the orthogonal direction'
+orthogonal=(--orthogonal --orthogonal-mean); all 'everything, one weight a tensor'
 orthogonal=(); all 'without the orthogonal direction'
 readout=(--readout linear); all 'a linear read-out, so without the directions'
 inputs=(--inputs rnnprop);  all 'and with the inputs of RNNProp'
