@@ -89,7 +89,7 @@ func (a *adjoint[T]) bind(c *core[T]) {
 func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, contexts, seeds [][]T, w []float64, mu *state[T], dgrad []T) {
 	steps := len(grads)
 	switch {
-	case start.c.half:
+	case start.c.half || mu != nil && mu.c.half:
 		panic(errHalf)
 	case len(dphi) != start.c.size:
 		panic(errPhi)

@@ -145,6 +145,7 @@ func TestHalfIsNoWholeState(t *testing.T) {
 	phi := make([]float64, net.Size())
 	g := make([]float32, n)
 	panics(t, errHalf, func() { new(Adjoint).Unroll(phi, s, [][]float32{g, g}, nil, nil) })
+	panics(t, errHalf, func() { new(Adjoint).Step(phi, whole, g, nil, g, s, make([]float32, n)) })
 	data, err := whole.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
