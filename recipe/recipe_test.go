@@ -24,7 +24,7 @@ var sameTask = cmp.Comparer(func(a, b tasks.Spec) bool { return a == b })
 // samples holds a value for each option, by name, that differs from its default.
 var samples = map[string]string{
 	"task": "rosenbrock", "units": "3,4", "layers": "2", "activation": "relu,tanh", "batch": "7,8", "init-scale": "0.5", "dims": "3",
-	"condition": "9", "label-noise": "0.2,0", "loss-scale": "2,3", "gradient-noise": "0.5", "time": "1m30s", "meta-steps": "77", "seed": "18446744073709551615", "seeds": "3",
+	"condition": "9", "label-noise": "0.2,0", "examples": "50,500", "loss-scale": "2,3", "gradient-noise": "0.5", "time": "1m30s", "meta-steps": "77", "seed": "18446744073709551615", "seeds": "3",
 	"name": "it's me", "defaults": "1", "inputs": "raw+clock", "readout": "exp", "scale": "0.25", "p": "7", "sign-p": "6", "anneal": "0",
 	"hidden": "9", "lstm-layers": "3", "gain": "1.5", "input-gain": "2.5", "memory": "12", "init": "a,b.mopt", "steps": "40", "unroll": "10",
 	"horizons": "10,20", "stage-patience": "2", "random-steps": "true", "meta-batch": "2", "random-scaling": "1.5", "convex": "true",
@@ -295,7 +295,7 @@ func TestEveryOptionMatters(t *testing.T) {
 		"p": "inputs=logsign", "sign-p": "inputs=logsign", "stage-patience": "horizons=10,20", "perturbation": "estimator=es", "pairs": "estimator=es",
 		"reference": "objective=relative", "teacher": "imitate=0.5", "adjoint-coordinates": "second-derivatives=false", "hessian": "second-derivatives=true", "decay-steps": "meta-lr-decay=0.5", "anneal": "", "orthogonal": "inputs=momenta", "orthogonal-mean": "inputs=momenta orthogonal=true",
 	}
-	digits := []string{"units", "layers", "activation", "init-scale", "weight-init", "image-size", "channels", "label-noise"}
+	digits := []string{"units", "layers", "activation", "init-scale", "weight-init", "image-size", "channels", "label-noise", "examples"}
 	ofTables := []string{"target", "columns"}
 	for _, o := range options() {
 		r := base

@@ -45,6 +45,10 @@ type ClassifierConfig struct {
 	// drawn uniformly. In one problem an example has the same label at every step; two problems replace other labels. EvaluateSplit
 	// and Score have the true labels. Default 0.
 	LabelNoise float64
+	// Examples is the number of different examples that a problem's minibatches are drawn from; 0 means the whole split. Each problem
+	// draws its own examples, without replacement. With few of them a run sees each many times, as long trainings do. EvaluateSplit and
+	// Score have the whole splits.
+	Examples int
 	// Split is the part of the data set from which minibatches are drawn; its zero value is Train.
 	Split Split
 }
@@ -66,7 +70,7 @@ func Activations() []string {
 // options returns the configuration without the split.
 func (c ClassifierConfig) options() Options {
 	return Options{Units: c.Units, Layers: c.Layers, Channels: c.Channels, Activation: c.Activation, Batch: c.Batch, WeightInit: c.WeightInit, InitScale: c.InitScale,
-		ImageSize: c.ImageSize, LabelNoise: c.LabelNoise}
+		ImageSize: c.ImageSize, LabelNoise: c.LabelNoise, Examples: c.Examples}
 }
 
 // Validate reports the first mistake in the configuration.
@@ -91,6 +95,8 @@ func (o Options) validateNetwork(kinds kindOfTask) error {
 		return fmt.Errorf("tasks: image-size %d, want 1 to %d (0 means the data's own size)", o.ImageSize, maxImageSize)
 	case !(o.LabelNoise >= 0 && o.LabelNoise <= 1):
 		return fmt.Errorf("tasks: label-noise %v, want a probability, 0 to 1", o.LabelNoise)
+	case o.Examples < 0:
+		return fmt.Errorf("tasks: examples %d, want at least 1 (0 means all)", o.Examples)
 	case o.Channels == "" && (o.Units < 1 || o.Units > 1<<14):
 		return fmt.Errorf("tasks: %d hidden units, want 1 to %d (0 means the default)", o.Units, 1<<14)
 	case o.Channels == "" && (o.Layers < NoLayers || o.Layers > 100):
@@ -173,6 +179,9 @@ func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifi
 	if o.LabelNoise > 0 && data.classes < 2 {
 		return nil, fmt.Errorf("tasks: label-noise %v on the data set %s, which does not have two classes", o.LabelNoise, data.name)
 	}
+	if n := data.Len(split); o.Examples > n {
+		return nil, fmt.Errorf("tasks: examples %d of the data set %s, whose %v split has %d", o.Examples, data.name, split, n)
+	}
 	var err error
 	if f.conv, err = convolutionOf(data, o); err != nil {
 		return nil, err
@@ -193,7 +202,7 @@ func newClassifier(data *Dataset, o Options, split Split, pool *pool) (*Classifi
 // Name implements optimizer.Family, for example
 // "mnist units=20 layers=1 activation=sigmoid batch=128". The name ends with the initial scale if it is not
 // 0.01, the distribution of weights if it is not normal, the images' side if they were averaged down, the label noise if
-// it is not 0, and the split if it is not Train.
+// it is not 0, the number of examples if not all are used, and the split if it is not Train.
 func (f *Classifier) Name() string {
 	name := f.config.lists().words(f.data.name, f.data.kind())
 	if f.split != Train {
@@ -212,7 +221,7 @@ func (f *Classifier) Sample(rng *rand.Rand) (optimizer.Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	net.begin(seed, f.config.LabelNoise)
+	net.begin(seed, f.config)
 	return &classifier{family: f, net: net, seed: seed}, nil
 }
 

@@ -28,6 +28,7 @@ type network struct {
 	oneHot    []float32 // B×C; the numbers to predict of a regression, B×1
 	fed       int       // the step of the minibatch in pixels and oneHot, −1 before the first
 	noise     float64   // the probability of a wrong label
+	examples  []int     // that minibatches are drawn from; nil means the whole split
 	noisePCG  *rand.PCG
 	noiseRNG  *rand.Rand
 }
@@ -93,8 +94,12 @@ func (net *network) close() error {
 }
 
 // begin prepares the network for a new problem, at step 0.
-func (net *network) begin(seed uint64, noise float64) {
-	net.seed, net.noise, net.fed, net.curvature.at, net.curvature.trial.at = seed, noise, -1, -1, -1
+func (net *network) begin(seed uint64, o Options) {
+	net.seed, net.noise, net.fed, net.curvature.at, net.curvature.trial.at = seed, o.LabelNoise, -1, -1, -1
+	net.examples = nil
+	if o.Examples > 0 {
+		net.examples = stream.New(seed, "examples", 0).Perm(net.data.Len(net.split))[:o.Examples]
+	}
 	net.model.Seek(0)
 }
 
@@ -103,10 +108,16 @@ func (net *network) feed(t int) error {
 	net.fed = t
 	stream.Reseed(net.pcg, net.seed, "batch", uint64(t))
 	features, classes, n := net.data.Features(), net.data.outputs(), net.data.Len(net.split)
+	if net.examples != nil {
+		n = len(net.examples)
+	}
 	regression := net.data.regression()
 	clear(net.oneHot)
 	for row := range len(net.pixels) / features {
 		i := net.rng.IntN(n)
+		if net.examples != nil {
+			i = net.examples[i]
+		}
 		net.data.Image(net.pixels[row*features:(row+1)*features], net.split, i)
 		if regression {
 			net.oneHot[row] = net.data.Target(net.split, i)

@@ -36,6 +36,8 @@ type Options struct {
 	Target, Columns string
 	// LabelNoise is the probability that an example's label is replaced by another class. See ClassifierConfig.
 	LabelNoise float64
+	// Examples is the number of training examples of one problem; 0 means all. See ClassifierConfig.
+	Examples int
 	// Batch is the size of a minibatch, or the number of functions optimized
 	// side by side.
 	Batch int
@@ -85,6 +87,8 @@ var table = []Option{
 		oneOf([]string{standardColumns, rawColumns}, func(o *Options) *string { return &o.Columns })},
 	{"label-noise", "probability that an example's label is replaced by another class, or a list", 0, of(classifiers, "0"),
 		atLeast(0, func(o *Options) *float64 { return &o.LabelNoise })},
+	{"examples", "training examples that an instance draws from the data's, or a list", 0, of(networks, allExamples),
+		wholeNumber(func(o *Options) *int { return &o.Examples })},
 	{"dims", "dimensions of a function, or a list", 4,
 		slices.Concat(of(quadratics|equilibria, "10"), of(rosenbrocks, "2"), of(factorizations, "100"), of(sinusoids, "1"), of(signals, "20"), of(entropies, "6"), of(chains, "8")),
 		wholeNumber(func(o *Options) *int { return &o.Dims })},
@@ -98,10 +102,11 @@ var table = []Option{
 
 // The texts in help for defaults that are none of the option's values.
 const (
-	asDrawn    = "as drawn"
-	ownSize    = "the data's own"
-	noChannels = "no convolution"
-	lastColumn = "the last"
+	asDrawn     = "as drawn"
+	ownSize     = "the data's own"
+	noChannels  = "no convolution"
+	lastColumn  = "the last"
+	allExamples = "all"
 )
 
 // The values of the option columns.
@@ -219,7 +224,7 @@ func (o Option) readBy(kinds kindOfTask) (value string, reads bool) {
 		if d.of&kinds == 0 {
 			continue
 		}
-		if d.value == asDrawn || d.value == ownSize || d.value == noChannels || d.value == lastColumn || reads && d.value != value {
+		if slices.Contains([]string{asDrawn, ownSize, noChannels, lastColumn, allExamples}, d.value) || reads && d.value != value {
 			return "", true
 		}
 		value, reads = d.value, true

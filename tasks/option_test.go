@@ -89,6 +89,7 @@ func TestUsage(t *testing.T) {
 		"condition":   "quadratics: condition number of the Hessians, or a list (as drawn unless set)",
 		"image-size":  "images: side in pixels that images are averaged down to, or a list (the data's own unless set)",
 		"label-noise": "classifiers: probability that an example's label is replaced by another class, or a list (0 unless set)",
+		"examples":    "classifiers, regression: training examples that an instance draws from the data's, or a list (all unless set)",
 		"columns":     "tables, regression: standard: to mean 0 and variance 1; or raw, or a list (standard unless set)",
 		"target":      "tables, regression: column to predict, its name in the header or its number from 1, or a list (the last unless set)",
 		"weight-init": "classifiers, regression, char-rnn, sinusoid: distribution of each layer's initial weights, he, glorot, lecun, torch or normal, or a list (normal, glorot unless set)",

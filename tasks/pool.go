@@ -28,10 +28,10 @@ type shape struct {
 	split   Split
 }
 
-// shape returns the classifier's shape, without the options that only the starting point or the labels depend on.
+// shape returns the classifier's shape, without the options that only the starting point, the labels or the choice of examples depend on.
 func (f *Classifier) shape() shape {
 	o := f.config
-	o.InitScale, o.WeightInit, o.LabelNoise = 0, "", 0
+	o.InitScale, o.WeightInit, o.LabelNoise, o.Examples = 0, "", 0, 0
 	return shape{f.data, o, f.split}
 }
 
