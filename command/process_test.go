@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
 	"learnedopt/runfolder"
 	"learnedopt/sweep/results"
@@ -56,6 +58,30 @@ func TestUnknownKernelsAreRefused(t *testing.T) {
 	cmd.Stderr = &stderr
 	if code := exitCode(t, cmd.Run()); code != exitUsage || !strings.Contains(stderr.String(), "abacus") {
 		t.Errorf("exit %d: %s", code, stderr.String())
+	}
+}
+
+// Kernels that round are for use alone: a training with them would have other meta-gradients.
+func TestRoundingKernelsDoNotTrain(t *testing.T) {
+	const path = "avx512bf16"
+	if !slices.Contains(simd.Paths(), path) {
+		t.Skipf("this CPU does not have the kernels %s", path)
+	}
+	for _, c := range []struct {
+		line string
+		want int
+	}{
+		{"meta-train --task quadratic --meta-steps 1", exitUsage}, {"verify pretrained:mlp", exitUsage},
+		{"compare pretrained:general --task quadratic --steps 3 --runs 1 --rules none", 0},
+	} {
+		cmd := exec.Command(binary(t), strings.Fields(c.line)...)
+		cmd.Dir = t.TempDir()
+		cmd.Env = append(os.Environ(), "METAOPT_SIMD="+path)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if code := exitCode(t, cmd.Run()); code != c.want || c.want != 0 && !strings.Contains(stderr.String(), "METAOPT_SIMD=avx512bf16 rounds") {
+			t.Errorf("%s: exit %d: %s", c.line, code, stderr.String())
+		}
 	}
 }
 

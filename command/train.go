@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"learnedopt/compare"
+	"learnedopt/internal/simd"
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
 	"learnedopt/recipe"
@@ -34,6 +35,10 @@ var _ runfolder.Listener = (*training)(nil)
 
 // newTraining prepares a run. Its errors are mistakes in the command line, or missing data.
 func (a *app) newTraining(r recipe.Recipe, local recipe.Local, s runfolder.Settings) (*training, error) {
+	if k := simd.Float32(); k.Rounds {
+		return nil, usagef("%s=%s rounds the factors of products, and so meta-gradients: it is for finished optimizers. Unset it, or take another of %s to train",
+			simd.EnvPath, k.Path, strings.Join(simd.Paths(), ", "))
+	}
 	t := &training{app: a}
 	collectOften()
 	var err error

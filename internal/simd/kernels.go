@@ -22,15 +22,17 @@ type Float interface{ float32 | float64 }
 // writes 0 in place of subnormal numbers, which are below 1.2e-38. Saturated gates
 // produce them, and an operation on one would cost as much as a hundred others.
 type Kernels[T Float] struct {
-	// Path names the implementation: "avx512", "avx2", "neon" or "go".
+	// Path names the implementation: "avx512bf16", "avx512", "avx2", "neon" or "go".
 	Path string
+	// Rounds says that MatMul rounds both factors of every product to BF16. Such a path is taken only by its name.
+	Rounds bool
 
 	// MatMul multiplies a weight matrix and a matrix of lanes:
 	//
 	//	c[i][l] = start + Σ_{j<k} a[j*lda+i] · x[j][l],   i < m
 	//
 	// where start is bias[i] if bias is not nil, c[i][l] if acc, else 0.
-	// c and x must not overlap.
+	// c and x must not overlap. With Rounds the result is wrong by up to 2^-7·Σ |a·x| more than a float32 sum.
 	MatMul func(c, a, x, bias []T, lda, m, k int, acc bool)
 
 	// Cell applies the gates of an LSTM layer of the given width. z holds the

@@ -88,6 +88,15 @@ func native() []*Kernels[float32] {
 			width:  16,
 		})
 	}
+	if len(all) > 0 && cpu.X86.HasAVX512BF16 {
+		rounding := *all[0]
+		rounding.Path, rounding.Rounds = "avx512bf16", true
+		rounding.MatMul = func(c, a, x, bias []float32, lda, m, k int, acc bool) {
+			checkMatMul(c, a, x, bias, lda, m, k)
+			inParts(c, a, x, bias, lda, m, k, acc)
+		}
+		all = append([]*Kernels[float32]{&rounding}, all...)
+	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C() {
 		all = append(all, &Kernels[float32]{
 			Path: "avx2",
@@ -167,4 +176,23 @@ func native() []*Kernels[float32] {
 		})
 	}
 	return all
+}
+
+// inParts is matMulBF16AVX512 for matrices of any size.
+func inParts(c, a, x, bias []float32, lda, m, k int, acc bool) {
+	for i := 0; i < m; i += bf16Rows {
+		rows := min(m-i, bf16Rows)
+		start, more := bias, acc
+		if bias != nil {
+			start = bias[i:]
+		}
+		for j := 0; j < k || j == 0; j += bf16Terms {
+			var w, v *float32
+			if k > 0 {
+				w, v = first(a[j*lda+i:]), first(x[j*Lanes:])
+			}
+			matMulBF16AVX512(first(c[i*Lanes:]), w, v, first(start), lda, rows, min(k-j, bf16Terms), more)
+			start, more = nil, true
+		}
+	}
 }

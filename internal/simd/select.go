@@ -8,7 +8,7 @@ import (
 )
 
 // EnvPath is the environment variable that names the path of Float32. If it is
-// unset or empty, Float32 takes the fastest path.
+// unset or empty, Float32 takes the fastest path that does not round the factors of products.
 const EnvPath = "METAOPT_SIMD"
 
 // A PathError says that this CPU does not have the requested path.
@@ -39,10 +39,10 @@ func Paths() []string {
 }
 
 // Select returns the kernels of the path of the given name; "" means the
-// fastest. A name that is not one of Paths is a *PathError.
+// fastest that does not round factors. A name that is not one of Paths is a *PathError.
 func Select(name string) (*Kernels[float32], error) {
 	for _, k := range available() {
-		if k.Path == name || name == "" {
+		if k.Path == name || name == "" && !k.Rounds {
 			return k, nil
 		}
 	}
@@ -52,7 +52,7 @@ func Select(name string) (*Kernels[float32], error) {
 var chosen = sync.OnceValues(func() (*Kernels[float32], error) {
 	k, err := Select(os.Getenv(EnvPath))
 	if err != nil {
-		k = available()[0]
+		k, _ = Select("")
 		err = fmt.Errorf("%s: %w (%s is in use)", EnvPath, err, k.Path)
 	}
 	return k, err

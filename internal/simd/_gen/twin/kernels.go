@@ -38,6 +38,17 @@ var Kernels = map[string]Kernel{
 		}
 	}
 `},
+	"matMulBF16": {"func(c, a, x, bias *float32, lda, m, k int, acc bool)", `
+	for i := range m {
+		for l := range Lanes {
+			s := start // as in matMul
+			for j := range k {
+				s += bf16(a[j*lda+i]) * bf16(x[j*Lanes+l])
+			}
+			c[i*Lanes+l] = s
+		}
+	}
+`},
 	"cell": {"func(z, cPrev, c, tc, h, h2 *float32, hidden int)", `
 	n := hidden * Lanes
 	zi, zf, zg, zo := z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
