@@ -167,6 +167,9 @@ func printInspection(w io.Writer, in inspection) error {
 	if n.OrthogonalMean {
 		readout += " of one weight a tensor"
 	}
+	if n.Hyper > 0 {
+		readout += fmt.Sprintf(", with factors from a hypernetwork × %d", n.Hyper)
+	}
 	if n.FanIn {
 		readout += ", divided by the fan-in and the size of inputs"
 	}

@@ -30,6 +30,8 @@ type adjoint[T simd.Float] struct {
 
 	meanFan  *fan.Fan
 	blockDot []float64 // with OrthogonalMean, for each block and step, ⟨λ, o⟩
+	mixDot   []float64 // with Config.Hyper, for each block and step, ⟨λ, u⟩ without the orthogonal direction
+	units    []T       // of Config.Hyper
 	weights  []T       // with OrthogonalMean, for each step and part, the adjoint of the factor of one coordinate, before the scale
 
 	// Arguments of the call in progress.
@@ -130,7 +132,13 @@ func (a *adjoint[T]) run(dphi []float64, start *state[T], grads, contexts, seeds
 	if a.c.cfg.OrthogonalMean {
 		a.throughMean(workers)
 	}
+	if a.c.cfg.Hyper > 0 {
+		a.mixDot = resized(a.mixDot, steps*start.blocks())
+	}
 	a.fan.Run(slots, workers)
+	if a.c.cfg.Hyper > 0 {
+		a.throughHyper(dphi)
+	}
 	for _, slot := range a.slots[:slots] {
 		for i, d := range slot {
 			dphi[i] += d
@@ -214,6 +222,7 @@ func (a *adjoint[T]) look(contexts [][]T, steps int) {
 	parts, c := len(a.start.parts), a.c
 	a.now = resized(a.now, steps*parts)
 	out := c.maps[0].out
+	a.units = resized(a.units, c.hyper.hidden)
 	if c.cfg.eyes() && len(a.biases) < steps*parts*out {
 		a.biases = make([]T, steps*parts*out)
 	}
@@ -226,7 +235,7 @@ func (a *adjoint[T]) look(contexts [][]T, steps int) {
 		if len(contexts[t]) != a.start.seen() {
 			panic(errContext)
 		}
-		c.glances(a.now[t*parts:(t+1)*parts], now, contexts[t], a.biases[t*parts*out:])
+		c.glances(a.now[t*parts:(t+1)*parts], now, contexts[t], a.biases[t*parts*out:], a.units)
 	}
 }
 
@@ -295,7 +304,10 @@ func (a *adjoint[T]) block(ws *workspace[T], b int) {
 		prev, from := before(t)
 		o, factor := orthogonal(t), T(0)
 		if c.cfg.OrthogonalMean {
-			o, factor = nil, a.weights[t*len(a.start.parts)+a.start.partOf[b]]
+			o, factor = nil, look(t).orthogonal*a.weights[t*len(a.start.parts)+a.start.partOf[b]]
+		}
+		if c.cfg.Hyper > 0 {
+			a.mixDot[b*steps+t] = dotMix(&lambda, look(t).scale, record(t)[c.recY:], live)
 		}
 		dx := a.step(ws, record(t), prev, from, &lambda, look(t).scale, o, factor, live)
 		if a.dgrad != nil {
@@ -366,7 +378,7 @@ func (a *adjoint[T]) step(ws *workspace[T], rec, before []T, from *places, lambd
 			}
 		}
 		if c.cfg.OrthogonalMean {
-			c.meanAdjoint(dy, rec[c.recZ:], scale*factor, live)
+			c.meanAdjoint(dy, rec[c.recZ:], factor, live)
 		}
 	}
 	for l, s := range lambda {

@@ -213,6 +213,15 @@ type Config struct {
 	// OrthogonalMean gives the orthogonal direction of a tensor one weight: the mean of a_7·E over the tensor's coordinates.
 	// A weight a coordinate makes the direction's singular values unequal again.
 	OrthogonalMean bool
+	// Hyper is the number of hidden units of a small network that reads the context of a tensor, and says how much of two
+	// directions the tensor gets: with the context x,
+	//
+	//	f = exp(W_2ᵀ tanh(W_1ᵀ x + b_1) + b_2),   update = f_1·(mixture) + f_2·(orthogonal direction)
+	//
+	// So the choice between directions need not go through the coordinates' network. It costs nothing a coordinate. (A
+	// hypernetwork for each tensor: Metz et al. 2022, arXiv:2211.09760, whose is an LSTM.) It needs Mix and a Context; with Orthogonal,
+	// OrthogonalMean too. Default 0: all factors are 1.
+	Hyper int
 	// Dense is the width of a fully connected layer with ELU activation
 	// between the features and the first LSTM layer, as in the code of Lv et
 	// al. 2017. Default 0: no such layer.
@@ -285,6 +294,12 @@ func (c Config) Validate() error {
 		return errors.New("lstm: the orthogonal direction belongs to the read-out mix; choose this read-out")
 	case c.OrthogonalMean && !c.Orthogonal:
 		return errors.New("lstm: the mean weight belongs to the orthogonal direction; add this direction")
+	case c.Hyper < 0 || c.Hyper > maxHidden:
+		return fmt.Errorf("lstm: a hypernetwork of %d hidden units; it must be in [0, %d]", c.Hyper, maxHidden)
+	case c.Hyper > 0 && (c.Readout != Mix || c.Context == 0):
+		return errors.New("lstm: the hypernetwork reads a context and multiplies the directions of the read-out mix; choose both")
+	case c.Hyper > 0 && c.Orthogonal && !c.OrthogonalMean:
+		return errors.New("lstm: the hypernetwork multiplies an orthogonal direction with one weight a tensor; set OrthogonalMean")
 	case c.Dense < 0 || c.Dense > maxHidden:
 		return fmt.Errorf("lstm: dense layer of %d units; it must be in [0, %d]", c.Dense, maxHidden)
 	case c.NoLSTM && (c.Hidden != 0 || c.Layers != 0):

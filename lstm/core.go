@@ -85,8 +85,8 @@ func (c *core[T]) affine(out, rec []T, m affine, now *glance[T]) {
 }
 
 // glances prepares the glances at all tensors of a step. contexts are what observe wrote; biases has room for a bias of
-// the first map for each tensor.
-func (c *core[T]) glances(dst []glance[T], now tick[T], contexts, biases []T) {
+// the first map for each tensor, and units for the hidden units of Config.Hyper.
+func (c *core[T]) glances(dst []glance[T], now tick[T], contexts, biases, units []T) {
 	size, m := c.contextSize(), c.maps[0]
 	w, bias := c.weights(m)
 	w = w[(m.in-m.context)*m.out:]
@@ -95,10 +95,14 @@ func (c *core[T]) glances(dst []glance[T], now tick[T], contexts, biases []T) {
 		g := &dst[k]
 		*g = glance[T]{tick: now, inv: context[size-2]}
 		g.scale *= context[size-1]
+		g.orthogonal = g.scale
 		if m.context == 0 {
 			continue
 		}
 		g.context = context[:m.context]
+		f := c.factors(units, g.context)
+		g.scale *= f[0]
+		g.orthogonal *= f[1]
 		g.bias = biases[k*m.out:][:m.out]
 		copy(g.bias, bias)
 		for j, x := range g.context {

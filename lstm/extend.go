@@ -2,6 +2,7 @@ package lstm
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"learnedopt/internal/simd"
 )
@@ -19,6 +20,24 @@ func (net *Network) WithOrthogonalMean() (*Network, error) {
 	cfg := net.Config()
 	cfg.OrthogonalMean = true
 	return net.reshaped(cfg)
+}
+
+// WithHyper returns the network with Config.Hyper set to units. At first all factors are 1, so that it computes what net computes; the
+// first layer is drawn from rng. It is an error if net has a hypernetwork, or cannot have one.
+func (net *Network) WithHyper(units int, rng *rand.Rand) (*Network, error) {
+	cfg := net.Config()
+	if cfg.Hyper > 0 {
+		return nil, fmt.Errorf("lstm: the network has a hypernetwork, of %d hidden units", cfg.Hyper)
+	}
+	cfg.Hyper = units
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := newCore(newGeometry(cfg), simd.Float32(), nil)
+	c.phi = append(append(c.phi, net.core.phi...), make([]float32, c.hyper.size())...)
+	c.half = net.core.half
+	c.hyper.draw(c.phi, rng)
+	return &Network{c}, nil
 }
 
 // reshaped returns the network with another configuration, which has the same parameters.

@@ -117,3 +117,47 @@ func TestWithOrthogonalMean(t *testing.T) {
 		t.Error("a network without orthogonal directions averages their weights")
 	}
 }
+
+// TestWithHyper expects the same updates as without the hypernetwork, which can learn: its gradient is not 0.
+func TestWithHyper(t *testing.T) {
+	const n, steps = 70, 6
+	plain, _ := pair(t, Config{Hidden: 3, Layers: 1, Inputs: Momenta, Readout: Mix, Context: NormContext | TimeContext, FanIn: true, Orthogonal: true, OrthogonalMean: true}, 1)
+	net, err := plain.WithHalfState().WithHyper(4, rand.New(rand.NewPCG(2, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := plain.Config()
+	want.Hyper = 4
+	if net.Config() != want || !net.HalfState() || plain.Config().Hyper != 0 || !slices.Equal(net.Params()[:plain.Size()], plain.Params()) {
+		t.Errorf("configuration %+v", net.Config())
+	}
+	whole, err := plain.WithHyper(4, rand.New(rand.NewPCG(2, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grads := gradients(rand.New(rand.NewPCG(3, 3)), steps+1, n)
+	state := whole.Start(layoutOf(n)).(*State)
+	start := state.Clone()
+	r := follow(state, grads, pointOf(n), 0)
+	sameRows(t, "updates", r.updates, follow(plain.Start(layoutOf(n)).(*State), grads, pointOf(n), 0).updates)
+	dphi := make([]float64, whole.Size())
+	new(Adjoint).Unroll(dphi, start, grads, r.contexts, nil)
+	if h := whole.core.hyper; dphi[len(dphi)-1] == 0 || dphi[h.off+h.first()] == 0 {
+		t.Error("the new weights have no gradient")
+	}
+	if _, err := whole.WithHyper(4, rand.New(rand.NewPCG(2, 2))); err == nil {
+		t.Error("a second hypernetwork was added")
+	}
+	for what, cfg := range map[string]Config{
+		"without a context":                     {Inputs: Momenta, Readout: Mix},
+		"without mix":                           {Inputs: Momenta, Context: TimeContext},
+		"with a weight a coordinate":            {Inputs: Momenta, Readout: Mix, Context: TimeContext, Orthogonal: true},
+		"of a negative number of units":         {Inputs: Momenta, Readout: Mix, Context: TimeContext, Hyper: -2},
+		"of more units than a network can have": {Inputs: Momenta, Readout: Mix, Context: TimeContext, Hyper: maxHidden},
+	} {
+		cfg.Hyper++
+		if cfg.Validate() == nil {
+			t.Errorf("a hypernetwork %s is accepted", what)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type geometry struct {
 	dense  affine // out = 0 if there is no dense layer
 	layers []affine
 	read   affine
+	hyper  hyper
 	maps   []affine // all maps, in the order of φ
 	size   int      // number of parameters in φ
 
@@ -109,6 +110,13 @@ func newGeometry(cfg Config) *geometry {
 	}
 	g.cells = g.stateSize
 	g.read = place("readout", width, cfg.outputs(), cfg.outputs())
+	if cfg.Hyper > 0 {
+		g.hyper = hyper{off: g.size, in: cfg.Context.features(), hidden: cfg.Hyper, out: 1}
+		if cfg.Orthogonal {
+			g.hyper.out = 2
+		}
+		g.size += g.hyper.size()
+	}
 	if cfg.Readout == Mix {
 		g.recZ = rec(g.read.out)
 		g.recY = rec(1)

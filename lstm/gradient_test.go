@@ -31,6 +31,8 @@ var sighted = []Config{
 	{Hidden: 2, Layers: 1, Inputs: Momenta | Clock, Readout: Mix, Context: FeedbackContext, Orthogonal: true},
 	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: TimeContext, FanIn: true, Orthogonal: true, OrthogonalMean: true},
 	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: FeedbackContext, Orthogonal: true, OrthogonalMean: true},
+	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: ShapeContext | NormContext, FanIn: true, Orthogonal: true, OrthogonalMean: true, Hyper: 3},
+	{Hidden: 2, Layers: 1, Inputs: Momenta, Readout: Mix, Context: FeedbackContext | TimeContext, Hyper: 4},
 	{NoLSTM: true, Inputs: Momenta, Readout: Mix, FanIn: true},
 	{Hidden: 2, Inputs: Momenta | Clock, Readout: Tanh, Context: TimeContext},
 	{NoLSTM: true, Dense: 3, Inputs: RNNProp, Readout: Tanh},
@@ -43,6 +45,9 @@ func name(cfg Config) string {
 		text += fmt.Sprintf("-%v-%v-%v", cfg.Context, cfg.FanIn, cfg.Orthogonal)
 		if cfg.OrthogonalMean {
 			text += "-mean"
+		}
+		if cfg.Hyper > 0 {
+			text += fmt.Sprint("-hyper", cfg.Hyper)
 		}
 	}
 	return text
@@ -168,7 +173,7 @@ func unroll(c *core[float64], q objective, theta0 []float64, start *state[float6
 					s.orthogonalize(o, &s.parts[k], g)
 				}
 			}
-			c.glances(s.now, c.tick(s.steps+1), s.context, s.biases)
+			c.glances(s.now, c.tick(s.steps+1), s.context, s.biases, s.units)
 			s.advance(u, g)
 		} else {
 			s.update(u, g, theta, 9)

@@ -102,6 +102,9 @@ func (in Init) Random(cfg Config, rng *rand.Rand) (*Network, error) {
 			}
 		}
 	}
+	if geo.hyper.hidden > 0 {
+		geo.hyper.draw(phi, rng)
+	}
 	return &Network{newCore(geo, simd.Float32(), phi)}, nil
 }
 

@@ -59,6 +59,8 @@ type glance[T simd.Float] struct {
 	tick[T]
 	// bias is the bias of the first map, with the context's part; context are the features of the context.
 	bias, context []T
+	// orthogonal is what scale is for the orthogonal direction. They differ with Config.Hyper.
+	orthogonal T
 	// inv is 1/√V, see NormContext.
 	inv T
 }

@@ -54,6 +54,9 @@ func (c *core[T]) fingerprint() uint64 {
 	if c.cfg.OrthogonalMean {
 		fmt.Fprintln(h, "mean")
 	}
+	if c.cfg.Hyper > 0 {
+		fmt.Fprintln(h, "hyper", c.cfg.Hyper)
+	}
 	if c.half {
 		fmt.Fprintln(h, "half")
 	}

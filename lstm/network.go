@@ -72,7 +72,8 @@ type Tensor struct {
 // them: "dense/w" [X,E] and "dense/b" [E] if there is a dense layer; for each
 // LSTM layer k = 1… "lstmk/w" [D+H,4H], which multiplies the layer's D inputs and
 // then its H previous outputs, and "lstmk/b" [4H], gates in the order i, f, g, o;
-// "readout/w" [H,R] and "readout/b" [R], where R is 2 for Exp and 1 otherwise.
+// "readout/w" [H,R] and "readout/b" [R], where R is 2 for Exp, 6 for Mix, 7 for Mix with Orthogonal, and 1 otherwise; and with Config.Hyper of
+// U units, for C numbers of context and F factors, "hyper1/w" [C,U], "hyper1/b" [U], "hyper2/w" [U,F], "hyper2/b" [F].
 func (net *Network) Tensors() []Tensor {
 	tensors := net.core.tensors()
 	at := 0
@@ -102,6 +103,11 @@ func (g *geometry) tensors() []Tensor {
 		all = append(all,
 			Tensor{Name: m.name + "/w", Shape: []int{m.in, m.out}},
 			Tensor{Name: m.name + "/b", Shape: []int{m.out}})
+	}
+	if h := g.hyper; h.hidden > 0 {
+		all = append(all,
+			Tensor{Name: "hyper1/w", Shape: []int{h.in, h.hidden}}, Tensor{Name: "hyper1/b", Shape: []int{h.hidden}},
+			Tensor{Name: "hyper2/w", Shape: []int{h.hidden, h.out}}, Tensor{Name: "hyper2/b", Shape: []int{h.out}})
 	}
 	return all
 }

@@ -138,7 +138,7 @@ func (p *Probe) addOrthogonal(st *state[float32]) {
 			count += len(rest[n].f)
 			n++
 		}
-		mean := st.now[rest[0].part].scale * float32(sum/float64(count))
+		mean := st.now[rest[0].part].orthogonal * float32(sum/float64(count))
 		for _, b := range rest[:n] {
 			for l, o := range b.o {
 				p.update[b.at+l] += float32(mean * o)

@@ -40,6 +40,7 @@ type state[T simd.Float] struct {
 	context        []T // what the last step saw: a context for each part, and then ofOrthogonal
 	orthogonalizer gemm.Orthogonalizer[T]
 	biases         []T
+	units          []T // of Config.Hyper
 	sumFan         *fan.Fan
 	meanFan        *fan.Fan
 
@@ -96,6 +97,7 @@ func (s *state[T]) setParts(parts []part, n int) {
 			}
 		}
 		s.biases = resized(s.biases, len(parts)*s.c.maps[0].out)
+		s.units = resized(s.units, s.c.hyper.hidden)
 	}
 }
 
@@ -265,7 +267,7 @@ func (s *state[T]) average() {
 		if p.axes.Len() == 0 {
 			continue
 		}
-		mean := s.now[k].scale * meanOf(f[p.from:][:p.n])
+		mean := s.now[k].orthogonal * meanOf(f[p.from:][:p.n])
 		for i := range p.n {
 			f[p.from+i] = mean
 		}
@@ -310,7 +312,7 @@ func (s *state[T]) glance(grad, theta []T, total int) {
 		return
 	}
 	s.observe(grad, theta, total)
-	s.c.glances(s.now, now, s.context, s.biases)
+	s.c.glances(s.now, now, s.context, s.biases, s.units)
 }
 
 func (s *state[T]) updateBlock(rec []T, b int) {

@@ -37,6 +37,8 @@ var corpusConfigs = map[string]lstm.Config{
 		FanIn: true, Orthogonal: true, Scale: 0.01},
 	"orthogonal_mean": {Inputs: lstm.Momenta, Context: lstm.NormContext | lstm.TimeContext, Hidden: 4, Layers: 1, Readout: lstm.Mix,
 		FanIn: true, Orthogonal: true, OrthogonalMean: true, Scale: 0.01},
+	"hyper": {Inputs: lstm.Momenta, Context: lstm.ShapeContext | lstm.NormContext | lstm.FeedbackContext | lstm.TimeContext, Hidden: 4, Layers: 1, Readout: lstm.Mix,
+		FanIn: true, Orthogonal: true, OrthogonalMean: true, Hyper: 5, Scale: 0.01},
 }
 
 // A corpusOracle is the content of testdata/corpus/updates.json: for every file of the

@@ -77,6 +77,7 @@ type fileConfig struct {
 	FanIn          bool    `msgpack:"fan_in,omitempty"`
 	Orthogonal     bool    `msgpack:"orthogonal,omitempty"`
 	OrthogonalMean bool    `msgpack:"orthogonal_mean,omitempty"`
+	Hyper          int     `msgpack:"hyper,omitempty"`
 	P              float64 `msgpack:"p"`
 	SignP          float64 `msgpack:"sign_p,omitempty"` // left out if equal to P
 	Dense          int     `msgpack:"dense"`
@@ -140,7 +141,7 @@ func (o *Optimizer) File() (*checkpoints.File, error) {
 		signP = 0
 	}
 	err := f.EncodeConfig(fileConfig{
-		Inputs: cfg.Inputs.String(), Context: cfg.Context.String(), FanIn: cfg.FanIn, Orthogonal: cfg.Orthogonal, OrthogonalMean: cfg.OrthogonalMean, P: cfg.P, SignP: signP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Inputs: cfg.Inputs.String(), Context: cfg.Context.String(), FanIn: cfg.FanIn, Orthogonal: cfg.Orthogonal, OrthogonalMean: cfg.OrthogonalMean, Hyper: cfg.Hyper, P: cfg.P, SignP: signP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
 		Readout: cfg.Readout.String(), Scale: cfg.Scale, Anneal: cfg.Anneal,
 	})
 	if err != nil {
@@ -162,7 +163,7 @@ func FromFile(f *checkpoints.File) (*Optimizer, error) {
 	if err := f.DecodeConfig(&fc); err != nil {
 		return nil, err
 	}
-	cfg := lstm.Config{FanIn: fc.FanIn, Orthogonal: fc.Orthogonal, OrthogonalMean: fc.OrthogonalMean, P: fc.P, SignP: fc.SignP, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale, Anneal: fc.Anneal}
+	cfg := lstm.Config{FanIn: fc.FanIn, Orthogonal: fc.Orthogonal, OrthogonalMean: fc.OrthogonalMean, Hyper: fc.Hyper, P: fc.P, SignP: fc.SignP, Dense: fc.Dense, Hidden: fc.Hidden, Layers: fc.Layers, NoLSTM: fc.Layers == 0, Scale: fc.Scale, Anneal: fc.Anneal}
 	var err error
 	if cfg.Inputs, err = lstm.ParseInputs(fc.Inputs); err != nil {
 		return nil, err

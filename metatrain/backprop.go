@@ -91,8 +91,8 @@ func (tb TruncatedBackprop) Estimate(ctx context.Context, dphi []float64, ep *Ep
 	if err := tb.Validate(); err != nil {
 		return Window{}, err
 	}
-	if tb.Coordinates > 0 && ep.State.Network().Config().OrthogonalMean {
-		return Window{}, errors.New("metatrain: the adjoint of some coordinates of a network that averages over all of them (OrthogonalMean); set Coordinates to 0")
+	if cfg := ep.State.Network().Config(); tb.Coordinates > 0 && (cfg.OrthogonalMean || cfg.Hyper > 0) {
+		return Window{}, errors.New("metatrain: the adjoint of some coordinates of a network whose parameters need all of a tensor (OrthogonalMean, Hyper); set Coordinates to 0")
 	}
 	work := &ep.workspace().backprop
 	work.TruncatedBackprop = tb

@@ -26,7 +26,7 @@ import read_mopt
 INPUTS = "raw", "logsign", "rnnprop", "clock", "momenta"  # in the order of the features
 CONTEXT = "shape", "norms", "feedback", "time"  # in the order of the features
 READOUTS = "linear", "tanh", "exp", "mix"
-KEYS = {"inputs", "context", "fan_in", "orthogonal", "orthogonal_mean", "p", "sign_p", "dense", "hidden", "layers", "readout", "scale", "anneal"}  # of a file's config
+KEYS = {"inputs", "context", "fan_in", "orthogonal", "orthogonal_mean", "hyper", "p", "sign_p", "dense", "hidden", "layers", "readout", "scale", "anneal"}  # of a file's config
 BETA, EPSILON = 0.95, 1e-8  # of rnnprop
 BETAS = 0.9, 0.99, 0.999, 0.95, 0.999  # of momenta: the first three average g, the others g * g
 SEEN = 0.999, 0.9  # averages of the mean of g * g over a tensor
@@ -189,7 +189,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             raise ValueError(f"{path}: {e}") from None
         if content["kind"] != "lstm-optimizer":
             raise ValueError(f"{path} holds a {content['kind']!r}; an optimizer's kind is 'lstm-optimizer'")
-        config = {"context": "", "fan_in": False, "orthogonal": False, "orthogonal_mean": False, "sign_p": 0, "anneal": 0, **content["config"]}
+        config = {"context": "", "fan_in": False, "orthogonal": False, "orthogonal_mean": False, "hyper": 0, "sign_p": 0, "anneal": 0, **content["config"]}
         self.inputs, self.context = config["inputs"].split("+"), [name for name in config["context"].split("+") if name]
         if not set(self.inputs) <= set(INPUTS) or not set(self.context) <= set(CONTEXT) or config["readout"] not in READOUTS:
             raise ValueError(f"{path} has inputs {config['inputs']!r}, context {config['context']!r} and read-out {config['readout']!r}, which this module does not compute; run the file in Go")
@@ -424,11 +424,15 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 x = o_.mul_(torch.tanh(c))
                 h.copy_(x)
             y[:, part] = torch.addmm(maps["readout"][1], maps["readout"][0], x)
+        factors = 1, 1  # of the mixture, and of the orthogonal direction
+        if config["hyper"]:
+            first, second = ([g.new_tensor(self.tensors[f"hyper{k}/{end}"]) for end in "wb"] for k in (1, 2))
+            factors = torch.exp(torch.tanh(context @ first[0] + first[1]) @ second[0] + second[1])
         if config["readout"] == "mix":
             size = (y[5] + torch.sqrt(y[5] * y[5] + 1)) ** 2
-            u = sum(y[k] * directions[d] for k, d in enumerate((0, 1, 2, 4, 5))) * size
+            u = sum(y[k] * directions[d] for k, d in enumerate((0, 1, 2, 4, 5))) * size * factors[0]
             if o is not None:
-                u = u + (torch.mean(size * y[6]) if config["orthogonal_mean"] else size * y[6]) * o
+                u = u + (torch.mean(size * y[6]) if config["orthogonal_mean"] else size * y[6]) * o * factors[1]
         elif config["readout"] == "exp":
             u = y[0] * torch.exp(y[1])
         else:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"learnedopt/internal/stream"
 	"learnedopt/lstm"
 	"learnedopt/metaopt"
 	"learnedopt/metatrain"
@@ -79,7 +80,7 @@ func (r Recipe) Network() (lstm.Config, lstm.Init, error) {
 	if err != nil {
 		return cfg, lstm.Init{}, err
 	}
-	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, OrthogonalMean: r.OrthogonalMean, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
+	cfg = lstm.Config{Inputs: inputs, Context: context, FanIn: r.FanIn, Orthogonal: r.Orthogonal, OrthogonalMean: r.OrthogonalMean, Hyper: r.Hyper, P: r.P, SignP: r.SignP, Hidden: r.Hidden, Layers: r.LSTMLayers, Readout: readout, Scale: r.Scale}
 	if r.Anneal != nil {
 		cfg.Anneal = *r.Anneal
 	}
@@ -157,7 +158,7 @@ func (r Recipe) estimator() (metatrain.Estimator, error) {
 // second says whether meta-gradients include second derivatives.
 func (r Recipe) second() bool { return r.SecondDerivatives != nil && *r.SecondDerivatives }
 
-// Start returns the network from which training starts: net, the network in Init's file, with Inputs, OrthogonalMean and Anneal of r if
+// Start returns the network from which training starts: net, the network in Init's file, with Inputs, OrthogonalMean, Hyper and Anneal of r if
 // they are set.
 func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 	if r.Inputs != "" {
@@ -172,6 +173,12 @@ func (r Recipe) Start(net *lstm.Network) (*lstm.Network, error) {
 	if r.OrthogonalMean {
 		var err error
 		if net, err = net.WithOrthogonalMean(); err != nil {
+			return nil, err
+		}
+	}
+	if r.Hyper > 0 {
+		var err error
+		if net, err = net.WithHyper(r.Hyper, stream.New(r.Seed, "hypernetwork", 0)); err != nil {
 			return nil, err
 		}
 	}
@@ -389,6 +396,8 @@ func (r Recipe) exclusions() error {
 		return errors.New("recipe: --adjoint-coordinates needs independent coordinates, but --second-derivatives couples them; set one of them")
 	case r.OrthogonalMean && r.AdjointCoordinates > 0:
 		return errors.New("recipe: --adjoint-coordinates takes some coordinates of a tensor, but --orthogonal-mean averages over all of them; drop one of them")
+	case r.Hyper > 0 && r.AdjointCoordinates > 0:
+		return errors.New("recipe: --adjoint-coordinates takes some coordinates of a tensor, but --hyper needs all of them; drop one of them")
 	case r.Hessian != "" && !full.second():
 		return errors.New("recipe: --hessian is how --second-derivatives are computed; set that, or drop it")
 	case r.AdjointClip > 0 && !full.second():

@@ -53,6 +53,7 @@ var ofTraining = []Option{
 	{"context", "what the network reads of a tensor and the run: shape, norms, feedback, time, joined with +", words("NAMES", checkContext, func(r *Recipe) *string { return &r.Context })},
 	{"orthogonal", "add the orthogonalized momentum to the directions that the read-out mix combines", truth(func(r *Recipe) *bool { return &r.Orthogonal })},
 	{"orthogonal-mean", "give the orthogonalized momentum one weight a tensor, the mean over its coordinates", truth(func(r *Recipe) *bool { return &r.OrthogonalMean })},
+	{"hyper", "hidden units of a network that reads the context of a tensor and multiplies its directions (none unless set)", whole(1, func(r *Recipe) *int { return &r.Hyper })},
 	{"fan-in", "divide the updates of a layer by the number of its inputs and their size", truth(func(r *Recipe) *bool { return &r.FanIn })},
 	{"readout", "function that ends the network: linear, tanh, exp or mix (tanh for rnnprop alone, mix with momenta, else linear, unless set)", oneOf([]string{"linear", "tanh", "exp", "mix"}, func(r *Recipe) *string { return &r.Readout })},
 	{"scale", "factor of the read-out", positive(func(r *Recipe) *float64 { return &r.Scale })},

@@ -35,8 +35,8 @@ type Recipe struct {
 	ValidTask string `json:"valid_task,omitzero"`
 
 	// Init is the file of the network from which training starts, or pretrained:NAME; "" means a random network. The
-	// file determines the network's shape. So in the next two groups only Anneal may be set, OrthogonalMean, and Inputs, which may
-	// only add inputs to the file's inputs.
+	// file determines the network's shape. So in the next two groups only Anneal may be set, OrthogonalMean, Hyper if the
+	// file has no hypernetwork, and Inputs, which may only add inputs to the file's inputs.
 	Init string `json:"init,omitzero"`
 	// Inputs to Anneal describe the network's shape: see lstm.Config.
 	Inputs         string  `json:"inputs,omitzero"`
@@ -44,6 +44,7 @@ type Recipe struct {
 	FanIn          bool    `json:"fan_in,omitzero"`
 	Orthogonal     bool    `json:"orthogonal,omitzero"`
 	OrthogonalMean bool    `json:"orthogonal_mean,omitzero"`
+	Hyper          int     `json:"hyper,omitzero"`
 	P              float64 `json:"p,omitzero"`
 	SignP          float64 `json:"sign_p,omitzero"`
 	Hidden         int     `json:"hidden,omitzero"`

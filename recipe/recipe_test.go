@@ -30,7 +30,7 @@ var samples = map[string]string{
 	"horizons": "10,20", "stage-patience": "2", "random-steps": "true", "meta-batch": "2", "random-scaling": "1.5", "convex": "true",
 	"meta-lr": "0.125", "warm-up": "11", "meta-lr-decay": "0.5", "decay-steps": "99", "clip": "inf", "estimator": "pes", "perturbation": "0.5",
 	"pairs": "2", "second-derivatives": "false", "hessian": "differences", "weight-init": "he,torch", "image-size": "8,14", "target": "3,b%20c", "columns": "raw", "channels": "2-3,4", "adjoint-clip": "0.75", "adjoint-coordinates": "5", "objective": "relative", "reference": "sgd@0.5",
-	"tensor-scaling": "0.5", "also": "digits units=5 | quadratic", "valid-task": "digits units=7", "context": "shape+time", "fan-in": "true", "orthogonal": "true", "orthogonal-mean": "true", "hide-length": "0.25", "imitate": "0.25", "teacher": "nesterov@0.03", "valid-every": "3", "valid-runs": "5", "valid-steps": "10,20", "selection": "geometric",
+	"tensor-scaling": "0.5", "also": "digits units=5 | quadratic", "valid-task": "digits units=7", "context": "shape+time", "fan-in": "true", "orthogonal": "true", "orthogonal-mean": "true", "hyper": "8", "hide-length": "0.25", "imitate": "0.25", "teacher": "nesterov@0.03", "valid-every": "3", "valid-runs": "5", "valid-steps": "10,20", "selection": "geometric",
 	"patience": "4", "on-non-finite": "rollback", "skip-limit": "6",
 }
 

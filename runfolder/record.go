@@ -85,6 +85,7 @@ type Network struct {
 	FanIn          bool    `json:"fan_in,omitempty"`
 	Orthogonal     bool    `json:"orthogonal,omitempty"`
 	OrthogonalMean bool    `json:"orthogonal_mean,omitempty"`
+	Hyper          int     `json:"hyper,omitempty"`
 	P              float64 `json:"p"`
 	SignP          float64 `json:"sign_p"`
 	Dense          int     `json:"dense"`
@@ -98,7 +99,7 @@ type Network struct {
 // RecordNetwork returns the record of a network's shape.
 func RecordNetwork(cfg lstm.Config) Network {
 	return Network{
-		Inputs: cfg.Inputs.String(), Context: cfg.Context.String(), FanIn: cfg.FanIn, Orthogonal: cfg.Orthogonal, OrthogonalMean: cfg.OrthogonalMean, P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
+		Inputs: cfg.Inputs.String(), Context: cfg.Context.String(), FanIn: cfg.FanIn, Orthogonal: cfg.Orthogonal, OrthogonalMean: cfg.OrthogonalMean, Hyper: cfg.Hyper, P: cfg.P, SignP: cfg.SignP, Dense: cfg.Dense, Hidden: cfg.Hidden, Layers: cfg.Layers,
 		Readout: cfg.Readout.String(), Scale: cfg.Scale, Anneal: cfg.Anneal,
 	}
 }

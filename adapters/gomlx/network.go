@@ -72,6 +72,7 @@ type network struct {
 	dense  *affine
 	layers []affine
 	read   affine
+	hyper  []affine // the two maps of lstm.Config.Hyper
 
 	// Scalars that depend on the time of the step alone: see tick in package lstm.
 	corr, log, inverse, scale *graph.Node
@@ -97,6 +98,8 @@ func newNetwork(g *graph.Graph, net *lstm.Network, t *graph.Node) *network {
 			n.dense = &m
 		case "readout":
 			n.read = m
+		case "hyper1", "hyper2":
+			n.hyper = append(n.hyper, m)
 		default:
 			n.layers = append(n.layers, m)
 		}
@@ -197,10 +200,21 @@ func (n *network) update(grad *graph.Node, s state, v *sight) *graph.Node {
 		size := graph.Add(z, graph.Sqrt(graph.AddScalar(graph.Mul(z, z), 1)))
 		size = graph.Mul(size, size)
 		u = graph.Mul(u, size)
+		var factors *graph.Node // of u and of the orthogonal direction
+		factor := func(i int) *graph.Node {
+			return graph.Reshape(graph.Slice(factors, graph.AxisRange(), graph.AxisElem(i)))
+		}
+		if n.cfg.Hyper > 0 {
+			factors = graph.Exp(n.hyper[1].of(graph.Tanh(n.hyper[0].of(v.features, nil)), nil))
+			u = graph.Mul(u, factor(0))
+		}
 		if n.cfg.Orthogonal && v.tensor.Outputs() > 0 {
 			weight := graph.Mul(column(6), size)
 			if n.cfg.OrthogonalMean {
 				weight = graph.ReduceAllMean(weight)
+			}
+			if n.cfg.Hyper > 0 {
+				weight = graph.Mul(weight, factor(1))
 			}
 			u = graph.Add(u, graph.Mul(weight, n.orthogonal(v)))
 		}

@@ -43,6 +43,15 @@ func random(t testing.TB, cfg lstm.Config) *lstm.Network {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if cfg.Hyper > 0 { // whose factors of a new network are 1
+		phi, rng := net.Params(), rand.New(rand.NewPCG(3, 2))
+		for i := len(phi) - 2*(cfg.Hyper+1); i < len(phi); i++ {
+			phi[i] = float32(0.5 * rng.NormFloat64())
+		}
+		if net, err = lstm.NewNetwork(cfg, phi); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return net
 }
 

@@ -195,6 +195,9 @@ func checksum(net *lstm.Network, layout optimizer.Layout) int64 {
 		if cfg.OrthogonalMean {
 			fmt.Fprint(sum, "mean")
 		}
+		if cfg.Hyper > 0 {
+			fmt.Fprint(sum, "hyper", cfg.Hyper)
+		}
 	}
 	for _, w := range net.Params() {
 		var b [4]byte

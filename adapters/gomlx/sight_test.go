@@ -30,6 +30,8 @@ var sighted = []lstm.Config{
 	{Inputs: all | lstm.Momenta, P: 10, Context: everything, FanIn: true, Hidden: 5, Layers: 2, Readout: lstm.Mix, Scale: 0.01},
 	{Inputs: lstm.Momenta, Context: everything, FanIn: true, Orthogonal: true, Hidden: 20, Layers: 1, Readout: lstm.Mix, Scale: 0.01},
 	{Inputs: lstm.Momenta, Context: lstm.NormContext | lstm.TimeContext, FanIn: true, Orthogonal: true, OrthogonalMean: true, Hidden: 5, Layers: 1, Readout: lstm.Mix, Scale: 0.01},
+	{Inputs: lstm.Momenta, Context: everything, FanIn: true, Orthogonal: true, OrthogonalMean: true, Hyper: 6, Hidden: 5, Layers: 1, Readout: lstm.Mix, Scale: 0.01},
+	{Inputs: lstm.Momenta, Context: lstm.NormContext, Hyper: 4, Hidden: 5, Layers: 1, Readout: lstm.Mix, Scale: 0.01},
 }
 
 // model are the variables of a small network: a convolution and a layer with more inputs than outputs, both with biases, a layer with fewer
