@@ -71,7 +71,7 @@ func TestRoundingKernelsDoNotTrain(t *testing.T) {
 		line string
 		want int
 	}{
-		{"meta-train --task quadratic --meta-steps 1", exitUsage}, {"verify pretrained:mlp", exitUsage},
+		{"meta-train --task quadratic --meta-steps 1", exitUsage}, {"verify pretrained:quadratic", exitUsage},
 		{"compare pretrained:general --task quadratic --steps 3 --runs 1 --rules none", 0},
 	} {
 		cmd := exec.Command(binary(t), strings.Fields(c.line)...)

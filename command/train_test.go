@@ -182,7 +182,7 @@ func TestWarmStart(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	fail(t, exitUsage, []string{"meta-train", "--init", path, "--scale", "1"}, "--scale", "--init")
-	// Of the shape of a network with orthogonal directions one thing can be changed. The record of the run says so.
+	// Of the shape of a network two things can be changed. The record of the run says so. One is the orthogonal direction.
 	orthogonal := trained(t, "--inputs", "momenta", "--orthogonal")
 	mean := trained2(t, "--init", orthogonal, "--orthogonal-mean")
 	if o, err = metaopt.Load(mean); err != nil || !o.Network.Config().OrthogonalMean {
@@ -190,6 +190,16 @@ func TestWarmStart(t *testing.T) {
 	}
 	succeed(t, "verify", mean)
 	fail(t, exitUsage, []string{"meta-train", "--init", path, "--orthogonal-mean", "--meta-steps", "1", "--out", filepath.Join(t.TempDir(), "run")}, "the mean weight belongs to the orthogonal direction")
+	// The other is a hypernetwork, which is drawn from the seed.
+	hyper := trained2(t, "--init", trained(t, "--inputs", "momenta", "--context", "shape+time"), "--hyper", "3")
+	if o, err = metaopt.Load(hyper); err != nil || o.Network.Config().Hyper != 3 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	succeed(t, "verify", hyper)
+	if a := succeed(t, "inspect", hyper); !strings.Contains(a.stdout, "hypernetwork × 3") {
+		t.Error(a.stdout)
+	}
+	fail(t, exitUsage, []string{"meta-train", "--init", hyper, "--hyper", "3", "--meta-steps", "1", "--out", filepath.Join(t.TempDir(), "run")}, "has a hypernetwork")
 }
 
 // trained2 is like trained, without the flags that cannot be set together with --init.

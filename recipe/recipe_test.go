@@ -293,7 +293,7 @@ func TestEveryOptionMatters(t *testing.T) {
 	// The other options that an option needs to have an effect.
 	beside := map[string]string{
 		"p": "inputs=logsign", "sign-p": "inputs=logsign", "stage-patience": "horizons=10,20", "perturbation": "estimator=es", "pairs": "estimator=es",
-		"reference": "objective=relative", "teacher": "imitate=0.5", "adjoint-coordinates": "second-derivatives=false", "hessian": "second-derivatives=true", "decay-steps": "meta-lr-decay=0.5", "anneal": "", "orthogonal": "inputs=momenta", "orthogonal-mean": "inputs=momenta orthogonal=true",
+		"reference": "objective=relative", "teacher": "imitate=0.5", "adjoint-coordinates": "second-derivatives=false", "hessian": "second-derivatives=true", "decay-steps": "meta-lr-decay=0.5", "anneal": "", "orthogonal": "inputs=momenta", "orthogonal-mean": "inputs=momenta orthogonal=true", "hyper": "inputs=momenta context=shape",
 	}
 	digits := []string{"units", "layers", "activation", "init-scale", "weight-init", "image-size", "channels", "label-noise", "examples"}
 	ofTables := []string{"target", "columns"}
@@ -343,6 +343,7 @@ func TestEveryOptionMatters(t *testing.T) {
 func TestExclusions(t *testing.T) {
 	for flags, remedy := range map[string]string{
 		"--inputs momenta --orthogonal --orthogonal-mean --adjoint-coordinates 5 --second-derivatives=false": "--orthogonal-mean",
+		"--inputs momenta --context shape --hyper 4 --adjoint-coordinates 5 --second-derivatives=false":      "--hyper",
 		"--time 1m --meta-steps 5":                             "two limits",
 		"--horizons 10,20 --steps 20 --unroll 10":              "--steps",
 		"--stage-patience 2":                                   "--horizons",
