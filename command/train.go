@@ -35,9 +35,8 @@ var _ runfolder.Listener = (*training)(nil)
 
 // newTraining prepares a run. Its errors are mistakes in the command line, or missing data.
 func (a *app) newTraining(r recipe.Recipe, local recipe.Local, s runfolder.Settings) (*training, error) {
-	if k := simd.Float32(); k.Rounds {
-		return nil, usagef("%s=%s rounds the factors of products, and so meta-gradients: it is for finished optimizers. Unset it, or take another of %s to train",
-			simd.EnvPath, k.Path, strings.Join(simd.Paths(), ", "))
+	if err := trainable(); err != nil {
+		return nil, err
 	}
 	t := &training{app: a}
 	collectOften()
@@ -49,6 +48,16 @@ func (a *app) newTraining(r recipe.Recipe, local recipe.Local, s runfolder.Setti
 		return nil, taskError(err)
 	}
 	return t, nil
+}
+
+// trainable refuses kernels that are for use alone.
+func trainable() error {
+	k := simd.Float32()
+	if !k.Rounds {
+		return nil
+	}
+	return usagef("%s=%s rounds the factors of products, and so meta-gradients: it is for finished optimizers. Unset it, or take another of %s to train",
+		simd.EnvPath, k.Path, strings.Join(simd.Paths(), ", "))
 }
 
 // collectOften lets garbage add a fifth to the memory in use, not double it, unless the environment's GOGC says otherwise. A

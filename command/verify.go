@@ -50,6 +50,9 @@ that file.`,
 
 // verify repeats the training of a file and compares the results.
 func verify(ctx context.Context, a *app, path, init, dataDir string) error {
+	if err := trainable(); err != nil {
+		return err
+	}
 	want, err := load(path)
 	if err != nil {
 		return err
