@@ -53,7 +53,7 @@ func (a *app) newTraining(r recipe.Recipe, local recipe.Local, s runfolder.Setti
 // trainable refuses kernels that are for use alone.
 func trainable() error {
 	k := simd.Float32()
-	if !k.Rounds {
+	if !k.Rounds() {
 		return nil
 	}
 	return usagef("%s=%s rounds the factors of products, and so meta-gradients: it is for finished optimizers. Unset it, or take another of %s to train",

@@ -14,12 +14,31 @@ type core[T simd.Float] struct {
 	pre preprocessor[T]
 	phi []T
 
+	// packed are the weights of each map for kernels that round, in the order of maps; else nil. A map's context is left out.
+	packed [][]uint32
+
 	// half says that states keep their first cells floats as float16.
 	half bool
 }
 
 func newCore[T simd.Float](geo *geometry, k *simd.Kernels[T], phi []T) *core[T] {
-	return &core[T]{geometry: geo, k: k, pre: newPreprocessor(geo.cfg, k), phi: phi}
+	c := &core[T]{geometry: geo, k: k, pre: newPreprocessor(geo.cfg, k), phi: phi}
+	c.pack()
+	return c
+}
+
+// pack sets c.packed.
+func (c *core[T]) pack() {
+	if !c.k.Rounds() || len(c.phi) < c.size {
+		return
+	}
+	for _, m := range c.maps {
+		w, _ := c.weights(m)
+		k := m.in - m.context
+		packed := make([]uint32, simd.PackedLen(m.out, k))
+		c.k.Pack(packed, w, m.out, m.out, k)
+		c.packed = append(c.packed, packed)
+	}
 }
 
 // like says whether two networks have the same shape, and states of the same form.
@@ -81,7 +100,12 @@ func (c *core[T]) affine(out, rec []T, m affine, now *glance[T]) {
 	if m.context > 0 {
 		bias = now.bias
 	}
-	c.k.MatMul(out, w, rec[m.recIn:], bias, m.out, m.out, m.in-m.context, false)
+	k := m.in - m.context
+	if c.packed != nil {
+		c.k.MatMulPacked(out, c.packed[m.index], rec[m.recIn:], bias, m.out, k)
+		return
+	}
+	c.k.MatMul(out, w, rec[m.recIn:], bias, m.out, m.out, k, false)
 }
 
 // glances prepares the glances at all tensors of a step. contexts are what observe wrote; biases has room for a bias of

@@ -3,6 +3,7 @@ package lstm
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"learnedopt/internal/simd"
 )
@@ -33,10 +34,11 @@ func (net *Network) WithHyper(units int, rng *rand.Rand) (*Network, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := newCore(newGeometry(cfg), simd.Float32(), nil)
-	c.phi = append(append(c.phi, net.core.phi...), make([]float32, c.hyper.size())...)
+	geo := newGeometry(cfg)
+	phi := append(slices.Clone(net.core.phi), make([]float32, geo.hyper.size())...)
+	geo.hyper.draw(phi, rng)
+	c := newCore(geo, simd.Float32(), phi)
 	c.half = net.core.half
-	c.hyper.draw(c.phi, rng)
 	return &Network{c}, nil
 }
 

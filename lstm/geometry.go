@@ -12,6 +12,7 @@ const lanes = simd.Lanes
 // row-major, and then its out biases.
 type affine struct {
 	name    string
+	index   int // in geometry.maps
 	off     int
 	in, out int
 	context int // number of inputs, the last ones, that are the context
@@ -83,7 +84,7 @@ func newGeometry(cfg Config) *geometry {
 		return at
 	}
 	place := func(name string, in, out, outRows int) affine {
-		m := affine{name: name, off: g.size, in: in, out: out}
+		m := affine{name: name, index: len(g.maps), off: g.size, in: in, out: out}
 		if len(g.maps) == 0 {
 			m.context = cfg.Context.features()
 			m.in += m.context

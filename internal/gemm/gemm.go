@@ -57,11 +57,8 @@ type Kernel struct {
 	pixels func(dst []float32, src []byte)
 }
 
-// Select returns the kernel of one of simd.Paths. That of avx512bf16 is that of avx512: nothing is rounded here.
+// Select returns the kernel of one of simd.Paths.
 func Select(path string) *Kernel {
-	if path == "avx512bf16" {
-		path = "avx512"
-	}
 	for _, k := range native() {
 		if k.Path == path {
 			return k

@@ -20,6 +20,11 @@ func native() []*Kernel {
 				pixelsAVX512(unsafe.SliceData(dst), unsafe.SliceData(src), len(src))
 			}})
 	}
+	if slices.Contains(paths, "avx512bf16") { // nothing is rounded here
+		k := *all[0]
+		k.Path = "avx512bf16"
+		all = append(all, &k)
+	}
 	if slices.Contains(paths, "avx2") {
 		all = append(all, &Kernel{Path: "avx2", width: 24,
 			panel: func(c, a, b []float32, cr, ar, ac, br, m, n, k int, acc bool) {

@@ -2,20 +2,36 @@
 
 package simd
 
-// The largest m and k of matMulBF16AVX512.
-const bf16Rows, bf16Terms = 160, 48
+// bf16Terms is the largest k of matMulBF16AVX512.
+const bf16Terms = 128
+
+// packBF16AVX512 is
+//
+//	stride := (m + 15) &^ 15
+//	for j := 0; j < k; j += 2 {
+//		for i := range m { // the row after the last one counts as 0
+//			dst[j/2*stride+i] = bf16(a[j*lda+i]) | bf16(a[(j+1)*lda+i])<<16
+//		}
+//	}
+//
+//go:noescape
+func packBF16AVX512(dst *uint32, a *float32, lda, m, k int)
 
 // matMulBF16AVX512 is
 //
 //	for i := range m {
 //		for l := range Lanes {
-//			s := start // as in matMul
-//			for j := range k {
-//				s += bf16(a[j*lda+i]) * bf16(x[j*Lanes+l])
+//			s := c[i*Lanes+l]
+//			if bias != nil {
+//				s = bias[i]
+//			}
+//			for j := 0; j < k; j += 2 {
+//				low, high := pair(a[j/2*stride+i])
+//				s += low*bf16(x[j*Lanes+l]) + high*bf16(x[(j+1)*Lanes+l])
 //			}
 //			c[i*Lanes+l] = s
 //		}
 //	}
 //
 //go:noescape
-func matMulBF16AVX512(c, a, x, bias *float32, lda, m, k int, acc bool)
+func matMulBF16AVX512(c *float32, a *uint32, x, bias *float32, stride, m, k int)

@@ -3,6 +3,7 @@ package simd
 // Panics after a caller's mistake. Assembly does not see where a
 // slice ends, so every kernel checks the lengths before it starts.
 const (
+	errPack   = "simd: Pack or MatMulPacked: slice too short or negative size"
 	errMatMul = "simd: MatMul: slice too short or negative size"
 	errCell   = "simd: Cell: slice too short or negative size"
 	errELU    = "simd: ELU, ELUAdjoint: slice too short or negative size"
@@ -20,6 +21,18 @@ func checkMatMul[T Float](c, a, x, bias []T, lda, m, k int) {
 	if m < 0 || k < 0 || len(c) < m*Lanes || len(x) < k*Lanes || (bias != nil && len(bias) < m) ||
 		(m > 0 && k > 0 && (lda < m || len(a) < (k-1)*lda+m)) {
 		panic(errMatMul)
+	}
+}
+
+func checkPack[T Float](dst []uint32, a []T, lda, m, k int) {
+	if m < 0 || k < 0 || len(dst) < PackedLen(m, k) || (m > 0 && k > 0 && (lda < m || len(a) < (k-1)*lda+m)) {
+		panic(errPack)
+	}
+}
+
+func checkPacked[T Float](c []T, a []uint32, x, bias []T, m, k int) {
+	if m < 0 || k < 0 || len(c) < m*Lanes || len(a) < PackedLen(m, k) || len(x) < k*Lanes || (bias != nil && len(bias) < m) {
+		panic(errPack)
 	}
 }
 

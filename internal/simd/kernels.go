@@ -24,16 +24,23 @@ type Float interface{ float32 | float64 }
 type Kernels[T Float] struct {
 	// Path names the implementation: "avx512bf16", "avx512", "avx2", "neon" or "go".
 	Path string
-	// Rounds says that MatMul rounds both factors of every product to BF16. Such a path is taken only by its name.
-	Rounds bool
 
 	// MatMul multiplies a weight matrix and a matrix of lanes:
 	//
 	//	c[i][l] = start + Σ_{j<k} a[j*lda+i] · x[j][l],   i < m
 	//
 	// where start is bias[i] if bias is not nil, c[i][l] if acc, else 0.
-	// c and x must not overlap. With Rounds the result is wrong by up to 2^-7·Σ |a·x| more than a float32 sum.
+	// c and x must not overlap.
 	MatMul func(c, a, x, bias []T, lda, m, k int, acc bool)
+
+	// Pack and MatMulPacked are MatMul with both factors of every product rounded to BF16, for weights that are used many times. They
+	// are nil on most paths: see Rounds. Pack writes PackedLen(m, k) words, pairs of weights. Then
+	//
+	//	c[i][l] = start + Σ_{j<k} BF16(a[j*lda+i]) · BF16(x[j][l]),   i < m
+	//
+	// where start is bias[i] if bias is not nil, else c[i][l]. This differs from MatMul by up to 2^-7·Σ |a·x|, beside rounding.
+	Pack         func(dst []uint32, a []T, lda, m, k int)
+	MatMulPacked func(c []T, packed []uint32, x, bias []T, m, k int)
 
 	// Cell applies the gates of an LSTM layer of the given width. z holds the
 	// pre-activations of the gates i, f, g, o in this order, with hidden rows each. Cell
@@ -148,3 +155,6 @@ type Kernels[T Float] struct {
 	chains func(n int)
 	width  int
 }
+
+// Rounds says that the path has MatMulPacked. Such a path is taken only by its name.
+func (k *Kernels[T]) Rounds() bool { return k.Pack != nil }

@@ -50,17 +50,6 @@ func testMatMul(t *testing.T, rng *rand.Rand, m, k, lda int, draw func(int) floa
 	var twin []float32
 	all := available()
 	for p := len(all) - 1; p >= 0; p-- {
-		if all[p].Rounds {
-			round := func(all []float64) []float64 {
-				for i, v := range all {
-					all[i] = float64(BF16(float32(v)))
-				}
-				return all
-			}
-			want, size = naiveMatMul(start.wide(), round(a.wide()), round(x.wide()), wideBias, lda, m, k, acc)
-			twin = append([]float32(nil), start.x...)
-			matMulBF16(twin, a.x, x.x, biasOf(), lda, m, k, acc)
-		}
 		what := fmt.Sprintf("%s: m=%d k=%d lda=%d bias=%v acc=%v", all[p].Path, m, k, lda, bias != nil, acc)
 		c := newGuard(m*Lanes, off, func(i int) float32 { return start.x[i] })
 		all[p].MatMul(c.x, a.x, x.x, biasOf(), lda, m, k, acc)

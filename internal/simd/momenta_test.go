@@ -45,10 +45,16 @@ func strange(rng *rand.Rand) func(int) float32 {
 		1e18, -1.0000001e18, 3e38, -1e-15, 1e-16)
 }
 
-// scaled draws numbers of about one size, from 1e-15 to 1e15.
+// scaled draws numbers of about one size, from 1e-15 to 1e15. Squares are so large that a thousandth of one is not subnormal.
 func scaled(rng *rand.Rand) func(int) float32 {
 	size := float32(math.Exp((rng.Float64() - 0.5) * 69))
-	return func(int) float32 { return size * float32(rng.NormFloat64()) }
+	return func(int) float32 {
+		for {
+			if x := rng.NormFloat64(); math.Abs(x) > 0.02 {
+				return size * float32(x)
+			}
+		}
+	}
 }
 
 // moments draws averages: three of any sign, two that are squares.

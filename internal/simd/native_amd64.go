@@ -88,15 +88,6 @@ func native() []*Kernels[float32] {
 			width:  16,
 		})
 	}
-	if len(all) > 0 && cpu.X86.HasAVX512BF16 {
-		rounding := *all[0]
-		rounding.Path, rounding.Rounds = "avx512bf16", true
-		rounding.MatMul = func(c, a, x, bias []float32, lda, m, k int, acc bool) {
-			checkMatMul(c, a, x, bias, lda, m, k)
-			inParts(c, a, x, bias, lda, m, k, acc)
-		}
-		all = append([]*Kernels[float32]{&rounding}, all...)
-	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C() {
 		all = append(all, &Kernels[float32]{
 			Path: "avx2",
@@ -178,21 +169,25 @@ func native() []*Kernels[float32] {
 	return all
 }
 
-// inParts is matMulBF16AVX512 for matrices of any size.
-func inParts(c, a, x, bias []float32, lda, m, k int, acc bool) {
-	for i := 0; i < m; i += bf16Rows {
-		rows := min(m-i, bf16Rows)
-		start, more := bias, acc
-		if bias != nil {
-			start = bias[i:]
-		}
-		for j := 0; j < k || j == 0; j += bf16Terms {
-			var w, v *float32
-			if k > 0 {
-				w, v = first(a[j*lda+i:]), first(x[j*Lanes:])
-			}
-			matMulBF16AVX512(first(c[i*Lanes:]), w, v, first(start), lda, rows, min(k-j, bf16Terms), more)
-			start, more = nil, true
+// rounding returns the paths that round the factors of products. All else they have of one of the exact paths, which are given.
+func rounding(exact []*Kernels[float32]) []*Kernels[float32] {
+	if exact[0].Path != "avx512" || !cpu.X86.HasAVX512BF16 {
+		return nil
+	}
+	k := *exact[0]
+	k.Path = "avx512bf16"
+	k.Pack = func(dst []uint32, a []float32, lda, m, k int) {
+		if checkPack(dst, a, lda, m, k); m > 0 && k > 0 {
+			packBF16AVX512(unsafe.SliceData(dst), first(a), lda, m, k)
 		}
 	}
+	k.MatMulPacked = func(c []float32, a []uint32, x, bias []float32, m, k int) {
+		checkPacked(c, a, x, bias, m, k)
+		stride := packedStride(m)
+		for j := 0; j < k || j == 0; j += bf16Terms {
+			matMulBF16AVX512(first(c), unsafe.SliceData(a[j/2*stride:]), first(x[j*Lanes:]), first(bias), stride, m, min(k-j, bf16Terms))
+			bias = nil
+		}
+	}
+	return []*Kernels[float32]{&k}
 }

@@ -21,18 +21,21 @@ func (e *PathError) Error() string {
 	return fmt.Sprintf("simd: no path %q on this CPU: use one of %s", e.Name, strings.Join(e.Paths, ", "))
 }
 
-// available holds every path of this CPU, the fastest first.
+// available holds every path of this CPU that rounds no factor of a product, the fastest first.
 var available = sync.OnceValue(func() []*Kernels[float32] {
 	k := Reference[float32]()
 	k.chains, k.width = fmaChains, 1
 	return append(native(), k)
 })
 
+// everyPath holds every path of this CPU, the fastest first.
+var everyPath = sync.OnceValue(func() []*Kernels[float32] { return append(rounding(available()), available()...) })
+
 // Paths returns the names of the paths that this CPU and its operating system
 // can run, the fastest first. "go" is always the last.
 func Paths() []string {
 	var names []string
-	for _, k := range available() {
+	for _, k := range everyPath() {
 		names = append(names, k.Path)
 	}
 	return names
@@ -41,8 +44,8 @@ func Paths() []string {
 // Select returns the kernels of the path of the given name; "" means the
 // fastest that does not round factors. A name that is not one of Paths is a *PathError.
 func Select(name string) (*Kernels[float32], error) {
-	for _, k := range available() {
-		if k.Path == name || name == "" && !k.Rounds {
+	for _, k := range everyPath() {
+		if k.Path == name || name == "" && !k.Rounds() {
 			return k, nil
 		}
 	}
