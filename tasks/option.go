@@ -109,6 +109,9 @@ const (
 	allExamples = "all"
 )
 
+// noValues are these texts.
+var noValues = []string{asDrawn, ownSize, noChannels, lastColumn, allExamples}
+
 // The values of the option columns.
 const (
 	standardColumns = "standard"
@@ -224,7 +227,7 @@ func (o Option) readBy(kinds kindOfTask) (value string, reads bool) {
 		if d.of&kinds == 0 {
 			continue
 		}
-		if slices.Contains([]string{asDrawn, ownSize, noChannels, lastColumn, allExamples}, d.value) || reads && d.value != value {
+		if slices.Contains(noValues, d.value) || reads && d.value != value {
 			return "", true
 		}
 		value, reads = d.value, true

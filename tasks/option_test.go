@@ -46,7 +46,6 @@ func TestRowsAreSound(t *testing.T) {
 	plain := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
 	keys := []string{nameKey, dataDirKey, "task", "data", "steps"} // words with another meaning
 	places := map[int]string{}
-	texts := []string{asDrawn, ownSize, noChannels, lastColumn}
 	for _, row := range table {
 		if !plain.MatchString(row.Key) || slices.Contains(keys, row.Key) {
 			t.Errorf("the key %q is taken, or no word", row.Key)
@@ -65,10 +64,10 @@ func TestRowsAreSound(t *testing.T) {
 			t.Errorf("no task reads %s", row.Key)
 		}
 		for _, d := range row.defaults {
-			if canonical, err := row.parse(d.value); !slices.Contains(texts, d.value) && (err != nil || canonical != d.value) {
+			if canonical, err := row.parse(d.value); !slices.Contains(noValues, d.value) && (err != nil || canonical != d.value) {
 				t.Errorf("the default %s of %s is read as %q, %v", d.value, row.Key, canonical, err)
 			}
-			if _, reads := row.readBy(d.of); !reads || slices.Contains(texts, d.value) && row.place > 0 {
+			if _, reads := row.readBy(d.of); !reads || slices.Contains(noValues, d.value) && row.place > 0 {
 				t.Errorf("%s: the default %+v is never used, or names cannot have it", row.Key, d)
 			}
 		}
